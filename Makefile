@@ -1,0 +1,36 @@
+# Everything a newcomer needs: `make demo` and `make test` work on a machine with Python 3.11+, pip and make.
+PYTHON ?= python3
+BIN := .venv/bin
+export WANDB_MODE ?= offline
+export NO_ALBUMENTATIONS_UPDATE = 1
+
+.PHONY: help setup demo lint test test-all clean
+
+help:            ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
+
+setup: .venv/complete   ## the .venv alone, from the pinned set
+
+# The mark is written last: an installation that was cut short is done again.
+.venv/complete: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "idd-lightning needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Say which with: make PYTHON=python3.11 setup")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	@touch $@
+
+demo: setup      ## train on the embedded data and say where the figures are
+	$(BIN)/python train.py
+
+lint: setup      ## formatting, lint rules and strict types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: setup      ## the quick suite
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: setup  ## everything
+	$(BIN)/python -m pytest
+
+clean:           ## remove what tools leave behind; runs/ and data/ stay
+	rm -rf .mypy_cache .pytest_cache .ruff_cache build *.egg-info
