@@ -1,0 +1,1 @@
+"""What is fed: data modules, splits, sampling, augmentation, audit and caches."""
