@@ -1,0 +1,131 @@
+"""Which samples there are, what they show and which split each is in."""
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Self
+
+from datamodules.errors import DatasetError
+from run_folder import write_text
+
+SPLITS = ("train", "val", "test")
+COLUMNS = ("sample", "group", "target", "split")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A usable sample before it is split.
+
+    Args:
+        name: POSIX path relative to the data root; a crop is ``path#object``.
+        group: what a split by group must not tear apart, such as a drive; the name itself where there are none.
+        target: the name of its class.
+        split: the split that the dataset itself puts it in, if any.
+        content: a hash of the file's bytes; samples of equal content always land on the same side.
+    """
+
+    name: str
+    group: str
+    target: str
+    split: str | None = None
+    content: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A row of the split table: POSIX path relative to the data root, group, class name and ``train|val|test``."""
+
+    name: str
+    group: str
+    target: str
+    split: str
+
+
+class SampleTable:
+    """The samples of a dataset, sorted by name, each in one split.
+
+    Raises DatasetError where a name repeats or a split is unknown.
+    """
+
+    def __init__(self, samples: Iterable[Sample]) -> None:
+        self.samples = tuple(sorted(samples, key=lambda sample: sample.name))
+        for before, sample in zip(self.samples, self.samples[1:], strict=False):
+            if before.name == sample.name:
+                raise DatasetError(f"sample {sample.name} stands twice in the split table; keep one row of it.")
+        for sample in self.samples:
+            if sample.split not in SPLITS:
+                raise DatasetError(f"sample {sample.name}: unknown split {sample.split!r}; use {', '.join(SPLITS)}.")
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def indices(self, split: str) -> list[int]:
+        """The positions of a split's samples, ascending."""
+        return [position for position, sample in enumerate(self.samples) if sample.split == split]
+
+    def counts(self, split: str) -> dict[str, int]:
+        """How many samples of each class a split has; classes of the whole table in sorted order, 0 included."""
+        counts = dict.fromkeys(sorted({sample.target for sample in self.samples}), 0)
+        for sample in self.samples:
+            if sample.split == split:
+                counts[sample.target] += 1
+        return counts
+
+    def csv_text(self, split: str | None = None) -> str:
+        """The CSV text, header included, of all rows or of one split's."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(astuple(sample) for sample in self.samples if split in {None, sample.split})
+        return text.getvalue()
+
+    def sha256(self, split: str | None = None) -> str:
+        """The hexadecimal SHA-256 of `csv_text` in UTF-8."""
+        return hashlib.sha256(self.csv_text(split).encode()).hexdigest()
+
+    def write_csv(self, path: Path) -> None:
+        """Write the table with the columns sample, group, target, split; the name appears only when all is written."""
+        write_text(path, self.csv_text())
+
+    @classmethod
+    def read_csv(cls, path: Path) -> Self:
+        """Read what `write_csv` wrote. Raises DatasetError naming the file and the row."""
+        return cls(Sample(*(row[column] for column in COLUMNS)) for row in read_rows(path, COLUMNS))
+
+
+def read_rows(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a split CSV that has at least the columns `required`, sample and split among them.
+
+    Raises DatasetError naming the file and the row: no such file, not CSV, a missing column, too few or too many
+    cells, an unknown split, a sample named twice.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            missing = [column for column in required if column not in (reader.fieldnames or ())]
+            if missing:
+                raise DatasetError(
+                    f"{path} has no column {', '.join(missing)}; its first line must name {', '.join(required)}."
+                )
+            seen: dict[str, int] = {}
+            return [_checked(row, reader.line_num, path, seen) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DatasetError(f"{path} cannot be read as a split CSV: {reason}.") from error
+
+
+def _checked(row: dict[str, str], line: int, path: Path, seen: dict[str, int]) -> dict[str, str]:
+    """The row itself if it is whole; `seen` remembers each sample's line."""
+    where = f"{path}, line {line}"
+    if None in row or None in row.values():
+        raise DatasetError(f"{where}: the row has too few or too many cells; quote names that hold a comma.")
+    name, split = row["sample"], row["split"]
+    if split not in SPLITS:
+        raise DatasetError(f"{where}: unknown split {split!r} of sample {name}; use {', '.join(SPLITS)}.")
+    if name in seen:
+        raise DatasetError(f"{where}: sample {name} already stands in line {seen[name]}; keep one of the two.")
+    seen[name] = line
+    return row
