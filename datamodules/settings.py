@@ -66,15 +66,15 @@ class DataSettings:
             "fraction", is_number(self.fraction) and 0 < self.fraction <= 1, "give a number above 0 and at most 1"
         )
         self._check_split()
-        self._check("split_by", self.split_by in {"sample", "group"}, "use sample or group")
+        self._check("split_by", self.split_by in ("sample", "group"), "use sample or group")
         for key in ("image_size", "eval_size"):
             self._check_size(key)
         self._check(
             "cache", self.cache is True or self.cache is False or self.cache == "auto", "use auto, true or false"
         )
-        self._check("on_corrupt", self.on_corrupt in {"fail", "skip"}, "use fail or skip")
+        self._check("on_corrupt", self.on_corrupt in ("fail", "skip"), "use fail or skip")
         self._check("drop_last", isinstance(self.drop_last, bool), "use true or false")
-        self._check("select_from", self.select_from in {None, "train"}, "use train or null")
+        self._check("select_from", self.select_from in (None, "train"), "use train or null")
         for key, least in {"split_seed": 0, "generator_seed": 0, "batch_size": 1, "eval_batch_size": 1}.items():
             self._check(key, is_whole(getattr(self, key), least), f"give a whole number of at least {least}")
         for key, least in {"num_workers": 0, "train_eval_samples": 1}.items():

@@ -1,0 +1,217 @@
+"""Deal units of samples to the splits: those of several samples first, then the single ones to the exact sizes."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+
+from datamodules.table import SPLITS, Candidate
+
+PASSES = 20  # improving passes over the units; two or three suffice, the bound is for pathological data
+SLIGHT = 1e-12  # a gain below this is rounding
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """Samples that must land in the same split; `order` is the hash that settles ties."""
+
+    members: tuple[Candidate, ...]
+    order: int
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """How many samples of each class it has."""
+        return Counter(member.target for member in self.members)
+
+
+def place(
+    together: Sequence[Unit],
+    single: Sequence[Unit],
+    fractions: Mapping[str, Fraction],
+    sizes: Mapping[str, int],
+    *,
+    exact: bool,
+) -> dict[Unit, str]:
+    """The split of each unit of several samples.
+
+    Largest first, each goes where the classes come nearest to their fractions. Then units move one by one while that
+    fills an empty split or brings a class into a split that lacks it, else (`exact`) keeps within the sizes, else
+    comes nearer to the fractions.
+
+    Args:
+        together: the units to place.
+        single: the units of one sample, which are dealt afterwards and can still fill gaps.
+        fractions: the part of the samples that each split should get.
+        sizes: the samples that each split should get.
+        exact: whether the sizes count for more than the classes' fractions.
+    """
+    units = sorted(together, key=lambda unit: (-len(unit.members), unit.order, unit.members[0].name))
+    state = _State(units, single, fractions, sizes, exact)
+    for unit in units:
+        state.move(unit, min(SPLITS, key=lambda split: state.change(unit, split)[1:]))
+    for _ in range(PASSES):
+        if sum(_improve(state, unit) for unit in units) == 0:
+            break
+    return state.split_of
+
+
+def _improve(state: "_State", unit: Unit) -> bool:
+    """Move a unit to a better split if there is one."""
+    change, best = min((state.change(unit, split), split) for split in SPLITS)
+    if change >= (0, 0, -SLIGHT):
+        return False
+    state.move(unit, best)
+    return True
+
+
+class _State:
+    """Where the units of several samples are, and how far that is from what is wanted."""
+
+    def __init__(
+        self,
+        together: Sequence[Unit],
+        single: Sequence[Unit],
+        fractions: Mapping[str, Fraction],
+        sizes: Mapping[str, int],
+        exact: bool,
+    ) -> None:
+        self.split_of: dict[Unit, str] = {}
+        self._placed: Counter[tuple[str, str]] = Counter()  # (split, class)
+        self._filled: Counter[str] = Counter()  # split
+        self._sizes = sizes
+        self._exact = exact
+        self._part = {split: float(fraction) for split, fraction in fractions.items()}
+        self._single = Counter(target for unit in single for target in unit.counts)
+        self._total = Counter(member.target for unit in [*together, *single] for member in unit.members)
+        spread = Counter(target for unit in [*together, *single] for target in unit.counts)
+        self._reachable = {target: min(len(SPLITS), count) for target, count in spread.items()}
+
+    def move(self, unit: Unit, split: str) -> None:
+        """Put a unit into a split, out of the one it was in."""
+        self._shift(unit, self.split_of.get(unit), split)
+        self.split_of[unit] = split
+
+    def change(self, unit: Unit, split: str) -> tuple[int, int, float]:
+        """What moving a unit adds to: gaps (classes missing in a split), samples beyond the sizes, distance from the fractions."""
+        here = self.split_of.get(unit)
+        before = self._badness(unit.counts)
+        self._shift(unit, here, split)
+        after = self._badness(unit.counts)
+        self._shift(unit, split, here)
+        return after[0] - before[0], after[1] - before[1], after[2] - before[2]
+
+    def _shift(self, unit: Unit, source: str | None, target: str | None) -> None:
+        for split, sign in ((source, -1), (target, 1)):
+            if split is not None:
+                self._filled[split] += sign * len(unit.members)
+                for name, count in unit.counts.items():
+                    self._placed[split, name] += sign * count
+
+    def _badness(self, targets: Iterable[str]) -> tuple[int, int, float]:
+        """Gaps, samples beyond the sizes and distance from the fractions, as far as these classes and the sizes go."""
+        sizes = [self._filled[split] for split in SPLITS]
+        gaps = max(0, sizes.count(0) - self._single.total())
+        beyond = sum(max(0, self._filled[split] - self._sizes[split]) for split in SPLITS) if self._exact else 0
+        distance = len(self._total) * self._distance(sizes, sum(self._sizes.values()))
+        for target in targets:
+            counts = [self._placed[split, target] for split in SPLITS]
+            covered = len(SPLITS) - counts.count(0)
+            gaps += max(0, self._reachable[target] - covered - self._single[target])
+            distance += self._distance(counts, self._total[target])
+        return gaps, beyond, distance
+
+    def _distance(self, counts: Sequence[int], total: int) -> float:
+        """Squared deviation from the fractions, relative to them (as in chi-squared), so that small splits are not filled by a few large units."""
+        return sum(
+            (count / total - self._part[split]) ** 2 / self._part[split]
+            for split, count in zip(SPLITS, counts, strict=True)
+        )
+
+
+def fill(
+    placed: Mapping[Unit, str], single: Sequence[Unit], quotas: Mapping[tuple[str, str], int], sizes: Mapping[str, int]
+) -> dict[Unit, str]:
+    """Deal the units of one sample so that every split reaches its size exactly, wherever `placed` has left room.
+
+    Each class is brought as near to its quotas (split, class) as that allows, and into every split if it has the
+    samples.
+    """
+    queues = defaultdict(list)
+    for unit in sorted(single, key=lambda unit: (unit.order, unit.members[0].name)):
+        queues[unit.members[0].target].append(unit)
+    there: Counter[tuple[str, str]] = Counter()
+    for unit, split in placed.items():
+        for target, count in unit.counts.items():
+            there[split, target] += count
+    plan = _plan(there, {target: len(queue) for target, queue in sorted(queues.items())}, quotas, sizes)
+    return {
+        unit: split
+        for target, queue in queues.items()
+        for unit, split in zip(queue, (split for split in SPLITS for _ in range(plan[split, target])), strict=True)
+    }
+
+
+def _plan(
+    there: Counter[tuple[str, str]],
+    available: Mapping[str, int],
+    quotas: Mapping[tuple[str, str], int],
+    sizes: Mapping[str, int],
+) -> Counter[tuple[str, str]]:
+    """How many single samples of each class go to each split: rows sum to what is available, columns to the room left."""
+    open_quota = {
+        (split, target): quotas.get((split, target), 0) - there[split, target]
+        for split in SPLITS
+        for target in available
+    }
+    plan = Counter({cell: max(0, count) for cell, count in open_quota.items()})
+    for target, count in available.items():
+        for _ in range(sum(plan[split, target] for split in SPLITS) - count):
+            plan[max(SPLITS, key=lambda split: plan[split, target]), target] -= 1
+    room = _room(there, sizes, sum(available.values()))
+    beyond = {split: sum(plan[split, target] for target in available) - room[split] for split in SPLITS}
+    while (source := max(SPLITS, key=beyond.__getitem__)) and beyond[source] > 0:
+        sink = min(SPLITS, key=beyond.__getitem__)
+
+        def gain(target: str, source: str = source, sink: str = sink) -> tuple[int, int]:
+            excess = {split: plan[split, target] - open_quota[split, target] for split in (source, sink)}
+            return excess[source] - excess[sink], plan[source, target]
+
+        chosen = max((target for target in available if plan[source, target] > 0), key=gain)
+        _transfer(plan, chosen, source, sink)
+        beyond[source] -= 1
+        beyond[sink] += 1
+    _cover(plan, there, available)
+    return plan
+
+
+def _room(there: Counter[tuple[str, str]], sizes: Mapping[str, int], available: int) -> Counter[str]:
+    """The single samples that each split gets: up to its size; what is missing for that is taken from the largest rooms."""
+    filled: Counter[str] = Counter()
+    for (split, _), count in there.items():
+        filled[split] += count
+    room = Counter({split: max(0, sizes[split] - filled[split]) for split in SPLITS})
+    for _ in range(room.total() - available):
+        room[max(SPLITS, key=room.__getitem__)] -= 1
+    return room
+
+
+def _cover(plan: Counter[tuple[str, str]], there: Counter[tuple[str, str]], available: Mapping[str, int]) -> None:
+    """Exchange single samples until each class is in every split where that is possible; no split's size changes."""
+
+    def count(split: str, target: str) -> int:
+        return plan[split, target] + there[split, target]
+
+    for target in available:
+        for bare in (split for split in SPLITS if count(split, target) == 0):
+            sources = [split for split in SPLITS if plan[split, target] > 0 and count(split, target) > 1]
+            others = [other for other in available if plan[bare, other] > 0 and count(bare, other) > 1]
+            if sources and others:
+                source = max(sources, key=lambda split: count(split, target))
+                _transfer(plan, target, source, bare)
+                _transfer(plan, max(others, key=lambda other: count(bare, other)), bare, source)
+
+
+def _transfer(plan: Counter[tuple[str, str]], target: str, source: str, sink: str) -> None:
+    plan[source, target] -= 1
+    plan[sink, target] += 1

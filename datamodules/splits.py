@@ -1,0 +1,291 @@
+"""Which samples are used and which split each is in: pure functions of names, classes and a seed.
+
+The same on every machine: order comes from hashes of names, sizes from exact fractions, and no generator has a state.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from itertools import accumulate, groupby
+from pathlib import Path
+from typing import TypeGuard
+
+from datamodules.errors import DatasetError
+from datamodules.placement import Unit, fill, place
+from datamodules.settings import DataSettings, typed
+from datamodules.table import COLUMNS, SPLITS, Candidate, Sample, SampleTable, read_rows
+
+SHOWN = 5  # names that a message lists before it only counts
+
+
+def order_hash(seed: int, name: str) -> int:
+    """A whole number in [0, 2**64) that orders samples: a pure function of the seed and the sample's name."""
+    return int.from_bytes(hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest(), "big")
+
+
+def take_fraction(candidates: Iterable[Candidate], fraction: float, seed: int) -> list[Candidate]:
+    """The first floor(fraction x n) samples, at least one, of an order in which every class is spread evenly; by name.
+
+    Nested: what a fraction takes, every larger one takes too. Where the samples already have splits, these are
+    spread evenly as well.
+    """
+    if fraction == 1:
+        return sorted(candidates, key=lambda candidate: candidate.name)
+    order = stratified_order(candidates, seed)
+    size = max(1, int(Fraction(str(fraction)) * len(order)))
+    return sorted(order[:size], key=lambda candidate: candidate.name)
+
+
+def stratified_order(candidates: Iterable[Candidate], seed: int) -> list[Candidate]:
+    """All samples in a hashed order of which every prefix holds each class in proportion, to within one sample.
+
+    Rank r of n in its class, by hash, has the place (r + 1/2)/n; the order is by place, then by hash.
+    """
+    classes = defaultdict(list)
+    for candidate in candidates:
+        classes[candidate.split, candidate.target].append((order_hash(seed, candidate.name), candidate.name, candidate))
+    places = [
+        ((rank + 0.5) / len(members), *member)
+        for members in classes.values()
+        for rank, member in enumerate(sorted(members))
+    ]
+    return [candidate for *_, candidate in sorted(places, key=lambda place: place[:3])]
+
+
+def make_table(candidates: Iterable[Candidate], settings: DataSettings) -> tuple[SampleTable, list[str]]:
+    """Take the fraction and split what it left: the whole way from what was found to the split table.
+
+    A CSV with all columns of a split table is taken as it is; `settings.fraction` then has no say.
+
+    Returns the table and sentences for the user. Raises DatasetError where the request cannot be met.
+    """
+    found = sorted(candidates, key=lambda candidate: candidate.name)
+    notes: list[str] = []
+    whole = False
+    if is_csv(settings.split):
+        found, notes, whole = _listed(found, Path(settings.split))
+    if whole and settings.fraction < 1:
+        notes.append(
+            f"data.fraction={settings.fraction} is not applied: {settings.split} is a whole split table, taken as it is."
+        )
+    chosen = found if whole else take_fraction(found, settings.fraction, settings.split_seed)
+    lost = sorted({candidate.target for candidate in found} - {candidate.target for candidate in chosen})
+    if lost:
+        raise DatasetError(
+            f"data.fraction={settings.fraction} leaves no sample of {_some(lost)}; take a larger fraction."
+        )
+    table, more = split_candidates(chosen, settings)
+    return table, notes + more
+
+
+def split_candidates(candidates: Iterable[Candidate], settings: DataSettings) -> tuple[SampleTable, list[str]]:
+    """Put every sample into train, val or test as `settings.split` and `settings.split_by` say.
+
+    Fractions give floor(fraction x n) samples to train and val and the rest to test, each class in proportion.
+    Samples that belong together (equal content; the same group where the split is by group) stay on one side. Where
+    that makes the exact sizes impossible they are the nearest that were found.
+
+    Returns the table and sentences for the user. Raises DatasetError where the request cannot be met.
+    """
+    found = sorted(candidates, key=lambda candidate: candidate.name)
+    if isinstance(settings.split, str):
+        if is_csv(settings.split) and any(candidate.split is None for candidate in found):
+            found = _listed(found, Path(settings.split))[0]
+        table, notes = _ready(found, settings)
+    else:
+        table, notes = _by_fractions(found, settings)
+    for split in SPLITS:
+        counts = table.counts(split)
+        if not any(counts.values()):
+            raise DatasetError(
+                f"data.split={typed(settings.split)}: no sample is left for {split}; train, val and test each need some."
+            )
+        absent = [target for target, count in counts.items() if count == 0]
+        if absent:
+            notes.append(f"{split} has no sample of {_some(absent)}.")
+    return table, notes
+
+
+def is_csv(split: object) -> TypeGuard[str]:
+    """Whether `data.split` names a CSV file."""
+    return isinstance(split, str) and split.lower().endswith(".csv")
+
+
+def _listed(found: Sequence[Candidate], path: Path) -> tuple[list[Candidate], list[str], bool]:
+    """The samples that a CSV lists, with what it says of them; sentences; whether it has every column of a table."""
+    rows = {row["sample"]: row for row in read_rows(path, ("sample", "split"))}
+    names = {candidate.name for candidate in found}
+    unknown = [name for name in rows if name not in names]
+    if unknown:
+        raise DatasetError(
+            f"data.split={path} lists {len(unknown)} samples that were not found: {_some(unknown)}; "
+            "give paths relative to data.root, as a run's split.csv has them."
+        )
+    listed, relabelled = [], 0
+    for candidate in found:
+        if row := rows.get(candidate.name):
+            target = row.get("target") or candidate.target
+            relabelled += target != candidate.target
+            listed.append(
+                replace(candidate, group=row.get("group") or candidate.group, target=target, split=row["split"])
+            )
+    notes = []
+    if len(listed) < len(found):
+        notes.append(f"{len(found) - len(listed)} of {len(found)} samples are not in {path} and are left out.")
+    if relabelled:
+        notes.append(
+            f"{relabelled} samples have another class in {path} than where they were found; the CSV's class is taken."
+        )
+    whole = bool(rows) and set(COLUMNS) <= set(next(iter(rows.values())))
+    return listed, notes, whole
+
+
+def _ready(found: Sequence[Candidate], settings: DataSettings) -> tuple[SampleTable, list[str]]:
+    """The table of samples that already have a split."""
+    samples = [Sample(c.name, c.group, c.target, c.split) for c in found if c.split is not None]
+    if len(samples) < len(found):
+        raise DatasetError(
+            f"data.split={settings.split}: data={settings.name} has no such split; "
+            "give fractions such as {train:0.7,val:0.1,test:0.2} or the path of a CSV."
+        )
+    leaks = [members for members in _copies(found) if len({member.split for member in members}) > 1]
+    notes = []
+    if leaks:
+        one, other = leaks[0][0], next(member for member in leaks[0] if member.split != leaks[0][0].split)
+        notes.append(
+            f"{len(leaks)} files have byte-identical copies in another split, such as {one.name} ({one.split}) "
+            f"and {other.name} ({other.split}): scores on them show memory."
+        )
+    return SampleTable(samples), notes + _contradictions(found)
+
+
+def _by_fractions(found: Sequence[Candidate], settings: DataSettings) -> tuple[SampleTable, list[str]]:
+    by_group = settings.split_by == "group"
+    _check_enough(found, settings, by_group)
+    units = _units(found, by_group, settings.split_seed)
+    fractions = settings.fractions()
+    wanted = _sizes(len(found), fractions)
+    spread = Counter(target for unit in units for target in unit.counts)
+    everywhere = sum(count >= len(SPLITS) for count in spread.values())
+    sizes = wanted if by_group else _roomy(wanted, everywhere)
+    quotas = Counter(
+        (split, candidate.target)
+        for split, part in zip(SPLITS, _cut(stratified_order(found, settings.split_seed), sizes), strict=True)
+        for candidate in part
+    )
+    together = [unit for unit in units if len(unit.members) > 1]
+    single = [unit for unit in units if len(unit.members) == 1]
+    placed = place(together, single, fractions, sizes, exact=not by_group)
+    placed.update(fill(placed, single, quotas, sizes))
+    table = SampleTable(Sample(c.name, c.group, c.target, placed[unit]) for unit in units for c in unit.members)
+    unlearnt = [target for target, count in table.counts(SPLITS[0]).items() if count == 0]
+    if unlearnt:
+        raise DatasetError(
+            f"no split can have {_some(unlearnt)} in {SPLITS[0]}: too few {'groups' if by_group else 'different images'}."
+        )
+    return table, _remarks(found, table, wanted, by_group)
+
+
+def _check_enough(found: Sequence[Candidate], settings: DataSettings, by_group: bool) -> None:
+    of_fraction = f" with data.fraction={settings.fraction}" if settings.fraction < 1 else ""
+    groups = {candidate.group for candidate in found}
+    if by_group and len(groups) < len(SPLITS):
+        raise DatasetError(
+            f"data.split_by=group: {len(groups)} groups{of_fraction} are too few for {len(SPLITS)} splits; use data.split_by=sample."
+        )
+    counts = Counter(candidate.target for candidate in found)
+    few = sorted(f"{target} ({count})" for target, count in counts.items() if count < len(SPLITS))
+    if few:
+        raise DatasetError(
+            f"too few samples{of_fraction} to be in each of {len(SPLITS)} splits: {_some(few)}; add some, or leave such a class out."
+        )
+
+
+def _sizes(count: int, fractions: dict[str, Fraction]) -> dict[str, int]:
+    """floor(fraction x count) for every split but the last, which takes the rest."""
+    sizes = {split: int(fractions[split] * count) for split in SPLITS[:-1]}
+    return sizes | {SPLITS[-1]: count - sum(sizes.values())}
+
+
+def _roomy(sizes: dict[str, int], least: int) -> dict[str, int]:
+    """The nearest sizes of at least `least` each, so that every class finds a place in every split."""
+    sizes = dict(sizes)
+    for split in SPLITS:
+        while sizes[split] < least:
+            sizes[max(SPLITS, key=sizes.__getitem__)] -= 1
+            sizes[split] += 1
+    return sizes
+
+
+def _cut(order: Sequence[Candidate], sizes: dict[str, int]) -> list[Sequence[Candidate]]:
+    ends = list(accumulate(sizes[split] for split in SPLITS))
+    return [order[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _units(found: Sequence[Candidate], by_group: bool, seed: int) -> list[Unit]:
+    """The samples, joined where they share content or (by group) a group; each unit's members in the order of names."""
+    parent = list(range(len(found)))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    first: dict[tuple[str, str], int] = {}
+    for index, candidate in enumerate(found):
+        keys = [("content", candidate.content)] if candidate.content is not None else []
+        for key in [*keys, ("group", candidate.group)] if by_group else keys:
+            other = root(first.setdefault(key, index))
+            parent[root(index)] = other
+    members = defaultdict(list)
+    for index, candidate in enumerate(found):
+        members[root(index)].append(candidate)
+    return [Unit(tuple(unit), order_hash(seed, unit[0].name)) for unit in members.values()]
+
+
+def _copies(found: Iterable[Candidate]) -> list[list[Candidate]]:
+    """The samples of equal content, two or more each."""
+    known = sorted((c for c in found if c.content is not None), key=lambda c: (c.content, c.name))
+    return [copies for _, members in groupby(known, key=lambda c: c.content) if len(copies := list(members)) > 1]
+
+
+def _contradictions(found: Iterable[Candidate]) -> list[str]:
+    contradictory = [copies for copies in _copies(found) if len({copy.target for copy in copies}) > 1]
+    if not contradictory:
+        return []
+    one, other = contradictory[0][0], next(c for c in contradictory[0] if c.target != contradictory[0][0].target)
+    pair = f"{one.name} and {other.name}"
+    return [
+        f"{len(contradictory)} files lie byte-identical under different classes, such as {pair}: one label is wrong."
+    ]
+
+
+def _remarks(found: Sequence[Candidate], table: SampleTable, wanted: dict[str, int], by_group: bool) -> list[str]:
+    """What the user should know of a split by fractions."""
+    notes = []
+    copies = _copies(found)
+    if copies:
+        extra = sum(len(members) - 1 for members in copies)
+        notes.append(
+            f"{extra} files are byte-identical copies of others (such as {copies[0][0].name} and {copies[0][1].name}); copies stay on one side."
+        )
+    sizes = {split: len(table.indices(split)) for split in SPLITS}
+    if sizes != wanted:
+        reason = "groups stay whole" if by_group else "copies stay on one side and each class is in each split"
+        notes.append(
+            "The exact sizes "
+            + ", ".join(f"{split} {size}" for split, size in wanted.items())
+            + f" are impossible because {reason}; the split is "
+            + ", ".join(f"{split} {size}" for split, size in sizes.items())
+            + "."
+        )
+    return notes + _contradictions(found)
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first few names and how many more there are."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
