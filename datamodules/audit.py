@@ -1,0 +1,142 @@
+"""Look into every file once: can it be decoded, how large is the picture, which files hold the same bytes."""
+
+import contextlib
+import hashlib
+import json
+import os
+import stat
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import PIL
+
+from datamodules.errors import DatasetError
+from datamodules.images import decode_image
+from run_folder import write_text
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+PATIENCE = 1.0  # seconds of looking before a progress bar appears
+BATCH = 64  # files handed to the threads at once
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is known of a file.
+
+    Args:
+        size: bytes.
+        modified: time of the last change in nanoseconds.
+        content: hexadecimal BLAKE2b (16 bytes) of the file's bytes; empty where they could not be read.
+        height: pixels, as shown (EXIF applied); 0 where it could not be decoded.
+        width: likewise.
+        error: why it cannot be used, or None.
+    """
+
+    size: int
+    modified: int
+    content: str = ""
+    height: int = 0
+    width: int = 0
+    error: str | None = None
+
+
+def audit(root: Path, names: Sequence[str], cache_dir: Path) -> dict[str, Finding]:
+    """Read and decode every file of `names` under `root`, in the order given.
+
+    What was found is remembered in `cache_dir` by name, size and time of change, so that only new and changed files
+    (and those with errors) are read again. A progress bar shows on stderr if that takes longer than a second.
+    """
+    place = hashlib.blake2b(os.fsencode(root.resolve()), digest_size=8).hexdigest()
+    memory = cache_dir / f"audit-{place}.json"
+    known = _remembered(memory)
+    findings: dict[str, Finding] = {}
+    for name in names:
+        stamp = _stamp(root / name)
+        earlier = known.get(name)
+        unchanged = earlier and (earlier.size, earlier.modified) == (stamp.size, stamp.modified)
+        findings[name] = earlier if earlier and unchanged else stamp
+    pending = [name for name, finding in findings.items() if not finding.content and finding.error is None]
+    try:
+        findings.update(_looked_at(root, {name: findings[name] for name in pending}))
+    finally:  # what an interrupted audit has seen need not be seen again
+        if pending or known.keys() - findings.keys():
+            _remember(memory, findings)
+    return findings
+
+
+def _stamp(path: Path) -> Finding:
+    """Size and time of a file that has not been read yet, or why it cannot be."""
+    try:
+        str(path).encode()
+        facts = path.stat()
+    except UnicodeEncodeError:
+        return Finding(0, 0, error="its name is not valid UTF-8; rename it")
+    except OSError as error:
+        return Finding(0, 0, error=error.strerror or str(error))
+    reason = None if stat.S_ISREG(facts.st_mode) else "not a regular file"
+    return Finding(facts.st_size, facts.st_mtime_ns, error=reason)
+
+
+def _looked_at(root: Path, stamps: Mapping[str, Finding]) -> Iterator[tuple[str, Finding]]:
+    """Each file with what reading it has shown."""
+    names = list(stamps)
+    began = time.monotonic()
+    bar = None
+    # Decoding releases the interpreter's lock, so threads are enough.
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool, contextlib.ExitStack() as stack:
+        for start in range(0, len(names), BATCH):
+            batch = names[start : start + BATCH]
+            yield from zip(batch, pool.map(lambda name: _look(root / name, stamps[name]), batch), strict=True)
+            if bar is None and time.monotonic() - began > PATIENCE:
+                bar = stack.enter_context(_progress(len(names)))
+            if bar is not None:
+                bar.update(bar.task_ids[0], completed=start + len(batch))
+
+
+def _look(path: Path, stamp: Finding) -> Finding:
+    """Read a file once, for both its hash and its picture."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return Finding(stamp.size, stamp.modified, error=error.strerror or str(error))
+    digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+    try:
+        height, width, _ = decode_image(content).shape
+    except DatasetError as error:
+        return Finding(stamp.size, stamp.modified, digest, error=str(error))
+    return Finding(stamp.size, stamp.modified, digest, height, width)
+
+
+def _progress(total: int) -> "Progress":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("Checking images"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    progress = Progress(*columns, console=Console(stderr=True), transient=True)
+    progress.add_task("", total=total)
+    return progress
+
+
+def _remembered(memory: Path) -> dict[str, Finding]:
+    """The findings of an earlier audit with this Pillow; none where there is no file or a broken one."""
+    try:
+        stored = json.loads(memory.read_text(encoding="utf-8"))
+        if stored["pillow"] != PIL.__version__:
+            return {}
+        return {name: Finding(*facts) for name, facts in stored["files"].items()}
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
+        return {}
+
+
+def _remember(memory: Path, findings: Mapping[str, Finding]) -> None:
+    """Store what was found in files that can be used; errors are looked at anew, their cause may lie outside the file."""
+    files = {name: astuple(finding) for name, finding in findings.items() if finding.content and finding.error is None}
+    with contextlib.suppress(OSError):  # a cache that cannot be written costs time, not the run
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        write_text(memory, json.dumps({"pillow": PIL.__version__, "files": files}))

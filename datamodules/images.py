@@ -1,0 +1,139 @@
+"""Read any still image as 8-bit RGB, and resize it."""
+
+import contextlib
+import io
+import struct
+import zlib
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from datamodules.errors import DatasetError
+
+RGB = npt.NDArray[np.uint8]  # (H, W, 3)
+
+# Formats that Pillow lists but cannot open as a still picture by itself: EPS starts another program on the file,
+# the others are video, metafiles, or stubs for libraries that are not there.
+NOT_PICTURES = frozenset({"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5"})
+# Their further frames are previews or layers of the one picture.
+ONE_PICTURE_IN_FRAMES = frozenset({"MPO", "PSD"})
+WIDE_GREY = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
+
+# Pillow's decoders meet broken bytes with any of these.
+UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    EOFError,
+    AttributeError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+@cache
+def image_extensions() -> frozenset[str]:
+    """The endings of still-image files that `read_image` may read: lower case, with the dot."""
+    extensions = Image.registered_extensions()
+    return frozenset(ending for ending, kind in extensions.items() if kind in Image.OPEN and kind not in NOT_PICTURES)
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(kind for kind in Image.ID if kind not in NOT_PICTURES)
+
+
+def read_image(path: Path) -> RGB:
+    """Read a still image of any format and mode that Pillow reads. Returns (H, W, 3) uint8 RGB.
+
+    The camera's orientation (EXIF) is applied. Greyscale of 16 bit is scaled to 8 bit, not clipped. Transparent parts
+    are laid over white, as on a page. Colour profiles are not applied.
+
+    Pillow decodes, not OpenCV: OpenCV is faster on JPEG but returns a truncated one half grey, without a word.
+
+    Raises DatasetError naming the file and the reason: missing, empty, truncated, not an image, animated, too large
+    (a decompression bomb), or pixels that have no fixed scale.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{path}: {error.strerror or error}") from error
+    try:
+        return decode_image(content)
+    except DatasetError as error:
+        raise DatasetError(f"{path}: {error}") from error
+
+
+def decode_image(content: bytes) -> RGB:
+    """Decode the bytes of an image file as `read_image` does. Raises DatasetError with the reason alone."""
+    if not content:
+        raise DatasetError("empty file (0 bytes)")
+    try:
+        with Image.open(io.BytesIO(content), formats=_formats()) as image:
+            _check_still(image)
+            image.load()
+            _turn_upright(image)
+            return np.array(_as_rgb(image))
+    except DatasetError:
+        raise
+    except UnidentifiedImageError as error:
+        raise DatasetError("not an image, or damaged at its very beginning") from error
+    except UNREADABLE as error:
+        raise DatasetError(f"damaged: {str(error).strip() or type(error).__name__}") from error
+
+
+def _check_still(image: Image.Image) -> None:
+    frames = 1 if image.format in ONE_PICTURE_IN_FRAMES else getattr(image, "n_frames", 1)
+    if frames > 1:
+        raise DatasetError(f"animated or several pages ({frames} frames); one still image is needed")
+
+
+def _turn_upright(image: Image.Image) -> None:
+    """Turn the image as its EXIF orientation wants it shown; unreadable EXIF is as none."""
+    with contextlib.suppress(*UNREADABLE):
+        ImageOps.exif_transpose(image, in_place=True)
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in WIDE_GREY:
+        return _from_wide_grey(image)
+    if image.mode == "F":
+        raise DatasetError("floating-point pixels have no fixed scale; convert the file to 8 or 16 bit")
+    if image.mode == "La":
+        image = image.convert("LA")
+    if "transparency" in image.info or image.mode in {"RGBA", "RGBa", "LA", "PA"}:
+        picture = image.convert("RGBA")
+        page = Image.new("RGBA", picture.size, "white")
+        return Image.alpha_composite(page, picture).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _from_wide_grey(image: Image.Image) -> Image.Image:
+    """Greyscale of 16 bit, rounded to the nearest of 8 bit."""
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise DatasetError("32-bit pixels have no fixed scale; convert the file to 8 or 16 bit")
+    return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+
+
+def resize(image: RGB, size: tuple[int, int]) -> RGB:
+    """Resize (H, W, 3) uint8 to `size` = (height, width): area-averaged where it shrinks, bilinear where it grows."""
+    shrunk = (min(size[0], image.shape[0]), min(size[1], image.shape[1]))
+    return _resized(_resized(image, shrunk, cv2.INTER_AREA), size, cv2.INTER_LINEAR)
+
+
+def _resized(image: RGB, size: tuple[int, int], interpolation: int) -> RGB:
+    if image.shape[:2] == size:
+        return image
+    return np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=interpolation), dtype=np.uint8)
