@@ -14,7 +14,7 @@ from typing import TypeGuard
 
 from datamodules.errors import DatasetError
 from datamodules.placement import Unit, fill, place
-from datamodules.settings import DataSettings, typed
+from datamodules.settings import DataSettings
 from datamodules.table import COLUMNS, SPLITS, Candidate, Sample, SampleTable, read_rows
 
 SHOWN = 5  # names that a message lists before it only counts
@@ -61,7 +61,7 @@ def make_table(candidates: Iterable[Candidate], settings: DataSettings) -> tuple
 
     Returns the table and sentences for the user. Raises DatasetError where the request cannot be met.
     """
-    found = sorted(candidates, key=lambda candidate: candidate.name)
+    found = list(candidates)
     notes: list[str] = []
     whole = False
     if is_csv(settings.split):
@@ -81,29 +81,20 @@ def make_table(candidates: Iterable[Candidate], settings: DataSettings) -> tuple
 
 
 def split_candidates(candidates: Iterable[Candidate], settings: DataSettings) -> tuple[SampleTable, list[str]]:
-    """Put every sample into train, val or test as `settings.split` and `settings.split_by` say.
+    """Put every sample into train, val or test; samples that have a split keep it unless `settings.split` is fractions.
 
     Fractions give floor(fraction x n) samples to train and val and the rest to test, each class in proportion.
-    Samples that belong together (equal content; the same group where the split is by group) stay on one side. Where
-    that makes the exact sizes impossible they are the nearest that were found.
+    Samples that belong together (equal content; the same group where `settings.split_by` is group) stay on one side.
+    Where that makes the exact sizes impossible they are the nearest that were found.
 
     Returns the table and sentences for the user. Raises DatasetError where the request cannot be met.
     """
     found = sorted(candidates, key=lambda candidate: candidate.name)
-    if isinstance(settings.split, str):
-        if is_csv(settings.split) and any(candidate.split is None for candidate in found):
-            found = _listed(found, Path(settings.split))[0]
-        table, notes = _ready(found, settings)
-    else:
-        table, notes = _by_fractions(found, settings)
+    table, notes = _ready(found, settings) if isinstance(settings.split, str) else _by_fractions(found, settings)
     for split in SPLITS:
         counts = table.counts(split)
-        if not any(counts.values()):
-            raise DatasetError(
-                f"data.split={typed(settings.split)}: no sample is left for {split}; train, val and test each need some."
-            )
         absent = [target for target, count in counts.items() if count == 0]
-        if absent:
+        if absent and len(absent) < len(counts):
             notes.append(f"{split} has no sample of {_some(absent)}.")
     return table, notes
 

@@ -1,0 +1,194 @@
+"""Images in a folder per class, or in ready train, val and test folders with a folder per class beneath."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from datamodules.audit import audit
+from datamodules.base import ImageDataModule
+from datamodules.errors import DatasetError
+from datamodules.images import RGB, image_extensions, read_image
+from datamodules.settings import typed
+from datamodules.splits import is_csv
+from datamodules.table import Candidate
+
+SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+LISTED = 20  # corrupt files that a message names before it only counts
+
+
+class ImageFolderDataModule(ImageDataModule):
+    """Classifies the images of ``<root>/<class>/**/<image>`` or ``<root>/<train|val|test>/<class>/**/<image>``.
+
+    ``data.split=folders`` uses ready folders (``valid`` and ``validation`` are val). Where there are such and
+    fractions are asked for, nothing is guessed: the user is told what to type. There are no groups, each sample is
+    its own.
+    """
+
+    def find(self) -> list[Candidate]:
+        """Every image that can be decoded. Raises DatasetError; `notes` and `skipped` say what is left out."""
+        found = scan(self.root, self._ready_folders())
+        self.notes += found.notes()
+        findings = audit(self.root, [name for name, *_ in found.images], Path(self.settings.cache_dir))
+        broken = {name: finding.error for name, finding in findings.items() if finding.error is not None}
+        usable = [image for image in found.images if image[0] not in broken]
+        if broken:
+            self._leave_out(broken, len(findings))
+        lost = {target for _, target, _ in found.images} - {target for _, target, _ in usable}
+        if lost:
+            raise DatasetError(
+                f"no image of class {', '.join(sorted(lost))} under data.root={self.settings.root} can be read; "
+                "mend its files or remove the folder."
+            )
+        return [Candidate(name, name, target, split, findings[name].content) for name, target, split in usable]
+
+    def read(self, name: str) -> RGB:
+        """A sample's image, (H, W, 3) uint8 RGB, at its own size."""
+        return read_image(self.root / name)
+
+    def _ready_folders(self) -> dict[str, str]:
+        """The root's ready folders. Raises DatasetError where they and `data.split` do not fit."""
+        settings = self.settings
+        if settings.split_by == "group":
+            raise DatasetError("data.split_by=group: a folder of images has no groups; use data.split_by=sample.")
+        ready = ready_folders(self.root)
+        if settings.split == "folders" and not ready:
+            raise DatasetError(
+                f"data.split=folders: data.root={settings.root} has no train and val or test folders with class folders "
+                "beneath; leave data.split out to split by fractions."
+            )
+        if ready and settings.split != "folders" and not is_csv(settings.split):
+            raise DatasetError(
+                f"data.root={settings.root} holds ready folders ({', '.join(ready.values())}); "
+                f"add data.split=folders to use them, or give one of them as data.root to split it by {typed(settings.split)}."
+            )
+        return ready
+
+    def _leave_out(self, broken: Mapping[str, str], total: int) -> None:
+        """Record the files that cannot be used. Raises DatasetError naming them unless they are to be skipped."""
+        # A name that is not UTF-8 must still be printed and written.
+        reasons = [(name.encode(errors="backslashreplace").decode(), reason) for name, reason in broken.items()]
+        if self.settings.on_corrupt == "fail":
+            lines = [f"\n  {name}: {reason}" for name, reason in reasons[:LISTED]]
+            more = f"\n  and {len(broken) - LISTED} more" if len(broken) > LISTED else ""
+            raise DatasetError(
+                f"{len(broken)} of {total} images under data.root={self.settings.root} cannot be read; "
+                f"mend or remove them, or leave them out with data.on_corrupt=skip:{''.join(lines)}{more}"
+            )
+        self.skipped += reasons
+        self.notes.append(f"{len(broken)} of {total} images cannot be read and are left out (data.on_corrupt=skip).")
+
+
+@dataclass
+class Scan:
+    """What lies under a root.
+
+    Args:
+        images: (name, class, split or None) of each file with an image's ending.
+        ignored: how many of what else there is.
+    """
+
+    images: list[tuple[str, str, str | None]] = field(default_factory=list)
+    ignored: Counter[str] = field(default_factory=Counter)
+
+    def notes(self) -> list[str]:
+        """A sentence on what was ignored, if anything was."""
+        kinds = [f"{count} {kind}" for kind, count in sorted(self.ignored.items()) if count]
+        return [f"Ignored under the root: {', '.join(kinds)}."] if kinds else []
+
+    def pick_images(self, files: Sequence[str]) -> list[str]:
+        """The visible files with an image's ending, sorted; the others are counted."""
+        visible = self.pick_visible(files)
+        images = [name for name in visible if Path(name).suffix.lower() in image_extensions()]
+        self.ignored["files that are no images"] += len(visible) - len(images)
+        return images
+
+    def pick_visible(self, names: Sequence[str]) -> list[str]:
+        """The names that are not hidden, sorted; the others are counted."""
+        visible = sorted(name for name in names if not name.startswith("."))
+        self.ignored["hidden files or folders"] += len(names) - len(visible)
+        return visible
+
+
+def scan(root: Path, ready: Mapping[str, str]) -> Scan:
+    """Find the images of each class by name alone, without opening them.
+
+    Args:
+        root: the folder that names are relative to.
+        ready: the folder of each split, as from `ready_folders`; empty where the root holds the class folders.
+
+    Raises DatasetError where there is nothing to train on: no images, no class folders, a class folder without an
+    image, fewer than two classes.
+    """
+    found = Scan()
+    stray, empty = 0, []
+    classes: set[str] = set()
+    if ready:
+        folders, files = _listing(root)
+        stray += len(found.pick_images(files))
+        found.ignored["folders beside " + ", ".join(ready.values())] += len(
+            set(found.pick_visible(folders)) - set(ready.values())
+        )
+    for split, place in ready.items() or [(None, ".")]:
+        folders, files = _listing(root / place)
+        stray += len(found.pick_images(files))
+        for target in found.pick_visible(folders):
+            images = list(_images_below(root, root / place / target, found))
+            found.images += [(name, target, split) for name in images]
+            classes.add(target)
+            if not images:
+                empty.append((Path(place) / target).as_posix())
+    if not classes:
+        what = f"holds {stray} images but no class folders" if stray else "holds no images"
+        raise DatasetError(f"data.root={root} {what}; expected a folder per class with its images in it.")
+    if empty:
+        raise DatasetError(
+            f"data.root={root}: no images in class folder {', '.join(empty)}; put some there or remove it."
+        )
+    if len(classes) < 2:
+        raise DatasetError(
+            f"data.root={root} has one class only, {classes.pop()}; a classifier needs two or more class folders."
+        )
+    found.ignored["images outside class folders"] += stray
+    return found
+
+
+def ready_folders(root: Path) -> dict[str, str]:
+    """The folder of each split, where the root holds train and val or test folders with class folders beneath; else nothing.
+
+    Raises DatasetError where two folders claim the same split.
+    """
+    ready: dict[str, str] = {}
+    for name in sorted(_listing(root)[0]):
+        split = SPLIT_FOLDERS.get(name.lower())
+        if split is None or not _listing(root / name)[0]:
+            continue
+        if split in ready:
+            raise DatasetError(f"data.root={root} holds both {ready[split]} and {name}; keep one folder for {split}.")
+        ready[split] = name
+    return ready if "train" in ready and len(ready) > 1 else {}
+
+
+def _images_below(root: Path, folder: Path, found: Scan) -> Iterator[str]:
+    """The names of all images in a folder and below it; symbolic links are followed, but no folder is entered twice."""
+    entered = set()
+    for place, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
+        facts = Path(place).stat()
+        if (facts.st_dev, facts.st_ino) in entered:
+            folders.clear()
+            continue
+        entered.add((facts.st_dev, facts.st_ino))
+        folders[:] = found.pick_visible(folders)
+        prefix = Path(place).relative_to(root).as_posix()
+        yield from (f"{prefix}/{name}" for name in found.pick_images(files))
+
+
+def _listing(folder: Path) -> tuple[list[str], list[str]]:
+    """The names of the folders and of the files in a folder."""
+    _, folders, files = next(os.walk(folder, onerror=_refuse))
+    return folders, files
+
+
+def _refuse(error: OSError) -> None:
+    raise DatasetError(f"{error.filename} cannot be listed: {error.strerror}.")
