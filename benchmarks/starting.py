@@ -1,0 +1,69 @@
+"""From Enter to the first training step, against bare imports; and how long --help takes.
+
+Run: python benchmarks/starting.py
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.timing import interleaved, machine
+
+ROOT = Path(__file__).resolve().parent.parent
+BARE = "import torch, torchvision, lightning, torchmetrics"
+FIRST_STEP = """
+import os, sys
+sys.path.insert(0, {root!r})
+import entry.door
+real = entry.door._carry_out
+def carry_out(task, request):
+    from callbacks.step_seed import StepSeed
+    StepSeed.on_train_batch_start = lambda *_: os._exit(0)
+    return real(task, request)
+entry.door._carry_out = carry_out
+import train
+train.train()
+"""
+
+
+def make_pictures(root: Path) -> None:
+    """Two classes of forty pictures of noise."""
+    for name in ("a", "b"):
+        (root / name).mkdir(parents=True)
+        for i in range(40):
+            noise = np.random.default_rng([ord(name), i]).integers(0, 256, (64, 64, 3), np.uint8)
+            Image.fromarray(noise).save(root / name / f"{i}.png")
+
+
+def call(*arguments: str, cwd: Path) -> None:
+    """Run Python on the arguments and wait for it."""
+    subprocess.run([sys.executable, *arguments], cwd=cwd, check=True, capture_output=True)
+
+
+def main() -> None:
+    """Measure and print a table."""
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        make_pictures(work / "pictures")
+        door = FIRST_STEP.format(root=str(ROOT))
+        data = ["data=image_folder", f"data.root={work / 'pictures'}", "data.num_workers=0", "model.weights=none"]
+        ways = {
+            "bare imports": lambda: call("-c", BARE, cwd=work),
+            "train.py to the first step, logger=csv": lambda: call("-c", door, *data, "logger=csv", cwd=work),
+            "train.py to the first step, logger=wandb": lambda: call("-c", door, *data, cwd=work),
+            "train.py --help": lambda: call(str(ROOT / "train.py"), "--help", cwd=work),
+            "train.py --cfg job": lambda: call(str(ROOT / "train.py"), "--cfg", "job", cwd=work),
+        }
+        seconds = interleaved(ways, repeats=5)
+    print(machine())
+    print("\n| what | median s | of bare imports |\n| --- | --- | --- |")
+    for name, value in seconds.items():
+        print(f"| {name} | {value:.2f} | {value / seconds['bare imports']:.2f} |")
+
+
+if __name__ == "__main__":
+    main()

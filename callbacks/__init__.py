@@ -1,0 +1,1 @@
+"""What happens on the way: history, checkpoints, stopping, progress, the writing of evaluations."""

@@ -1,0 +1,55 @@
+"""history.csv: a row per epoch, in a file that is whole at every moment."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning
+from lightning.pytorch.callbacks import Callback
+
+from run_folder import read_csv, write_csv
+
+SCORES = ("loss", "accuracy", "f1_macro", "f1_weighted", "miou", "fwiou")
+COLUMNS = (
+    "epoch",
+    "step",
+    "lr",
+    "train/loss",
+    *(f"train_eval/{score}" for score in SCORES),
+    *(f"val/{score}" for score in SCORES),
+    "seconds",
+)
+
+
+class HistoryWriter(Callback):
+    """Adds a row to history.csv at the end of each epoch: losses, scores, learning rate, and seconds since the last row.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._rows: list[dict[str, Any]] = []
+        self._began = time.monotonic()
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Keep the rows of the epochs before, where there are some."""
+        self._rows = [*read_csv(self.path)] if self.path.exists() else []
+        self._rows = [row for row in self._rows if int(row["epoch"]) < trainer.current_epoch]
+        self._began = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Write the epoch's row; what was not computed is an empty cell."""
+        scores = {name: float(value) for name, value in trainer.callback_metrics.items() if name in COLUMNS}
+        row = {
+            "epoch": trainer.current_epoch,
+            "step": trainer.global_step,
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            **scores,
+            "seconds": round(time.monotonic() - self._began, 3),
+        }
+        self._began = time.monotonic()
+        self._rows.append(row)
+        if trainer.is_global_zero:
+            write_csv(self.path, self._rows, COLUMNS)

@@ -1,0 +1,30 @@
+"""What a person sees while it trains: a bar on a terminal, a line per epoch in a log."""
+
+import sys
+
+import lightning
+from lightning.pytorch.callbacks import Callback, RichProgressBar
+
+
+def progress(wanted: str | bool, headline: str) -> Callback:
+    """A progress bar on stderr where `wanted` is true, or ``auto`` and a person looks at it; else a line per epoch."""
+    bar = sys.stderr.isatty() if wanted == "auto" else bool(wanted)
+    return RichProgressBar(leave=True, console_kwargs={"stderr": True}) if bar else EpochLines(headline)
+
+
+class EpochLines(Callback):
+    """Prints one line per epoch on stderr.
+
+    Args:
+        headline: the score beside the losses.
+    """
+
+    def __init__(self, headline: str) -> None:
+        self.names = ("train/loss", "val/loss", f"train_eval/{headline}", f"val/{headline}")
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Print the epoch's losses and scores."""
+        if trainer.is_global_zero:
+            known = {name: trainer.callback_metrics[name] for name in self.names if name in trainer.callback_metrics}
+            figures = "  ".join(f"{name} {float(value):.3f}" for name, value in known.items())
+            print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {figures}", file=sys.stderr, flush=True)

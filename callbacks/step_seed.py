@@ -1,0 +1,26 @@
+"""Torch's generator at a step is a function of the seed and the step, not a state that is carried along."""
+
+import hashlib
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback
+
+
+class StepSeed(Callback):
+    """Seeds torch before every training batch from (seed, epoch, batch, rank): what dropout draws there is always the same.
+
+    Args:
+        seed: of the training.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Seed all devices."""
+        place = f"{self.seed}:{trainer.current_epoch}:{batch_idx}:{trainer.global_rank}"
+        torch.manual_seed(int.from_bytes(hashlib.blake2b(place.encode(), digest_size=8).digest(), "big", signed=True))

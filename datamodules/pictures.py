@@ -1,0 +1,69 @@
+"""Pictures without truth, for prediction: any file or folder; what cannot be read is reported, not raised."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from datamodules.errors import DatasetError
+from datamodules.images import image_extensions, read_image, resize
+
+
+def find_pictures(source: Path) -> list[Path]:
+    """The picture itself, or all pictures in a folder and those below it, sorted. Raises DatasetError where there is none."""
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise DatasetError(f"source={source}: there is no such file or folder.")
+    endings = image_extensions()
+    found = (path for path in source.rglob("*") if path.suffix.lower() in endings and path.is_file())
+    pictures = sorted(
+        path for path in found if not any(part.startswith(".") for part in path.relative_to(source).parts)
+    )
+    if not pictures:
+        raise DatasetError(f"source={source}: no pictures in this folder or below it.")
+    return pictures
+
+
+class Pictures(Dataset[dict[str, Any]]):
+    """Pictures at the size that a model wants; an item that cannot be read carries its reason instead of an image.
+
+    Args:
+        paths: the files.
+        image_size: (height, width) in pixels.
+    """
+
+    def __init__(self, paths: Sequence[Path], image_size: tuple[int, int]) -> None:
+        self.paths = paths
+        self.image_size = image_size
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        try:
+            image = resize(read_image(self.paths[index]), self.image_size)
+        except DatasetError as error:
+            return {"index": index, "reason": str(error)}
+        return {"index": index, "image": torch.from_numpy(image).permute(2, 0, 1)}
+
+
+def _collate(items: list[dict[str, Any]]) -> dict[str, Any]:
+    good = [item for item in items if "image" in item]
+    images: Tensor | None = torch.stack([item["image"] for item in good]) if good else None
+    return {
+        "image": images,
+        "index": torch.tensor([item["index"] for item in good], dtype=torch.int64),
+        "unreadable": {item["index"]: item["reason"] for item in items if "reason" in item},
+    }
+
+
+def picture_loader(
+    paths: Sequence[Path], image_size: tuple[int, int], batch_size: int, num_workers: int
+) -> DataLoader[dict[str, Any]]:
+    """Batches of pictures: image (B, 3, H, W) uint8 or None, index (B,), and the reasons of those that are unreadable."""
+    workers = num_workers if len(paths) > batch_size else 0  # one batch is read before a worker has started
+    return DataLoader(Pictures(paths, image_size), batch_size=batch_size, num_workers=workers, collate_fn=_collate)

@@ -1,0 +1,79 @@
+"""What a run says about itself before its first step, and after its last."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from datamodules.base import ImageDataModule
+from entry.hardware import Hardware
+from lightning_modules.weights import WeightsReport
+
+MOST_CLASSES = 30  # more rows than this push everything else off the screen
+
+
+def console() -> Console:
+    """Where people read: stdout, at the terminal's width or a log's."""
+    return Console(
+        file=sys.stdout, width=None if sys.stdout.isatty() else 120, highlight=False, soft_wrap=not sys.stdout.isatty()
+    )
+
+
+def announce(
+    config: Mapping[str, Any],
+    datamodule: ImageDataModule,
+    network: nn.Module,
+    report: WeightsReport,
+    hardware: Hardware,
+) -> None:
+    """Classes and counts, model, weights, device, precision, and what the data had to say."""
+    screen = console()
+    screen.print(_classes(datamodule))
+    for note in datamodule.notes:
+        screen.print(f"note: {note}")
+    if report.note:
+        screen.print(f"weights: {report.note}")
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    height, width = config["data"]["image_size"]
+    screen.print(
+        f"{config['model']['name']}: {parameters / 1e6:.2f} M parameters, weights {report.used}, images {height}×{width}, "
+        f"aug {config['aug']['name']}, batch {config['data']['batch_size']}, {config['trainer']['max_epochs']} epochs"
+    )
+    screen.print(
+        f"{hardware.accelerator} ({hardware.device_name}), precision {hardware.precision}, {hardware.threads} threads"
+    )
+
+
+def _classes(datamodule: ImageDataModule) -> Table:
+    counts = datamodule.counts()
+    space = datamodule.label_space
+    table = Table(title=f"{space.name}: {space.num_classes} classes", title_justify="left", box=None, pad_edge=False)
+    table.add_column("class")
+    for split in counts:
+        table.add_column(split, justify="right")
+    for name in space.classes[:MOST_CLASSES]:
+        table.add_row(name, *(str(counts[split].get(name, 0)) for split in counts))
+    if space.num_classes > MOST_CLASSES:
+        table.add_row(f"… {space.num_classes - MOST_CLASSES} more", *("" for _ in counts))
+    table.add_row("all", *(str(sum(counts[split].values())) for split in counts), style="bold")
+    return table
+
+
+def conclude(scores: Mapping[str, Any], folder: Path) -> None:
+    """The headline scores, and the folder as the last line."""
+    names = (
+        ("accuracy", "f1_macro", "f1_weighted") if scores["task"] == "classification" else ("miou", "fwiou", "accuracy")
+    )
+    figures = []
+    for name in names:
+        value, interval = scores[name], (scores["intervals"] or {}).get(name)
+        spread = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
+        figures.append(f"{name} {'undefined' if value is None else f'{value:.3f}'}{spread}")
+    majority = ((scores["baselines"] or {}).get("majority") or {}).get("accuracy")
+    beside = f"  (always the commonest class: accuracy {majority:.3f})" if majority is not None else ""
+    print(f"{scores['split']}: {'  '.join(figures)}{beside}")
+    print(folder, flush=True)

@@ -1,0 +1,56 @@
+"""Hydra's complaints about a command line, said for somebody who has never heard of Hydra."""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+CONF = str(Path(__file__).resolve().parent.parent / "conf")
+
+
+def in_our_words(complaint: str, name: str) -> str:
+    """What Hydra wrote on stderr about a request for `conf/<name>.yaml`, without its advice on debugging Hydra.
+
+    A key that does not exist is answered with the nearest that do; other complaints are kept as they are.
+    """
+    lines = [line for line in complaint.splitlines() if line.strip() and "HYDRA_FULL_ERROR" not in line]
+    text = "\n".join(lines)
+    unknown = re.search(r"Could not override '([^']+)'", text)
+    if unknown and "not in struct" in text:
+        return f"There is no key {unknown[1]!r}{_nearest(unknown[1], name)}. All keys: python {name}.py --cfg job\n"
+    group = re.search(
+        r"Could not find '([^']+)/([^']*)'\s+Available options in '[^']+':\s*(.*?)(?:Config search path|$)",
+        text,
+        re.DOTALL,
+    )
+    if group:
+        options = [option.strip() for option in group[3].splitlines() if option.strip()]
+        return f"{group[1]}={group[2]}: there is no such option. Choose one of: {', '.join(options)}\n"
+    broken = re.search(
+        r"(?:mismatched input|token recognition error|no viable alternative|extraneous input|missing EQUAL).*", text
+    )
+    if broken:
+        return (
+            f"The command line cannot be read: {broken[0]}. Values with spaces or any of = ( ) , {{ }} [ ] need quotes of their own, "
+            "for example: 'data.root=\"/my data/a=b\"'\n"
+        )
+    return text + "\n"
+
+
+def _nearest(key: str, name: str) -> str:
+    from hydra import compose, initialize_config_dir
+
+    with initialize_config_dir(CONF, version_base="1.3"):
+        known = list(_keys(OmegaConf.to_container(compose(config_name=name), resolve=False), ""))
+    near = difflib.get_close_matches(key, known, n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _keys(config: Any, prefix: str) -> Iterator[str]:
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            yield f"{prefix}{key}"
+            yield from _keys(value, f"{prefix}{key}.")

@@ -1,0 +1,150 @@
+"""What every door does around its one sentence: compose, refuse, report, and exit with the right code."""
+
+import contextlib
+import io
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from entry.complaints import in_our_words
+from entry.errors import REQUEST_ERRORS, IncompleteError, RequestError, RunStopped, TrainingError
+
+PROJECT = Path(__file__).resolve().parent.parent
+DONE, FAILED, REFUSED = 0, 1, 2  # 128 + signal where a run was stopped
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for.
+
+    Args:
+        config: everything composed, interpolations still open.
+        overrides: what was typed, without Hydra's own keys.
+        folder: where the results go.
+        folder_was_typed: whether that was asked for, or is the default name.
+    """
+
+    config: DictConfig
+    overrides: tuple[str, ...]
+    folder: Path
+    folder_was_typed: bool
+
+
+class RememberFolders(Callback):
+    """Notes which folders Hydra is about to make, so that a refused request leaves none behind."""
+
+    made: tuple[Path, ...] = ()
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Called by Hydra before it makes the folder of a single run."""
+        self._remember(Path(config.hydra.run.dir))
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Called by Hydra before it makes the folder of a sweep."""
+        self._remember(Path(config.hydra.sweep.dir))
+
+    @classmethod
+    def _remember(cls, folder: Path) -> None:
+        family = (folder.absolute(), *folder.absolute().parents)
+        cls.made = tuple(path for path in family if not path.exists())
+
+    @classmethod
+    def remove_empty(cls, folder: Path) -> None:
+        """Remove a job's folder and those around it where they are still empty, the innermost first."""
+        for path in dict.fromkeys((folder, *cls.made)) if cls.made else ():
+            with contextlib.suppress(OSError):  # not empty, or never made
+                path.rmdir()
+
+
+def door(name: str) -> Callable[[Callable[[Request], None]], Callable[[], None]]:
+    """Turn a function of a request into a command whose configuration is `conf/<name>.yaml`.
+
+    The command exits with 0 when it is done, 1 when it failed, 2 when the request made no sense (Hydra's own
+    complaints too), 128 + signal when it was stopped.
+    """
+
+    def decorate(task: Callable[[Request], None]) -> Callable[[], None]:
+        def main() -> None:
+            sys.exit(_open(name, task))
+
+        main.__doc__ = task.__doc__
+        return main
+
+    return decorate
+
+
+def _open(name: str, task: Callable[[Request], None]) -> int:
+    if any(argument.startswith("--experimental-rerun") for argument in sys.argv[1:]):
+        print("--experimental-rerun is not allowed: it would run whatever the file holds.", file=sys.stderr)
+        return REFUSED
+    OmegaConf.register_new_resolver("project", lambda path: str(PROJECT / path), replace=True)
+    stderr, complaint = sys.stderr, io.StringIO()
+    entered = False
+
+    def entering(config: DictConfig) -> None:
+        nonlocal entered
+        entered = True
+        with contextlib.redirect_stderr(stderr):
+            request = _request(config)
+            code = _carry_out(task, request)
+        RememberFolders.remove_empty(request.folder)
+        if code:
+            sys.exit(code)
+
+    try:
+        with contextlib.redirect_stderr(complaint):
+            hydra.main(version_base="1.3", config_path=str(PROJECT / "conf"), config_name=name)(entering)()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else FAILED
+        if entered or code == DONE:
+            return code
+        stderr.write(in_our_words(complaint.getvalue(), name))
+        return REFUSED
+    return DONE
+
+
+def _request(config: DictConfig) -> Request:
+    settings = HydraConfig.get()
+    typed = any(override.startswith(("hydra.run.dir=", "hydra.sweep.dir=")) for override in settings.overrides.hydra)
+    return Request(
+        config=config,
+        overrides=tuple(settings.overrides.task),
+        folder=Path(settings.runtime.output_dir),
+        folder_was_typed=typed,
+    )
+
+
+def _carry_out(task: Callable[[Request], None], request: Request) -> int:
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for news otherwise
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # what matters is said by announce
+    try:
+        task(request)
+    except REQUEST_ERRORS as error:
+        print(error, file=sys.stderr)
+        return REFUSED
+    except (IncompleteError, TrainingError) as error:
+        print(error, file=sys.stderr)
+        return FAILED
+    except RunStopped as stop:
+        print(stop, file=sys.stderr)
+        return 128 + stop.number
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+    except Exception:  # noqa: BLE001  a bug keeps its traceback
+        traceback.print_exc()
+        return FAILED
+    return DONE
+
+
+__all__ = ["PROJECT", "RememberFolders", "Request", "RequestError", "door"]

@@ -1,0 +1,124 @@
+"""One evaluation: a checkpoint, a split, the one matrix, and the folder of files that follows from it."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+
+from datamodules.base import ImageDataModule
+from entry.errors import RequestError
+from label_spaces.space import LabelSpace
+from lightning_modules.classification import ClassificationModule
+from lightning_modules.supervised import SupervisedModule
+from lightning_modules.weights import read_checkpoint
+from reports.evaluation import Evaluation
+from run_folder import RunFolder
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained state on disk.
+
+    Args:
+        path: the file.
+        epoch: of training, counted from 0, after which it was written.
+        step: the optimiser steps taken by then.
+        state: the module's parameters and buffers.
+        label_space: the classes it was trained on.
+    """
+
+    path: Path
+    epoch: int
+    step: int
+    state: Mapping[str, torch.Tensor]
+    label_space: LabelSpace
+
+
+def find_checkpoint(folder: RunFolder, wanted: str) -> Checkpoint:
+    """Read ``best``, ``last`` or a path. Raises RequestError or WeightsError where there is none, or it is not one of ours."""
+    path = folder.checkpoints / f"{wanted}.ckpt" if wanted in ("best", "last") else Path(wanted).expanduser().absolute()
+    if not path.is_file():
+        raise RequestError(f"checkpoint={wanted}: there is no {path}. Type checkpoint=best, last or a path.")
+    content = read_checkpoint(path)
+    if not {"state_dict", "epoch", "global_step", "hyper_parameters"} <= content.keys():
+        raise RequestError(
+            f"checkpoint={wanted}: {path} was not written by train.py. Start from such weights with model.weights={path}."
+        )
+    return Checkpoint(
+        path=path,
+        epoch=int(content["epoch"]),
+        step=int(content["global_step"]),
+        state=content["state_dict"],
+        label_space=LabelSpace(
+            content["hyper_parameters"]["label_space"], tuple(content["hyper_parameters"]["classes"])
+        ),
+    )
+
+
+def load(module: SupervisedModule, checkpoint: Checkpoint) -> None:
+    """Give the module the checkpoint's weights. Raises RequestError where classes or shapes do not fit."""
+    if checkpoint.label_space.classes != module.label_space.classes:
+        raise RequestError(
+            f"{checkpoint.path} was trained on the classes {', '.join(checkpoint.label_space.classes)}, "
+            f"but the data has {', '.join(module.label_space.classes)}. Give the data it was trained for."
+        )
+    try:
+        module.load_state_dict(checkpoint.state)
+    except RuntimeError as error:
+        raise RequestError(
+            f"{checkpoint.path} does not fit the run's model: {str(error).splitlines()[-1].strip()}"
+        ) from None
+
+
+def evaluate(
+    trainer: lightning.Trainer, module: SupervisedModule, datamodule: ImageDataModule, split: str
+) -> dict[str, np.ndarray]:
+    """Predict a split once and return the module's counts and per-sample facts.
+
+    Returns:
+        ``confusion`` (C + 1, C + 1) and, per counted sample, ``index``, ``loss``, ``target``, ``prediction``, ``probability``.
+    """
+    assert isinstance(module, ClassificationModule)
+    module.reset_stream("test")
+    trainer.test(module, dataloaders=datamodule.evaluation_dataloader(split), verbose=False)
+    return {"confusion": module.confusion_of("test").compute().cpu().numpy(), **module.records_of("test").compute()}
+
+
+def collect(
+    config: Mapping[str, Any],
+    folder: RunFolder,
+    checkpoint: Checkpoint,
+    datamodule: ImageDataModule,
+    split: str,
+    facts: dict[str, np.ndarray],
+) -> Evaluation:
+    """Everything that an evaluation's files are written from."""
+    table = datamodule.table
+    n_expected = len(table.indices(split))
+    if len(facts["index"]) < n_expected:
+        log.warning(
+            "Only %d of %d samples of %s were evaluated, as trainer.limit_batches asks.",
+            len(facts["index"]),
+            n_expected,
+            split,
+        )
+    return Evaluation(
+        task=config["model"]["task"],
+        split=split,
+        label_space=datamodule.label_space,
+        run=folder.path.name,
+        checkpoint={"file": checkpoint.path.name, "epoch": checkpoint.epoch, "step": checkpoint.step},
+        split_sha256=table.sha256(split),
+        resolution=list(config["data"]["image_size"]),
+        n_expected=n_expected,
+        samples=[table.samples[i] for i in facts["index"].tolist()],
+        training_counts=datamodule.class_counts("train"),
+        facts=facts,
+    )

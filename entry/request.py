@@ -1,0 +1,157 @@
+"""From what was composed and typed to one plain, resolved, checked configuration."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from entry.door import PROJECT, Request, RequestError
+from run_folder import RunFolder
+
+OWN_KEYS = ("run", "checkpoint", "split", "source")  # of evaluate.py and predict.py; not a run's
+CONF = PROJECT / "conf"
+
+
+def resolved(request: Request) -> dict[str, Any]:
+    """The whole configuration as plain data, each path absolute. Raises RequestError where something is missing or absurd."""
+    _check_fit(request.config)
+    missing = sorted(OmegaConf.missing_keys(request.config))
+    if missing:
+        raise RequestError(f"{missing[0]} is missing. Type it: {missing[0]}=…")
+    try:
+        config = OmegaConf.to_container(request.config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise RequestError(f"The configuration cannot be resolved: {str(error).splitlines()[0]}") from None
+    assert isinstance(config, dict)
+    plain = {str(key): value for key, value in config.items()}
+    _check(plain)
+    _make_absolute(plain)
+    return plain
+
+
+def to_yaml(config: Mapping[str, Any]) -> str:
+    """The configuration as config.yaml holds it."""
+    return str(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+
+
+def of_run(request: Request) -> tuple[RunFolder, dict[str, Any]]:
+    """The run that `run=` names, and its own configuration with each typed override put in its key's place.
+
+    Raises RequestError for a folder that holds no run, and for overrides that make no sense with one.
+    """
+    if request.config.run is None:
+        raise RequestError("run is missing. Type the folder that train.py named: run=RUN_FOLDER")
+    folder = RunFolder.open(Path(str(request.config.run)).expanduser())
+    config = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
+    if not isinstance(config, dict) or not {"data", "model", "trainer"} <= config.keys():
+        raise RequestError(f"{folder.config}: not a run's configuration: data, model or trainer is missing in it.")
+    for override in OverridesParser.create().parse_overrides(list(request.overrides)):
+        key = override.key_or_group
+        if key in OWN_KEYS:
+            continue
+        if override.is_add() or override.is_delete():
+            raise RequestError(f"{override.input_line}: with run=, keys can be replaced, not added or deleted.")
+        _replace(config, key, request)
+    _check(config)
+    _make_absolute(config)
+    return folder, config
+
+
+def _replace(config: dict[str, Any], key: str, request: Request) -> None:
+    if key in ("model", "experiment") or key.startswith("model."):
+        raise RequestError(f"{key}= makes no sense with run=: the run has its model. Leave it out, or train another.")
+    composed: Any = OmegaConf.select(request.config, key)
+    if key == "data":
+        if composed.name != config["data"]["name"]:
+            raise RequestError(
+                f"data={composed.name} makes no sense with run=: the run was made on {config['data']['name']}. Type data.root= for another copy of it."
+            )
+        return
+    *path, last = key.replace("/", ".").split(".")
+    place = config
+    for step in path:
+        place = place.get(step, {})
+    if last not in place:
+        raise RequestError(f"{key}: the run's config.yaml has no such key.")
+    place[last] = (
+        OmegaConf.to_container(composed, resolve=True) if isinstance(composed, DictConfig) else copy.copy(composed)
+    )
+    if hasattr(place[last], "_metadata"):  # a list is still OmegaConf's
+        place[last] = OmegaConf.to_container(place[last], resolve=True)
+
+
+def _check_fit(config: DictConfig) -> None:
+    """A model and a dataset that do not fit are told which would."""
+    task, targets = config.model.task, config.data.get("targets", {})
+    if task not in targets:
+        options = {
+            path.stem: yaml.safe_load(path.read_text())["task"] for path in sorted((CONF / "model").glob("*.yaml"))
+        }
+        fitting = ", ".join(name for name, does in options.items() if does in targets)
+        raise RequestError(
+            f"model={config.model.name} does {task}, but data={config.data.name} serves {' and '.join(targets)}. Models that fit: {fitting}"
+        )
+
+
+def _make_absolute(config: dict[str, Any]) -> None:
+    """Paths are read where they were typed; a run folder must say the same from anywhere."""
+    data, model = config["data"], config["model"]
+    if data.get("root") is not None:
+        data["root"] = _absolute(data["root"])
+    if isinstance(data["split"], str) and data["split"].lower().endswith(".csv"):
+        data["split"] = _absolute(data["split"])
+    if model["weights"] not in ("auto", "none", "imagenet", "coco_voc"):
+        model["weights"] = _absolute(model["weights"])
+
+
+def _absolute(path: object) -> str:
+    return str(Path(str(path)).expanduser().absolute())
+
+
+def _check(config: Mapping[str, Any]) -> None:
+    """The keys that this floor reads itself; data's own are checked by its room."""
+    positive: Sequence[str] = ("trainer.max_epochs", "trainer.devices", "trainer.accumulate")
+    for key in ("seed", *positive, "trainer.limit_batches", "trainer.threads", "early_stopping.patience"):
+        value = _get(config, key)
+        optional = key not in ("seed", *positive)
+        least = 0 if key == "seed" else 1
+        if not (optional and value is None) and (
+            not isinstance(value, int) or isinstance(value, bool) or value < least
+        ):
+            raise RequestError(
+                f"{key}={value}: must be a whole number of {least} or more{' or null' if optional else ''}."
+            )
+    lr = _get(config, "optimizer.lr")
+    if not isinstance(lr, int | float) or lr <= 0:
+        raise RequestError(f"optimizer.lr={lr}: must be a number above 0.")
+    if not isinstance(config["trainer"]["deterministic"], bool):
+        raise RequestError(f"trainer.deterministic={config['trainer']['deterministic']}: must be true or false.")
+    if config["trainer"]["devices"] != 1:
+        raise RequestError(
+            f"trainer.devices={config['trainer']['devices']}: one device is what this version uses. Type trainer.devices=1."
+        )
+    if config["data"]["batch_size"] % config["trainer"]["accumulate"]:
+        raise RequestError(
+            f"data.batch_size={config['data']['batch_size']} does not divide by trainer.accumulate={config['trainer']['accumulate']}: it is what one optimiser step sees."
+        )
+    unknown = sorted(
+        config.keys() - yaml.safe_load((CONF / "train.yaml").read_text()).keys() - set(OWN_KEYS) - _groups()
+    )
+    if unknown:
+        raise RequestError(f"There is no key {unknown[0]!r}. All keys: python train.py --cfg job")
+
+
+def _groups() -> set[str]:
+    return {path.name for path in CONF.iterdir() if path.is_dir()}
+
+
+def _get(config: Mapping[str, Any], key: str) -> Any:
+    value: Any = config
+    for step in key.split("."):
+        value = value.get(step) if isinstance(value, Mapping) else None
+    return value

@@ -1,0 +1,55 @@
+"""Image classification: one class per image."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lightning_modules.supervised import Batch, SupervisedModule
+from metrics.records import SampleRecords
+
+
+class ClassificationModule(SupervisedModule):
+    """Says one class for a whole image, and remembers of each evaluated sample what was said and how sure."""
+
+    headline = "f1_macro"
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.records = nn.ModuleDict({stream: SampleRecords() for stream in self.streams})
+
+    def evaluate_batch(self, batch: Batch, stream: str) -> None:
+        """Count one batch of images (B, 3, H, W), targets (B,) and sample indices (B,)."""
+        logits, target = self(batch["image"]), batch["target"]
+        if not batch["counted"]:  # it only keeps this rank in step with the others
+            return
+        probability, prediction = logits.softmax(1).max(1)
+        self.confusion_of(stream).update(prediction, target)
+        self.records_of(stream).update(
+            batch["index"], target, prediction, probability, functional.cross_entropy(logits, target, reduction="none")
+        )
+
+    def predict_step(self, batch: Batch, _: int) -> tuple[Tensor, Tensor, Mapping[int, str]]:
+        """(B,) sample indices, (B, C) probabilities, and the reasons of the samples that could not be read."""
+        if batch["image"] is None:
+            return batch["index"], torch.empty(0, self.label_space.num_classes), batch["unreadable"]
+        return batch["index"], self(batch["image"]).softmax(1), batch["unreadable"]
+
+    def records_of(self, stream: str) -> SampleRecords:
+        """The facts of each sample that a stream has seen."""
+        return cast(SampleRecords, self.records[stream])
+
+    def mean_loss(self, stream: str) -> float:
+        """The mean plain cross-entropy: no weights, no smoothing, so that runs can be compared."""
+        loss = self.records_of(stream).compute()["loss"].astype(np.float64)
+        # Summed in sample order and exactly: the same on any number of ranks.
+        return math.fsum(loss.tolist()) / len(loss)
+
+    def reset_stream(self, stream: str) -> None:
+        """Forget what was counted in a stream."""
+        super().reset_stream(stream)
+        self.records_of(stream).reset()

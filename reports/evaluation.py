@@ -1,0 +1,161 @@
+"""An evaluation's folder: scores, tables, per-sample facts and figures, all from one matrix and one list of samples."""
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+
+from label_spaces.space import LabelSpace
+from metrics.intervals import jackknife_intervals, sample_matrices, sum_by_group
+from metrics.scores import class_scores, mean_scores
+from run_folder import atomic, write_csv, write_json
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+SCHEMA = 1
+MEANS = (
+    "accuracy",
+    "f1_macro",
+    "f1_weighted",
+    "precision_macro",
+    "recall_macro",
+    "miou",
+    "miou_present",
+    "miou_image",
+    "fwiou",
+    "safe_miou",
+)
+
+
+class NamedSample(Protocol):
+    """What is needed to know of an evaluated sample: its name, and the group whose samples resemble it."""
+
+    @property
+    def name(self) -> str:
+        """Path relative to the data's root."""
+
+    @property
+    def group(self) -> str:
+        """The drive, or the sample itself where there are no drives."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was evaluated, and what was counted.
+
+    Args:
+        task: ``classification`` or ``segmentation``.
+        split: which samples.
+        label_space: the classes.
+        run: the run folder's name.
+        checkpoint: file, epoch and step.
+        split_sha256: of the evaluated split's rows in split.csv.
+        resolution: (height, width) at which was predicted.
+        n_expected: how many samples the split has.
+        samples: those that were counted, in the order of the facts.
+        training_counts: samples per class in the training split.
+        facts: confusion (C + 1, C + 1), and per sample index, loss, target, prediction, probability.
+    """
+
+    task: str
+    split: str
+    label_space: LabelSpace
+    run: str
+    checkpoint: Mapping[str, Any]
+    split_sha256: str
+    resolution: Sequence[int]
+    n_expected: int
+    samples: Sequence[NamedSample]
+    training_counts: Sequence[int]
+    facts: Mapping[str, np.ndarray]
+
+
+def scores_of(evaluation: Evaluation) -> dict[str, Any]:
+    """The content of scores.json; what is undefined or does not exist for the task is None."""
+    facts, classes = evaluation.facts, evaluation.label_space.classes
+    matrix = torch.from_numpy(facts["confusion"])
+    means = mean_scores(matrix)
+    loss = facts["loss"].astype(np.float64).tolist()
+    return {
+        "schema": SCHEMA,
+        "task": evaluation.task,
+        "split": evaluation.split,
+        "label_space": evaluation.label_space.name,
+        "run": evaluation.run,
+        "checkpoint": dict(evaluation.checkpoint),
+        "split_sha256": evaluation.split_sha256,
+        "policy": {"void_truth": "ignored", "void_prediction": "miss", "resolution": list(evaluation.resolution)},
+        "n_expected": evaluation.n_expected,
+        "n_seen": len(facts["index"]),
+        "n_unique": len(np.unique(facts["index"])),
+        "void_rate": means["void_rate"],
+        "loss": math.fsum(loss) / len(loss) if loss else None,
+        **{name: means.get(name) for name in MEANS},
+        **{name: value for name, value in means.items() if name.endswith("_classes")},
+        "levels": None,
+        "crossing": None,
+        "autonue_compat": None,
+        "baselines": baselines(evaluation),
+        "intervals": intervals(evaluation),
+        "classes": class_scores(matrix, classes),
+    }
+
+
+def baselines(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
+    """What a model that has seen no picture scores: always the commonest class of the training split."""
+    facts, size = evaluation.facts, evaluation.label_space.num_classes + 1
+    matrix = torch.zeros((size, size), dtype=torch.int64)
+    matrix[:, int(np.argmax(evaluation.training_counts))] = torch.from_numpy(facts["confusion"].sum(1))
+    means = mean_scores(matrix)
+    return {"majority": {name: means[name] for name in ("accuracy", "f1_macro", "f1_weighted")}}
+
+
+def intervals(evaluation: Evaluation) -> dict[str, list[float] | None]:
+    """95 % intervals with the group as the unit: the samples of a drive resemble each other."""
+    return jackknife_intervals(
+        sum_by_group(_matrices(evaluation), np.array([sample.group for sample in evaluation.samples]))
+    )
+
+
+def _matrices(evaluation: Evaluation) -> "csr_array":
+    facts = evaluation.facts
+    return sample_matrices(facts["target"], facts["prediction"], evaluation.label_space.num_classes)
+
+
+def write_tables(folder: Path, evaluation: Evaluation, scores: Mapping[str, Any]) -> None:
+    """Write scores.json, per_class.csv, confusion.csv and per_sample.npz."""
+    names = [*evaluation.label_space.classes, "void"]
+    write_json(folder / "scores.json", scores)
+    write_csv(folder / "per_class.csv", scores["classes"])
+    rows = [
+        {"truth": name, **dict(zip(names, row, strict=True))}
+        for name, row in zip(names, evaluation.facts["confusion"].tolist(), strict=True)
+    ]
+    write_csv(folder / "confusion.csv", rows, ["truth", *names])
+    _write_samples(folder / "per_sample.npz", evaluation)
+
+
+def _write_samples(path: Path, evaluation: Evaluation) -> None:
+    """The sparse matrix of each sample (cell = truth · (C + 1) + prediction), and what was said of it."""
+    facts, cells = evaluation.facts, _matrices(evaluation)
+    content = io.BytesIO()
+    np.savez_compressed(
+        content,
+        sample=np.array([sample.name for sample in evaluation.samples]),
+        group=np.array([sample.group for sample in evaluation.samples]),
+        loss=facts["loss"],
+        indptr=cells.indptr,
+        cell=cells.indices,
+        count=cells.data,
+        target=facts["target"],
+        prediction=facts["prediction"],
+        probability=facts["probability"],
+    )
+    with atomic(path) as file:
+        file.write(content.getbuffer())

@@ -1,0 +1,113 @@
+"""From typing to a checked configuration, without training anything."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from entry.door import PROJECT, Request
+from entry.errors import RequestError
+from entry.request import of_run, resolved, to_yaml
+from run_folder import RunFolder, RunFolderError
+
+
+def request(tmp_path: Path, *overrides: str, name: str = "train") -> Request:
+    OmegaConf.register_new_resolver("project", lambda path: str(PROJECT / path), replace=True)
+    with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
+        config = compose(name, overrides=list(overrides))
+    return Request(config=config, overrides=overrides, folder=tmp_path / "run", folder_was_typed=False)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run folder that holds a configuration."""
+    folder = RunFolder(tmp_path / "runs" / "one")
+    folder.claim(
+        to_yaml(resolved(request(tmp_path, "data=image_folder", f"data.root={tmp_path}", "trainer.max_epochs=3"))), []
+    )
+    return folder
+
+
+def test_everything_is_plain_and_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = resolved(
+        request(tmp_path, "data=image_folder", "data.root=pictures", "data.split=parts.csv", "model.weights=w.pt")
+    )
+    assert config["data"]["root"] == str(tmp_path / "pictures")
+    assert config["data"]["split"] == str(tmp_path / "parts.csv")
+    assert config["model"]["weights"] == str(tmp_path / "w.pt")
+    assert yaml.safe_load(to_yaml(config)) == config
+    assert "${" not in to_yaml(config)
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        (["data=image_folder"], r"data\.root is missing. Type it: data\.root="),
+        (["seed=-1"], "seed=-1: must be a whole number of 0 or more"),
+        (["seed=x"], "seed=x: must be a whole number"),
+        (["trainer.max_epochs=0"], r"trainer\.max_epochs=0: must be a whole number of 1 or more"),
+        (["trainer.limit_batches=0.5"], r"trainer\.limit_batches=0\.5: must be .* or null"),
+        (["optimizer.lr=0"], r"optimizer\.lr=0: must be a number above 0"),
+        (["trainer.deterministic=maybe"], r"trainer\.deterministic=maybe: must be true or false"),
+        (["data.batch_size=10", "trainer.accumulate=4"], r"data\.batch_size=10 does not divide by trainer\.accumulate=4"),
+        (["trainer.devices=2"], r"trainer\.devices=2: one device"),
+        (["+speed=3"], "There is no key 'speed'"),
+        (["model.task=segmentation"], "does segmentation, but data=synthetic_idd serves classification. Models that fit: custom_cnn, resnet18"),
+    ],
+)  # fmt: skip
+def test_a_wrong_request_is_answered_by_name(tmp_path, typed, says):
+    with pytest.raises(RequestError, match=says):
+        resolved(request(tmp_path, *typed))
+
+
+def test_a_typed_key_replaces_the_runs_own_and_nothing_else(tmp_path, run):
+    before = yaml.safe_load(run.config.read_text())
+    folder, config = of_run(
+        request(tmp_path, f"run={run.path}", "data.eval_batch_size=7", "split=val", name="evaluate")
+    )
+    assert folder.path == run.path
+    assert config.pop("data") == {**before.pop("data"), "eval_batch_size": 7}
+    assert config == before
+    assert config["trainer"]["max_epochs"] == 3
+
+
+def test_a_typed_group_replaces_its_subtree(tmp_path, run):
+    _, config = of_run(request(tmp_path, f"run={run.path}", "trainer=cpu", "trainer.threads=1", name="evaluate"))
+    assert (config["trainer"]["accelerator"], config["trainer"]["threads"], config["trainer"]["max_epochs"]) == (
+        "cpu",
+        1,
+        10,
+    )
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        ("model=resnet18", "model= makes no sense with run="),
+        ("model.weights=none", r"model\.weights= makes no sense with run="),
+        ("data=synthetic_idd", "data=synthetic_idd makes no sense with run=: the run was made on image_folder"),
+        ("+trainer.speed=3", "can be replaced, not added"),
+    ],
+)
+def test_what_makes_no_sense_with_a_run_is_refused(tmp_path, run, typed, says):
+    with pytest.raises(RequestError, match=says):
+        of_run(request(tmp_path, f"run={run.path}", typed, name="evaluate"))
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(RunFolderError, match="no such folder"):
+        of_run(request(tmp_path, f"run={tmp_path / 'absent'}", name="evaluate"))
+    with pytest.raises(RequestError, match="run is missing"):
+        of_run(request(tmp_path, name="evaluate"))
+
+
+@pytest.mark.parametrize("group", ["data", "model", "aug", "optimizer", "scheduler", "trainer", "logger", "experiment"])
+def test_every_shipped_option_composes(tmp_path, group):
+    options = [path.stem for path in (PROJECT / "conf" / group).glob("*.yaml")]
+    assert options
+    for option in options:
+        typed = [f"{group}={option}", *([f"data.root={tmp_path}"] if option == "image_folder" else [])]
+        assert resolved(request(tmp_path, *typed))["data"]["root"]

@@ -1,0 +1,59 @@
+import json
+import os
+import signal
+
+import pytest
+
+from callbacks.errors import RunStopped
+from datamodules.errors import DatasetError
+from entry.session import session
+from run_folder import Status
+
+
+def outcome(path, error=None, sent=None):
+    """Run something that ends with an error or a signal; what status.json says while it runs and after, and the code given to close."""
+    codes: list[int] = []
+    during = {}
+
+    def body() -> None:
+        with session(Status(path), codes.append):
+            during.update(json.loads(path.read_text()))
+            if sent is not None:
+                os.kill(os.getpid(), sent)
+            if error is not None:
+                raise error
+
+    if error is None and sent is None:
+        body()
+    else:
+        with pytest.raises(type(error) if error else RunStopped):
+            body()
+    after = json.loads(path.read_text())
+    return during["state"], after["state"], after["exit_code"], codes, after["error"]
+
+
+@pytest.mark.parametrize(
+    ("error", "sent", "state", "code", "message"),
+    [
+        (None, None, "finished", 0, None),
+        (ValueError("broken"), None, "failed", 1, "ValueError: broken"),
+        (DatasetError("no images"), None, "failed", 2, "DatasetError: no images"),
+        (None, signal.SIGTERM, "stopped", 143, "stopped by SIGTERM"),
+        (None, signal.SIGINT, "stopped", 130, "stopped by SIGINT"),
+    ],
+)
+def test_status_is_true_during_and_after(tmp_path, error, sent, state, code, message):
+    assert outcome(tmp_path / "status.json", error, sent) == ("running", state, code, [code], message)
+
+
+def test_a_closing_that_fails_does_not_hide_the_end(tmp_path):
+    def close(_: int) -> None:
+        raise ConnectionError("mirror is gone")
+
+    def body() -> None:
+        with session(Status(tmp_path / "status.json"), close):
+            pass
+
+    with pytest.raises(ConnectionError):
+        body()
+    assert json.loads((tmp_path / "status.json").read_text())["state"] == "finished"

@@ -1,0 +1,106 @@
+import json
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+import run_folder
+from run_folder import RunFolder, RunFolderError, Status, atomic, free_name, replace_folder, write_csv, write_json
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "scores.json"
+    write_json(path, {"miou": 0.5})
+
+    def fail_half_way() -> None:
+        with atomic(path) as file:
+            file.write(b'{"miou"')
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail_half_way()
+    assert json.loads(path.read_text()) == {"miou": 0.5}
+    assert [p.name for p in tmp_path.iterdir()] == ["scores.json"]
+
+
+def test_json_refuses_what_is_undefined(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "x.json", {"iou": float("nan")})
+    assert [p.name for p in tmp_path.iterdir()] == []
+
+
+def test_csv_quotes_and_leaves_none_empty(tmp_path):
+    write_csv(tmp_path / "t.csv", [{"name": 'a,"b"', "iou": None}])
+    assert (tmp_path / "t.csv").read_bytes() == b'name,iou\n"a,""b""",\n'
+
+
+def test_a_folder_is_claimed_once(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.claim("seed: 0\n", ["seed=0"])
+    assert (folder.config.read_text(), folder.overrides.read_text()) == ("seed: 0\n", "seed=0\n")
+    with pytest.raises(RunFolderError, match=r"already holds a run.*resume="):
+        RunFolder(tmp_path / "run").claim("seed: 1\n", [])
+    assert folder.config.read_text() == "seed: 0\n"
+
+
+def test_opening_what_is_no_run_names_the_folder(tmp_path):
+    with pytest.raises(RunFolderError, match="no such folder"):
+        RunFolder.open(tmp_path / "absent")
+    with pytest.raises(RunFolderError, match=r"no config\.yaml"):
+        RunFolder.open(tmp_path)
+
+
+def test_names_are_free_only_where_nothing_lies(tmp_path):
+    (tmp_path / "run").mkdir()
+    assert free_name(tmp_path / "run") == tmp_path / "run"  # empty: nobody's
+    (tmp_path / "run" / "config.yaml").touch()
+    assert free_name(tmp_path / "run") == tmp_path / "run_2"
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "evaluation" / "val"
+    replace_folder(target, lambda path: (path / "old.txt").write_text("old") and None)
+    replace_folder(target, lambda path: (path / "new.txt").write_text("new") and None)
+    assert [p.name for p in target.iterdir()] == ["new.txt"]
+
+    def fail(path: Path) -> None:
+        (path / "half.txt").touch()
+        raise RuntimeError("disk on fire")
+
+    with pytest.raises(RuntimeError, match="on fire"):
+        replace_folder(target, fail)
+    assert [p.name for p in target.iterdir()] == ["new.txt"]
+    assert [p.name for p in target.parent.iterdir()] == ["val"]
+
+
+def test_status_tells_how_it_ended_and_keeps_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_folder, "HEARTBEAT_SECONDS", 0.01)
+    status = Status(tmp_path / "status.json")
+    status.start()
+    first = json.loads(status.path.read_text())
+    assert (first["state"], first["pid"], first["finished"]) == ("running", os.getpid(), None)
+    time.sleep(0.05)
+    status.finish("failed", 1, "ValueError: no")
+    time.sleep(0.05)  # a late heartbeat must not undo it
+    last = json.loads(status.path.read_text())
+    assert (last["state"], last["exit_code"], last["error"]) == ("failed", 1, "ValueError: no")
+    assert last["seconds"] >= 0.05
+
+
+def _run_forever(path: Path) -> None:
+    Status(path).start()
+    signal.pause()
+
+
+def test_a_killed_process_leaves_an_honest_status(tmp_path):
+    process = multiprocessing.get_context("fork").Process(target=_run_forever, args=(tmp_path / "status.json",))
+    process.start()
+    while not (tmp_path / "status.json").exists():
+        time.sleep(0.01)
+    process.kill()
+    process.join()
+    status = json.loads((tmp_path / "status.json").read_text())
+    assert (status["state"], status["pid"], status["exit_code"]) == ("running", process.pid, None)
