@@ -1,0 +1,84 @@
+import csv
+import hashlib
+
+import pytest
+
+from datamodules.errors import DatasetError
+from datamodules.table import Sample, SampleTable, read_rows
+
+ROWS = [
+    Sample("b/2.png", "drive 2", "bus", "val"),
+    Sample('a/1, "odd"\nname.png', "drive 1", "car", "train"),
+    Sample("c/3.json#0", "drive 3", "bus", "train"),
+    Sample("d/é.png", "drive 4", "car", "test"),
+]
+
+
+def test_samples_are_sorted_and_found_by_split():
+    table = SampleTable(ROWS)
+    assert [sample.name[0] for sample in table.samples] == ["a", "b", "c", "d"]
+    assert len(table) == 4
+    assert table.indices("train") == [0, 2]
+    assert table.counts("val") == {"bus": 1, "car": 0}
+
+
+def test_written_and_read_again_it_is_the_same(tmp_path):
+    path = tmp_path / "split.csv"
+    SampleTable(ROWS).write_csv(path)
+    assert SampleTable.read_csv(path).samples == SampleTable(ROWS).samples
+    assert [entry.name for entry in tmp_path.iterdir()] == ["split.csv"]
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["sample", "group", "target", "split"]
+    assert rows[1] == ['a/1, "odd"\nname.png', "drive 1", "car", "train"]
+    assert b"\r" not in path.read_bytes()
+
+
+def test_the_hash_is_that_of_the_file_and_of_a_split_alone(tmp_path):
+    path = tmp_path / "split.csv"
+    table = SampleTable(ROWS)
+    table.write_csv(path)
+    assert table.sha256() == hashlib.sha256(path.read_bytes()).hexdigest()
+    text = "sample,group,target,split\nb/2.png,drive 2,bus,val\n"
+    assert table.sha256("val") == hashlib.sha256(text.encode()).hexdigest()
+    assert SampleTable(reversed(ROWS)).sha256() == table.sha256()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("sample,group,target\na,g,c\n", "has no column split"),
+        ("", "has no column sample, group, target, split"),
+        ("sample,group,target,split\na,g,c,tain\n", "line 2: unknown split 'tain' of sample a; use train, val, test"),
+        ("sample,group,target,split\na,g,c,val\nb,g,c,val\na,g,c,val\n", "line 4: sample a already stands in line 2"),
+        ("sample,group,target,split\na,g,c\n", "line 2: the row has too few or too many cells"),
+        ("sample,group,target,split\na,b,g,c,val\n", "line 2: the row has too few or too many cells"),
+        ('sample,group,target,split\n"a,g,c,val\n', "cannot be read as a split CSV"),
+        (b"\xff\xfe\x00s", "cannot be read as a split CSV"),
+    ],
+)
+def test_a_broken_csv_is_refused_with_its_row(tmp_path, text, words):
+    path = tmp_path / "split.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(DatasetError) as refusal:
+        SampleTable.read_csv(path)
+    assert words in str(refusal.value)
+    assert str(path) in str(refusal.value)
+
+
+def test_a_missing_csv_is_refused(tmp_path):
+    with pytest.raises(DatasetError, match="No such file"):
+        SampleTable.read_csv(tmp_path / "split.csv")
+
+
+def test_a_spreadsheets_byte_order_mark_and_line_ends_do_no_harm(tmp_path):
+    path = tmp_path / "split.csv"
+    path.write_bytes(b"\xef\xbb\xbfsample,split\r\na.png,train\r\n")
+    assert read_rows(path, ("sample", "split")) == [{"sample": "a.png", "split": "train"}]
+
+
+def test_a_table_in_which_a_sample_repeats_or_has_no_split_is_refused():
+    with pytest.raises(DatasetError, match=r"b/2\.png stands twice"):
+        SampleTable([*ROWS, Sample("b/2.png", "", "car", "train")])
+    with pytest.raises(DatasetError, match="unknown split 'dev'"):
+        SampleTable([Sample("a", "a", "a", "dev")])
