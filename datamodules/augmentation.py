@@ -1,0 +1,79 @@
+"""Augmentation as a function of (seed, epoch, sample): no state, no worker and no restart can change it."""
+
+import hashlib
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.errors import DatasetError
+
+# albumentations asks a server for newer versions when it is imported, unless it is told not to.
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+if TYPE_CHECKING:
+    from albumentations import BaseCompose, Compose
+
+Image = NDArray[np.uint8]
+
+
+class Augmentation:
+    """An albumentations pipeline whose draws depend on (seed, epoch, sample name) alone.
+
+    Args:
+        transform: the pipeline; it must give back uint8 images. None changes nothing and costs nothing.
+        seed: of all draws.
+        void: the class index that masks get where a transform shows what was outside of the picture.
+    """
+
+    def __init__(self, transform: "Compose | None", seed: int, void: int | None = None) -> None:
+        self.transform = transform
+        self.seed = seed
+        self.void = void
+        if transform is not None:
+            transform.is_check_shapes = False  # image and mask come from one sample; the check is a fifth of the cost
+            if void is not None:
+                _fill_masks_with(transform, void)
+
+    def __call__(
+        self, image: Image, *, name: str, epoch: int, mask: NDArray[np.generic] | None = None
+    ) -> tuple[Image, NDArray[np.generic] | None]:
+        """Augment an image (H, W, 3) uint8 and its mask (H, W), where there is one; the arguments are left as they are.
+
+        Raises DatasetError where the pipeline gives back anything but a uint8 image (H, W, 3).
+        """
+        if self.transform is None:
+            return image, mask
+        assert mask is None or self.void is not None, "masks need a void to be filled with"
+        self._set_draws(f"{self.seed}:{epoch}:{name}")
+        result = self.transform(image=image, mask=mask)
+        augmented = result["image"]
+        if not isinstance(augmented, np.ndarray) or augmented.dtype != np.uint8 or augmented.ndim != 3:
+            raise DatasetError(
+                "aug.transform gives back something else than a uint8 image of height × width × 3; leave out "
+                "Normalize, ToFloat and ToTensorV2: the model does that on its device."
+            )
+        return augmented, result["mask"]
+
+    def _set_draws(self, key: str) -> None:
+        """Start both generators of the pipeline anew.
+
+        `Compose.set_random_seed` would give every transform a generator of its own with the same seed: two flips with
+        p=0.5 would then always happen together. One pair of generators that all transforms share draws independently,
+        and takes a fifth of the time.
+        """
+        assert self.transform is not None
+        seed = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big")
+        draws = self.transform.py_random
+        draws.seed(seed)
+        self.transform.set_random_state(np.random.default_rng(seed), draws)
+
+
+def _fill_masks_with(transform: "BaseCompose", void: int) -> None:
+    """Make every transform of a pipeline fill masks with `void`, nested pipelines included."""
+    for part in transform.transforms:
+        if hasattr(part, "transforms"):
+            _fill_masks_with(part, void)
+        elif getattr(part, "fill_mask", None) is not None:
+            part.fill_mask = void

@@ -1,0 +1,133 @@
+"""From a sample's key to the tensors of a batch."""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+
+from datamodules.augmentation import Augmentation, Image
+from datamodules.images import resize
+from datamodules.sampling import SampleKey
+
+READ_AHEAD = 4  # batches per worker, to bridge slow ones
+
+
+class ReadImages:
+    """Images read and resized when they are asked for.
+
+    Args:
+        read: from a sample's name to its image (H, W, 3) uint8.
+        names: all samples' names; an index is a place in here.
+        size: (height, width) in pixels.
+    """
+
+    def __init__(self, read: Callable[[str], Image], names: Sequence[str], size: tuple[int, int]) -> None:
+        self.read = read
+        self.names = names
+        self.size = size
+
+    def __call__(self, index: int) -> Image:
+        """The image of a sample, (height, width, 3) uint8."""
+        return resize(self.read(self.names[index]), self.size)
+
+
+class CachedImages:
+    """Images from an array that is ready.
+
+    Args:
+        array: (N, H, W, 3) uint8, usually mapped from a file.
+        indices: which sample each row is.
+    """
+
+    def __init__(self, array: NDArray[np.uint8], indices: Sequence[int]) -> None:
+        # A plain view of the mapped memory: numpy's memmap class makes each access several times dearer.
+        self.array = np.asarray(array)
+        self.image_bytes = self.array[0].nbytes if len(array) else 0
+        self.rows = {index: row for row, index in enumerate(indices)}
+
+    def __call__(self, index: int) -> Image:
+        """The image of a sample, (H, W, 3) uint8, read-only."""
+        image: Image = self.array[self.rows[index]]
+        return image
+
+
+class ImageDataset(Dataset[dict[str, Any]]):
+    """Images with the index of their class.
+
+    An item is ``image`` (3, H, W) uint8, ``target`` (int), ``index`` (int, the sample's place in the table) and
+    ``counted`` (bool, see `SampleKey`).
+
+    Args:
+        names: all samples' names; an index is a place in here.
+        targets: the class index of each.
+        images: from an index to an image (H, W, 3) uint8.
+        augmentation: what is done to an image; None: nothing.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        targets: Sequence[int],
+        images: Callable[[int], Image],
+        augmentation: Augmentation | None = None,
+    ) -> None:
+        self.names = names
+        self.targets = targets
+        self.images = images
+        self.augmentation = augmentation
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, key: SampleKey) -> dict[str, Any]:
+        image = self.images(key.sample)
+        if self.augmentation is not None:
+            image, _ = self.augmentation(image, name=self.names[key.sample], epoch=key.epoch)
+        return {
+            "image": torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C")),
+            "target": self.targets[key.sample],
+            "index": key.sample,
+            "counted": key.counted,
+        }
+
+
+def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
+    """A batch: ``image`` (B, 3, H, W) uint8, ``target`` (B,) and ``index`` (B,) int64, ``counted`` one bool for all."""
+    return {
+        "image": default_collate([item["image"] for item in items]),
+        "target": torch.tensor([item["target"] for item in items]),
+        "index": torch.tensor([item["index"] for item in items]),
+        "counted": items[0]["counted"],
+    }
+
+
+def make_loader(
+    dataset: Dataset[dict[str, Any]], batches: Sampler[list[SampleKey]], workers: int, *, pin_memory: bool
+) -> DataLoader[dict[str, Any]]:
+    """A loader of the batches that a batch sampler lists; `workers` processes read ahead, 0 reads when asked."""
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        collate_fn=collate,
+        num_workers=workers,
+        worker_init_fn=_quiet_worker,
+        prefetch_factor=READ_AHEAD if workers else None,
+        pin_memory=pin_memory,
+        # A generator of its own: a loader that drew from torch's would change every later draw of the training.
+        generator=torch.Generator(),
+        # A forked worker starts in a fraction of a second and shares the caches; a fresh interpreter would import torch
+        # anew for every epoch. Forking beside torch's threads is safe because a worker computes with one thread and
+        # never touches the device.
+        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+    )
+
+
+def _quiet_worker(_worker: int) -> None:
+    """Keep a reading process to one thread: there is one process per core already."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)

@@ -1,0 +1,296 @@
+"""The same batches for any number of workers, ranks and stops; caches change nothing; wrong requests are said."""
+
+import multiprocessing
+from types import SimpleNamespace
+
+import albumentations
+import cv2
+import numpy as np
+import pytest
+import torch
+from lightning import LightningModule, Trainer
+
+from datamodules.base import ImageDataModule
+from datamodules.errors import DatasetError
+from datamodules.settings import DataSettings
+from datamodules.splits import order_hash
+from datamodules.table import Candidate, SampleTable
+
+CLASSES = ("cart", "auto", "bus")
+PER_CLASS = 20
+
+
+class Toy(ImageDataModule):
+    """60 images, each in a text file that seeds its pixels."""
+
+    reads = multiprocessing.get_context("fork").Value("i", 0)
+
+    def find(self):
+        return [
+            Candidate(path.name, path.name, path.name.split("-")[0]) for path in self.root.iterdir() if "-" in path.name
+        ]
+
+    def read(self, name):
+        with self.reads.get_lock():
+            self.reads.value += 1
+        seed = int((self.root / name).read_text())
+        return np.random.default_rng(seed).integers(0, 256, (11, 9, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def root(tmp_path):
+    folder = tmp_path / "root"
+    folder.mkdir()
+    for n in range(PER_CLASS * len(CLASSES)):
+        (folder / f"{CLASSES[n % 3]}-{n:02}").write_text(str(n))
+    return folder
+
+
+@pytest.fixture
+def make(root, tmp_path):
+    def make(*, transform=None, seed=0, accumulate=1, train_eval=True, kind=Toy, **keys):
+        defaults = {
+            "name": "toy",
+            "root": str(root),
+            "split": {"train": 0.7, "val": 0.1, "test": 0.2},
+            "image_size": (8, 8),
+            "cache": False,
+            "cache_dir": str(tmp_path / "cache"),
+            "batch_size": 8,
+            "eval_batch_size": 4,
+            "num_workers": 0,
+        }
+        settings = DataSettings(**defaults | keys)
+        module = kind(settings, seed=seed, transform=transform, accumulate=accumulate, train_eval=train_eval)
+        module.prepare()
+        return module
+
+    return make
+
+
+def flip_rotate():
+    return albumentations.Compose(
+        [
+            albumentations.HorizontalFlip(p=0.5),
+            albumentations.VerticalFlip(p=0.5),
+            albumentations.Rotate(limit=(-30, 30), border_mode=4, p=1.0),
+        ]
+    )
+
+
+def contents(loader):
+    return [(batch["index"].tolist(), batch["target"].tolist(), batch["image"].numpy().tobytes()) for batch in loader]
+
+
+def test_prepare_finds_splits_and_names_the_classes(make):
+    module = make()
+    assert module.label_space.name == "toy"
+    assert module.label_space.classes == ("auto", "bus", "cart")
+    assert {split: sum(counts.values()) for split, counts in module.counts().items()} == {
+        "train": 42,
+        "val": 6,
+        "test": 12,
+    }
+    assert module.counts()["val"] == {"auto": 2, "bus": 2, "cart": 2}
+    assert module.class_counts("train") == [14, 14, 14]
+    table = module.table
+    module.prepare()
+    assert module.table is table
+
+
+def test_a_dataset_may_order_its_classes_and_drop_some(make):
+    class Ordered(Toy):
+        def class_order(self, targets):
+            return tuple(name for name in CLASSES if name in targets)
+
+        def settle(self, table):
+            return SampleTable(sample for sample in table.samples if sample.target != "auto")
+
+    module = make(kind=Ordered)
+    assert module.label_space.classes == ("cart", "bus")
+    assert module.class_counts("train") == [14, 14]
+    for batch in module.evaluation_dataloader("train"):
+        names = [module.table.samples[index].target for index in batch["index"]]
+        assert [module.label_space.classes[target] for target in batch["target"]] == names
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_batches_are_the_same_for_any_number_of_workers_and_differ_in_every_epoch(make, cache):
+    modules = [make(transform=flip_rotate(), num_workers=workers, cache=cache) for workers in (0, 1, 2)]
+    epochs = [[contents(module.training_dataloader(epoch)) for epoch in (0, 1, 2)] for module in modules]
+    assert epochs[0] == epochs[1] == epochs[2]
+    pictures = []
+    for epoch in epochs[0]:
+        indices = [index for batch in epoch for index in batch[0]]
+        assert sorted(indices) == modules[0].indices("train")
+        pixels = b"".join(batch[2] for batch in epoch)
+        size = 3 * 8 * 8
+        pictures.append({index: pixels[n * size : (n + 1) * size] for n, index in enumerate(indices)})
+    for index in pictures[0]:
+        assert len({picture[index] for picture in pictures}) == 3
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_epoch_goes_on_at_a_batch_without_reading_the_earlier_ones(make, workers):
+    module = make(transform=flip_rotate(), num_workers=workers)
+    full = contents(module.training_dataloader(1))
+    before = Toy.reads.value
+    loader = module.training_dataloader(1, start_batch=4)
+    assert contents(loader) == full[4:]
+    assert Toy.reads.value - before == sum(len(indices) for indices, *_ in full[4:])
+    assert len(loader) == len(full) == 6
+
+
+def test_a_cache_changes_no_pixel_and_is_read_instead_of_the_files(make):
+    plain, first = make(image_size=(12, 5), cache=False), make(image_size=(12, 5), cache=True)
+    for part in ("train", "val", "test", "train_eval"):
+        expected = contents(plain.evaluation_dataloader(part))
+        assert contents(first.evaluation_dataloader(part)) == expected
+        before = Toy.reads.value
+        assert contents(make(image_size=(12, 5), cache=True).evaluation_dataloader(part)) == expected
+        assert Toy.reads.value == before
+    image = plain.evaluation_dataloader("val").dataset[next(iter(plain.evaluation_dataloader("val").batch_sampler))[0]]
+    source = np.random.default_rng(int(plain.table.samples[image["index"]].name[-2:])).integers(
+        0, 256, (11, 9, 3), dtype=np.uint8
+    )
+    shrunk = cv2.resize(source, (5, 11), interpolation=cv2.INTER_AREA)
+    naive = cv2.resize(shrunk, (5, 12), interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_array_equal(image["image"].permute(1, 2, 0).numpy(), naive)
+
+
+def test_a_changed_file_is_read_again(make, root):
+    before = contents(make(cache=True).evaluation_dataloader("val"))
+    name = make().table.samples[make().indices("val")[0]].name
+    (root / name).write_text("12345")
+    after = contents(make(cache=True).evaluation_dataloader("val"))
+    assert after == contents(make(cache=False).evaluation_dataloader("val"))
+    assert after != before
+
+
+def test_training_may_see_another_size_than_scoring(make):
+    module = make(image_size=(8, 8), eval_size=(12, 10), cache="auto")
+    assert next(iter(module.training_dataloader(0)))["image"].shape[1:] == (3, 8, 8)
+    for part in ("train", "train_eval", "val", "test"):
+        assert next(iter(module.evaluation_dataloader(part)))["image"].shape[1:] == (3, 12, 10)
+
+
+def test_train_eval_is_a_fixed_unaugmented_part_of_train(make):
+    module = make(transform=flip_rotate(), seed=5)
+    train = {module.table.samples[index].name for index in module.indices("train")}
+    expected = sorted(train, key=lambda name: order_hash(0, name))[:6]
+    assert [module.table.samples[index].name for index in module.indices("train_eval")] == sorted(expected)
+    assert make(seed=6).indices("train_eval") == module.indices("train_eval")
+    assert len(make(train_eval_samples=9).indices("train_eval")) == 9
+    assert len(make(train_eval_samples=900).indices("train_eval")) == 42
+    val, train_eval = module.val_dataloader()
+    assert contents(train_eval) == contents(make().evaluation_dataloader("train_eval"))
+    assert sorted(index for batch in val for index in batch["index"].tolist()) == module.indices("val")
+    assert len(make(train_eval=False).val_dataloader()) == 1
+
+
+def test_ranks_share_training_steps_and_deal_evaluation_batches(make):
+    alone, ranks = make(), [make(), make()]
+    for rank, module in enumerate(ranks):
+        device = SimpleNamespace(root_device=torch.device("cpu"))
+        module.trainer = SimpleNamespace(global_rank=rank, world_size=2, num_nodes=1, current_epoch=3, strategy=device)
+    for whole, first, second in zip(alone.training_dataloader(3), *(m.train_dataloader() for m in ranks), strict=True):
+        assert torch.equal(torch.cat([first["image"], second["image"]]), whole["image"])
+    dealt = [list(module.test_dataloader()) for module in ranks]
+    assert [len(batches) for batches in dealt] == [2, 2]
+    assert [batch["counted"] for batches in dealt for batch in batches] == [True, True, True, False]
+    counted = [index for batches in dealt for batch in batches if batch["counted"] for index in batch["index"].tolist()]
+    assert sorted(counted) == alone.indices("test")
+
+
+def test_batch_sizes_and_steps(make):
+    assert make().steps_per_epoch == 6
+    assert make().training_batch_sizes() == {8, 2}
+    assert make().training_batch_sizes(world_size=2) == {4, 1}
+    assert make(accumulate=2).training_batch_sizes() == {4, 1}
+    assert make(drop_last=True).training_batch_sizes() == {8}
+    assert make(drop_last=True).steps_per_epoch == 5
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"accumulate": 3}, r"data\.batch_size=8 must divide by devices × accumulation = 1 × 3; .*: 6 and 9\."),
+        ({"accumulate": 9}, r"the nearest that does: 9\."),
+        ({"batch_size": 43, "drop_last": True}, r"data\.drop_last=true leaves no batch: 42 training samples"),
+    ],
+)
+def test_steps_that_cannot_be_dealt_are_refused(make, keys, message):
+    with pytest.raises(DatasetError, match=message):
+        make(**keys)
+
+
+def test_one_class_and_empty_splits_are_refused(make):
+    class OneClass(Toy):
+        def settle(self, table):
+            return SampleTable(sample for sample in table.samples if sample.target == "bus")
+
+    class NoTest(Toy):
+        def settle(self, table):
+            return SampleTable(sample for sample in table.samples if sample.split != "test")
+
+    with pytest.raises(DatasetError, match=r"one class|1 class only \(bus\)"):
+        make(kind=OneClass)
+    with pytest.raises(DatasetError, match="test has no samples"):
+        make(kind=NoTest)
+
+
+class Watcher(LightningModule):
+    """Notes the samples of each epoch; learns nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.seen = {}
+        self.tested = []
+
+    def training_step(self, batch, _):
+        self.seen.setdefault(self.current_epoch, []).append(batch["index"].tolist())
+        return self.weight * 1.0
+
+    def validation_step(self, batch, _, dataloader_idx):
+        pass
+
+    def test_step(self, batch, batch_idx):
+        self.tested += batch["index"].tolist()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@pytest.fixture
+def trainer(tmp_path):
+    return Trainer(
+        max_epochs=3,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        reload_dataloaders_every_n_epochs=1,
+        default_root_dir=tmp_path,
+    )
+
+
+def test_the_trainer_hands_over_the_epoch(make, trainer):
+    module, watcher = make(), Watcher()
+    trainer.fit(watcher, datamodule=module)
+    for epoch in range(3):
+        assert watcher.seen[epoch] == [batch["index"].tolist() for batch in make().training_dataloader(epoch)]
+    assert len({tuple(map(tuple, seen)) for seen in watcher.seen.values()}) == 3
+    module.test_split = "val"
+    trainer.test(watcher, datamodule=module, verbose=False)
+    assert watcher.tested == module.indices("val")
+
+
+def test_a_start_within_an_epoch_is_used_once(make, trainer):
+    module, watcher = make(), Watcher()
+    module.start_batch = 4
+    trainer.fit(watcher, datamodule=module)
+    assert watcher.seen[0] == [batch["index"].tolist() for batch in make().training_dataloader(0)][4:]
+    assert [len(seen) for seen in watcher.seen.values()] == [2, 6, 6]

@@ -1,0 +1,66 @@
+"""Items and batches as the model gets them."""
+
+import numpy as np
+import torch
+
+from datamodules.augmentation import Augmentation
+from datamodules.dataset import CachedImages, ImageDataset, ReadImages, collate, make_loader
+from datamodules.sampling import EvaluationBatches, SampleKey
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (6, 4, 5, 3), dtype=np.uint8)
+NAMES = ["a", "b", "c", "d", "e", "f"]
+TARGETS = [2, 0, 1, 1, 0, 2]
+
+
+def dataset(indices=range(6)):
+    return ImageDataset(NAMES, TARGETS, CachedImages(IMAGES[list(indices)], list(indices)))
+
+
+def test_an_item_is_its_image_channels_first():
+    IMAGES.flags.writeable = False
+    item = dataset([1, 4, 5])[SampleKey(epoch=0, sample=4)]
+    np.testing.assert_array_equal(item["image"].numpy(), np.moveaxis(IMAGES[4], -1, 0))
+    assert item["image"].dtype == torch.uint8
+    assert item["image"].is_contiguous()
+    assert {key: item[key] for key in ("target", "index", "counted")} == {"target": 0, "index": 4, "counted": True}
+    before = IMAGES[4].copy()
+    item["image"].zero_()
+    np.testing.assert_array_equal(IMAGES[4], before)
+
+
+def test_a_batch():
+    batch = collate([dataset()[SampleKey(0, index)] for index in (5, 2)])
+    assert batch["image"].shape == (2, 3, 4, 5)
+    assert batch["image"].is_contiguous()
+    assert (batch["target"].dtype, batch["target"].tolist()) == (torch.int64, [2, 1])
+    assert (batch["index"].dtype, batch["index"].tolist()) == (torch.int64, [5, 2])
+    assert batch["counted"] is True
+    assert collate([dataset()[SampleKey(0, 1, counted=False)]])["counted"] is False
+
+
+def test_images_are_read_by_name_and_resized():
+    read = ReadImages({"a": IMAGES[0], "b": np.full((9, 9, 3), 77, np.uint8)}.__getitem__, ["a", "b"], (4, 5))
+    np.testing.assert_array_equal(read(0), IMAGES[0])
+    np.testing.assert_array_equal(read(1), np.full((4, 5, 3), 77))
+
+
+def test_the_augmentation_gets_name_and_epoch():
+    seen = []
+
+    class Recorder(Augmentation):
+        def __call__(self, image, *, name, epoch, mask=None):
+            seen.append((name, epoch))
+            return 255 - image, None
+
+    images = CachedImages(IMAGES, range(6))
+    item = ImageDataset(NAMES, TARGETS, images, Recorder(None, 0))[SampleKey(epoch=3, sample=1)]
+    assert seen == [("b", 3)]
+    np.testing.assert_array_equal(item["image"].numpy(), 255 - np.moveaxis(IMAGES[1], -1, 0))
+
+
+def test_a_loader_leaves_torchs_generator_alone():
+    for workers in (0, 1):
+        state = torch.get_rng_state()
+        batches = list(make_loader(dataset(), EvaluationBatches(range(6), 4), workers, pin_memory=False))
+        assert [batch["index"].tolist() for batch in batches] == [[0, 1, 2, 3], [4, 5]]
+        assert torch.equal(torch.get_rng_state(), state)
