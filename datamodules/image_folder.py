@@ -77,7 +77,9 @@ class ImageFolderDataModule(ImageDataModule):
                 f"mend or remove them, or leave them out with data.on_corrupt=skip:{''.join(lines)}{more}"
             )
         self.skipped += reasons
-        self.notes.append(f"{len(broken)} of {total} images cannot be read and are left out (data.on_corrupt=skip).")
+        self.notes.append(
+            f"Images that cannot be read: {len(broken)} of {total}; they are left out (data.on_corrupt=skip)."
+        )
 
 
 @dataclass
@@ -94,7 +96,7 @@ class Scan:
 
     def notes(self) -> list[str]:
         """A sentence on what was ignored, if anything was."""
-        kinds = [f"{count} {kind}" for kind, count in sorted(self.ignored.items()) if count]
+        kinds = [f"{kind} ({count})" for kind, count in sorted(self.ignored.items()) if count]
         return [f"Ignored under the root: {', '.join(kinds)}."] if kinds else []
 
     def pick_images(self, files: Sequence[str]) -> list[str]:

@@ -111,7 +111,7 @@ def _listed(found: Sequence[Candidate], path: Path) -> tuple[list[Candidate], li
     unknown = [name for name in rows if name not in names]
     if unknown:
         raise DatasetError(
-            f"data.split={path} lists {len(unknown)} samples that were not found: {_some(unknown)}; "
+            f"data.split={path} lists {len(unknown)} samples that were not found or cannot be read: {_some(unknown)}; "
             "give paths relative to data.root, as a run's split.csv has them."
         )
     listed, relabelled = [], 0
@@ -124,10 +124,10 @@ def _listed(found: Sequence[Candidate], path: Path) -> tuple[list[Candidate], li
             )
     notes = []
     if len(listed) < len(found):
-        notes.append(f"{len(found) - len(listed)} of {len(found)} samples are not in {path} and are left out.")
+        notes.append(f"Samples that are not in {path}: {len(found) - len(listed)} of {len(found)}; they are left out.")
     if relabelled:
         notes.append(
-            f"{relabelled} samples have another class in {path} than where they were found; the CSV's class is taken."
+            f"Samples with another class in {path} than where they were found: {relabelled}; the CSV's class is taken."
         )
     whole = bool(rows) and set(COLUMNS) <= set(next(iter(rows.values())))
     return listed, notes, whole
@@ -146,8 +146,8 @@ def _ready(found: Sequence[Candidate], settings: DataSettings) -> tuple[SampleTa
     if leaks:
         one, other = leaks[0][0], next(member for member in leaks[0] if member.split != leaks[0][0].split)
         notes.append(
-            f"{len(leaks)} files have byte-identical copies in another split, such as {one.name} ({one.split}) "
-            f"and {other.name} ({other.split}): scores on them show memory."
+            f"Byte-identical files in different splits: {len(leaks)}, such as {one.name} ({one.split}) "
+            f"and {other.name} ({other.split}); scores on them show memory."
         )
     return SampleTable(samples), notes + _contradictions(found)
 
@@ -250,7 +250,7 @@ def _contradictions(found: Iterable[Candidate]) -> list[str]:
     one, other = contradictory[0][0], next(c for c in contradictory[0] if c.target != contradictory[0][0].target)
     pair = f"{one.name} and {other.name}"
     return [
-        f"{len(contradictory)} files lie byte-identical under different classes, such as {pair}: one label is wrong."
+        f"Byte-identical files under different classes: {len(contradictory)}, such as {pair}; one of the labels is wrong."
     ]
 
 
@@ -260,9 +260,8 @@ def _remarks(found: Sequence[Candidate], table: SampleTable, wanted: dict[str, i
     copies = _copies(found)
     if copies:
         extra = sum(len(members) - 1 for members in copies)
-        notes.append(
-            f"{extra} files are byte-identical copies of others (such as {copies[0][0].name} and {copies[0][1].name}); copies stay on one side."
-        )
+        pair = f"{copies[0][0].name} and {copies[0][1].name}"
+        notes.append(f"Byte-identical copies: {extra}, such as {pair}; copies stay on one side.")
     sizes = {split: len(table.indices(split)) for split in SPLITS}
     if sizes != wanted:
         reason = "groups stay whole" if by_group else "copies stay on one side and each class is in each split"

@@ -1,0 +1,145 @@
+import hashlib
+import json
+import os
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import datamodules.audit
+from datamodules.audit import Finding, audit
+
+
+@pytest.fixture
+def folder(tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+    for number, size in enumerate([(4, 6), (5, 5), (7, 3)]):
+        Image.fromarray(np.full((*size, 3), number, np.uint8)).save(root / f"{number}.png")
+    (root / "text.jpg").write_text("no image")
+    (root / "empty.jpg").touch()
+    return root
+
+
+NAMES = ["2.png", "0.png", "1.png", "text.jpg", "empty.jpg", "gone.jpg"]
+
+
+@pytest.fixture
+def looked(monkeypatch):
+    """The names of the files that are decoded."""
+    names = []
+    look = datamodules.audit._look
+
+    def spy(path, stamp):
+        names.append(path.name)
+        return look(path, stamp)
+
+    monkeypatch.setattr(datamodules.audit, "_look", spy)
+    return names
+
+
+def test_all_findings_come_at_once_in_the_order_asked(folder, tmp_path):
+    findings = audit(folder, NAMES, tmp_path / "cache")
+    assert list(findings) == NAMES
+    first = (folder / "0.png").stat()
+    digest = hashlib.blake2b((folder / "0.png").read_bytes(), digest_size=16).hexdigest()
+    assert findings["0.png"] == Finding(first.st_size, first.st_mtime_ns, digest, 4, 6, None)
+    assert [findings[name].error is None for name in NAMES] == [True, True, True, False, False, False]
+    assert "not an image" in findings["text.jpg"].error
+    assert "empty file" in findings["empty.jpg"].error
+    assert "No such file" in findings["gone.jpg"].error
+
+
+def test_a_second_audit_reads_only_what_is_new_changed_or_broken(folder, tmp_path, looked):
+    first = audit(folder, NAMES, tmp_path / "cache")
+    looked.clear()
+    again = audit(folder, NAMES, tmp_path / "cache")
+    assert sorted(looked) == ["empty.jpg", "text.jpg"]
+    assert again == first
+    looked.clear()
+    Image.new("RGB", (9, 9)).save(folder / "1.png")
+    Image.new("RGB", (2, 2)).save(folder / "new.png")
+    os.utime(folder / "1.png", ns=(1, 1))
+    findings = audit(folder, ["0.png", "1.png", "new.png"], tmp_path / "cache")
+    assert sorted(looked) == ["1.png", "new.png"]
+    assert (findings["1.png"].height, findings["new.png"].height) == (9, 2)
+
+
+def test_a_broken_or_foreign_memory_is_ignored(folder, tmp_path, looked):
+    cache = tmp_path / "cache"
+    expected = audit(folder, NAMES, cache)
+    (memory,) = cache.iterdir()
+    stored = json.loads(memory.read_text())
+    for text in (
+        "",
+        "{",
+        "[]",
+        '{"pillow": 1}',
+        json.dumps(stored | {"pillow": "0.1"}),
+        json.dumps(stored | {"files": {"0.png": 1}}),
+    ):
+        memory.write_text(text)
+        looked.clear()
+        assert audit(folder, NAMES, cache) == expected
+        assert {"0.png", "1.png", "2.png"} <= set(looked)
+
+
+def test_two_roots_have_two_memories_and_an_unwritable_one_does_no_harm(folder, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    Image.new("RGB", (3, 3)).save(other / "0.png")
+    audit(folder, ["0.png"], tmp_path / "cache")
+    assert audit(other, ["0.png"], tmp_path / "cache")["0.png"].height == 3
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+    (tmp_path / "file").touch()
+    assert audit(folder, ["0.png"], tmp_path / "file")["0.png"].height == 4
+
+
+def test_an_interrupted_audit_is_taken_up_again(folder, tmp_path, monkeypatch, looked):
+    monkeypatch.setattr(datamodules.audit, "BATCH", 1)
+    look = datamodules.audit._look
+
+    def interrupted(path, stamp):
+        if path.name == "1.png":
+            raise KeyboardInterrupt
+        return look(path, stamp)
+
+    monkeypatch.setattr(datamodules.audit, "_look", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        audit(folder, NAMES[:3], tmp_path / "cache")
+    monkeypatch.setattr(datamodules.audit, "_look", look)
+    looked.clear()
+    audit(folder, NAMES[:3], tmp_path / "cache")
+    assert looked == ["1.png"]
+
+
+def test_what_is_no_file_and_names_that_are_not_text_are_findings(folder, tmp_path):
+    os.mkfifo(folder / "pipe.jpg")  # reading it would wait for ever
+    (folder / "folder.jpg").mkdir()
+    odd = os.fsdecode(b"\xff.png")
+    findings = audit(folder, ["pipe.jpg", "folder.jpg", odd], tmp_path / "cache")
+    assert findings["pipe.jpg"].error == findings["folder.jpg"].error == "not a regular file"
+    assert "not valid UTF-8" in findings[odd].error
+
+
+def test_a_bar_shows_on_stderr_only_where_it_takes_long(folder, tmp_path, monkeypatch, capsys):
+    audit(folder, NAMES, tmp_path / "cache")
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr(datamodules.audit, "PATIENCE", 0)
+    audit(folder, NAMES, tmp_path / "cache2")
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "Checking images" in shown.err
+
+
+def test_a_second_audit_of_many_files_takes_no_time(tmp_path, monkeypatch):
+    names = [f"{number}.png" for number in range(3000)]
+    content = np.zeros((1, 1, 3), np.uint8)
+    Image.fromarray(content).save(tmp_path / names[0])
+    for name in names[1:]:
+        os.link(tmp_path / names[0], tmp_path / name)
+    audit(tmp_path, names, tmp_path / "cache")
+    began = time.monotonic()
+    audit(tmp_path, names, tmp_path / "cache")
+    assert time.monotonic() - began < 0.5

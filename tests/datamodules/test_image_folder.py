@@ -1,0 +1,265 @@
+import os
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datamodules.errors import DatasetError
+from datamodules.image_folder import ImageFolderDataModule, ready_folders, scan
+from datamodules.settings import DataSettings
+from datamodules.table import SPLITS
+
+PARTS = {"train": 0.7, "val": 0.1, "test": 0.2}
+
+
+def picture(path, value=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    value = int.from_bytes(path.name.encode()[-7:-4], "little") if value is None else value
+    Image.fromarray(np.full((4, 5, 3), value % 251, np.uint8)).save(path)
+
+
+def folder_per_class(root, counts):
+    """Different pictures in a folder per class."""
+    number = 0
+    for target, count in counts.items():
+        for index in range(count):
+            number += 1
+            picture(root / target / f"{index:03}.png", number)
+    return root
+
+
+@pytest.fixture
+def module(tmp_path):
+    def make(root, **keys):
+        common = {"name": "image_folder", "split": PARTS, "image_size": (4, 4), "eval_batch_size": 4, "batch_size": 4}
+        return ImageFolderDataModule(
+            DataSettings(**common | {"root": str(root), "cache_dir": str(tmp_path / "cache")} | keys)
+        )
+
+    return make
+
+
+def test_a_folder_per_class_is_split_and_read(tmp_path, module):
+    root = folder_per_class(tmp_path / "my data=1", {"b": 30, "a": 20})
+    data = module(root)
+    data.prepare()
+    assert data.label_space.classes == ("a", "b")
+    assert [len(data.table.indices(split)) for split in SPLITS] == [35, 5, 10]
+    first = data.table.samples[0]
+    assert (first.name, first.target, first.group) == ("a/000.png", "a", "a/000.png")
+    np.testing.assert_array_equal(data.read("b/000.png"), np.asarray(Image.open(root / "b/000.png")))
+    assert (data.notes, data.skipped) == ([], [])
+
+
+def test_what_is_not_an_image_is_ignored_counted_and_said(tmp_path, module):
+    root = folder_per_class(tmp_path / "root", {"a": 5, "b": 5})
+    for name in (".DS_Store", "README.txt", "a/notes.md", "b/Thumbs.db"):
+        (root / name).write_text("x")
+    for name in ("a/.hidden.png", ".git/x.png", "a/.cache/y.png", "outside.png"):
+        picture(root / name)
+    data = module(root)
+    assert len(data.find()) == 10
+    assert data.notes == [
+        "Ignored under the root: files that are no images (3), hidden files or folders (4), images outside class folders (1)."
+    ]
+
+
+def test_endings_count_in_any_case_and_folders_below_a_class_belong_to_it(tmp_path, module):
+    root = folder_per_class(tmp_path / "root", {"a": 3, "b": 3})
+    picture(root / "a" / "deep" / "er" / "x.png", 99)
+    (root / "a" / "deep" / "er" / "x.png").rename(root / "a" / "deep" / "er" / "X.JPEG")
+    names = {candidate.name: candidate.target for candidate in module(root).find()}
+    assert names["a/deep/er/X.JPEG"] == "a"
+    assert len(names) == 7
+
+
+def test_links_are_followed_and_circles_are_not(tmp_path, module):
+    elsewhere = folder_per_class(tmp_path / "elsewhere", {"b": 3})
+    root = folder_per_class(tmp_path / "root", {"a": 3})
+    (root / "b").symlink_to(elsewhere / "b")
+    (root / "a" / "again").symlink_to(root / "a")
+    names = [candidate.name for candidate in module(root).find()]
+    assert names == [f"{target}/00{number}.png" for target in "ab" for number in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ([], "holds no images; expected a folder per class"),
+        (["x.png", "y.png"], "holds 2 images but no class folders"),
+        (["x.txt"], "holds no images"),
+        (["a/1.png", "a/2.png"], "has one class only, a"),
+        (["a/1.png", "b/1.png", "c/1.txt"], "no images in class folder c; put some there or remove it"),
+        (["a/1.txt", "b/1.txt"], "no images in class folder a, b"),
+        (["train/a/1.png", "train/b/1.png", "val/a/1.png", "val/b/1.txt"], "no images in class folder val/b"),
+    ],
+)
+def test_a_root_that_makes_no_sense_is_refused(tmp_path, module, files, words):
+    root = tmp_path / "a root"
+    root.mkdir()
+    for name in files:
+        path = root / name
+        picture(path) if name.endswith("png") else (
+            path.parent.mkdir(parents=True, exist_ok=True),
+            path.write_text("x"),
+        )
+    with pytest.raises(DatasetError) as refusal:
+        module(root, split="folders" if (root / "train").exists() else PARTS).find()
+    assert words in str(refusal.value)
+    assert f"data.root={root}" in str(refusal.value)
+
+
+def test_a_missing_root_is_refused(tmp_path, module):
+    with pytest.raises(DatasetError, match=r"data\.root=.*nowhere does not exist"):
+        module(tmp_path / "nowhere").find()
+    with pytest.raises(DatasetError, match=r"add data\.root=FOLDER"):
+        _ = replace(module(tmp_path).settings, root=None).root_folder
+
+
+def test_a_class_with_fewer_images_than_splits_is_refused(tmp_path, module):
+    root = folder_per_class(tmp_path / "root", {"a": 9, "b": 2})
+    with pytest.raises(DatasetError, match=r"b \(2\)"):
+        module(root).prepare()
+
+
+def damage(root):
+    (root / "a" / "text.jpg").write_text("not an image")
+    (root / "a" / "zero.png").touch()
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames[0].save(root / "b" / "moving.gif", save_all=True, append_images=frames[1:])
+    whole = (root / "b" / "000.png").read_bytes()
+    (root / "b" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    return {"a/text.jpg": "not an image", "a/zero.png": "empty file", "b/moving.gif": "animated", "b/cut.png": ""}
+
+
+def test_corrupt_files_are_all_listed_at_once(tmp_path, module):
+    root = folder_per_class(tmp_path / "root", {"a": 6, "b": 6})
+    bad = damage(root)
+    with pytest.raises(DatasetError) as refusal:
+        module(root).find()
+    message = str(refusal.value)
+    assert message.startswith(f"4 of 16 images under data.root={root} cannot be read")
+    assert "data.on_corrupt=skip" in message
+    for name, reason in bad.items():
+        assert f"{name}: {reason}" in message
+
+
+def test_a_long_list_of_corrupt_files_is_cut_and_counted(tmp_path, module):
+    root = folder_per_class(tmp_path / "root", {"a": 6, "b": 6})
+    for number in range(25):
+        (root / "a" / f"z{number:02}.png").touch()
+    with pytest.raises(DatasetError) as refusal:
+        module(root).find()
+    assert str(refusal.value).startswith("25 of 37 images")
+    assert str(refusal.value).count("empty file") == 20
+    assert str(refusal.value).endswith("and 5 more")
+
+
+def test_corrupt_files_can_be_left_out_and_are_recorded(tmp_path, module):
+    root = folder_per_class(tmp_path / "root", {"a": 6, "b": 6})
+    bad = damage(root)
+    data = module(root, on_corrupt="skip")
+    data.prepare()
+    assert sorted(name for name, _ in data.skipped) == sorted(bad)
+    assert all(bad[name] in reason for name, reason in data.skipped)
+    assert len(data.table) == 12
+    assert "Images that cannot be read: 4 of 16; they are left out (data.on_corrupt=skip)." in data.notes
+
+
+def test_a_class_of_which_nothing_is_left_is_refused(tmp_path, module):
+    root = folder_per_class(tmp_path / "root", {"a": 6, "b": 6})
+    (root / "c").mkdir()
+    (root / "c" / "only.png").touch()
+    with pytest.raises(DatasetError, match="no image of class c"):
+        module(root, on_corrupt="skip").find()
+
+
+def ready(root, **folders):
+    for number, (folder, count) in enumerate(folders.items()):
+        for target in "ab":
+            for index in range(count):
+                picture(root / folder / target / f"{index}.png", 10 * number + index + 100 * (target == "b"))
+    return root
+
+
+def test_ready_folders_are_used_as_they_are(tmp_path, module):
+    data = module(ready(tmp_path / "root", train=6, valid=2, Test=3), split="folders")
+    data.prepare()
+    assert Counter((sample.split, sample.target) for sample in data.table.samples) == {
+        (split, target): count for split, count in {"train": 6, "val": 2, "test": 3}.items() for target in "ab"
+    }
+    assert data.table.samples[0].name == "Test/a/0.png"
+    assert data.label_space.classes == ("a", "b")
+
+
+def test_ready_folders_without_the_word_for_them_say_what_to_type(tmp_path, module):
+    root = ready(tmp_path / "root", train=6, val=2, test=3)
+    with pytest.raises(DatasetError, match=r"holds ready folders \(test, train, val\); add data\.split=folders"):
+        module(root).find()
+
+
+def test_the_word_for_ready_folders_without_them_is_refused(tmp_path, module):
+    with pytest.raises(DatasetError, match=r"data\.split=folders: .* has no train and val or test folders"):
+        module(folder_per_class(tmp_path / "root", {"a": 3, "b": 3}), split="folders").find()
+
+
+def test_two_folders_for_one_split_are_refused(tmp_path, module):
+    with pytest.raises(DatasetError, match="holds both val and valid; keep one folder for val"):
+        module(ready(tmp_path / "root", train=2, val=2, valid=2), split="folders").find()
+
+
+def test_classes_may_be_called_as_splits_are_where_they_hold_only_pictures(tmp_path):
+    assert ready_folders(folder_per_class(tmp_path / "root", {"train": 3, "test": 3})) == {}
+
+
+def test_folders_beside_the_ready_ones_are_said(tmp_path):
+    root = ready(tmp_path / "root", train=2, val=2)
+    picture(root / "extra" / "a" / "0.png")
+    found = scan(root, ready_folders(root))
+    assert found.notes() == ["Ignored under the root: folders beside train, val (1)."]
+    assert len(found.images) == 8
+
+
+def test_a_runs_table_of_ready_folders_is_read_again(tmp_path, module):
+    root = ready(tmp_path / "root", train=6, val=2, test=3)
+    first = module(root, split="folders")
+    first.prepare()
+    first.table.write_csv(tmp_path / "split.csv")
+    again = module(root, split=str(tmp_path / "split.csv"))
+    again.prepare()
+    assert again.table.sha256() == first.table.sha256()
+    assert again.notes == []
+
+
+def test_there_are_no_groups(tmp_path, module):
+    with pytest.raises(DatasetError, match=r"data\.split_by=group: .*use data\.split_by=sample"):
+        module(folder_per_class(tmp_path / "root", {"a": 3, "b": 3}), split_by="group").find()
+
+
+def test_byte_identical_files_stay_together(tmp_path, module):
+    root = folder_per_class(tmp_path / "root", {"a": 20, "b": 20})
+    for number in range(10):
+        (root / "a" / f"copy{number}.png").write_bytes((root / "a" / f"00{number}.png").read_bytes())
+    data = module(root)
+    data.prepare()
+    side = {sample.name: sample.split for sample in data.table.samples}
+    assert all(side[f"a/copy{number}.png"] == side[f"a/00{number}.png"] for number in range(10))
+    assert [len(data.table.indices(split)) for split in SPLITS] == [35, 5, 10]
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif("REAL_DATA" not in os.environ, reason="REAL_DATA is not set")
+def test_trashnet_is_split_exactly(module):
+    data = module(Path(os.environ["REAL_DATA"]) / "trashnet")
+    data.prepare()
+    assert [len(data.table.indices(split)) for split in SPLITS] == [1768, 252, 507]
+    for part, split in zip(PARTS.values(), SPLITS, strict=True):
+        for target, count in data.table.counts(split).items():
+            total = sum(data.table.counts(other)[target] for other in SPLITS)
+            assert abs(count - part * total) < 2
+    assert any(
+        "under different classes: 3, such as glass/glass115.jpg and metal/metal91.jpg" in note for note in data.notes
+    )
