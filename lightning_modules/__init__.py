@@ -1,0 +1,1 @@
+"""What learns: LightningModules, and the networks beneath them."""

@@ -1,0 +1,88 @@
+"""Reading the tensors of a checkpoint that may come from anywhere: nothing in it is ever executed."""
+
+import pickle
+import re
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lightning_modules.errors import WeightsError
+
+NESTS = ("state_dict", "model", "model_state_dict")  # where training scripts put the weights beside their other state
+
+# What torch.load and safetensors raise on damaged or foreign files; a pickle of arbitrary bytes can fail in any of these ways.
+UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError, OverflowError,
+              MemoryError, struct.error, pickle.UnpicklingError)  # fmt: skip
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint by name, on the CPU.
+
+    Reads what ``torch.save`` wrote (a state dict, or one inside ``state_dict`` or ``model`` as Lightning and most
+    training scripts do) and ``.safetensors``. Files that need code to be run are refused unread.
+
+    Raises:
+        WeightsError: there is no such file, or it is not a checkpoint; names the file.
+    """
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise WeightsError(f"model.weights={path}: {what}; give auto, none, imagenet or the path of a checkpoint file")
+    content = read_checkpoint(path, f"model.weights={path}")
+    for nest in NESTS:
+        if isinstance(content, Mapping) and isinstance(content.get(nest), Mapping):
+            content = content[nest]
+    if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
+        raise WeightsError(
+            f"model.weights={path} holds no state dict; save one with torch.save(network.state_dict(), …)"
+        )
+    odd = [str(key) for key, value in content.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
+    if odd:
+        raise WeightsError(
+            f"model.weights={path} is not a plain state dict: {', '.join(odd[:5])} is not a tensor with a name"
+        )
+    return dict(content)
+
+
+def read_checkpoint(path: Path, asked: str) -> object:
+    """Whatever plain data a checkpoint file holds, its tensors on the CPU; nothing in it is executed.
+
+    Args:
+        path: the file.
+        asked: how the user named it, for the message.
+
+    Raises:
+        WeightsError: it is not a checkpoint, or would have to run code to be read.
+    """
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path, asked)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        code = re.search(r"GLOBAL (\S+)|Trying to call reduce for unrecognized function (.+)", str(error))
+        if code is None:
+            raise WeightsError(_unreadable(path, asked, error)) from error
+        raise WeightsError(
+            f"{asked} holds more than tensors ({(code[1] or code[2]).strip()}) and would have to run code to be read, "
+            "so it was not; save its state dict alone: torch.save(network.state_dict(), …)"
+        ) from error
+    except UNREADABLE as error:
+        raise WeightsError(_unreadable(path, asked, error)) from error
+
+
+def _read_safetensors(path: Path, asked: str) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(_unreadable(path, asked, error)) from error
+
+
+def _unreadable(path: Path, asked: str, error: BaseException) -> str:
+    if isinstance(error, PermissionError):
+        return f"{asked} may not be read: permission denied"
+    return f"{asked} cannot be read as a checkpoint: it is damaged, cut short or something else ({path.stat().st_size} bytes)"

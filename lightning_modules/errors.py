@@ -1,0 +1,9 @@
+"""The errors of this room."""
+
+
+class WeightsError(ValueError):
+    """Weights that cannot be had or do not fit; the message says which, why and what to do."""
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says at which step and why."""

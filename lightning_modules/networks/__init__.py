@@ -1,0 +1,1 @@
+"""Networks: plain torch modules that map normalised images to logits."""

@@ -1,0 +1,145 @@
+"""Which weights a network starts from: ``model.weights`` = auto | none | imagenet | a file."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from lightning_modules.checkpoint_files import read_state_dict
+from lightning_modules.downloads import CONNECT_SECONDS, NotReachableError, cached_path, fetch
+from lightning_modules.errors import WeightsError
+from lightning_modules.networks.architectures import ARCHITECTURES
+
+# What wrappers put before a network's own names: DataParallel and DDP, Lightning modules, torch.compile, self-supervised training.
+PREFIXES = ("module.", "model.", "network.", "_orig_mod.", "backbone.")
+MOST_LISTED = 20
+
+
+@dataclass(frozen=True)
+class WeightsReport:
+    """Where a network's weights come from.
+
+    Args:
+        requested: ``model.weights`` as it was asked for.
+        used: ``none``, ``imagenet`` or the path of the file that was read.
+        note: one line for the user; empty where there is nothing to say.
+    """
+
+    requested: str
+    used: str
+    note: str = ""
+
+
+def load_weights(network: nn.Module, model: str, requested: str, timeout: float = CONNECT_SECONDS) -> WeightsReport:
+    """Give a fresh network the weights that were asked for.
+
+    Args:
+        network: changed in place, or left exactly as it was where an error is raised.
+        model: the network's name, a key of ``ARCHITECTURES``.
+        requested: ``auto`` (ImageNet where it can be had, else from scratch), ``none``, ``imagenet``, or the path of a checkpoint.
+        timeout: seconds in which the server of the weights must answer.
+
+    Raises:
+        WeightsError: the weights cannot be had, cannot be read, or do not fit.
+    """
+    architecture = ARCHITECTURES[model]
+    if requested == "none":
+        return WeightsReport(requested, "none")
+    if requested not in ("auto", "imagenet"):
+        notes = _fit(network, read_state_dict(Path(requested).expanduser()), architecture.heads, requested)
+        return WeightsReport(requested, requested, "; ".join([f"{model} starts from {requested}", *notes]))
+    if architecture.imagenet is None:
+        if requested == "imagenet":
+            having = ", ".join(name for name, known in ARCHITECTURES.items() if known.imagenet)
+            raise WeightsError(
+                f"model.weights=imagenet: there are no ImageNet weights for {model}, only for {having}; use model.weights=none"
+            )
+        return WeightsReport(requested, "none")
+    try:
+        file = fetch(architecture.imagenet, timeout)
+    except NotReachableError as error:
+        file = cached_path(architecture.imagenet)
+        if requested == "imagenet":
+            raise WeightsError(
+                f"model.weights=imagenet: {error}. Download it where there is a connection and put it at {file}, or use model.weights=none"
+            ) from error
+        return WeightsReport(
+            requested, "none", f"{model} trains from scratch: no ImageNet weights at {file}, and {error}"
+        )
+    _fit(network, read_state_dict(file), architecture.heads, str(file), keep_heads=False)
+    return WeightsReport(requested, "imagenet", f"{model} starts from ImageNet weights ({file.name}) with a fresh head")
+
+
+def _fit(
+    network: nn.Module, state: Mapping[str, Tensor], heads: Iterable[str], origin: str, *, keep_heads: bool = True
+) -> list[str]:
+    """Load a state dict into a network, heads of another size left fresh. Returns what the user should know."""
+    expected = network.state_dict()
+    prefix = _prefix(state, expected)
+    state, outside = _strip(state, prefix)
+    notes = [f"left out what is not under {prefix}: {_listed(outside)}"] if outside else []
+    fresh = [head for head in heads if not keep_heads or _differs(head, state, expected)]
+    if fresh and keep_heads:
+        notes.append(f"the head ({', '.join(fresh)}) is for another number of classes and starts fresh")
+    wanted = {name: tensor for name, tensor in expected.items() if not _belongs(name, fresh)}
+    given = {name: tensor for name, tensor in state.items() if not _belongs(name, fresh)}
+    problems = list(_mismatches(given, wanted))
+    if problems:
+        raise WeightsError(f"model.weights={origin} does not fit the network: {_listed(problems)}")
+    network.load_state_dict(given, strict=False)
+    return notes
+
+
+def _mismatches(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Iterator[str]:
+    for name, tensor in wanted.items():
+        # BatchNorm's counter is not in checkpoints from before torch 0.4.1; torch itself fills it in.
+        if name not in given and not name.endswith("num_batches_tracked"):
+            yield f"missing {name}"
+        elif name in given and given[name].shape != tensor.shape:
+            yield f"{name} is {_shape(given[name])}, the network's is {_shape(tensor)}"
+    yield from (f"unexpected {name}" for name in given if name not in wanted)
+
+
+def _prefix(state: Iterable[str], expected: Mapping[str, Tensor]) -> str:
+    """What stands before the network's own names in most keys of a state dict, built from the known prefixes."""
+    found: Counter[str] = Counter()
+    for key in state:
+        name = key
+        while True:
+            found[key[: len(key) - len(name)]] += name in expected
+            step = next((prefix for prefix in PREFIXES if name.startswith(prefix)), None)
+            if step is None:
+                break
+            name = name.removeprefix(step)
+    return min(found, key=lambda prefix: (-found[prefix], len(prefix)), default="")
+
+
+def _strip(state: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Tensor], list[str]]:
+    """The tensors under a prefix by the network's names, and the names of those outside it."""
+    inside = {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
+    return inside, [key for key in state if not key.startswith(prefix)]
+
+
+def _belongs(name: str, layers: Iterable[str]) -> bool:
+    return any(name.startswith(f"{layer}.") for layer in layers)
+
+
+def _differs(head: str, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> bool:
+    """Whether a head is there but sized for another number of classes (its inputs must be the same)."""
+    names = [name for name in expected if _belongs(name, [head])]
+    if any(name not in state or state[name].dim() == 0 for name in names):
+        return False
+    return any(state[name].shape[0] != expected[name].shape[0] for name in names) and all(
+        state[name].shape[1:] == expected[name].shape[1:] for name in names
+    )
+
+
+def _shape(tensor: Tensor) -> str:
+    return "×".join(map(str, tensor.shape)) or "a single number"
+
+
+def _listed(items: list[str]) -> str:
+    more = f", and {len(items) - MOST_LISTED} more" if len(items) > MOST_LISTED else ""
+    return ", ".join(items[:MOST_LISTED]) + more

@@ -1,0 +1,92 @@
+"""How loss and score went, epoch by epoch."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reports.style import BLUE, GREY, ORANGE, VERMILION, drawing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_WITH_MARKERS = 30
+# What history.csv has, how the figure calls it, and its look: the lines differ by more than their colour.
+STREAMS = (
+    ("train", "training steps", ORANGE, ":"),
+    ("train_eval", "train, evaluated", BLUE, "--"),
+    ("val", "validation", VERMILION, "-"),
+)
+SCORES = {
+    "f1_macro": "macro F1",
+    "f1_weighted": "weighted F1",
+    "accuracy": "accuracy",
+    "miou": "mIoU",
+    "fwiou": "frequency-weighted IoU",
+}
+
+History = Sequence[Mapping[str, object]]
+
+
+def learning_curves(history: History, path: Path, score: str = "f1_macro") -> "Figure":
+    """Draw the losses and one score over the epochs, with the best epoch marked, and write it as PNG.
+
+    Args:
+        history: rows of history.csv, as numbers or as text; what is missing, empty or undefined is a gap.
+        path: the file to write.
+        score: which score; the best epoch is the first with its highest validation value.
+    """
+    assert history, "no epoch to draw"
+    epochs = [int(float(str(row["epoch"]))) for row in history]
+    best = _best(_values(history, f"val/{score}"))
+    with drawing(path, 9.0, 3.6) as figure:
+        for axes, quantity, label in zip(
+            figure.subplots(1, 2),
+            ("loss", score),
+            ("loss (cross-entropy, nats)", SCORES.get(score, score)),
+            strict=True,
+        ):
+            _draw(axes, history, epochs, quantity)
+            axes.set_ylabel(label)
+            if best is not None:
+                axes.axvline(epochs[best], color=GREY, linewidth=1, zorder=0)
+        if best is not None:
+            value = _values(history, f"val/{score}")[best]
+            figure.suptitle(
+                f"best epoch {epochs[best]}: validation {SCORES.get(score, score)} {value:.3f}", fontsize="medium"
+            )
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(STREAMS))
+    return figure
+
+
+def _draw(axes: "Axes", history: History, epochs: Sequence[int], quantity: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    marker = "o" if len(epochs) <= MOST_WITH_MARKERS else ""
+    for stream, label, colour, line in STREAMS:
+        values = _values(history, f"{stream}/{quantity}")
+        if not all(map(math.isnan, values)):
+            axes.plot(epochs, values, label=label, color=colour, linestyle=line, marker=marker, markersize=3.5)
+    axes.set_xlabel("epoch")
+    axes.grid(axis="y")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    if len(set(epochs)) == 1:
+        axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
+        axes.set_xticks(epochs[:1])
+
+
+def _values(history: History, column: str) -> list[float]:
+    return [_number(row.get(column)) for row in history]
+
+
+def _number(cell: object) -> float:
+    """A cell of history.csv as a finite number, or nan."""
+    value = math.nan if cell is None or cell == "" else float(str(cell))
+    return value if math.isfinite(value) else math.nan
+
+
+def _best(values: Sequence[float]) -> int | None:
+    known = [index for index, value in enumerate(values) if not math.isnan(value)]
+    return max(known, key=lambda index: values[index], default=None)

@@ -1,0 +1,47 @@
+"""How many samples of each class each split has."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reports.style import BLUE, GREEN, ORANGE, drawing, short
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLOURS = (BLUE, ORANGE, GREEN)
+
+
+def class_distribution(counts: Mapping[str, Mapping[str, int]], path: Path, unit: str = "images") -> "Figure":
+    """Draw the share of each class in each split, with its count, and write it as PNG.
+
+    A panel per split on common axes, so that a class that is rarer in one split than in another is seen.
+
+    Args:
+        counts: number of samples by split and class; a class that is missing from a split has none there.
+        path: the file to write.
+        unit: what was counted.
+    """
+    from matplotlib.ticker import PercentFormatter
+
+    assert counts, "no split to draw"
+    classes = list(dict.fromkeys(name for split in counts.values() for name in split))
+    shown = [short(name) for name in classes]
+    margin = 0.075 * max(map(len, shown), default=0)
+    with drawing(path, 2.6 * len(counts) + margin + 0.6, 0.19 * len(classes) + 1.3) as figure:
+        panels = figure.subplots(1, len(counts), sharex=True, sharey=True, squeeze=False)[0]
+        for index, (axes, (split, found)) in enumerate(zip(panels, counts.items(), strict=True)):
+            numbers = [found.get(name, 0) for name in classes]
+            total = sum(numbers)
+            shares = [number / total if total else 0.0 for number in numbers]
+            bars = axes.barh(range(len(classes)), shares, color=COLOURS[index % len(COLOURS)])
+            axes.bar_label(bars, [f"{number:,}" for number in numbers], padding=2, fontsize=7)
+            axes.set_title(f"{split}: {total:,} {unit}")
+            axes.grid(axis="x")
+            axes.tick_params(axis="y", length=0)
+            axes.xaxis.set_major_formatter(PercentFormatter(xmax=1))
+        panels[0].set_yticks(range(len(classes)), shown, fontsize=8)
+        panels[0].set_ylim(len(classes) - 0.4, -0.6)  # the first class on top
+        panels[0].margins(x=0.18)  # room for the counts
+        figure.supxlabel(f"share of the split's {unit}; its number beside each bar", fontsize="medium")
+    return figure

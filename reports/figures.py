@@ -1,0 +1,44 @@
+"""The figures of an evaluation's folder."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reports.confusion import confusion_figure
+from reports.curves import learning_curves
+from reports.distribution import class_distribution
+
+
+def write_figures(
+    folder: Path,
+    confusion: NDArray[np.integer],
+    names: Sequence[str],
+    split: str,
+    history: Sequence[Mapping[str, object]],
+    counts: Mapping[str, Mapping[str, int]],
+    score: str = "f1_macro",
+) -> list[Path]:
+    """Write confusion.png, learning_curves.png (where there is a history) and class_distribution.png.
+
+    Args:
+        folder: where; made if it is not there.
+        confusion: (C + 1, C + 1) counts, rows truth, columns predictions, void last.
+        names: the C class names.
+        split: which split the confusion matrix is of.
+        history: rows of history.csv.
+        counts: number of samples by split and class.
+        score: which score the learning curves show.
+
+    Returns:
+        The files that were written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / "confusion.png", folder / "class_distribution.png"]
+    confusion_figure(confusion, names, files[0], f"Confusion matrix, {split} split")
+    class_distribution(counts, files[1])
+    if history:
+        files.append(folder / "learning_curves.png")
+        learning_curves(history, files[-1], score)
+    return files

@@ -1,0 +1,67 @@
+"""How all figures look, and how they get into a file."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from run_folder import atomic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which are told apart with every kind of colour vision. Source: jfly.uni-koeln.de/color
+BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+DARK, GREY, LIGHT = "#333333", "#999999", "#DDDDDD"
+DPI = 120
+LONGEST_NAME = 30
+
+STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9,
+    "figure.constrained_layout.h_pad": 0.08,
+    "figure.constrained_layout.w_pad": 0.08,
+    "axes.edgecolor": DARK,
+    "axes.labelcolor": DARK,
+    "text.color": DARK,
+    "xtick.color": DARK,
+    "ytick.color": DARK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": LIGHT,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "text.parse_math": False,  # a class may be called a$b$c
+}
+
+
+@contextmanager
+def drawing(path: Path, width: float, height: float) -> Iterator["Figure"]:
+    """A figure of a size in inches that is written to ``path`` as PNG when the block ends without an error."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(STYLE):
+        figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+        yield figure
+        with atomic(path) as file:
+            figure.savefig(file, format="png", metadata={"Software": None})
+
+
+def short(name: str) -> str:
+    """A name that fits beside a plot: long ones lose their middle, because class names differ at both ends."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    half = (LONGEST_NAME - 1) // 2
+    return f"{name[:half]}…{name[-half:]}"
+
+
+def compact(number: float) -> str:
+    """A count in at most four characters or so: 7, 950, 1.2k, 38k, 4.1M."""
+    for factor, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= factor:
+            scaled = number / factor
+            return f"{scaled:.1f}{letter}" if scaled < 9.95 else f"{scaled:.0f}{letter}"
+    return f"{number:.0f}"

@@ -1,0 +1,95 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from lightning_modules.networks.architectures import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD
+from lightning_modules.networks.custom_cnn import custom_cnn
+from lightning_modules.networks.resnet import resnet18
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 31), (64, 64), (96, 64), (100, 45), (224, 224), (1, 5)])
+def test_custom_cnn_takes_any_image_size(size):
+    network = custom_cnn(5, size)
+    logits = network(torch.randn(2, 3, *size))
+    assert logits.shape == (2, 5)
+    logits.sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_custom_cnn_has_the_three_blocks_it_promises():
+    layers = list(custom_cnn(6, (64, 64)).modules())
+    convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
+    assert [(c.in_channels, c.out_channels, c.kernel_size, c.padding) for c in convolutions] == [
+        (3, 32, (3, 3), (1, 1)),
+        (32, 64, (3, 3), (1, 1)),
+        (64, 128, (3, 3), (1, 1)),
+    ]
+    assert [layer.kernel_size for layer in layers if isinstance(layer, nn.MaxPool2d)] == [4, 2, 2]
+
+
+def test_custom_cnn_looks_at_evaluation_images_of_another_size():
+    network = custom_cnn(3, (64, 64)).eval()
+    assert network(torch.randn(2, 3, 96, 50)).shape == (2, 3)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (100, 45), (224, 224)])
+def test_custom_cnn_trains_with_layers_that_are_deterministic_on_every_device(size, monkeypatch):
+    def adaptive(*_):
+        raise AssertionError("adaptive pooling has no deterministic gradient on GPUs")
+
+    monkeypatch.setattr(nn.functional, "adaptive_avg_pool2d", adaptive)
+    custom_cnn(3, size)(torch.randn(2, 3, *size))
+
+
+def test_custom_cnn_learns_to_tell_left_from_right():
+    torch.manual_seed(0)
+    network = custom_cnn(2, (32, 32)).train()
+    images, target = torch.randn(32, 3, 32, 32) * 0.1, torch.arange(32) % 2
+    images[target == 0, :, :, :16] += 1
+    images[target == 1, :, :, 16:] += 1
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
+    for _ in range(20):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(images), target).backward()
+        optimizer.step()
+    assert (network.eval()(images).argmax(1) == target).float().mean() == 1.0
+
+
+def test_resnet18_is_torchvisions_with_another_head():
+    from torchvision.models import resnet18 as reference
+
+    ours = {name: tensor.shape for name, tensor in resnet18(7).state_dict().items()}
+    theirs = {name: tensor.shape for name, tensor in reference().state_dict().items()}
+    assert ours.pop("fc.weight") == (7, 512)
+    assert ours.pop("fc.bias") == (7,)
+    assert ours == {name: shape for name, shape in theirs.items() if not name.startswith("fc.")}
+    assert resnet18(7).eval()(torch.randn(2, 3, 40, 64)).shape == (2, 7)
+
+
+def test_imagenet_constants_are_torchvisions():
+    from torchvision.models import ResNet18_Weights
+
+    weights = ResNet18_Weights.IMAGENET1K_V1
+    assert ARCHITECTURES["resnet18"].imagenet == weights.url
+    assert tuple(weights.transforms().mean) == IMAGENET_MEAN
+    assert tuple(weights.transforms().std) == IMAGENET_STD
+
+
+@pytest.mark.parametrize(("name", "network"), [("custom_cnn", custom_cnn(3, (32, 32))), ("resnet18", resnet18(3))])
+def test_only_the_heads_follow_from_the_number_of_classes(name, network):
+    other = {"custom_cnn": lambda: custom_cnn(9, (32, 32)), "resnet18": lambda: resnet18(9)}[name]().state_dict()
+    differing = {
+        key.rpartition(".")[0] for key, tensor in network.state_dict().items() if tensor.shape != other[key].shape
+    }
+    assert differing == set(ARCHITECTURES[name].heads)
+
+
+def test_the_small_network_starts_without_torchvision():
+    program = "import sys, lightning_modules.networks.custom_cnn, lightning_modules.weights; assert 'torchvision' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)

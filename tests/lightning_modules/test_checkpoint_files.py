@@ -1,0 +1,137 @@
+import io
+import os
+import pathlib
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from lightning_modules.checkpoint_files import read_state_dict
+from lightning_modules.errors import WeightsError
+
+STATE = {"layer.weight": torch.arange(6.0).reshape(2, 3), "layer.bias": torch.zeros(2)}
+
+
+class Payload:
+    """A pickle of this creates a file when it is read by a careless reader."""
+
+    def __init__(self, canary):
+        self.canary = canary
+
+    def __reduce__(self):
+        return pathlib.Path.touch, (self.canary,)
+
+
+def equal(found, expected):
+    return found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [STATE, {"state_dict": STATE, "epoch": 2}, {"model": STATE, "optimizer": {}}, {"state_dict": {"model": STATE}}],
+)
+@pytest.mark.parametrize("modern", [True, False])
+def test_reads_what_torch_saves(tmp_path, content, modern):
+    torch.save(content, tmp_path / "w.pth", _use_new_zipfile_serialization=modern)
+    assert equal(read_state_dict(tmp_path / "w.pth"), STATE)
+
+
+def test_reads_safetensors(tmp_path):
+    save_file(STATE, tmp_path / "w.safetensors")
+    assert equal(read_state_dict(tmp_path / "w.safetensors"), STATE)
+
+
+@pytest.mark.parametrize("modern", [True, False])
+@pytest.mark.parametrize("nest", [lambda payload: payload, lambda payload: {"state_dict": STATE, "hyper": payload}])
+def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path, modern, nest):
+    canary = tmp_path / "canary"
+    torch.save(nest(Payload(canary)), tmp_path / "w.pt", _use_new_zipfile_serialization=modern)
+    with pytest.raises(WeightsError, match="would have to run code to be read, so it was not"):
+        read_state_dict(tmp_path / "w.pt")
+    assert not canary.exists()
+    # The payload is a real one.
+    torch.load(tmp_path / "w.pt", weights_only=False)
+    assert canary.exists()
+
+
+@pytest.mark.parametrize("name", ["w.pt", "w.safetensors"])
+@pytest.mark.parametrize(
+    "content", [b"", b"not a checkpoint\n" * 50, b"\x80\x02", b"PK\x03\x04" + bytes(100), bytes(3000)]
+)
+def test_a_file_that_is_no_checkpoint(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(WeightsError, match=rf"{name} cannot be read as a checkpoint.*{len(content)} bytes"):
+        read_state_dict(tmp_path / name)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+@pytest.mark.parametrize("kind", ["modern", "old", "safetensors"])
+def test_a_truncated_file(tmp_path, share, kind):
+    path = tmp_path / ("w.safetensors" if kind == "safetensors" else "w.pt")
+    state = {"weight": torch.randn(100, 100)}
+    if kind == "safetensors":
+        save_file(state, path)
+    else:
+        torch.save(state, path, _use_new_zipfile_serialization=kind == "modern")
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    with pytest.raises(WeightsError, match="damaged, cut short or something else"):
+        read_state_dict(path)
+
+
+def test_damage_anywhere_is_an_error_in_words_or_harmless(tmp_path):
+    chance, files = np.random.default_rng(0), []
+    for modern in (True, False):
+        content = io.BytesIO()
+        torch.save({"state_dict": STATE}, content, _use_new_zipfile_serialization=modern)
+        files.append(content.getvalue())
+    path, refused = tmp_path / "w.pt", 0
+    for _ in range(300):
+        damaged = bytearray(files[chance.integers(2)])
+        for _ in range(chance.integers(1, 6)):
+            damaged[chance.integers(min(len(damaged), 500))] = chance.integers(256)
+        path.write_bytes(damaged)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                read_state_dict(path)
+            except WeightsError:
+                refused += 1
+    assert refused > 100
+
+
+@pytest.mark.parametrize("content", [{}, [1, 2], torch.ones(2), {"epoch": 3}, {"model": {}}])
+def test_a_checkpoint_without_weights(tmp_path, content):
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match="holds no state dict"):
+        read_state_dict(tmp_path / "w.pt")
+
+
+def test_a_state_dict_with_something_else_in_it(tmp_path):
+    torch.save(STATE | {"note": "hello"}, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match="not a plain state dict: note"):
+        read_state_dict(tmp_path / "w.pt")
+
+
+def test_a_dict_that_holds_itself_ends(tmp_path):
+    content = {}
+    content["model"] = content
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match="holds no state dict"):
+        read_state_dict(tmp_path / "w.pt")
+
+
+def test_no_file_and_a_folder(tmp_path):
+    with pytest.raises(WeightsError, match="no such file"):
+        read_state_dict(tmp_path / "nothing.pt")
+    with pytest.raises(WeightsError, match="is a folder"):
+        read_state_dict(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read(tmp_path):
+    torch.save(STATE, tmp_path / "w.pt")
+    (tmp_path / "w.pt").chmod(0)
+    with pytest.raises(WeightsError, match="permission denied"):
+        read_state_dict(tmp_path / "w.pt")

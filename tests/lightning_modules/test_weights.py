@@ -1,0 +1,184 @@
+import pytest
+import torch
+from torch import nn
+
+from lightning_modules import weights
+from lightning_modules.downloads import NotReachableError
+from lightning_modules.errors import WeightsError
+from lightning_modules.networks.architectures import Architecture
+from lightning_modules.weights import load_weights
+
+
+class Tiny(nn.Module):
+    """Two layers and a head, with BatchNorm's buffers."""
+
+    def __init__(self, classes=3, width=4):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width))
+        self.head = nn.Linear(width, classes)
+
+
+@pytest.fixture(autouse=True)
+def _tiny(monkeypatch):
+    monkeypatch.setattr(
+        weights,
+        "ARCHITECTURES",
+        {"tiny": Architecture(("head",), "http://x/tiny-01234567.pth"), "plain": Architecture(("head",))},
+    )
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    def fetch(*_):
+        raise NotReachableError("http://x/tiny-01234567.pth cannot be reached (no answer within 5 s)")
+
+    monkeypatch.setattr(weights, "fetch", fetch)
+
+
+def saved(tmp_path, content, name="w.pt"):
+    torch.save(content, tmp_path / name)
+    return str(tmp_path / name)
+
+
+def copy(network):
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+def same(network, state):
+    return all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize(("model", "requested"), [("tiny", "none"), ("plain", "none"), ("plain", "auto")])
+def test_from_scratch_changes_and_says_nothing(model, requested, offline):
+    network = Tiny()
+    before = copy(network)
+    report = load_weights(network, model, requested)
+    assert (report.requested, report.used, report.note) == (requested, "none", "")
+    assert same(network, before)
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["", "module.", "model.", "network.", "_orig_mod.", "backbone.", "module._orig_mod.", "network._orig_mod.module."],
+)
+def test_prefixes_are_taken_off(tmp_path, prefix):
+    source, network = Tiny(), Tiny()
+    path = saved(tmp_path, {prefix + name: tensor for name, tensor in source.state_dict().items()})
+    report = load_weights(network, "tiny", path)
+    assert same(network, source.state_dict())
+    assert report.used == path
+    assert report.note == f"tiny starts from {path}"
+
+
+def test_a_prefix_that_is_the_networks_own_stays(tmp_path):
+    class Nested(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.backbone = nn.Linear(2, 2)
+            self.head = nn.Linear(2, 2)
+
+    source, network = Nested(), Nested()
+    load_weights(network, "tiny", saved(tmp_path, {f"model.{k}": v for k, v in source.state_dict().items()}))
+    assert same(network, source.state_dict())
+
+
+def test_what_a_lightning_checkpoint_has_besides_the_network_is_left_out_and_said(tmp_path):
+    source, network = Tiny(), Tiny()
+    state = {f"network.{name}": tensor for name, tensor in source.state_dict().items()} | {"loss.weight": torch.ones(3)}
+    report = load_weights(network, "tiny", saved(tmp_path, {"state_dict": state, "epoch": 3}, "last.ckpt"))
+    assert same(network, source.state_dict())
+    assert "left out what is not under network.: loss.weight" in report.note
+
+
+def test_a_head_of_another_size_starts_fresh_and_is_said(tmp_path):
+    source, network = Tiny(classes=1000), Tiny()
+    before = copy(network)
+    report = load_weights(network, "tiny", saved(tmp_path, source.state_dict()))
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name] if name.startswith("head.") else source.state_dict()[name])
+    assert "the head (head) is for another number of classes and starts fresh" in report.note
+
+
+def test_every_mismatch_is_listed_and_nothing_is_loaded(tmp_path):
+    state = Tiny().state_dict()
+    del state["body.0.bias"]
+    state["body.1.weight"] = torch.ones(5)
+    state["extra.weight"] = torch.ones(1)
+    network = Tiny()
+    before = copy(network)
+    with pytest.raises(WeightsError) as caught:
+        load_weights(network, "tiny", saved(tmp_path, state))
+    for problem in ("missing body.0.bias", "body.1.weight is 5, the network's is 4", "unexpected extra.weight"):
+        assert problem in str(caught.value)
+    assert same(network, before)
+
+
+def test_a_head_that_is_missing_or_built_otherwise_is_a_mismatch(tmp_path):
+    state = Tiny().state_dict()
+    del state["head.weight"]
+    with pytest.raises(WeightsError, match=r"missing head\.weight"):
+        load_weights(Tiny(), "tiny", saved(tmp_path, state))
+    state["head.weight"] = torch.ones(3, 9)
+    with pytest.raises(WeightsError, match=r"head\.weight is 3×9, the network's is 3×4"):
+        load_weights(Tiny(), "tiny", saved(tmp_path, state))
+
+
+def test_a_long_list_of_mismatches_is_cut_and_counted(tmp_path):
+    state = Tiny().state_dict() | {f"extra{i}": torch.ones(1) for i in range(25)}
+    with pytest.raises(WeightsError, match=r"unexpected extra19, and 5 more$"):
+        load_weights(Tiny(), "tiny", saved(tmp_path, state))
+
+
+def test_checkpoints_from_before_batchnorm_counted_are_accepted(tmp_path):
+    source, network = Tiny(), Tiny()
+    state = dict(source.state_dict())
+    del state["body.1.num_batches_tracked"]
+    load_weights(network, "tiny", saved(tmp_path, state))
+    assert same(network, source.state_dict())
+
+
+def test_imagenet_loads_all_but_the_head_even_where_it_would_fit(tmp_path, monkeypatch):
+    source, network = Tiny(), Tiny()
+    before, file = copy(network), tmp_path / "tiny-01234567.pth"
+    torch.save(source.state_dict(), file)
+    monkeypatch.setattr(weights, "fetch", lambda *_: file)
+    report = load_weights(network, "tiny", "auto")
+    assert (report.requested, report.used) == ("auto", "imagenet")
+    assert "tiny starts from ImageNet weights" in report.note
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name] if name.startswith("head.") else source.state_dict()[name])
+
+
+def test_auto_says_in_one_line_that_it_trains_from_scratch(offline):
+    network = Tiny()
+    before = copy(network)
+    report = load_weights(network, "tiny", "auto")
+    assert (report.requested, report.used) == ("auto", "none")
+    assert report.note.startswith("tiny trains from scratch: ")
+    assert "no answer within 5 s" in report.note
+    assert "\n" not in report.note
+    assert same(network, before)
+
+
+def test_imagenet_offline_says_which_file_goes_where(offline, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(WeightsError) as caught:
+        load_weights(Tiny(), "tiny", "imagenet")
+    for part in (
+        "http://x/tiny-01234567.pth",
+        str(tmp_path / "hub" / "checkpoints" / "tiny-01234567.pth"),
+        "model.weights=none",
+    ):
+        assert part in str(caught.value)
+
+
+def test_imagenet_for_a_network_that_has_none_says_which_have():
+    with pytest.raises(WeightsError, match="no ImageNet weights for plain, only for tiny"):
+        load_weights(Tiny(), "plain", "imagenet")
+
+
+def test_a_word_that_is_no_choice_is_answered_with_the_choices():
+    with pytest.raises(
+        WeightsError, match=r"model.weights=imagnet: no such file; give auto, none, imagenet or the path"
+    ):
+        load_weights(Tiny(), "tiny", "imagnet")
