@@ -1,0 +1,138 @@
+"""Counting a confusion matrix from masks, against scikit-learn and torchmetrics.
+
+Run from the root: ``python benchmarks/counting.py [--threads 1] [--repeats 15]``. Prints Markdown.
+"""
+
+import argparse
+import multiprocessing
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.metrics import confusion_matrix as sklearn_confusion_matrix
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.timing import interleaved, machine, markdown_table
+from metrics.confusion import confusion_matrix
+
+CLASSES = 26
+SHAPES = {"one 1920×1080 pair": (1080, 1920), "16 pairs of 512×512": (16, 512, 512)}
+# As many of its pixels as torchmetrics can take under deterministic algorithms: it needs over 6 kB for each.
+SMALL = (135, 240)
+
+
+def masks(shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """A predicted and a true mask that look like road scenes: uint8 areas of one class, 85 % of the pixels right."""
+    generator = torch.Generator().manual_seed(0)
+    *batch, height, width = shape
+    areas = torch.randint(0, CLASSES + 1, (*batch, height // 40 + 1, width // 40 + 1), generator=generator)
+    target = areas.repeat_interleave(40, -1).repeat_interleave(40, -2)[..., :height, :width].to(torch.uint8)
+    target[..., height // 2 :, width // 4 : -width // 4] = 0  # the road
+    other = torch.randint(0, CLASSES + 1, shape, generator=generator, dtype=torch.uint8)
+    return torch.where(torch.rand(shape, generator=generator) < 0.85, target, other), target.contiguous()
+
+
+def sklearn(prediction: Tensor, target: Tensor) -> np.ndarray:
+    """scikit-learn's function, told which labels there are."""
+    labels = range(CLASSES + 1)
+    return np.asarray(sklearn_confusion_matrix(target.numpy().ravel(), prediction.numpy().ravel(), labels=labels))
+
+
+def torchmetrics(prediction: Tensor, target: Tensor) -> Tensor:
+    """The function behind `MulticlassConfusionMatrix`, void as one more class."""
+    return multiclass_confusion_matrix(prediction, target, num_classes=CLASSES + 1)
+
+
+def torchmetrics_unchecked(prediction: Tensor, target: Tensor) -> Tensor:
+    """The same without looking at its arguments first."""
+    return multiclass_confusion_matrix(prediction, target, num_classes=CLASSES + 1, validate_args=False)
+
+
+def ours(prediction: Tensor, target: Tensor) -> Tensor:
+    """The project's own."""
+    return confusion_matrix(prediction, target, CLASSES)
+
+
+WAYS: dict[str, Callable[[Tensor, Tensor], object]] = {
+    "`metrics.confusion`, indices checked": ours,
+    "scikit-learn": sklearn,
+    "torchmetrics, as it comes": torchmetrics,
+    "torchmetrics, `validate_args=False`": torchmetrics_unchecked,
+}
+
+
+def _high_water() -> int:
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])
+
+
+def _measure_memory(name: str, folder: str, deterministic: bool, answer: "multiprocessing.SimpleQueue[int]") -> None:
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(deterministic)
+    tiny = torch.zeros(40, dtype=torch.uint8)
+    WAYS[name](tiny, tiny)  # what is loaded at the first call is not the counting's
+    # Read, not made here: memory that making them had left free would be used again unseen.
+    pair = [torch.from_numpy(np.load(Path(folder) / f"{which}.npy")) for which in ("prediction", "target")]
+    Path("/proc/self/clear_refs").write_text("5")  # from here on, VmHWM is the peak from now
+    before = _high_water()
+    WAYS[name](*pair)
+    answer.put(_high_water() - before)
+
+
+def memory(name: str, shape: tuple[int, ...], deterministic: bool) -> int:
+    """Peak bytes beyond the input, in a process of its own (Linux)."""
+    context = multiprocessing.get_context("spawn")
+    answer = context.SimpleQueue()
+    with tempfile.TemporaryDirectory() as folder:
+        for which, mask in zip(("prediction", "target"), masks(shape), strict=True):
+            np.save(Path(folder) / f"{which}.npy", mask.numpy())
+        process = context.Process(target=_measure_memory, args=(name, folder, deterministic, answer))
+        process.start()
+        process.join()
+    if process.exitcode:
+        raise SystemExit(f"measuring the memory of {name} ended with exit code {process.exitcode}")
+    return int(answer.get())
+
+
+def _memory_row(name: str) -> tuple[str, str]:
+    shape = next(iter(SHAPES.values()))
+    plain = f"{memory(name, shape, False) / 1e6:.1f}"
+    if not name.startswith("torchmetrics"):
+        return plain, f"{memory(name, shape, True) / 1e6:.1f}"
+    share = np.prod(shape) / np.prod(SMALL)
+    return plain, f"{memory(name, SMALL, True) / 1e6:,.0f} for 1/{share:.0f} of the pixels"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=15)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    print(f"{machine()}; {arguments.threads} thread(s), median of {arguments.repeats}, ways taking turns.\n")
+    columns = {}
+    for title, shape in SHAPES.items():
+        pair = masks(shape)
+        counts = [np.asarray(way(*pair)) for way in WAYS.values()]
+        assert all(np.array_equal(counts[0], each) for each in counts)
+        seconds = interleaved({name: partial(way, *pair) for name, way in WAYS.items()}, arguments.repeats)
+        quickest = next(iter(seconds.values()))
+        columns[f"{title}, ms"] = [f"{1000 * each:.1f}" for each in seconds.values()]
+        columns[f"{title}, ratio"] = [f"{each / quickest:.1f}" for each in seconds.values()]
+    memories = [_memory_row(name) for name in WAYS]
+    columns["peak MB beyond the input (1080p)"] = [plain for plain, _ in memories]
+    columns["the same, deterministic"] = [deterministic for _, deterministic in memories]
+    rows = [[name, *cells] for name, *cells in zip(WAYS, *columns.values(), strict=True)]
+    print(markdown_table(["counting 26 classes and void", *columns], rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""What the benchmarks share: timing side by side, and saying on what machine."""
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+
+def interleaved(ways: Mapping[str, Callable[[], object]], repeats: int = 15) -> dict[str, float]:
+    """Median seconds of each way.
+
+    The ways take turns, so that whatever else the machine does falls on all of them; each runs once before.
+    """
+    for way in ways.values():
+        way()
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(repeats):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def machine(packages: Sequence[str] = ("torch", "torchmetrics", "scikit-learn", "numpy")) -> str:
+    """A line that says what was measured on, with which versions."""
+    cpu_info = Path("/proc/cpuinfo")
+    lines = cpu_info.read_text().splitlines() if cpu_info.exists() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    versions = ", ".join(f"{package} {version(package)}" for package in packages)
+    return (
+        f"{(models or [platform.machine()])[0]}, {os.cpu_count()} cores; Python {platform.python_version()}, {versions}"
+    )
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table as RESULTS.md has them; the first column is text, the others are numbers."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,1 @@
+"""Counting and scoring: pure, and used by every evaluation."""

@@ -1,0 +1,76 @@
+"""What can be had without a model: the scores a trained one has to beat."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from metrics.confusion import confusion_matrix
+from metrics.scores import mean_scores
+
+_SCORES = ("accuracy", "f1_macro", "f1_weighted")
+
+
+def majority(train_target: np.ndarray, count: int) -> np.ndarray:
+    """Predict the commonest training class everywhere (of equally common ones the first).
+
+    Args:
+        train_target: (N,) integer class indices, at least one.
+        count: how many predictions to make.
+
+    Returns:
+        (count,) int64 predictions.
+    """
+    return np.full(count, np.bincount(train_target).argmax(), dtype=np.int64)
+
+
+def logistic(train_features: np.ndarray, train_target: np.ndarray, test_features: np.ndarray) -> np.ndarray:
+    """Predict by logistic regression on a few standardised features, such as the mean colour or the box size.
+
+    Args:
+        train_features: (N, d) finite numbers.
+        train_target: (N,) integer class indices.
+        test_features: (M, d) finite numbers.
+
+    Returns:
+        (M,) int64 predictions.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    if len(np.unique(train_target)) == 1:
+        return majority(train_target, len(test_features))
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    return np.asarray(model.fit(train_features, train_target).predict(test_features), dtype=np.int64)
+
+
+def baseline_scores(
+    train_target: np.ndarray,
+    test_target: np.ndarray,
+    num_classes: int,
+    features: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
+) -> dict[str, dict[str, float | int | None]]:
+    """Score the majority and a logistic regression on each set of features, by the rules of `metrics.scores`.
+
+    Args:
+        train_target: (N,) class indices; samples that are void (num_classes) teach nothing.
+        test_target: (M,) class indices; void is not scored.
+        num_classes: C.
+        features: by name, such as "mean_colour", the (N, d) training and (M, d) test features.
+
+    Returns:
+        `{name: {accuracy, f1_macro, f1_weighted}}`, "majority" first; empty where there is nothing to learn from.
+    """
+    known = train_target < num_classes
+    if not known.any():
+        return {}
+    predictions = {"majority": majority(train_target[known], len(test_target))}
+    for name, (train, test) in (features or {}).items():
+        predictions[name] = logistic(train[known], train_target[known], test)
+    scores = {}
+    for name, prediction in predictions.items():
+        confusion = confusion_matrix(torch.as_tensor(prediction), torch.as_tensor(test_target), num_classes)
+        means = mean_scores(confusion)
+        scores[name] = {score: means[score] for score in _SCORES}
+    return scores

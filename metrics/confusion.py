@@ -1,0 +1,133 @@
+"""The one confusion matrix: true x predicted, with void as the last row and column."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+# Large inputs are taken in pieces, so that the memory beyond the input does not grow with it: a piece is 1 MB as
+# int16. Smaller ones mean more hand-overs between threads, which is what costs on a busy machine.
+_PIECE = 1 << 19
+
+
+def confusion_matrix(prediction: Tensor, target: Tensor, num_classes: int) -> Tensor:
+    """Count how often each true class was predicted as each class.
+
+    The result does not depend on the order of the elements; the memory beyond the input is constant, also
+    under ``torch.use_deterministic_algorithms``. On an accelerator nothing waits for the device.
+
+    Args:
+        prediction: class indices of any shape and integer type (uint8 is fastest), 0..num_classes; num_classes is void.
+        target: the true indices, of the same shape, on the same device.
+        num_classes: C, the number of classes without void.
+
+    Returns:
+        (C+1, C+1) int64 counts on the inputs' device; rows are truth, columns predictions, void is last.
+
+    Raises:
+        ValueError: shapes differ, a type is not an integer, or (on the CPU) an index is outside 0..C. On an
+            accelerator, where looking would mean waiting, such an element is left out of the counts, and
+            `ConfusionMatrix.compute` finds it missing.
+    """
+    if prediction.shape != target.shape:
+        raise ValueError(
+            f"prediction has shape {tuple(prediction.shape)}, target {tuple(target.shape)}; they must match"
+        )
+    for name, values in (("prediction", prediction), ("target", target)):
+        if values.is_floating_point() or values.is_complex():
+            raise ValueError(f"{name} has type {values.dtype}; class indices are integers (take the argmax first)")
+    prediction, target = prediction.detach().flatten(), target.detach().flatten()
+    count = _count_at_once if prediction.device.type == "cpu" else _count_without_waiting
+    return count(prediction, target, num_classes)
+
+
+def _pieces(prediction: Tensor, target: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    for start in range(0, target.numel(), _PIECE):
+        yield prediction[start : start + _PIECE], target[start : start + _PIECE]
+
+
+def _count_at_once(prediction: Tensor, target: Tensor, num_classes: int) -> Tensor:
+    """Count with bincount, which is quickest on a CPU; on a GPU it would wait twice for its own bounds."""
+    # Unnoticed, an index that is too high would be counted as another pair of classes.
+    _check_range("prediction", prediction, num_classes)
+    _check_range("target", target, num_classes)
+    side = num_classes + 1
+    cells = side**2
+    # Neighbouring pixels mostly fall into the same cell, where each increment waits for the one before it.
+    # Counting neighbours in separate tables is half again as fast, as long as their cells fit into 16 bits.
+    index_type = torch.int16 if cells <= torch.iinfo(torch.int16).max else torch.int64
+    tables = min(8, max(1, torch.iinfo(torch.int16).max // cells))
+    table_of = (torch.arange(tables) * cells).to(index_type)
+    table_of = table_of.repeat(-(-min(_PIECE, target.numel()) // tables))
+    counts = torch.zeros(tables * cells, dtype=torch.int64)
+    for predicted, true in _pieces(prediction, target):
+        cell = torch.add(table_of[: len(true)], true.to(index_type), alpha=side)
+        cell += predicted.to(index_type)
+        counts += torch.bincount(cell, minlength=tables * cells)
+    return counts.view(tables, side, side).sum(0)
+
+
+def _count_without_waiting(prediction: Tensor, target: Tensor, num_classes: int) -> Tensor:
+    """Count with shapes that do not depend on the data; what is out of range goes to a cell that is dropped."""
+    side = num_classes + 1
+    counts = torch.zeros(side**2 + 1, dtype=torch.int64, device=target.device)
+    one = torch.ones((), dtype=torch.int64, device=target.device)
+    for predicted, true in _pieces(prediction, target):
+        valid = (predicted >= 0) & (predicted <= num_classes) & (true >= 0) & (true <= num_classes)
+        cell = torch.where(valid, true.to(torch.int64) * side + predicted, side**2)
+        counts.scatter_add_(0, cell, one.expand_as(cell))
+    return counts[:-1].view(side, side)
+
+
+def _check_range(name: str, values: Tensor, num_classes: int) -> None:
+    if not len(values):
+        return
+    low, high = (int(bound) for bound in torch.aminmax(values))
+    if low < 0 or high > num_classes:
+        raise ValueError(
+            f"{name} holds the index {low if low < 0 else high}; {num_classes} classes have the indices "
+            f"0..{num_classes - 1}, and {num_classes} is void"
+        )
+
+
+class ConfusionMatrix(Metric):
+    """Accumulate one confusion matrix over batches and ranks.
+
+    Args:
+        num_classes: C, the number of classes without void.
+
+    Example:
+        >>> metric = ConfusionMatrix(num_classes=2)
+        >>> metric.update(prediction=torch.tensor([0, 1, 2]), target=torch.tensor([0, 0, 1]))
+        >>> metric.compute().tolist()
+        [[1, 1, 0], [0, 0, 1], [0, 0, 0]]
+    """
+
+    full_state_update = False
+    is_differentiable = False
+    counts: Tensor
+    elements: Tensor
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        side = num_classes + 1
+        self.add_state("counts", torch.zeros(side, side, dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("elements", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        """Add a batch; shapes, types and errors are those of `confusion_matrix`."""
+        self.counts += confusion_matrix(prediction, target, self.num_classes)
+        self.elements += target.numel()
+
+    def compute(self) -> Tensor:
+        """The (C+1, C+1) int64 counts of all batches on all ranks.
+
+        Raises:
+            ValueError: an accelerator left elements out because their index was outside 0..C.
+        """
+        lost = int(self.elements) - int(self.counts.sum())
+        if lost:
+            raise ValueError(f"{lost} of {int(self.elements)} elements had a class index outside 0..{self.num_classes}")
+        return self.counts.clone()
