@@ -22,8 +22,6 @@ def class_distribution(counts: Mapping[str, Mapping[str, int]], path: Path, unit
         path: the file to write.
         unit: what was counted.
     """
-    from matplotlib.ticker import PercentFormatter
-
     assert counts, "no split to draw"
     classes = list(dict.fromkeys(name for split in counts.values() for name in split))
     shown = [short(name) for name in classes]
@@ -39,7 +37,7 @@ def class_distribution(counts: Mapping[str, Mapping[str, int]], path: Path, unit
             axes.set_title(f"{split}: {total:,} {unit}")
             axes.grid(axis="x")
             axes.tick_params(axis="y", length=0)
-            axes.xaxis.set_major_formatter(PercentFormatter(xmax=1))
+            axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.3g}%")
         panels[0].set_yticks(range(len(classes)), shown, fontsize=8)
         panels[0].set_ylim(len(classes) - 0.4, -0.6)  # the first class on top
         panels[0].margins(x=0.18)  # room for the counts

@@ -168,6 +168,13 @@ def test_class_distribution_has_a_bar_per_class_and_split(tmp_path, classes):
     assert all(bar.get_width() == pytest.approx(1 / classes) for axes in figure.axes for bar in axes.patches)
 
 
+def test_the_ticks_of_a_class_distribution_are_not_rounded_to_the_same_text(tmp_path):
+    axes = class_distribution({"train": dict.fromkeys(names(60), 1)}, tmp_path / "d.png").axes[0]
+    ticks = texts(axes.get_xticklabels())
+    assert len(set(ticks)) == len(ticks)
+    assert ticks[0] == "0%"
+
+
 def test_class_distribution_counts_a_class_that_a_split_lacks_as_none(tmp_path):
     figure = class_distribution({"train": {"a": 3, "b": 1}, "val": {"b": 2}, "test": {}}, tmp_path / "d.png")
     assert [[bar.get_width() for bar in axes.patches] for axes in figure.axes] == [[0.75, 0.25], [0, 1], [0, 0]]
