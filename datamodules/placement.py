@@ -186,13 +186,16 @@ def _plan(
 
 
 def _room(there: Counter[tuple[str, str]], sizes: Mapping[str, int], available: int) -> Counter[str]:
-    """The single samples that each split gets: up to its size; what is missing for that is taken from the largest rooms."""
+    """The single samples that each split gets: up to its size.
+
+    Where there are too few for that, the largest rooms get less; an empty split keeps room for one.
+    """
     filled: Counter[str] = Counter()
     for (split, _), count in there.items():
         filled[split] += count
-    room = Counter({split: max(0, sizes[split] - filled[split]) for split in SPLITS})
+    room = Counter({split: max(int(filled[split] == 0), sizes[split] - filled[split]) for split in SPLITS})
     for _ in range(room.total() - available):
-        room[max(SPLITS, key=room.__getitem__)] -= 1
+        room[max(SPLITS, key=lambda split: (room[split] > (filled[split] == 0), room[split]))] -= 1
     return room
 
 

@@ -171,11 +171,12 @@ def _by_fractions(found: Sequence[Candidate], settings: DataSettings) -> tuple[S
     placed = place(together, single, fractions, sizes, exact=not by_group)
     placed.update(fill(placed, single, quotas, sizes))
     table = SampleTable(Sample(c.name, c.group, c.target, placed[unit]) for unit in units for c in unit.members)
+    what = "groups without a file in common" if by_group else "different images"
+    if any(not table.indices(split) for split in SPLITS):
+        raise DatasetError(f"data={settings.name} has only {len(units)} {what}, too few for {len(SPLITS)} splits.")
     unlearnt = [target for target, count in table.counts(SPLITS[0]).items() if count == 0]
     if unlearnt:
-        raise DatasetError(
-            f"no split can have {_some(unlearnt)} in {SPLITS[0]}: too few {'groups' if by_group else 'different images'}."
-        )
+        raise DatasetError(f"no split can have {_some(unlearnt)} in {SPLITS[0]}: there are too few {what}.")
     return table, _remarks(found, table, wanted, by_group)
 
 

@@ -211,6 +211,21 @@ def test_every_split_gets_a_group_and_every_class_where_possible():
     assert [table.counts(split)["rare"] for split in SPLITS] == [1, 1, 1]
 
 
+def test_the_last_group_of_one_sample_goes_to_the_split_that_is_empty():
+    found = [
+        Candidate(f"{group}/{number}", group, "a")
+        for group, size in (("x", 33), ("y", 4), ("z", 1))
+        for number in range(size)
+    ]
+    assert sorted(sizes(make_table(found, settings(split_by="group"))[0])) == [1, 4, 33]
+
+
+def test_groups_that_are_all_joined_by_shared_files_are_refused():
+    found = [Candidate(f"{g}/{n}", f"{g}", "a", content="same" if n == 0 else None) for g in range(9) for n in range(4)]
+    with pytest.raises(DatasetError, match="has only 1 groups without a file in common, too few for 3 splits"):
+        make_table(found, settings(split_by="group"))
+
+
 def test_groups_that_share_a_file_are_one():
     found = [Candidate(f"{g}/{n}", f"{g}", "a", content=f"{g}-{n}") for g in range(12) for n in range(10)]
     found[0] = replace(found[0], content="shared")
