@@ -6,10 +6,14 @@ import lightning
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 
 
-def progress(wanted: str | bool, headline: str) -> Callback:
-    """A progress bar on stderr where `wanted` is true, or ``auto`` and a person looks at it; else a line per epoch."""
-    bar = sys.stderr.isatty() if wanted == "auto" else bool(wanted)
-    return RichProgressBar(leave=True, console_kwargs={"stderr": True}) if bar else EpochLines(headline)
+def wants_bar(wanted: str | bool) -> bool:
+    """Whether to draw a bar: as asked for, or with ``auto`` where a person looks at stderr."""
+    return sys.stderr.isatty() if wanted == "auto" else bool(wanted)
+
+
+def progress_bar() -> RichProgressBar:
+    """A bar on stderr with the loss and the scores that matter."""
+    return RichProgressBar(leave=True, console_kwargs={"stderr": True})
 
 
 class EpochLines(Callback):

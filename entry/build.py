@@ -1,5 +1,7 @@
 """From a plain configuration to the objects it names; what only a run knows is handed over here."""
 
+import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -13,7 +15,7 @@ from torch import nn
 from callbacks.checkpoints import AtomicCheckpointIO, best_and_last
 from callbacks.finite_loss import FiniteLoss
 from callbacks.history import HistoryWriter
-from callbacks.progress import progress
+from callbacks.progress import EpochLines, progress_bar, wants_bar
 from callbacks.step_seed import StepSeed
 from callbacks.stopping import StopAtStep
 from datamodules.base import ImageDataModule
@@ -31,15 +33,23 @@ Config = Mapping[str, Any]
 
 def build_datamodule(config: Config) -> ImageDataModule:
     """The datamodule of a configuration, not prepared yet. Raises RequestError or DatasetError for settings that make no sense."""
+    make = cast("type[ImageDataModule]", get_class(config["data"]["_target_"]))
+    return make(
+        data_settings(config),
+        seed=config["seed"],
+        transform=instantiate(config["aug"]["transform"]),
+        accumulate=config["trainer"]["accumulate"],
+        train_eval=config["report"]["train_eval"],
+    )
+
+
+def data_settings(config: Config) -> DataSettings:
+    """The data keys of a configuration, checked. Raises RequestError or DatasetError."""
     keys = {key: value for key, value in config["data"].items() if key not in ("_target_", "targets")}
     unknown = sorted(keys.keys() - DataSettings.__dataclass_fields__.keys())
     if unknown:
         raise RequestError(f"There is no key 'data.{unknown[0]}'. All keys: python train.py --cfg job")
-    make = cast("type[ImageDataModule]", get_class(config["data"]["_target_"]))
-    transform = instantiate(config["aug"]["transform"])
-    return make(
-        DataSettings(**keys), seed=config["seed"], transform=transform, accumulate=config["trainer"]["accumulate"]
-    )
+    return DataSettings(**keys)
 
 
 def build_module(
@@ -111,8 +121,11 @@ def build_trainer(
         stopper: makes training stop between two steps; without one, nothing is trained and nothing is written.
     """
     torch.set_num_threads(hardware.threads)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # what matters is said by announce
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
     trainer = config["trainer"]
-    callbacks: list[Callback] = [progress(trainer["progress"], headline)]
+    bar = wants_bar(trainer["progress"])
+    callbacks: list[Callback] = [progress_bar() if bar else EpochLines(headline)]
     if stopper is not None:
         callbacks += _training_callbacks(config, folder, headline, stopper)
     return lightning.Trainer(
@@ -131,6 +144,7 @@ def build_trainer(
         plugins=[AtomicCheckpointIO()],
         default_root_dir=folder.path,
         enable_checkpointing=stopper is not None,
+        enable_progress_bar=bar,
         enable_model_summary=False,
         num_sanity_val_steps=0,  # its scores would be taken for those of an epoch
         use_distributed_sampler=False,  # the batch samplers know the ranks

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import logging
 import os
 import sys
 import traceback
@@ -126,7 +125,6 @@ def _request(config: DictConfig) -> Request:
 
 def _carry_out(task: Callable[[Request], None], request: Request) -> int:
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for news otherwise
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # what matters is said by announce
     try:
         task(request)
     except REQUEST_ERRORS as error:

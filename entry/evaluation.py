@@ -13,9 +13,9 @@ import torch
 from datamodules.base import ImageDataModule
 from entry.errors import RequestError
 from label_spaces.space import LabelSpace
+from lightning_modules.checkpoint_files import read_checkpoint
 from lightning_modules.classification import ClassificationModule
 from lightning_modules.supervised import SupervisedModule
-from lightning_modules.weights import read_checkpoint
 from reports.evaluation import Evaluation
 from run_folder import RunFolder
 
@@ -46,8 +46,11 @@ def find_checkpoint(folder: RunFolder, wanted: str) -> Checkpoint:
     path = folder.checkpoints / f"{wanted}.ckpt" if wanted in ("best", "last") else Path(wanted).expanduser().absolute()
     if not path.is_file():
         raise RequestError(f"checkpoint={wanted}: there is no {path}. Type checkpoint=best, last or a path.")
-    content = read_checkpoint(path)
-    if not {"state_dict", "epoch", "global_step", "hyper_parameters"} <= content.keys():
+    content = read_checkpoint(path, f"checkpoint={path}")
+    if (
+        not isinstance(content, Mapping)
+        or not {"state_dict", "epoch", "global_step", "hyper_parameters"} <= content.keys()
+    ):
         raise RequestError(
             f"checkpoint={wanted}: {path} was not written by train.py. Start from such weights with model.weights={path}."
         )

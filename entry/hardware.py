@@ -55,7 +55,7 @@ def choose(trainer: Mapping[str, Any]) -> Hardware:
 def has_bf16(accelerator: str) -> bool:
     """Whether the hardware computes in bf16 itself; emulation would be slower than float32."""
     if accelerator == "gpu":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # not public in torch; absent means no
     return any(getattr(torch.cpu, check, bool)() for check in checks)
 

@@ -77,11 +77,6 @@ class SupervisedModule(lightning.LightningModule, ABC):
         self.log("loss", loss.detach(), prog_bar=True, logger=False)
         return loss
 
-    def on_train_epoch_end(self) -> None:
-        """Log the epoch's mean training loss: augmented, and averaged while the weights changed."""
-        self.log("train/loss", self.train_loss.compute(), rank_zero_only=True)
-        self.train_loss.reset()
-
     def validation_step(self, batch: Batch, _: int, dataloader_idx: int = 0) -> None:
         """Count one batch of the validation split, or of the fixed part of the training split."""
         self.evaluate_batch(batch, VALIDATION_STREAMS[dataloader_idx])
@@ -91,7 +86,14 @@ class SupervisedModule(lightning.LightningModule, ABC):
         self.evaluate_batch(batch, "test")
 
     def on_validation_epoch_end(self) -> None:
-        """Log the scores of both streams and start their counts again."""
+        """Log the scores of both streams and the epoch's training loss, and start their counts again.
+
+        The training loss is augmented, and averaged while the weights changed. It is logged here, because callbacks
+        that write an epoch's row hear of its end before this module does.
+        """
+        if self.train_loss.update_called:
+            self.log("train/loss", self.train_loss.compute(), rank_zero_only=True)
+            self.train_loss.reset()
         for stream in VALIDATION_STREAMS:
             matrix = self.confusion_of(stream).compute()
             if int(matrix.sum()) == 0:  # that stream was not asked for
