@@ -82,6 +82,8 @@ def test_fractions_are_nested_stratified_and_exact():
     found = candidates(TRASHNET)
     inner = set(take_fraction(found, 0.3, seed=0))
     assert len(inner) == 758  # floor(0.3 * 2527)
+    assert len(take_fraction(found, 0.5, seed=0)) == 1263  # 1263.5, not rounded
+    assert len(take_fraction(found[:90], 0.7, seed=0)) == 63  # a float would give 62
     for target, count in Counter(candidate.target for candidate in inner).items():
         assert abs(count - 0.3 * TRASHNET[target]) <= 1
     taken = [set(take_fraction(found, fraction, seed=0)) for fraction in (0.3, 0.31, 0.5, 0.9, 1.0)]
@@ -147,6 +149,14 @@ def test_copies_stay_on_one_side_and_the_sizes_exact(seed):
     for split, part in PARTS.items():
         assert all(abs(number - part * totals[target]) < 6 for target, number in table.counts(split).items())
     assert any("Byte-identical copies: " in note for note in notes)
+
+
+def test_exact_sizes_come_before_proportions_where_few_samples_are_single():
+    pairs = [replace(c, content=str(number // 2)) for number, c in enumerate(candidates({"a": 16}))]
+    table, _ = make_table(
+        [*pairs, *(Candidate(f"single{number}", f"single{number}", "a") for number in range(3))], settings()
+    )
+    assert sizes(table) == [13, 1, 5]
 
 
 def test_where_copies_make_the_sizes_impossible_the_nearest_are_taken_and_said():
@@ -230,9 +240,10 @@ def test_groups_that_share_a_file_are_one():
     found = [Candidate(f"{g}/{n}", f"{g}", "a", content=f"{g}-{n}") for g in range(12) for n in range(10)]
     found[0] = replace(found[0], content="shared")
     found[119] = replace(found[119], content="shared")
-    table = make_table(found, settings(split_by="group"))[0]
-    assert torn(table, found) == set()
-    assert sides(table)["0/5"] == sides(table)["11/5"]
+    for seed in range(8):
+        table = make_table(found, settings(split_by="group", split_seed=seed))[0]
+        assert torn(table, found) == set()
+        assert sides(table)["0/5"] == sides(table)["11/5"]
 
 
 def test_too_few_groups_are_refused():
