@@ -1,0 +1,138 @@
+"""Which annotated objects become crops: the rules, and the geometry behind them."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import combinations
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from datamodules.annotations import AnnotatedObject, Annotation
+from datamodules.table import SampleTable
+
+CROP_CLASSES = (
+    "person", "rider", "motorcycle", "bicycle", "autorickshaw", "car", "truck", "bus", "animal", "traffic sign",
+    "traffic light",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropRules:
+    """Which objects become samples. Source: EVALUATION.md, object crops.
+
+    Args:
+        least_side: the short side in pixels of an object's box within the frame.
+        least_visible: the part of an object that later polygons leave uncovered.
+        margin: the side of the square crop over the long side of the box.
+        most_overlap: the box IoU above which two differently labelled objects are both left out: one crop, two truths.
+        train: training samples that a class needs, `train_groups` the drives they must come from.
+        evaluation: samples that a class needs in val and in test.
+    """
+
+    least_side: float = 32.0
+    least_visible: float = 0.5
+    margin: float = 1.15
+    most_overlap: float = 0.5
+    train: int = 50
+    train_groups: int = 5
+    evaluation: int = 10
+
+
+class Box(NamedTuple):
+    """Pixels left <= x < right, top <= y < bottom."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+def bounding_box(thing: AnnotatedObject, size: tuple[int, int]) -> Box:
+    """The box of an object's polygon within a frame of `size` (height, width)."""
+    height, width = size
+    x, y = np.clip(thing.polygon[:, 0], 0, width), np.clip(thing.polygon[:, 1], 0, height)
+    return Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
+
+
+def square(box: Box, margin: float, size: tuple[int, int]) -> tuple[int, int, int]:
+    """The square around a box, (left, top, side) in pixels, shifted to lie inside a frame of `size` (height, width).
+
+    A square larger than the frame shrinks to the frame's short side: never squashed, it then cuts the object.
+    """
+    height, width = size
+    side = min(round(margin * max(box.right - box.left, box.bottom - box.top)), height, width)
+    left = round((box.left + box.right - side) / 2)
+    top = round((box.top + box.bottom - side) / 2)
+    return min(max(left, 0), width - side), min(max(top, 0), height - side), side
+
+
+def overlap(first: Box, second: Box) -> float:
+    """Intersection over union of two boxes."""
+    width = min(first.right, second.right) - max(first.left, second.left)
+    height = min(first.bottom, second.bottom) - max(first.top, second.top)
+    shared = max(width, 0.0) * max(height, 0.0)
+    areas = sum((box.right - box.left) * (box.bottom - box.top) for box in (first, second))
+    return shared / (areas - shared) if shared else 0.0
+
+
+def visible_share(annotation: Annotation, chosen: Iterable[int]) -> dict[int, float]:
+    """For positions in `annotation.objects`: the part of the object within the frame that later ones leave uncovered."""
+    canvas = np.zeros((annotation.height, annotation.width), dtype=np.uint16)
+    corners = [np.round(thing.polygon).astype(np.int32) for thing in annotation.objects]
+    windows = [_window(polygon, canvas.shape) for polygon in corners]
+
+    def pixels(position: int) -> int:
+        return int(np.count_nonzero(canvas[windows[position]] == position + 1))
+
+    whole = dict.fromkeys(chosen, 0)
+    for position, polygon in enumerate(corners):
+        cv2.fillPoly(canvas, [polygon], position + 1)
+        if position in whole:
+            whole[position] = pixels(position)
+    return {position: pixels(position) / area if area else 0.0 for position, area in whole.items()}
+
+
+def _window(polygon: npt.NDArray[np.int32], size: tuple[int, ...]) -> tuple[slice, slice]:
+    """The part of a canvas of `size` that a polygon can touch."""
+    (left, top), (right, bottom) = polygon.min(axis=0), polygon.max(axis=0)
+    return slice(max(top, 0), max(min(bottom + 1, size[0]), 0)), slice(max(left, 0), max(min(right + 1, size[1]), 0))
+
+
+def usable_objects(annotation: Annotation, rules: CropRules) -> list[AnnotatedObject]:
+    """The objects of a frame that become samples."""
+    size = (annotation.height, annotation.width)
+    boxes = {}
+    for position, thing in enumerate(annotation.objects):
+        if thing.label in CROP_CLASSES:
+            box = bounding_box(thing, size)
+            if min(box.right - box.left, box.bottom - box.top) >= rules.least_side:
+                boxes[position] = box
+    if not boxes:
+        return []
+    share = visible_share(annotation, boxes)
+    seen = [position for position in boxes if share[position] >= rules.least_visible]
+    labels = {position: annotation.objects[position].label for position in seen}
+    doubtful = {
+        position
+        for first, second in combinations(seen, 2)
+        if labels[first] != labels[second] and overlap(boxes[first], boxes[second]) > rules.most_overlap
+        for position in (first, second)
+    }
+    return [annotation.objects[position] for position in seen if position not in doubtful]
+
+
+def lacking(table: SampleTable, rules: CropRules) -> dict[str, str]:
+    """The classes of a split table that are too small to be learnt or scored, and why."""
+    counts = Counter((sample.target, sample.split) for sample in table.samples)
+    drives: dict[str, set[str]] = {}
+    for sample in table.samples:
+        drives.setdefault(sample.target, set()).update({sample.group} if sample.split == "train" else ())
+    reasons = {}
+    for target, groups in sorted(drives.items()):
+        train, val, test = (counts[target, split] for split in ("train", "val", "test"))
+        if train < rules.train or len(groups) < rules.train_groups or min(val, test) < rules.evaluation:
+            reasons[target] = f"{train} in train from {len(groups)} drives, {val} in val, {test} in test"
+    return reasons

@@ -1,0 +1,153 @@
+"""Classification from polygons: the road users of IDD's frames, cut out one by one."""
+
+import hashlib
+import json
+from dataclasses import astuple
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from datamodules.annotations import Annotation, AnnotationError, Frame, find_frames, polygon_file, read_annotation
+from datamodules.audit import audit
+from datamodules.base import ImageDataModule
+from datamodules.crop_rules import CROP_CLASSES, CropRules, bounding_box, lacking, square, usable_objects
+from datamodules.errors import DatasetError
+from datamodules.images import RGB, read_image
+from datamodules.settings import DataSettings
+from datamodules.splits import is_csv
+from datamodules.table import Candidate, SampleTable
+from run_folder import write_text
+
+LISTED = 20  # unreadable files that a message names before it only counts
+
+
+class ObjectCropDataModule(ImageDataModule):
+    """Classifies square crops of the objects in a dataset of IDD's layout.
+
+    A sample is called ``<path of the frame>#<object's position in its polygon file>``, its group is the drive. Classes
+    that the split leaves too small are left out, and that is noted; a split given as CSV is taken as it is.
+
+    Args:
+        settings: the common keys of `data=`.
+        rules: which objects become samples.
+        options: the base class's other arguments.
+    """
+
+    def __init__(self, settings: DataSettings, *, rules: CropRules | None = None, **options: Any) -> None:
+        super().__init__(settings, **options)
+        self.rules = rules or CropRules()
+
+    def find(self) -> list[Candidate]:
+        """Every usable object. Raises DatasetError; `skipped` says which frames are left out."""
+        frames = self._intact(find_frames(self.root))
+        found, broken = _objects(self.root, frames, self.rules, Path(self.settings.cache_dir))
+        self._leave_out(broken, len(frames))
+        if not found:
+            raise DatasetError(
+                f"data.root={self.settings.root}: none of {len(frames)} frames has a usable object "
+                f"({', '.join(CROP_CLASSES)}; short side at least {self.rules.least_side:g} pixels)."
+            )
+        return found
+
+    def read(self, name: str) -> RGB:
+        """A sample's crop, (S, S, 3) uint8 RGB, at its own size."""
+        path, _, index = name.rpartition("#")
+        image, annotation = _frame(self.root, path)
+        size = image.shape[:2]
+        if size != (annotation.height, annotation.width):
+            raise DatasetError(
+                f"{self.root / path} has {size[1]}x{size[0]} pixels, but its polygon file says "
+                f"{annotation.width}x{annotation.height}."
+            )
+        thing = next((thing for thing in annotation.objects if str(thing.index) == index), None)
+        if thing is None:
+            raise DatasetError(f"{polygon_file(self.root, path)} has no object {index} to draw.")
+        left, top, side = square(bounding_box(thing, size), self.rules.margin, size)
+        return image[top : top + side, left : left + side]
+
+    def fingerprint(self, name: str) -> str:
+        """Changes with the frame, its polygon file and the crop's margin."""
+        facts = polygon_file(self.root, name.rpartition("#")[0]).stat()
+        return f"{super().fingerprint(name)}:{facts.st_size}:{facts.st_mtime_ns}:{self.rules.margin}"
+
+    def class_order(self, targets: set[str]) -> tuple[str, ...]:
+        """The order of `CROP_CLASSES`."""
+        return tuple(name for name in CROP_CLASSES if name in targets)
+
+    def settle(self, table: SampleTable) -> SampleTable:
+        """Leave out the classes that are too small. Raises DatasetError where fewer than two remain."""
+        small = {} if is_csv(self.settings.split) else lacking(table, self.rules)
+        if not small:
+            return table
+        told = "; ".join(f"{target} ({why})" for target, why in small.items())
+        kept = [sample for sample in table.samples if sample.target not in small]
+        needed = (
+            f"a class needs {self.rules.train} crops in train from {self.rules.train_groups} drives and "
+            f"{self.rules.evaluation} in val and test each"
+        )
+        if len({sample.target for sample in kept}) < 2:
+            raise DatasetError(f"data={self.settings.name} has too few objects: {needed}. Too small are {told}.")
+        self.notes.append(f"Left out as too small: {told}; {needed}.")
+        return SampleTable(kept)
+
+    def _intact(self, frames: list[Frame]) -> list[Frame]:
+        """The frames whose image can be decoded."""
+        findings = audit(self.root, [frame.name for frame in frames], Path(self.settings.cache_dir))
+        broken = [(name, finding.error) for name, finding in findings.items() if finding.error is not None]
+        self._leave_out(broken, len(frames))
+        names = {name for name, _ in broken}
+        return [frame for frame in frames if frame.name not in names]
+
+    def _leave_out(self, broken: list[tuple[str, str]], total: int) -> None:
+        """Record frames that cannot be used. Raises DatasetError naming them unless they are to be skipped."""
+        if not broken:
+            return
+        if self.settings.on_corrupt == "fail":
+            lines = "".join(f"\n  {name}: {reason}" for name, reason in broken[:LISTED])
+            more = f"\n  and {len(broken) - LISTED} more" if len(broken) > LISTED else ""
+            raise DatasetError(
+                f"{len(broken)} of {total} frames under data.root={self.settings.root} cannot be read; mend or remove "
+                f"them, or leave them out with data.on_corrupt=skip:{lines}{more}"
+            )
+        self.skipped += broken
+        self.notes.append(f"Frames that cannot be read: {len(broken)} of {total}; they are left out.")
+
+
+def find_crops(root: Path, frames: list[Frame], rules: CropRules) -> tuple[list[Candidate], list[tuple[str, str]]]:
+    """The usable objects of the frames, and (frame, reason) for polygon files that cannot be read."""
+    found: list[Candidate] = []
+    broken = []
+    for frame in frames:
+        try:
+            annotation = read_annotation(polygon_file(root, frame.name))
+        except AnnotationError as error:
+            broken.append((frame.name, str(error)))
+            continue
+        found += [
+            Candidate(name=f"{frame.name}#{thing.index}", group=frame.drive, target=thing.label)
+            for thing in usable_objects(annotation, rules)
+        ]
+    return found, broken
+
+
+def _objects(
+    root: Path, frames: list[Frame], rules: CropRules, cache_dir: Path
+) -> tuple[list[Candidate], list[tuple[str, str]]]:
+    """`find_crops`, remembered in `cache_dir` for as long as no polygon file changes."""
+    facts = [astuple(rules), str(root.resolve())]
+    for frame in frames:
+        stat = polygon_file(root, frame.name).stat()
+        facts.append((frame.name, stat.st_size, stat.st_mtime_ns))
+    memory = cache_dir.expanduser() / f"crops-{hashlib.blake2b(repr(facts).encode(), digest_size=8).hexdigest()}.json"
+    try:
+        return [Candidate(name, group, target) for name, group, target in json.loads(memory.read_bytes())], []
+    except (OSError, ValueError, TypeError):
+        found, broken = find_crops(root, frames, rules)
+    if not broken:
+        write_text(memory, json.dumps([(crop.name, crop.group, crop.target) for crop in found]))
+    return found, broken
+
+
+@lru_cache(maxsize=8)  # crops are read frame by frame where order allows, and by several threads
+def _frame(root: Path, name: str) -> tuple[RGB, Annotation]:
+    return read_image(root / name), read_annotation(polygon_file(root, name))

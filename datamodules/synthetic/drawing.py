@@ -1,0 +1,125 @@
+"""Shapes on the picture plane: where they fall, in which order they are drawn, what they cover."""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from datamodules.synthetic.geometry import NEAR, Camera, Floats, Light, Pixels, Shape
+
+SUBPIXEL = 4  # bits after the binary point in the coordinates that cv2 draws with
+
+
+class Step(NamedTuple):
+    """One drawing step: a polygon, or with a `width` in pixels a thick line, along a slice of a drawing's points."""
+
+    start: int
+    stop: int
+    colour: list[float]
+    width: int
+
+
+class Drawing(NamedTuple):
+    """Drawing steps, far parts first; `points` (N, 2) int32 are pixel positions in fixed point."""
+
+    points: npt.NDArray[np.int32]
+    steps: list[Step]
+
+    @classmethod
+    def polygon(cls, pixels: Floats, colour: Floats) -> "Drawing":
+        """A drawing of one convex polygon."""
+        return cls(fixed_point(pixels), [Step(0, len(pixels), colour.tolist(), 0)])
+
+    def limits(self) -> tuple[Floats, Floats]:
+        """The lowest and the highest pixel position that is drawn upon."""
+        reach = max(step.width for step in self.steps) / 2
+        pixels = self.points / (1 << SUBPIXEL)
+        return pixels.min(axis=0) - reach, pixels.max(axis=0) + reach
+
+
+def fixed_point(pixels: Floats) -> npt.NDArray[np.int32]:
+    """Pixel positions as cv2 takes them with `SUBPIXEL` bits after the point, kept within what it can draw."""
+    return np.clip(pixels * (1 << SUBPIXEL), -(1 << 18), 1 << 18).astype(np.int32)
+
+
+def draw(shape: Shape, at: tuple[float, float, float], heading: float, camera: Camera, light: Light) -> Drawing:
+    """How a shape standing `at` a world position is drawn; without steps when nothing is before the camera."""
+    parts = shape.arrays()
+    cosine, sine = np.cos(heading), np.sin(heading)
+    turn = np.array([[cosine, 0.0, -sine], [0.0, 1.0, 0.0], [sine, 0.0, cosine]])
+    world = parts.points @ turn + np.array(at)
+    seen = camera.see(world)
+    ahead = seen[:, 2] > NEAR
+    if not ahead.any():
+        return Drawing(np.empty((0, 2), dtype=np.int32), [])
+    faces, corners = len(parts.normals), int(parts.starts[-1])
+    depth = (seen[corners::2, 2] + seen[corners + 1 :: 2, 2]) / 2
+    if faces:
+        of_faces = np.add.reduceat(seen[:corners, 2], parts.starts[:-1]) / np.diff(parts.starts)
+        depth = np.concatenate([of_faces, depth])
+    normals = parts.normals @ turn
+    toward_lens = np.array((camera.x, camera.height, camera.z)) - world[parts.starts[:-1]]
+    shown = np.ones(len(depth), dtype=bool)
+    shown[:faces] = (normals * toward_lens).sum(axis=1) > 0
+    facing_up = np.tile((0.0, 0.8, 0.0), (len(parts.radii), 1))
+    glow = np.concatenate([parts.glow, np.zeros(len(parts.radii))])
+    colours = light.shade(parts.colours, np.concatenate([normals, facing_up]), glow, np.maximum(depth, 0.0)).tolist()
+    widths = np.maximum(1, np.round(2 * parts.radii * camera.focal / np.maximum(depth[faces:], NEAR))).astype(int)
+    bounds = np.concatenate([parts.starts, np.arange(corners + 2, len(seen) + 1, 2)]).tolist()
+    points, clipped = fixed_point(camera.project(seen)), []
+    steps = []
+    used = len(points)
+    for part in _far_to_near(parts.order, depth):
+        start, stop = bounds[part], bounds[part + 1]
+        if not shown[part]:
+            continue
+        if not ahead[start:stop].all():
+            visible = _in_front(seen[start:stop])
+            if part >= faces or len(visible) < 3:
+                continue
+            clipped.append(fixed_point(camera.project(visible)))
+            start, stop = used, used + len(visible)
+            used = stop
+        steps.append(Step(start, stop, colours[part], int(widths[part - faces]) if part >= faces else 0))
+    return Drawing(np.concatenate([points, *clipped]), steps)
+
+
+def _far_to_near(solid: npt.NDArray[np.int64], depth: Floats) -> list[int]:
+    """Part numbers by the mean depth of their solid, far first; within a solid as they were added."""
+    mean = np.bincount(solid, weights=depth) / np.maximum(np.bincount(solid), 1)
+    order: list[int] = np.argsort(-mean[solid], kind="stable").tolist()
+    return order
+
+
+def _in_front(seen: Floats) -> Floats:
+    """The part of a face, in camera points, that lies beyond the near plane."""
+    kept: list[Floats] = []
+    for here, there in zip(seen, np.roll(seen, -1, axis=0), strict=True):
+        if here[2] > NEAR:
+            kept.append(here)
+        if (here[2] > NEAR) != (there[2] > NEAR):
+            kept.append(here + (there - here) * ((NEAR - here[2]) / (there[2] - here[2])))
+    return np.array(kept)
+
+
+def paint(image: Pixels, drawing: Drawing) -> None:
+    """Draw upon an RGB image, in place."""
+    points = drawing.points
+    for start, stop, colour, width in drawing.steps:
+        if width:
+            cv2.line(image, points[start].tolist(), points[start + 1].tolist(), colour, width, cv2.LINE_AA, SUBPIXEL)
+        else:
+            cv2.fillConvexPoly(image, points[start:stop], colour, cv2.LINE_AA, SUBPIXEL)
+
+
+def stencil(drawing: Drawing, low: Floats, size: tuple[int, int]) -> Pixels:
+    """Where a drawing covers the window of `size` (height, width) whose first pixel is `low`: (H, W) of 0 and 255."""
+    mask = np.zeros(size, dtype=np.uint8)
+    points = drawing.points - fixed_point(low)
+    for start, stop, _, width in drawing.steps:
+        if width:
+            cv2.line(mask, points[start].tolist(), points[start + 1].tolist(), 255, width, cv2.LINE_8, SUBPIXEL)
+        else:
+            cv2.fillConvexPoly(mask, points[start:stop], 255, cv2.LINE_8, SUBPIXEL)
+    return mask

@@ -1,0 +1,97 @@
+"""Writing the dataset: in IDD's layout, once, the same bytes for the same request."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from filelock import FileLock
+from rich.console import Console
+from rich.progress import track
+
+from datamodules.synthetic.geometry import Pixels
+from datamodules.synthetic.render import render
+from datamodules.synthetic.street import Drive
+
+VERSION = 1  # raise it whenever the same request would give other pictures
+DRIVES = 60
+FRAMES_PER_DRIVE = 7
+SIZES = ((360, 640), (360, 640), (480, 640))  # (height, width) in turn, as IDD mixes them
+JPEG_QUALITY = 92
+SMALL = 40  # frames: fewer are drawn faster than processes start
+
+
+def ensure(root: Path, *, seed: int = 0, drives: int = DRIVES, frames_per_drive: int = FRAMES_PER_DRIVE) -> Path:
+    """The dataset's folder `root/<hash>`, made if it is not there yet.
+
+    The hash covers the generator's version and the request. Processes that ask at the same time wait for one another;
+    a folder under its final name is complete.
+    """
+    request = {"version": VERSION, "seed": seed, "drives": drives, "frames_per_drive": frames_per_drive}
+    name = hashlib.blake2b(json.dumps(request, sort_keys=True).encode(), digest_size=6).hexdigest()
+    folder = root / name
+    if folder.is_dir():
+        return folder
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / f"{name}.lock"):
+        if not folder.is_dir():
+            for left_behind in root.glob(f".{name}-*"):
+                shutil.rmtree(left_behind)
+            temporary = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=root))
+            temporary.chmod(0o755)
+            generate(temporary, seed=seed, drives=drives, frames_per_drive=frames_per_drive)
+            (temporary / "request.json").write_text(json.dumps(request, indent=2) + "\n")
+            temporary.rename(folder)
+    return folder
+
+
+def generate(root: Path, *, seed: int = 0, drives: int = DRIVES, frames_per_drive: int = FRAMES_PER_DRIVE) -> None:
+    """Write `drives` drives of `frames_per_drive` frames below `root`, nine in ten of them as train, the rest as val."""
+    jobs = [(root, seed, number, drives, frames_per_drive) for number in range(drives)]
+    console = Console(stderr=True)
+    told = f"Drawing the synthetic streets ({drives} drives)"
+    workers = min(4, os.cpu_count() or 1)
+    if workers == 1 or drives * frames_per_drive <= SMALL:
+        for job in track(jobs, told, console=console, transient=True):
+            write_drive(*job)
+        return
+    # Spawned, not forked: the parent may hold threads of torch.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        pending: list[Future[None]] = [pool.submit(write_drive, *job) for job in jobs]
+        for done in track(as_completed(pending), told, total=drives, console=console, transient=True):
+            done.result()
+
+
+def write_drive(root: Path, seed: int, number: int, drives: int, frames: int) -> None:
+    """Draw one drive and write its images and polygon files; a function of its arguments alone."""
+    cv2.setNumThreads(1)
+    size = SIZES[number % len(SIZES)]
+    drive = Drive(np.random.default_rng([seed, number]), size, frames)
+    split = "val" if number >= round(0.9 * drives) else "train"
+    folder = f"{split}/{number:03d}"
+    for kind in ("leftImg8bit", "gtFine"):
+        (root / kind / folder).mkdir(parents=True)
+    for frame in range(frames):
+        image, annotation = render(drive, frame, np.random.default_rng([seed, number, frame]))
+        stem = f"frame{frame * 15:04d}"
+        _write_image(root / "leftImg8bit" / folder / f"{stem}_leftImg8bit.jpg", image)
+        _write_json(root / "gtFine" / folder / f"{stem}_gtFine_polygons.json", annotation)
+
+
+def _write_image(path: Path, image: Pixels) -> None:
+    written, encoded = cv2.imencode(
+        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    )
+    assert written, path
+    path.write_bytes(encoded.tobytes())
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, separators=(",", ":")))

@@ -1,0 +1,167 @@
+"""From a drive to its frames: the image and the objects in IDD's polygon format."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from datamodules.synthetic.drawing import Drawing, draw, paint, stencil
+from datamodules.synthetic.geometry import NEAR, Camera, Floats, Pixels
+from datamodules.synthetic.street import Drive
+from datamodules.synthetic.world import Strip, Thing
+
+MARGIN = 96  # pixels around the frame in which outlines are still followed: annotators draw beyond the edge
+CLOSEST = 2.0  # metres ahead of the lens, below which traffic is passed over
+SMALLEST = 10  # square pixels: nobody outlines less
+DELETED = 0.13  # share of objects in IDD's files that an annotator took back
+Outline = list[list[float]]
+
+
+def render(drive: Drive, frame: int, rng: np.random.Generator) -> tuple[Pixels, dict[str, Any]]:
+    """An RGB image (height, width, 3) and its polygon file's content."""
+    camera = drive.camera(frame)
+    height, width = drive.size
+    image, objects = _backdrop(drive, camera)
+    placed = [(thing, thing.at(frame)) for thing in drive.things]
+    placed.sort(key=lambda pair: (not pair[0].scenery, -_distance(pair[0], pair[1], camera)))
+    _shadows(image, placed, camera, 0.55 if drive.weather.kind in ("clear", "harsh") else 0.75)
+    for thing, at in placed:
+        if not thing.scenery and at[2] - camera.z < CLOSEST:
+            continue
+        drawing = draw(thing.shape, at, thing.heading, camera, drive.weather.light)
+        outline = _outline(drawing, drive.size)
+        if outline:
+            paint(image, drawing)
+            objects.append((thing.label, outline))
+    image = drive.weather.expose(image, rng)
+    return image, {"imgHeight": height, "imgWidth": width, "objects": _as_file(objects, rng)}
+
+
+def _distance(thing: Thing, at: tuple[float, float, float], camera: Camera) -> float:
+    return float(np.hypot(at[0] - camera.x, at[2] - camera.z)) - thing.shift
+
+
+def _backdrop(drive: Drive, camera: Camera) -> tuple[Pixels, list[tuple[str, Outline]]]:
+    """Sky, skyline and ground."""
+    height, width = drive.size
+    horizon = int(camera.horizon)
+    image = np.empty((height, width, 3), dtype=np.uint8)
+    sky = drive.weather.sky
+    left = int(np.clip(width / 2 + camera.yaw * camera.focal, 0, width))
+    rows = np.clip(np.arange(height) + height - horizon, 0, height - 1)
+    image[:] = sky[rows, left : left + width]
+    objects: list[tuple[str, Outline]] = [
+        ("sky", [[0.0, 0.0], [width, 0.0], [width, horizon + 1.0], [0.0, horizon + 1.0]])
+    ]
+    far = drive.weather.light.haze * 0.8
+    skyline = _skyline(drive, camera)
+    cv2.fillPoly(image, [np.array(skyline, dtype=np.int32)], far.tolist(), cv2.LINE_AA)
+    objects.append(("vegetation", skyline))
+    for strip in drive.strips:
+        band = _band(strip, camera)
+        light = drive.weather.light
+        colour = light.shade(np.array([strip.colour]), np.array([[0.0, 1.0, 0.0]]), np.zeros(1), np.array([8.0]))
+        paint(image, Drawing.polygon(band, colour[0]))
+        objects.append((strip.label, np.round(band, 2).tolist()))
+    _markings(image, drive, camera)
+    drive.weather.lay_ground(image, camera)
+    return image, objects
+
+
+def _skyline(drive: Drive, camera: Camera) -> Outline:
+    """Far tree tops along the horizon, the same in every frame of a drive."""
+    width = drive.size[1]
+    x = np.linspace(-width, 2 * width, 60)
+    phase = drive.strips[0].colour[0] + drive.strips[-1].colour[1]
+    bumps = 9 + 4 * np.sin(x / 31 + phase) + 3 * np.sin(x / 11.3 + 2 * phase) + 2 * np.sin(x / 5.1)
+    shifted = x - camera.yaw * camera.focal
+    top = np.column_stack([shifted, camera.horizon - bumps]).round(1).tolist()
+    return [*top, [2.0 * width, camera.horizon + 2.0], [-1.0 * width, camera.horizon + 2.0]]
+
+
+def _band(strip: Strip, camera: Camera) -> Floats:
+    """The outline in pixels of a strip of ground, from before the bumper to the horizon."""
+    z = camera.z + np.array([1.5, 1.5, 400.0, 400.0])
+    corners = np.column_stack([[strip.left, strip.right, strip.right, strip.left], np.zeros(4), z])
+    seen = camera.see(corners)
+    seen[:, 2] = np.maximum(seen[:, 2], NEAR)
+    return camera.project(seen)
+
+
+def _markings(image: Pixels, drive: Drive, camera: Camera) -> None:
+    middle, dash = drive.markings
+    if dash:
+        first = int(camera.z // (2 * dash))
+        for i in range(first, first + 12):
+            start, stop = max(2 * dash * i, camera.z + 1.5), 2 * dash * i + dash
+            if stop > start:
+                quad = [
+                    (middle - 0.08, 0, start),
+                    (middle + 0.08, 0, start),
+                    (middle + 0.08, 0, stop),
+                    (middle - 0.08, 0, stop),
+                ]
+                white = drive.weather.light.ambient * 190 + 20
+                paint(image, Drawing.polygon(camera.project(camera.see(np.array(quad, dtype=np.float64))), white))
+
+
+def _shadows(
+    image: Pixels, placed: list[tuple[Thing, tuple[float, float, float]]], camera: Camera, keep: float
+) -> None:
+    """Darken the ground beneath everything that stands on it; in place."""
+    mask = np.zeros(image.shape[:2], dtype=np.uint8)
+    angle = np.arange(12) * (np.pi / 6)
+    for thing, (x, _, z) in placed:
+        if thing.scenery or z - camera.z < CLOSEST or thing.label in ("traffic sign", "traffic light", "rider"):
+            continue
+        points = thing.shape.arrays().points
+        wide, long = np.abs(points[:, 0]).max() * 1.1, np.abs(points[:, 2]).max() * 1.05
+        cosine, sine = np.cos(thing.heading), np.sin(thing.heading)
+        a, b = wide * np.cos(angle), long * np.sin(angle)
+        ring = np.column_stack([x + cosine * a + sine * b, np.zeros(12), z - sine * a + cosine * b])
+        seen = camera.see(ring)
+        if seen[:, 2].min() > NEAR:
+            cv2.fillConvexPoly(mask, np.clip(camera.project(seen), -4000, 4000).astype(np.int32), 255)
+    dark = cv2.GaussianBlur(mask, (0, 0), 1.6)
+    light = 255 - cv2.convertScaleAbs(dark, alpha=1 - keep)
+    cv2.multiply(image, cv2.cvtColor(light, cv2.COLOR_GRAY2RGB), dst=image, scale=1 / 255)
+
+
+def _outline(drawing: Drawing, size: tuple[int, int]) -> Outline:
+    """The outer outline of what is drawn, in pixels, also beyond the frame's edge; empty if out of sight."""
+    if not drawing.steps:
+        return []
+    height, width = size
+    low, high = drawing.limits()
+    low = np.maximum(np.floor(low) - 1, -MARGIN)
+    high = np.minimum(np.ceil(high) + 1, (width + MARGIN, height + MARGIN))
+    if (high < 4).any() or low[0] > width - 4 or low[1] > height - 4 or (high - low).min() < 2:
+        return []
+    mask = stencil(drawing, low, (int(high[1] - low[1]) + 1, int(high[0] - low[0]) + 1))
+    mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)).astype(np.uint8, copy=False)
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    if not contours:
+        return []
+    largest = max(contours, key=cv2.contourArea)
+    if cv2.contourArea(largest) < SMALLEST:
+        return []
+    outline = cv2.approxPolyDP(largest, 0.7, closed=True)[:, 0] + low
+    inside = (outline.max(axis=0) > 0).all() and outline[:, 0].min() < width and outline[:, 1].min() < height
+    return outline.round(2).tolist() if inside and len(outline) > 2 else []
+
+
+def _as_file(objects: list[tuple[str, Outline]], rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Objects as in a polygon file, with what annotators leave behind: deleted ones, and stray clicks."""
+    kept: list[tuple[str, Outline, int]] = [(label, outline, 0) for label, outline in objects]
+    for _ in range(round(len(objects) * DELETED / (1 - DELETED))):
+        label, outline = objects[int(rng.integers(len(objects)))]
+        moved = (np.array(outline) + rng.normal(0, 6, 2)).round(2).tolist()
+        kept.insert(int(rng.integers(len(kept) + 1)), (label, moved, 1))
+    if rng.random() < 0.25:
+        label, outline = objects[int(rng.integers(len(objects)))]
+        kept.append((label, outline[:2], 0))
+    common = {"date": "01-Jan-2024 12:00:00", "draw": True, "user": "synthetic", "verified": 0}
+    return [
+        {**common, "id": i, "label": label, "polygon": outline, "deleted": gone}
+        for i, (label, outline, gone) in enumerate(kept)
+    ]
