@@ -59,7 +59,8 @@ def _count_at_once(prediction: Tensor, target: Tensor, num_classes: int) -> Tens
     index_type = torch.int16 if cells <= torch.iinfo(torch.int16).max else torch.int64
     tables = min(8, max(1, torch.iinfo(torch.int16).max // cells))
     table_of = (torch.arange(tables) * cells).to(index_type)
-    table_of = table_of.repeat(-(-min(_PIECE, target.numel()) // tables))
+    table_of = table_of.repeat(512)  # in two steps, because copying short rows is slow
+    table_of = table_of.repeat(-(-min(_PIECE, target.numel()) // len(table_of)))
     counts = torch.zeros(tables * cells, dtype=torch.int64)
     for predicted, true in _pieces(prediction, target):
         cell = torch.add(table_of[: len(true)], true.to(index_type), alpha=side)
