@@ -17,7 +17,7 @@ def evaluate(request: Request) -> None:
     from entry import announce, build, hardware, writing
 
     machine = hardware.choose(config["trainer"])
-    config["data"] |= {"split": str(folder.split), "fraction": 1.0}  # the run's own split, never computed a second time
+    config["data"]["split"] = str(folder.split)  # the run's own, never computed a second time
     datamodule: ImageDataModule = build.build_datamodule(config)
     datamodule.prepare()
     module, _ = build.build_module(config, datamodule.label_space, weights="none")

@@ -122,7 +122,10 @@ def build_trainer(
     """
     torch.set_num_threads(hardware.threads)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # what matters is said by announce
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
+    for known in (".*LeafSpec.*", ".*smaller than the logging interval.*", ".*does not have many workers.*"):
+        warnings.filterwarnings(
+            "ignore", message=known
+        )  # about Lightning's own use of torch, and about choices made here
     trainer = config["trainer"]
     bar = wants_bar(trainer["progress"])
     callbacks: list[Callback] = [progress_bar() if bar else EpochLines(headline)]

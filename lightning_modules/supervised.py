@@ -95,10 +95,9 @@ class SupervisedModule(lightning.LightningModule, ABC):
             self.log("train/loss", self.train_loss.compute(), rank_zero_only=True)
             self.train_loss.reset()
         for stream in VALIDATION_STREAMS:
-            matrix = self.confusion_of(stream).compute()
-            if int(matrix.sum()) == 0:  # that stream was not asked for
+            if not self.confusion_of(stream).update_called:  # that stream was not asked for
                 continue
-            scores = {"loss": self.mean_loss(stream), **mean_scores(matrix)}
+            scores = {"loss": self.mean_loss(stream), **mean_scores(self.confusion_of(stream).compute())}
             for name, value in scores.items():
                 if value is not None and not name.endswith("_classes"):
                     shown = stream == "val" and name in ("loss", self.headline)

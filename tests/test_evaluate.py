@@ -1,0 +1,90 @@
+"""evaluate.py: the same scores to the last digit, from the run's own split, and plain words where it cannot."""
+
+import json
+import shutil
+
+import pytest
+
+from tests.conftest import make_image_folder
+from tests.test_train import QUICK, files_below
+
+
+@pytest.fixture
+def run(door, image_folder):
+    answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK)
+    assert answer.code == 0, answer.err
+    return answer.folder
+
+
+def scores(run, split="test"):
+    return json.loads((run / "evaluation" / split / "scores.json").read_text())
+
+
+def test_scores_are_repeated_to_the_last_digit(door, run):
+    before = (run / "evaluation" / "test" / "scores.json").read_bytes()
+    kept = {name: (run / name).read_bytes() for name in files_below(run) if not name.startswith("evaluation")}
+    answer = door("evaluate", f"run={run}")
+    assert answer.code == 0, answer.err
+    assert answer.folder == run
+    assert (run / "evaluation" / "test" / "scores.json").read_bytes() == before
+    assert {name: (run / name).read_bytes() for name in files_below(run) if not name.startswith("evaluation")} == kept
+    assert json.loads((run / "evaluation" / "test" / "status.json").read_text())["state"] == "finished"
+
+
+def test_another_split_and_another_checkpoint(door, run):
+    answer = door("evaluate", f"run={run}", "split=val", "checkpoint=last")
+    assert answer.code == 0, answer.err
+    found = scores(run, "val")
+    assert (found["split"], found["checkpoint"]["file"], found["checkpoint"]["epoch"]) == ("val", "last.ckpt", 1)
+    assert found["n_expected"] == found["n_unique"] == 3
+
+
+def test_the_split_is_the_runs_own_whatever_is_typed_now(door, run):
+    before = scores(run)["split_sha256"]
+    assert door("evaluate", f"run={run}", "data.split_seed=7", "data.fraction=0.5").code == 0
+    assert scores(run)["split_sha256"] == before
+
+
+def test_a_copy_of_the_data_and_a_moved_run_give_the_same(door, run, image_folder, tmp_path):
+    before = scores(run)
+    copied, moved = tmp_path / "copy", tmp_path / "elsewhere" / "run"
+    shutil.copytree(image_folder, copied)
+    moved.parent.mkdir()
+    run.rename(moved)
+    answer = door("evaluate", f"run={moved}", f"data.root={copied}")
+    assert answer.code == 0, answer.err
+    assert {**scores(moved), "run": None} == {**before, "run": None}
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        (["split=tset"], "split=tset: must be train, val or test"),
+        (["checkpoint=absent.ckpt"], "absent.ckpt"),
+        (["checkpoint=text.ckpt"], "text.ckpt"),
+        (["data.root=elsewhere"], "elsewhere"),
+        (["model=resnet18"], "makes no sense with run="),
+        (["data=synthetic_idd"], "was made on image_folder"),
+    ],
+)
+def test_wrong_requests_leave_the_old_evaluation(door, run, tmp_path, typed, says):
+    (tmp_path / "text.ckpt").write_text("hello")
+    before = files_below(run)
+    answer = door("evaluate", f"run={run}", *typed)
+    assert answer.code == 2, answer.err
+    assert says in answer.err
+    assert "Traceback" not in answer.err
+    assert files_below(run) == before
+
+
+def test_samples_that_are_gone_are_named(door, run, tmp_path):
+    other = make_image_folder(tmp_path / "fewer", per_class=6)
+    answer = door("evaluate", f"run={run}", f"data.root={other}")
+    assert answer.code == 2
+    assert "_011.png" in answer.err or "_006.png" in answer.err
+
+
+def test_no_run_is_named(door):
+    answer = door("evaluate")
+    assert answer.code == 2
+    assert "run is missing" in answer.err

@@ -1,0 +1,72 @@
+"""predict.py: a label and probabilities for each picture; what cannot be read is named and the rest is done."""
+
+import csv
+import json
+
+import pytest
+
+from tests.conftest import COLOURS, make_image_folder
+from tests.test_train import QUICK
+
+
+@pytest.fixture
+def run(door, image_folder):
+    answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, "trainer.max_epochs=4")
+    assert answer.code == 0, answer.err
+    return answer.folder
+
+
+def rows(answer):
+    with (answer.folder / "predictions.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_folder_is_labelled_as_evaluation_labels_it(door, run, image_folder):
+    answer = door("predict", f"run={run}", f"source={image_folder}")
+    assert answer.code == 0, answer.err
+    found = rows(answer)
+    assert len(found) == 36
+    assert list(found[0]) == ["file", "label", "probability", *sorted(COLOURS)]
+    for row in found:
+        probabilities = {name: float(row[name]) for name in COLOURS}
+        assert sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
+        assert row["label"] == max(probabilities, key=probabilities.__getitem__)
+        assert float(row["probability"]) == probabilities[row["label"]]
+    right = sum(row["label"] in row["file"] for row in found) / len(found)
+    assert right > 0.8  # three plain colours
+    assert json.loads((run / "status.json").read_text())["state"] == "finished"
+
+
+def test_one_picture(door, run, image_folder):
+    answer = door("predict", f"run={run}", f"source={image_folder}/red/red_000.png")
+    assert answer.code == 0, answer.err
+    assert [row["file"] for row in rows(answer)] == [f"{image_folder}/red/red_000.png"]
+
+
+def test_unreadable_ones_are_named_and_the_rest_is_done(door, run, tmp_path):
+    folder = make_image_folder(tmp_path / "new", per_class=2)
+    (folder / "red" / "broken.jpg").write_text("not a picture")
+    answer = door("predict", f"run={run}", f"source={folder}")
+    assert answer.code == 1
+    assert "1 of 7 pictures" in answer.err
+    assert "broken.jpg" in answer.err
+    assert len(rows(answer)) == 6
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        ([], "source is missing"),
+        (["source=absent"], "source=absent: there is no such file or folder"),
+        (["source=empty"], "no pictures in this folder"),
+        (["source=pictures", "checkpoint=first"], "checkpoint=first: there is no"),
+    ],
+)
+def test_wrong_requests(door, run, tmp_path, typed, says):
+    (tmp_path / "empty").mkdir()
+    make_image_folder(tmp_path / "pictures", per_class=1)
+    answer = door("predict", f"run={run}", *typed)
+    assert answer.code == 2
+    assert says in answer.err
+    assert "Traceback" not in answer.err
+    assert not list(tmp_path.glob("runs/*/*_predict"))
