@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import astuple
 from functools import lru_cache
 from pathlib import Path
@@ -47,7 +48,7 @@ class ObjectCropDataModule(ImageDataModule):
                 f"data.root={self.settings.root}: none of {len(frames)} frames has a usable object "
                 f"({', '.join(CROP_CLASSES)}; short side at least {self.rules.least_side:g} pixels)."
             )
-        return found
+        return found if is_csv(self.settings.split) else self._common(found)
 
     def read(self, name: str) -> RGB:
         """A sample's crop, (S, S, 3) uint8 RGB, at its own size."""
@@ -89,6 +90,21 @@ class ObjectCropDataModule(ImageDataModule):
             raise DatasetError(f"data={self.settings.name} has too few objects: {needed}. Too small are {told}.")
         self.notes.append(f"Left out as too small: {told}; {needed}.")
         return SampleTable(kept)
+
+    def _common(self, found: list[Candidate]) -> list[Candidate]:
+        """The samples of classes that some split could make large enough."""
+        least = self.rules.train + 2 * self.rules.evaluation
+        rare = {target: n for target, n in Counter(crop.target for crop in found).items() if n < least}
+        if rare:
+            told = ", ".join(f"{target} ({n})" for target, n in sorted(rare.items()))
+            self.notes.append(f"Left out as too rare: {told}; a class needs {least} crops.")
+        common = [crop for crop in found if crop.target not in rare]
+        if len({crop.target for crop in common}) < 2:
+            raise DatasetError(
+                f"data={self.settings.name} has {len(found)} usable objects, too few of each class: a classifier needs "
+                f"two classes of {least} crops or more."
+            )
+        return common
 
     def _intact(self, frames: list[Frame]) -> list[Frame]:
         """The frames whose image can be decoded."""
@@ -144,6 +160,7 @@ def _objects(
     except (OSError, ValueError, TypeError):
         found, broken = find_crops(root, frames, rules)
     if not broken:
+        memory.parent.mkdir(parents=True, exist_ok=True)
         write_text(memory, json.dumps([(crop.name, crop.group, crop.target) for crop in found]))
     return found, broken
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from datamodules.synthetic.geometry import NEAR, Camera, Floats, Light, Pixels, Shape
 
 SUBPIXEL = 4  # bits after the binary point in the coordinates that cv2 draws with
+MARGIN = 20  # pixels beside the frame at which a thing is still drawn: blur brings some of it in
 
 
 class Step(NamedTuple):
@@ -51,7 +52,10 @@ def draw(shape: Shape, at: tuple[float, float, float], heading: float, camera: C
     world = parts.points @ turn + np.array(at)
     seen = camera.see(world)
     ahead = seen[:, 2] > NEAR
-    if not ahead.any():
+    pixels = camera.project(seen)
+    clear = bool(ahead.all())
+    reach = parts.radii.max(initial=0.0) * camera.focal / max(seen[:, 2].min(), NEAR)
+    if not ahead.any() or (clear and _out_of_sight(pixels, reach, camera)):
         return Drawing(np.empty((0, 2), dtype=np.int32), [])
     faces, corners = len(parts.normals), int(parts.starts[-1])
     depth = (seen[corners::2, 2] + seen[corners + 1 :: 2, 2]) / 2
@@ -67,14 +71,14 @@ def draw(shape: Shape, at: tuple[float, float, float], heading: float, camera: C
     colours = light.shade(parts.colours, np.concatenate([normals, facing_up]), glow, np.maximum(depth, 0.0)).tolist()
     widths = np.maximum(1, np.round(2 * parts.radii * camera.focal / np.maximum(depth[faces:], NEAR))).astype(int)
     bounds = np.concatenate([parts.starts, np.arange(corners + 2, len(seen) + 1, 2)]).tolist()
-    points, clipped = fixed_point(camera.project(seen)), []
+    points, clipped = fixed_point(pixels), []
     steps = []
     used = len(points)
     for part in _far_to_near(parts.order, depth):
         start, stop = bounds[part], bounds[part + 1]
         if not shown[part]:
             continue
-        if not ahead[start:stop].all():
+        if not (clear or ahead[start:stop].all()):
             visible = _in_front(seen[start:stop])
             if part >= faces or len(visible) < 3:
                 continue
@@ -83,6 +87,13 @@ def draw(shape: Shape, at: tuple[float, float, float], heading: float, camera: C
             used = stop
         steps.append(Step(start, stop, colours[part], int(widths[part - faces]) if part >= faces else 0))
     return Drawing(np.concatenate([points, *clipped]), steps)
+
+
+def _out_of_sight(pixels: Floats, reach: float, camera: Camera) -> bool:
+    """Whether all that is drawn within `reach` pixels of points before the lens lies to one side of the frame."""
+    low, high = pixels.min(axis=0) - reach, pixels.max(axis=0) + reach
+    height, width = camera.size
+    return bool(high[0] < -MARGIN or high[1] < -MARGIN or low[0] > width + MARGIN or low[1] > height + MARGIN)
 
 
 def _far_to_near(solid: npt.NDArray[np.int64], depth: Floats) -> list[int]:

@@ -8,6 +8,11 @@ from datamodules.synthetic.palette import LAMP_AMBER, LAMP_RED, Palette, tint
 STEEL: Colour = (120, 122, 124)
 CONCRETE: Colour = (142, 138, 130)
 LAMP_GREEN: Colour = (40, 190, 110)
+BORDERS: tuple[Colour, ...] = ((190, 34, 34), (30, 70, 150), (232, 228, 220))
+FIELDS: tuple[Colour, ...] = ((234, 232, 226), (30, 70, 150), (226, 190, 60))
+INKS: tuple[Colour, ...] = ((30, 30, 32), (234, 232, 226), (190, 34, 34))
+BOARDS: tuple[Colour, ...] = ((24, 100, 62), (30, 70, 150), (232, 228, 220))
+HOUSINGS: tuple[Colour, ...] = ((34, 34, 36), (40, 44, 42), (206, 166, 50))
 BARK: Colour = (84, 68, 54)
 GREENS: tuple[Colour, ...] = ((62, 88, 40), (46, 70, 34), (92, 108, 50), (74, 96, 60), (110, 112, 60))
 
@@ -31,7 +36,7 @@ def traffic_sign(p: Palette, height: float) -> Shape:
         turn += np.pi
     angle = turn + np.arange(corners) * (2 * np.pi / corners)
     ring = np.stack([radius * np.cos(angle), height + radius + radius * np.sin(angle)], axis=1)
-    border, field, ink = p.paint(), p.paint(), p.paint()
+    border, field, ink = p.usual(BORDERS, 0.6), p.usual(FIELDS, 0.6), p.usual(INKS, 0.6)
     shape = Shape()
     _plate(shape, ring, border, tint(STEEL, 0.8))
     middle = ring.mean(axis=0)
@@ -59,7 +64,7 @@ def _plate(shape: Shape, ring: Floats, front: Colour, back: Colour) -> None:
 
 def _direction_board(p: Palette, height: float) -> Shape:
     half, tall = p.between(0.25, 1.2), p.between(0.4, 1.6)
-    field, ink = p.paint(), p.paint()
+    field, ink = p.usual(BOARDS, 0.6), p.usual(FIELDS, 0.6)
     ring = np.array([(-half, height), (half, height), (half, height + tall), (-half, height + tall)])
     shape = Shape()
     _plate(shape, ring, field, tint(STEEL, 0.8))
@@ -86,7 +91,7 @@ def traffic_light(p: Palette, height: float) -> Shape:
     lit = int(p.rng.integers(3))
     long, short = 3.2 * size, 1.15 * size
     half, tall = (short / 2, long) if upright else (long / 2, short)
-    housing = p.paint()
+    housing = p.usual(HOUSINGS, 0.65)
     shape = Shape()
     if p.chance(0.35):
         ring = np.array(

@@ -3,6 +3,7 @@
 from datamodules.synthetic.geometry import Colour, Shape
 from datamodules.synthetic.palette import Palette, tint
 
+COATS: tuple[Colour, ...] = ((222, 214, 200), (120, 82, 54), (52, 46, 44), (164, 128, 92), (140, 134, 128))
 SHOE: Colour = (40, 36, 34)
 
 
@@ -81,7 +82,7 @@ def animal(p: Palette) -> Shape:
         int(p.rng.choice(3, p=[0.55, 0.2, 0.25]))
     ]
     size = scale * p.between(0.85, 1.15)
-    coat, patch, dark = p.coat(), p.coat(), tint(p.paint(), 0.35)
+    coat, patch, dark = p.usual(COATS, 0.8), p.usual(COATS, 0.8), tint(p.usual(COATS, 1.0), 0.35)
     long, lying = p.between(0.5, 0.65), p.chance(0.2)
     back = 0.4 if lying else p.between(0.92, 1.08)
     shape = Shape()

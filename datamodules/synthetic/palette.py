@@ -1,4 +1,4 @@
-"""Colours: every kind of thing draws from the same ones, so that a colour does not give a class away."""
+"""Colours: mostly every kind of thing draws from the same ones, so that a colour does not give a class away."""
 
 import numpy as np
 
@@ -30,11 +30,11 @@ class Palette:
         """A colour for anything that people paint, wear or breed."""
         return self.near(self._colours[int(self.rng.integers(len(self._colours)))], 14)
 
-    def coat(self) -> Colour:
-        """A colour of hide or fur: what people paint, with the gaudiness taken out."""
-        red, green, blue = self.paint()
-        grey = (red + green + blue) / 3
-        return 0.35 * red + 0.65 * grey + 8, 0.35 * green + 0.65 * grey, 0.35 * blue + 0.65 * grey - 8
+    def usual(self, colours: tuple[Colour, ...], share: float) -> Colour:
+        """With probability `share` one of the colours that such things usually have, else any paint."""
+        if self.chance(share):
+            return self.near(colours[int(self.rng.integers(len(colours)))], 12)
+        return self.paint()
 
     def skin(self) -> Colour:
         """A colour of skin."""

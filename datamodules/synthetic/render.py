@@ -145,7 +145,7 @@ def _outline(drawing: Drawing, size: tuple[int, int]) -> Outline:
     largest = max(contours, key=cv2.contourArea)
     if cv2.contourArea(largest) < SMALLEST:
         return []
-    outline = cv2.approxPolyDP(largest, 0.7, closed=True)[:, 0] + low
+    outline = cv2.approxPolyDP(largest, 0.9, closed=True)[:, 0] + low
     inside = (outline.max(axis=0) > 0).all() and outline[:, 0].min() < width and outline[:, 1].min() < height
     return outline.round(2).tolist() if inside and len(outline) > 2 else []
 

@@ -24,13 +24,13 @@ class Drive:
         self.size = size
         self.weather = Weather.draw(rng, size)
         palette = Palette(rng)
-        self._step = float(rng.uniform(0.25, 1.3))  # metres a frame
+        self._step = float(rng.uniform(0.5, 2.2))  # metres a frame
         self._sway = rng.normal(0.0, (0.015, 0.03, 2.0), (frames, 3))  # yaw, x, rows of pitch
         self._camera_height, self._focal = float(rng.uniform(1.25, 1.6)), size[1] * float(rng.uniform(0.78, 0.98))
         self._yaw, self._horizon = float(rng.normal(0.0, 0.06)), size[0] * float(rng.uniform(0.38, 0.5))
         self.road = Road(-float(rng.uniform(2.4, 4.5)), float(rng.uniform(3.5, 8.5)), self._step * frames)
         self.strips = ground(palette, self.road)
-        traffic = Traffic(palette, self.road, self._step).fill(int(rng.integers(24, 40)))
+        traffic = Traffic(palette, self.road, self._step).fill(int(rng.integers(20, 34)))
         self.things = [*scenery(palette, self.road), *roadside(palette, self.road), *traffic]
 
     def camera(self, frame: int) -> Camera:

@@ -4,6 +4,12 @@ from datamodules.synthetic.geometry import Colour, Shape
 from datamodules.synthetic.palette import LAMP_AMBER, LAMP_RED, LAMP_WHITE, PLATE, Palette, tint
 
 HUB: Colour = (140, 140, 142)
+USUAL = 0.65  # how many wear the colours that their kind usually has
+CAR_PAINTS: tuple[Colour, ...] = ((232, 232, 230), (176, 178, 180), (96, 98, 102), (34, 36, 40), (150, 28, 30))
+BUS_PAINTS: tuple[Colour, ...] = ((170, 40, 36), (40, 96, 160), (226, 190, 70), (44, 120, 84))
+LORRY_PAINTS: tuple[Colour, ...] = ((196, 96, 40), (120, 62, 44), (222, 170, 60), (60, 90, 130))
+RICKSHAW_BODIES: tuple[Colour, ...] = ((40, 104, 60), (34, 36, 36), (222, 180, 40))
+RICKSHAW_CANOPIES: tuple[Colour, ...] = ((226, 180, 44), (36, 36, 38), (226, 190, 70))
 BLACK: Colour = (26, 26, 28)
 
 
@@ -11,7 +17,7 @@ def car(p: Palette) -> Shape:
     """A hatchback, saloon, van or off-roader."""
     length, width, height = p.between(3.3, 4.5), p.between(1.45, 1.8), p.between(1.4, 1.85)
     kind = p.rng.choice(["hatch", "saloon", "van"], p=[0.45, 0.35, 0.2])
-    paint, glass = p.paint(), p.glass()
+    paint, glass = p.usual(CAR_PAINTS, USUAL), p.glass()
     front, half, belt = length / 2, width / 2, height * p.between(0.52, 0.6)
     hood = {"hatch": 0.25, "saloon": 0.27, "van": 0.06}[kind] * length
     boot = {"hatch": 0.03, "saloon": 0.19, "van": 0.02}[kind] * length
@@ -80,7 +86,7 @@ def _car_windows(
 def autorickshaw(p: Palette) -> Shape:
     """A three-wheeler: a narrow nose, open flanks, a canopy."""
     length, half, height = p.between(2.5, 2.9), p.between(0.58, 0.7), p.between(1.65, 1.85)
-    body, canopy, glass = p.paint(), p.paint(), p.glass()
+    body, canopy, glass = p.usual(RICKSHAW_BODIES, USUAL), p.usual(RICKSHAW_CANOPIES, USUAL), p.glass()
     front, sill = length / 2, p.between(0.85, 1.0)
     shape = Shape()
     shape.wheel((-half, -half + 0.14), 0.22, -front * 0.6, 0.23, HUB).wheel(
@@ -132,7 +138,7 @@ def bus(p: Palette) -> Shape:
     short = p.chance(0.4)
     length = p.between(5.5, 7.0) if short else p.between(8.0, 10.5)
     half, height = p.between(1.05, 1.28), p.between(2.5, 2.8) if short else p.between(2.8, 3.2)
-    paint, stripe, glass = p.paint(), p.paint(), p.glass()
+    paint, stripe, glass = p.usual(BUS_PAINTS, USUAL), p.paint(), p.glass()
     front, floor, sill, lintel = length / 2, 0.4, height * p.between(0.42, 0.5), height * p.between(0.78, 0.85)
     shape = Shape()
     for z in (-length * 0.28, length * 0.32):
@@ -182,7 +188,7 @@ def truck(p: Palette) -> Shape:
     )
     front, floor, radius = length / 2, 0.35 if small else 0.55, 0.3 if small else 0.48
     cab = front - (1.2 if small else p.between(1.5, 2.0))
-    paint, glass = p.paint(), p.glass()
+    paint, glass = p.usual(LORRY_PAINTS, USUAL), p.glass()
     shape = Shape()
     for z in (-length * 0.33, -length * 0.16, length * 0.34) if length > 6.5 else (-length * 0.27, length * 0.33):
         shape.wheel((-half, -half + 0.3), radius, z, radius, HUB).wheel((half - 0.3, half), radius, z, radius, HUB)
@@ -215,7 +221,7 @@ def truck(p: Palette) -> Shape:
 def _cargo(shape: Shape, p: Palette, z: tuple[float, float], half: float, floor: float, cab_height: float) -> None:
     """What a lorry carries, from `z[0]` (rear) to `z[1]`."""
     kind = p.rng.choice(["box", "bed", "tank"], p=[0.45, 0.42, 0.13])
-    paint, trim = p.paint(), p.paint()
+    paint, trim = p.usual(LORRY_PAINTS, USUAL), p.paint()
     if kind == "tank":
         radius = half * 0.85
         shape.limb((0, floor + radius, z[0] + radius), (0, floor + radius, z[1] - radius), radius, paint)

@@ -8,7 +8,7 @@ from datamodules.synthetic import furniture
 from datamodules.synthetic.geometry import Colour, Shape
 from datamodules.synthetic.palette import Palette
 
-FAR = 75.0  # metres up to which a street is built
+FAR = 65.0  # metres up to which a street is built
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,83 @@
+"""Perspective, facing and order of drawing, against values worked out by hand."""
+
+import numpy as np
+import pytest
+
+from datamodules.synthetic.drawing import draw, paint, stencil
+from datamodules.synthetic.geometry import Camera, Light, Shape
+
+CAMERA = Camera(x=0, height=1.5, z=0, yaw=0, focal=500, centre=320, horizon=160, size=(360, 640))
+LIGHT = Light(
+    sun=np.array([0.0, 1.0, 0.0]), ambient=np.ones(3), diffuse=np.zeros(3), haze=np.full(3, 200.0), visibility=1e9
+)
+RED, BLUE = (200.0, 0.0, 0.0), (0.0, 0.0, 200.0)
+
+
+def drawn(*placed, camera=CAMERA, light=LIGHT):
+    image = np.zeros((*camera.size, 3), dtype=np.uint8)
+    for shape, at, heading in placed:
+        paint(image, draw(shape, at, heading, camera, light))
+    return image
+
+
+def test_a_box_has_the_size_of_similar_triangles():
+    # The front face, 2 m wide and 1 m high, at 10 m: 500 / 10 = 50 pixels a metre; its foot 1.5 m below the horizon.
+    box = Shape().box((-1, 1), (0, 1), (0, 2), RED)
+    ys, xs = np.nonzero(stencil(draw(box, (0, 0, 10), 0.0, CAMERA, LIGHT), np.zeros(2), CAMERA.size))
+    assert (xs.min(), xs.max()) == pytest.approx((270, 370), abs=1)
+    # The top face is seen from above: it ends at 12 m, 0.5 m below the horizon.
+    assert (ys.min(), ys.max()) == pytest.approx((160 + 0.5 * 500 / 12, 160 + 1.5 * 50), abs=1)
+
+
+def test_a_heading_turns_from_forward_to_the_right():
+    rod = Shape().limb((0, 1.5, 0), (0, 1.5, 2), 0.05, RED)
+    _, xs = np.nonzero(drawn((rod, (0, 0, 10), np.pi / 2))[..., 0])
+    assert (xs.min(), xs.max()) == pytest.approx((320, 420), abs=4)
+
+
+def test_a_camera_that_turns_right_sees_things_move_left():
+    ball = Shape().limb((0, 1.5, 0), (0, 1.5, 0), 0.1, RED)
+    _, xs = np.nonzero(drawn((ball, (0, 0, 10), 0.0), camera=CAMERA._replace(yaw=0.1))[..., 0])
+    assert xs.mean() == pytest.approx(320 - 500 * np.tan(0.1), abs=1)
+
+
+def test_only_the_side_that_looks_here_is_drawn():
+    plate = (
+        Shape()
+        .box((-1, 1), (0, 2), (-0.1, 0.1), BLUE)
+        .end([(-0.9, 0.1), (0.9, 0.1), (0.9, 1.9), (-0.9, 1.9)], 0.1, RED)
+    )
+    away, here = drawn((plate, (0, 0, 8), 0.0)), drawn((plate, (0, 0, 8), np.pi))
+    assert not away[..., 0].any()
+    assert (here[..., 0] == 200).sum() > 10_000
+
+
+def test_within_a_shape_the_nearer_solid_covers_the_farther():
+    for near, far in ((-1.0, 1.0), (1.0, -1.0)):
+        shape = (
+            Shape()
+            .box((-1, 1), (0, 2), (near - 0.3, near + 0.3), RED)
+            .box((-1, 1), (0, 2), (far - 0.3, far + 0.3), BLUE)
+        )
+        assert drawn((shape, (0, 0, 10), 0.0))[200, 320].tolist() == ([200, 0, 0] if near < far else [0, 0, 200])
+
+
+def test_what_crosses_the_lens_is_cut_and_what_is_behind_is_not_drawn():
+    wall = Shape().box((-1.2, -1.0), (0, 2), (-5, 20), RED)
+    image = drawn((wall, (0, 0, 0), 0.0))
+    assert image[160, 0, 0] == 200
+    assert not image[:, 320:].any()
+    assert not draw(wall, (0, 0, -30), 0.0, CAMERA, LIGHT).steps
+
+
+def test_light_and_haze_follow_their_formulas():
+    light = LIGHT._replace(ambient=np.full(3, 0.5), diffuse=np.full(3, 0.25), visibility=10.0)
+    up, side = np.array([[0.0, 1.0, 0.0]]), np.array([[1.0, 0.0, 0.0]])
+    colour, dull, near = np.array([[100.0, 0.0, 0.0]]), np.zeros(1), np.zeros(1)
+    assert light.shade(colour, up, dull, near)[0, 0] == pytest.approx(75)
+    assert light.shade(colour, side, dull, near)[0, 0] == pytest.approx(50)
+    assert light.shade(colour, side, np.ones(1), near)[0, 0] == pytest.approx(100)  # a lamp
+    clear = np.exp(-1.0)
+    assert light.shade(colour, up, dull, np.array([10.0]))[0] == pytest.approx(
+        [75 * clear + 200 * (1 - clear), 200 * (1 - clear), 200 * (1 - clear)]
+    )

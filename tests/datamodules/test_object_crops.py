@@ -1,0 +1,141 @@
+"""From a folder in IDD's layout to crops and their split."""
+
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datamodules.crop_rules import CropRules
+from datamodules.errors import DatasetError
+from datamodules.object_crops import ObjectCropDataModule
+from datamodules.settings import DataSettings
+
+COLOURS = {"car": (200, 30, 30), "person": (30, 200, 30), "bus": (30, 30, 200)}
+DRIVES, FRAMES = 10, 2
+FEW = CropRules(train=3, train_groups=2, evaluation=1)
+
+
+def make_dataset(root):
+    """Ten drives of two frames, each with a coloured square for a car, a person and a bus, and something deleted."""
+    for drive in range(DRIVES):
+        split = "val" if drive == DRIVES - 1 else "train"
+        for frame in range(FRAMES):
+            pixels = np.full((100, 240, 3), 128, dtype=np.uint8)
+            objects = [{"label": "car", "polygon": [[0, 0], [99, 0], [99, 99]], "deleted": 1}]
+            for i, (label, colour) in enumerate(COLOURS.items()):
+                left, top = 10 + 75 * i, 20 + drive
+                pixels[top : top + 40, left : left + 40] = colour
+                corners = [[left, top], [left + 40, top], [left + 40, top + 40], [left, top + 40]]
+                objects.append({"label": label, "polygon": corners, "deleted": 0})
+            place = f"{split}/{drive:03}"
+            for kind in ("leftImg8bit", "gtFine"):
+                (root / kind / place).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(root / f"leftImg8bit/{place}/{frame}_leftImg8bit.png")
+            content = {"imgWidth": 240, "imgHeight": 100, "objects": objects}
+            (root / f"gtFine/{place}/{frame}_gtFine_polygons.json").write_text(json.dumps(content))
+    return root
+
+
+@pytest.fixture
+def root(tmp_path):
+    return make_dataset(tmp_path / "idd")
+
+
+def crops(root, rules=FEW, **changes):
+    keys = {
+        "name": "idd", "root": str(root), "split": {"train": 0.6, "val": 0.2, "test": 0.2}, "split_by": "group",
+        "image_size": (32, 32), "cache_dir": str(root.parent / "cache"), "eval_batch_size": 8, "cache": False,
+    }  # fmt: skip
+    return ObjectCropDataModule(DataSettings(**keys | changes), rules=rules)
+
+
+def test_crops_are_split_by_drive_in_the_canonical_order(root):
+    data = crops(root)
+    data.prepare()
+    assert data.label_space.classes == ("person", "car", "bus")
+    assert len(data.table) == DRIVES * FRAMES * 3
+    assert data.table.samples[0].name == "leftImg8bit/train/000/0_leftImg8bit.png#1"
+    drives = {split: {s.group for s in data.table.samples if s.split == split} for split in ("train", "val", "test")}
+    assert [len(groups) for groups in drives.values()] == [6, 2, 2]
+    assert len(set().union(*drives.values())) == DRIVES
+
+
+def test_a_crop_shows_its_object_with_a_margin(root):
+    data = crops(root)
+    data.prepare()
+    for sample in data.table.samples:
+        crop = data.read(sample.name)
+        assert crop.shape == (46, 46, 3)
+        assert crop[3:-3, 3:-3].reshape(-1, 3).tolist() == [list(COLOURS[sample.target])] * 1600
+        assert (crop[0] == 128).all()
+
+
+def test_a_split_table_is_taken_as_it_is(root, tmp_path):
+    data = crops(root)
+    data.prepare()
+    path = tmp_path / "split.csv"
+    data.table.write_csv(path)
+    again = crops(root, rules=CropRules(), split=str(path))  # whose thresholds would leave nothing
+    again.prepare()
+    assert again.table.sha256() == data.table.sha256()
+    assert not again.notes
+
+
+def test_a_class_that_is_too_small_is_left_out_and_noted(root):
+    for path in sorted((root / "gtFine").glob("*/*/*.json"))[8:]:  # buses in four drives only
+        path.write_text(path.read_text().replace('"bus"', '"billboard"'))
+    rare = crops(root, rules=CropRules(train=7, train_groups=1, evaluation=1))
+    rare.prepare()
+    assert rare.label_space.classes == ("person", "car")
+    assert "Left out as too rare: bus (8); a class needs 9 crops." in rare.notes
+    small = crops(root, rules=CropRules(train=3, train_groups=5, evaluation=1))
+    small.prepare()
+    assert small.label_space.classes == ("person", "car")
+    assert any(note.startswith("Left out as too small: bus (") for note in small.notes)
+    with pytest.raises(DatasetError, match="two classes of 70 crops or more"):
+        crops(root, rules=CropRules()).prepare()
+    with pytest.raises(DatasetError, match="needs 3 crops in train from 9 drives"):
+        crops(root, rules=CropRules(train=3, train_groups=9, evaluation=1)).prepare()
+
+
+def test_unreadable_frames_are_all_named_or_skipped(root):
+    polygons, image = "gtFine/train/001/0_gtFine_polygons.json", "leftImg8bit/train/002/1_leftImg8bit.png"
+    (root / image).write_bytes(b"")
+    with pytest.raises(DatasetError, match=image):
+        crops(root).prepare()
+    (root / polygons).write_text("{")
+    data = crops(root, on_corrupt="skip")
+    data.prepare()
+    assert [name for name, _ in data.skipped] == [image, "leftImg8bit/train/001/0_leftImg8bit.png"]
+    assert len(data.table) == (DRIVES * FRAMES - 2) * 3
+    (root / image).unlink()
+    with pytest.raises(DatasetError, match="002/1_leftImg8bit"):
+        crops(root, on_corrupt="skip").prepare()
+
+
+def test_what_is_remembered_follows_the_files(root):
+    every = CropRules(train=1, train_groups=1, evaluation=0)
+    assert crops(root, every).find() == crops(root, every).find()
+    path = root / "gtFine/train/000/0_gtFine_polygons.json"
+    path.write_text(path.read_text().replace('"bus"', '"truck"'))
+    assert {found.target for found in crops(root, every).find()} == {"car", "person", "bus", "truck"}
+
+
+def test_a_fingerprint_follows_image_polygons_and_margin(root):
+    data = crops(root)
+    name = "leftImg8bit/train/000/0_leftImg8bit.png#1"
+    prints = [data.fingerprint(name)]
+    for path in (root / "gtFine/train/000/0_gtFine_polygons.json", root / name.removesuffix("#1")):
+        path.write_bytes(path.read_bytes() + b" ")
+        prints.append(data.fingerprint(name))
+    prints.append(crops(root, rules=CropRules(margin=1.5)).fingerprint(name))
+    assert all(one != other for one, other in pairwise(prints))
+
+
+def test_a_polygon_file_for_another_size_is_refused(root):
+    path = root / "gtFine/train/000/0_gtFine_polygons.json"
+    path.write_text(path.read_text().replace('"imgWidth": 240', '"imgWidth": 480'))
+    with pytest.raises(DatasetError, match="240x100 pixels, but its polygon file says 480x100"):
+        crops(root).read("leftImg8bit/train/000/0_leftImg8bit.png#1")
