@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.timing import interleaved, machine
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.timing import interleaved, machine, markdown_table
+
+ROOT = Path(__file__).resolve().parents[1]
 BARE = "import torch, torchvision, lightning, torchmetrics"
 FIRST_STEP = """
 import os, sys
@@ -59,10 +61,9 @@ def main() -> None:
             "train.py --cfg job": lambda: call(str(ROOT / "train.py"), "--cfg", "job", cwd=work),
         }
         seconds = interleaved(ways, repeats=5)
-    print(machine())
-    print("\n| what | median s | of bare imports |\n| --- | --- | --- |")
-    for name, value in seconds.items():
-        print(f"| {name} | {value:.2f} | {value / seconds['bare imports']:.2f} |")
+    print(machine(("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "wandb")), end="\n\n")
+    rows = [(name, f"{value:.2f}", f"{value / seconds['bare imports']:.2f}") for name, value in seconds.items()]
+    print(markdown_table(("starting, median of 5", "seconds", "of bare imports"), rows))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,146 @@
+"""ResNet-18 at 96 px through the project's own trainer, against bare PyTorch loops on the same batches.
+
+Run from the root: ``python benchmarks/training.py [--steps 12] [--repeats 5]``. Prints Markdown.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra import compose, initialize_config_dir
+from lightning.pytorch.callbacks import Callback
+from omegaconf import OmegaConf
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.timing import interleaved, machine, markdown_table
+from callbacks.stopping import StopAtStep
+from entry.build import build_datamodule, build_module, build_trainer
+from entry.door import Request
+from entry.hardware import choose
+from entry.request import resolved
+from lightning_modules.networks.architectures import IMAGENET_MEAN, IMAGENET_STD
+from lightning_modules.networks.resnet import resnet18
+from run_folder import RunFolder
+
+ROOT = Path(__file__).resolve().parents[1]
+BATCH = 32
+CLASSES = 8
+
+
+def make_pictures(root: Path, count: int) -> None:
+    """Classes of noise; what is in the pictures does not matter for the time."""
+    for label in range(CLASSES):
+        (root / str(label)).mkdir(parents=True)
+        for i in range(count // CLASSES):
+            noise = np.random.default_rng([label, i]).integers(0, 256, (96, 96, 3), np.uint8)
+            Image.fromarray(noise).save(root / str(label) / f"{i}.png")
+
+
+class Stopwatch(Callback):
+    """Times the steps of an epoch after the first, and ends the epoch without validation."""
+
+    seconds = 0.0
+
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        """Start after the first step."""
+        now = time.perf_counter()
+        self.began = now if trainer.global_step == 1 else self.began
+        self.seconds = now - self.began
+
+
+def configuration(folder: Path, pictures: Path, steps: int, precision: str) -> dict[str, Any]:
+    """What train.py would compose."""
+    typed = ["data=image_folder", f"data.root={pictures}", "model=resnet18", "model.weights=none", "data.image_size=[96,96]", f"data.batch_size={BATCH}",
+             "trainer=cpu", "trainer.max_epochs=1", f"trainer.precision={precision}", f"data.cache_dir={folder / 'cache'}", "logger=csv",
+             f"trainer.limit_batches={steps}", "trainer.progress=false", "data.num_workers=0"]  # fmt: skip
+    OmegaConf.register_new_resolver("project", lambda path: str(ROOT / path), replace=True)
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return resolved(Request(compose("train", overrides=typed), tuple(typed), folder, folder_was_typed=True))
+
+
+def ours(config: dict[str, Any], folder: Path) -> Callable[[], float]:
+    """Train an epoch through the project's datamodule, module, callbacks and trainer; seconds of its steps after the first."""
+    machine_ = choose(config["trainer"])
+    datamodule = build_datamodule(config)
+    datamodule.prepare()
+
+    def run() -> float:
+        module, _ = build_module(config, datamodule.label_space, "none")
+        trainer = build_trainer(config, machine_, RunFolder(folder), headline=module.headline, stopper=StopAtStep())
+        watch = Stopwatch()
+        trainer.callbacks.append(watch)
+        trainer.limit_val_batches = 0
+        trainer.callbacks = [callback for callback in trainer.callbacks if "Checkpoint" not in type(callback).__name__]
+        trainer.fit(module, datamodule=datamodule)
+        return watch.seconds
+
+    return run
+
+
+def bare(config: dict[str, Any], *, bf16: bool, channels_last: bool, steps: int) -> Callable[[], float]:
+    """A loop as one would write it without any framework, on the same batches."""
+    datamodule = build_datamodule(config)
+    datamodule.prepare()
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) * 255 for values in (IMAGENET_MEAN, IMAGENET_STD))
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+
+    def run() -> float:
+        network = resnet18(CLASSES).to(memory_format=layout)
+        optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+        began = 0.0
+        for step, batch in enumerate(datamodule.training_dataloader(0)):
+            if step == steps:
+                break
+            images = ((batch["image"].float() - mean) / std).contiguous(memory_format=layout)
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                loss = torch.nn.functional.cross_entropy(network(images), batch["target"])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            loss.item()
+            began = time.perf_counter() if step == 0 else began
+        return time.perf_counter() - began
+
+    return run
+
+
+def main() -> None:
+    """Measure in turns and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_pictures(folder / "pictures", 800)
+        auto = configuration(folder, folder / "pictures", arguments.steps, "bf16-mixed")
+        ways = {
+            "bare loop, bf16, channels_last": bare(auto, bf16=True, channels_last=True, steps=arguments.steps),
+            "idd-lightning, bf16, channels_last": ours(auto, folder),
+            "bare loop, fp32, NCHW": bare(auto, bf16=False, channels_last=False, steps=arguments.steps),
+        }
+        seconds = measured(ways, arguments.repeats)
+    print(machine(("torch", "torchvision", "lightning", "numpy")), end="\n\n")
+    images = BATCH * (arguments.steps - 1)
+    reference = seconds["bare loop, bf16, channels_last"]
+    rows = [(name, f"{images / value:.0f}", f"{value / reference:.2f}") for name, value in seconds.items()]
+    print(markdown_table(("ResNet-18, 96 px, batch 32", "images/s", "time, of the first"), rows))
+
+
+def measured(ways: dict[str, Callable[[], float]], repeats: int) -> dict[str, float]:
+    """Median seconds as each way reports them itself, taking turns."""
+    reported: dict[str, list[float]] = {name: [] for name in ways}
+    interleaved({name: lambda n=name: reported[n].append(ways[n]()) for name in ways}, repeats)
+    return {name: float(np.median(values[1:])) for name, values in reported.items()}
+
+
+if __name__ == "__main__":
+    main()
