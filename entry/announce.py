@@ -75,5 +75,6 @@ def conclude(scores: Mapping[str, Any], folder: Path) -> None:
         figures.append(f"{name} {'undefined' if value is None else f'{value:.3f}'}{spread}")
     majority = ((scores["baselines"] or {}).get("majority") or {}).get("accuracy")
     beside = f"  (always the commonest class: accuracy {majority:.3f})" if majority is not None else ""
+    print(f"figures: {folder / 'evaluation' / scores['split'] / 'figures'}")
     print(f"{scores['split']}: {'  '.join(figures)}{beside}")
     print(folder, flush=True)
