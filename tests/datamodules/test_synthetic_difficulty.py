@@ -51,8 +51,8 @@ def test_shuffled_targets_teach_nothing_but_the_most_common_class(crops):
 
 
 def test_a_split_by_sample_leaks(root, crops):
-    """Frames of a drive resemble each other: with one drive on both sides the score is higher than it should be."""
+    """Frames of a drive resemble each other: with a drive on both sides, memory passes for knowledge."""
     assert (
-        network("custom_cnn", load(root, "sample"), epochs=4, seed=0)
-        > network("custom_cnn", crops, epochs=4, seed=0) + 0.05
+        network("custom_cnn", load(root, "sample"), epochs=8, seed=0)
+        > network("custom_cnn", crops, epochs=8, seed=0) + 0.05
     )
