@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from label_spaces.space import LabelSpace
+from metrics.baselines import baseline_scores
 from metrics.intervals import jackknife_intervals, sample_matrices, sum_by_group
 from metrics.scores import class_scores, mean_scores
 from run_folder import atomic, write_csv, write_json
@@ -108,12 +109,9 @@ def scores_of(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def baselines(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
-    """What a model that has seen no picture scores: always the commonest class of the training split."""
-    facts, size = evaluation.facts, evaluation.label_space.num_classes + 1
-    matrix = torch.zeros((size, size), dtype=torch.int64)
-    matrix[:, int(np.argmax(evaluation.training_counts))] = torch.from_numpy(facts["confusion"].sum(1))
-    means = mean_scores(matrix)
-    return {"majority": {name: means[name] for name in ("accuracy", "f1_macro", "f1_weighted")}}
+    """What can be had without looking at a picture: the commonest class of the training split, everywhere."""
+    counts = np.asarray(evaluation.training_counts)
+    return baseline_scores(np.repeat(np.arange(len(counts)), counts), evaluation.facts["target"], len(counts))
 
 
 def intervals(evaluation: Evaluation) -> dict[str, list[float] | None]:

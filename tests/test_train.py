@@ -76,6 +76,12 @@ def test_scores_are_sklearns_and_each_sample_is_counted_once(finished):
     assert scores["f1_macro"] == pytest.approx(
         f1_score(truth, facts["prediction"], average="macro", labels=range(3), zero_division=0)
     )
+    with (finished.folder / "split.csv").open() as file:
+        trained = [row["target"] for row in csv.DictReader(file) if row["split"] == "train"]
+    commonest = max(names, key=trained.count)
+    assert scores["baselines"]["majority"]["accuracy"] == pytest.approx(
+        list(expected.values()).count(commonest) / len(expected)
+    )
     with (test / "confusion.csv").open() as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["truth", *names, "void"]
