@@ -13,18 +13,19 @@ def evaluate(request: Request) -> None:
     if split not in ("train", "val", "test"):
         raise RequestError(f"split={split}: must be train, val or test.")
 
-    from datamodules.base import ImageDataModule
-    from entry import announce, build, hardware, writing
+    from callbacks.stopping import StopSignal
+    from entry import announce, runs
+    from entry.evaluation import find_checkpoint, load
+    from entry.launching import launch
+    from entry.work import Job
 
-    machine = hardware.choose(config["trainer"])
-    config["data"]["split"] = str(folder.split)  # the run's own, never computed a second time
-    datamodule: ImageDataModule = build.build_datamodule(config)
-    datamodule.prepare()
-    module, _ = build.build_module(config, datamodule.label_space, weights="none")
-    scores = writing.evaluate_into(
-        folder, config, machine, module, datamodule, checkpoint=str(request.config.checkpoint), split=split
-    )
-    announce.conclude(scores, folder.path)
+    run = runs.assemble(folder, config, weights="none", training=False)
+    checkpoint = find_checkpoint(folder, str(request.config.checkpoint))
+    load(run.module, checkpoint)  # refused here, before any rank has started
+    signal = StopSignal()
+    with signal.listening():
+        launch(Job("evaluate", str(folder.path), config, checkpoint=str(checkpoint.path), split=split), run, signal)
+    announce.conclude(folder, split)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import fcntl
 import io
 import json
 import os
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 HEARTBEAT_SECONDS = 15.0  # how long after a machine's death status.json may look alive
+LEAVING_SECONDS = 10.0  # in which the processes of a run that was killed are gone
 
 
 class RunFolderError(ValueError):
@@ -158,16 +160,49 @@ class RunFolder:
     def claim(self, config: str, overrides: Sequence[str]) -> None:
         """Make the folder this run's own by writing its configuration. Raises RunFolderError where a run is in it already."""
         self.path.mkdir(parents=True, exist_ok=True)
+        written = self.path / f".{self.config.name}.{os.getpid()}.tmp"
+        write_text(written, config)
         try:
-            descriptor = os.open(self.config, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+            os.link(written, self.config)  # with its content or not at all, and never over another's
         except FileExistsError:
             raise RunFolderError(
                 f"hydra.run.dir={self.path} already holds a run. Choose another folder, or go on with it: resume={self.path}"
             ) from None
-        os.close(descriptor)
-        write_text(self.config, config)
+        except OSError:  # a file system without hard links
+            write_text(self.config, config)
+        finally:
+            written.unlink()
         write_text(self.overrides, "".join(f"{line}\n" for line in overrides))
-        self.checkpoints.mkdir()
+        self.checkpoints.mkdir(exist_ok=True)
+
+    @contextlib.contextmanager
+    def in_use(self, *, alone: bool = False) -> Iterator[None]:
+        """Hold a mark on the folder (a lock, no file) inside; it ends with the process, however that ends.
+
+        Args:
+            alone: wait first until no other process has a mark, such as those of a run that was just killed.
+
+        Raises RunFolderError where others stay.
+        """
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            if alone and not _locked(descriptor, fcntl.LOCK_EX):
+                raise RunFolderError(
+                    f"{self.path}: a process is at work in this folder; its status.json says which. Stop that one first."
+                )
+            _locked(descriptor, fcntl.LOCK_SH)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def clear_leftovers(self) -> None:
+        """Remove what killed processes had not finished writing; only while the folder is free."""
+        for left in [
+            *self.path.rglob(".*.tmp"),
+            *self.path.glob("evaluation/.*.new"),
+            *self.path.glob("evaluation/.*.old"),
+        ]:
+            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
 
     def status_file(self) -> Status:
         """The run's status.json, not started yet."""
@@ -176,6 +211,22 @@ class RunFolder:
     def evaluation(self, split: str) -> Path:
         """The folder of a split's evaluation."""
         return self.path / "evaluation" / split
+
+
+def _locked(descriptor: int, kind: int) -> bool:
+    """Lock a folder, waiting a little; true also on a file system that cannot: then nobody is warned."""
+    until = time.monotonic() + LEAVING_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.05)
+        except OSError:
+            return True
+        else:
+            return True
 
 
 def free_name(path: Path) -> Path:

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from lightning import LightningDataModule
@@ -192,7 +192,9 @@ class ImageDataModule(LightningDataModule, ABC):
     def train_dataloader(self) -> DataLoader[Batch]:
         """This rank's batches of the trainer's current epoch, from `start_batch` on."""
         start, self.start_batch = self.start_batch, 0
-        return self.training_dataloader(0 if self.trainer is None else self.trainer.current_epoch, start)
+        # Not current_epoch, which lags by one while a run that stopped at an epoch's end is resumed.
+        epoch = 0 if self.trainer is None else cast(Any, self.trainer.fit_loop.epoch_progress.current).processed
+        return self.training_dataloader(epoch, start)
 
     def training_dataloader(self, epoch: int, start_batch: int = 0) -> DataLoader[Batch]:
         """This rank's batches of a training epoch, from `start_batch` on; its length is that of the full epoch."""

@@ -1,8 +1,8 @@
 """What a run says about itself before its first step, and after its last."""
 
+import json
 import sys
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +12,7 @@ from torch import nn
 from datamodules.base import ImageDataModule
 from entry.hardware import Hardware
 from lightning_modules.weights import WeightsReport
+from run_folder import RunFolder
 
 MOST_CLASSES = 30  # more rows than this push everything else off the screen
 
@@ -43,8 +44,9 @@ def announce(
         f"{config['model']['name']}: {parameters / 1e6:.2f} M parameters, weights {report.used}, images {height}×{width}, "
         f"aug {config['aug']['name']}, batch {config['data']['batch_size']}, {config['trainer']['max_epochs']} epochs"
     )
+    ranks = f"{hardware.ranks} processes of " if hardware.ranks > 1 else ""
     screen.print(
-        f"{hardware.accelerator} ({hardware.device_name}), precision {hardware.precision}, {hardware.threads} threads"
+        f"{hardware.accelerator} ({hardware.device_name}), precision {hardware.precision}, {ranks}{hardware.threads} threads"
     )
 
 
@@ -63,8 +65,23 @@ def _classes(datamodule: ImageDataModule) -> Table:
     return table
 
 
-def conclude(scores: Mapping[str, Any], folder: Path) -> None:
-    """The headline scores, and the folder as the last line."""
+def going_on(folder: RunFolder, notes: Sequence[str]) -> None:
+    """Which run is gone on with, and from where."""
+    screen = console()
+    screen.print(f"resuming {folder.path}")
+    for note in notes:
+        screen.print(f"note: {note}")
+
+
+def nothing_to_do(folder: RunFolder) -> None:
+    """A run that is through stays as it is."""
+    print("This run is finished; nothing was changed. For more epochs type trainer.max_epochs=NUMBER.")
+    conclude(folder, "test")
+
+
+def conclude(folder: RunFolder, split: str) -> None:
+    """The headline scores of a split's evaluation, and the folder as the last line."""
+    scores = json.loads((folder.evaluation(split) / "scores.json").read_text(encoding="utf-8"))
     names = (
         ("accuracy", "f1_macro", "f1_weighted") if scores["task"] == "classification" else ("miou", "fwiou", "accuracy")
     )
@@ -75,6 +92,6 @@ def conclude(scores: Mapping[str, Any], folder: Path) -> None:
         figures.append(f"{name} {'undefined' if value is None else f'{value:.3f}'}{spread}")
     majority = ((scores["baselines"] or {}).get("majority") or {}).get("accuracy")
     beside = f"  (always the commonest class: accuracy {majority:.3f})" if majority is not None else ""
-    print(f"figures: {folder / 'evaluation' / scores['split'] / 'figures'}")
-    print(f"{scores['split']}: {'  '.join(figures)}{beside}")
-    print(folder, flush=True)
+    print(f"figures: {folder.evaluation(split) / 'figures'}")
+    print(f"{split}: {'  '.join(figures)}{beside}")
+    print(folder.path, flush=True)

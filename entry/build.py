@@ -1,41 +1,67 @@
 """From a plain configuration to the objects it names; what only a run knows is handed over here."""
 
 import logging
+import math
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import lightning
 import torch
 from hydra.utils import get_class, instantiate
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 
-from callbacks.checkpoints import AtomicCheckpointIO, best_and_last
+from callbacks.checkpoints import Checkpoints
 from callbacks.finite_loss import FiniteLoss
 from callbacks.history import HistoryWriter
 from callbacks.progress import EpochLines, progress_bar, wants_bar
 from callbacks.step_seed import StepSeed
-from callbacks.stopping import StopAtStep
+from callbacks.stopping import StopSignal
 from datamodules.base import ImageDataModule
 from datamodules.settings import DataSettings
 from entry.errors import RequestError
 from entry.hardware import Hardware
 from label_spaces.space import LabelSpace
+from lightning_modules.checkpoint_io import CheckpointFiles
+from lightning_modules.losses import CrossEntropySum
 from lightning_modules.networks.architectures import IMAGENET_MEAN, IMAGENET_STD
 from lightning_modules.supervised import SupervisedModule
 from lightning_modules.weights import WeightsReport, load_weights
 from run_folder import RunFolder
 
 Config = Mapping[str, Any]
+# About Lightning's own use of torch, and about choices that were made here: the loader resumes by itself, and what is
+# logged is the same on every rank already.
+KNOWN_WARNINGS = (
+    ".*LeafSpec.*",
+    ".*smaller than the logging interval.*",
+    ".*does not have many workers.*",
+    ".*your dataloader is not resumable.*",
+    ".*recommended to use `self.log.*sync_dist=True.*",
+    ".*will duplicate the last batch.*",
+    ".*callbacks used to create the checkpoint.*",
+)
 
 
-def build_datamodule(config: Config) -> ImageDataModule:
-    """The datamodule of a configuration, not prepared yet. Raises RequestError or DatasetError for settings that make no sense."""
+def build_datamodule(config: Config, split: Path | None = None) -> ImageDataModule:
+    """The datamodule of a configuration, not prepared yet.
+
+    Args:
+        config: the whole configuration.
+        split: a run's own split.csv, which is read instead of splitting a second time.
+
+    Raises RequestError or DatasetError for settings that make no sense.
+    """
     make = cast("type[ImageDataModule]", get_class(config["data"]["_target_"]))
     return make(
-        data_settings(config),
+        data_settings(config if split is None else {**config, "data": {**config["data"], "split": str(split)}}),
         seed=config["seed"],
         transform=instantiate(config["aug"]["transform"]),
         accumulate=config["trainer"]["accumulate"],
@@ -53,7 +79,13 @@ def data_settings(config: Config) -> DataSettings:
 
 
 def build_module(
-    config: Config, space: LabelSpace, weights: str, class_counts: Sequence[int] | None = None
+    config: Config,
+    space: LabelSpace,
+    weights: str,
+    *,
+    class_counts: Sequence[int] | None = None,
+    share: int = 1,
+    total_steps: int = 1,
 ) -> tuple[SupervisedModule, WeightsReport]:
     """The LightningModule of a configuration, its first weights loaded.
 
@@ -62,6 +94,8 @@ def build_module(
         space: the classes.
         weights: what `model.weights` says, or ``none`` where a checkpoint follows.
         class_counts: training samples per class, where it is going to be trained.
+        share: samples of a full batch on one device.
+        total_steps: optimiser steps of the whole training.
     """
     lightning.seed_everything(config["seed"], verbose=False)
     network: nn.Module = instantiate(config["model"]["network"], num_classes=space.num_classes)
@@ -72,9 +106,13 @@ def build_module(
         label_space=space,
         normalisation=(IMAGENET_MEAN, IMAGENET_STD),
         optimizer=instantiate(config["optimizer"]),
-        scheduler=instantiate(config["scheduler"]),
-        class_weights=None if class_counts is None else class_weights(config["loss"]["class_weights"], class_counts),
-        label_smoothing=config["loss"]["label_smoothing"],
+        scheduler=partial(instantiate(config["scheduler"]), total_steps=total_steps),
+        share=share,
+        loss=CrossEntropySum(
+            space.num_classes,
+            None if class_counts is None else class_weights(config["loss"]["class_weights"], class_counts),
+            config["loss"]["label_smoothing"],
+        ),
         channels_last=config["trainer"]["channels_last"],
     )
     return module, report
@@ -90,14 +128,28 @@ def class_weights(wanted: str, counts: Sequence[int]) -> torch.Tensor | None:
     return numbers.sum() / (len(numbers) * numbers)
 
 
-def check_batches(module: SupervisedModule, datamodule: ImageDataModule) -> None:
-    """Raise RequestError where a batch would leave BatchNorm a single sample, which torch refuses in the middle of an epoch."""
+def total_steps(config: Config, datamodule: ImageDataModule) -> int:
+    """Optimiser steps of the whole training."""
+    steps, trainer = datamodule.steps_per_epoch, config["trainer"]
+    if trainer["limit_batches"] is not None:
+        steps = min(steps, math.ceil(trainer["limit_batches"] / trainer["accumulate"]))
+    return max(1, steps * int(trainer["max_epochs"]))
+
+
+def check_batches(module: SupervisedModule, datamodule: ImageDataModule, ranks: int) -> None:
+    """Raise RequestError where a batch would leave BatchNorm a single sample, which torch refuses in the middle of an epoch.
+
+    Raises DatasetError where a step cannot be dealt evenly to the ranks.
+    """
+    sizes = datamodule.training_batch_sizes(ranks)
     normalises = any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in module.modules())
-    if normalises and 1 in datamodule.training_batch_sizes():
+    if normalises and 1 in sizes:
         size, count = datamodule.settings.batch_size, len(datamodule.table.indices("train"))
+        parts = ranks * datamodule.accumulate
+        among = f" on one of {parts} devices × accumulated batches" if parts > 1 else ""
         raise RequestError(
-            f"data.batch_size={size} leaves a batch of one sample ({count} training samples), from which BatchNorm cannot learn. "
-            f"Type data.drop_last=true, or another size, such as data.batch_size={size + 1}."
+            f"data.batch_size={size} leaves a batch of one sample{among} ({count} training samples), from which BatchNorm "
+            f"cannot learn. Type data.drop_last=true, or another size, such as data.batch_size={size + parts}."
         )
 
 
@@ -108,7 +160,7 @@ def build_trainer(
     *,
     headline: str,
     logger: Logger | None = None,
-    stopper: StopAtStep | None = None,
+    signal: StopSignal | None = None,
 ) -> lightning.Trainer:
     """The Trainer of a configuration.
 
@@ -118,22 +170,24 @@ def build_trainer(
         folder: where history and checkpoints go.
         headline: the score by which the best checkpoint is chosen.
         logger: the mirror, if any.
-        stopper: makes training stop between two steps; without one, nothing is trained and nothing is written.
+        signal: hears what makes training stop; without one, nothing is trained and nothing is written.
     """
     torch.set_num_threads(hardware.threads)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # what matters is said by announce
-    for known in (".*LeafSpec.*", ".*smaller than the logging interval.*", ".*does not have many workers.*"):
-        warnings.filterwarnings(
-            "ignore", message=known
-        )  # about Lightning's own use of torch, and about choices made here
+    for known in KNOWN_WARNINGS:
+        warnings.filterwarnings("ignore", message=known)
     trainer = config["trainer"]
     bar = wants_bar(trainer["progress"])
     callbacks: list[Callback] = [progress_bar() if bar else EpochLines(headline)]
-    if stopper is not None:
-        callbacks += _training_callbacks(config, folder, headline, stopper)
+    if signal is not None:
+        callbacks += _training_callbacks(config, folder, headline, signal)
+    several = hardware.ranks > 1
     return lightning.Trainer(
         accelerator=hardware.accelerator,
-        devices=trainer["devices"],
+        devices=hardware.devices,
+        num_nodes=hardware.nodes,
+        strategy=_ddp(trainer, hardware) if several else "auto",
+        sync_batchnorm=several and trainer["sync_batchnorm"],
         precision=cast(Any, hardware.precision),
         max_epochs=trainer["max_epochs"],
         deterministic=trainer["deterministic"],
@@ -144,9 +198,10 @@ def build_trainer(
         gradient_clip_val=trainer["gradient_clip"],
         logger=logger or False,
         callbacks=callbacks,
-        plugins=[AtomicCheckpointIO()],
+        # Said, not guessed: inside a SLURM job Lightning would take a single process for one of its tasks.
+        plugins=[CheckpointFiles(), TorchElasticEnvironment() if several else LightningEnvironment()],
         default_root_dir=folder.path,
-        enable_checkpointing=stopper is not None,
+        enable_checkpointing=signal is not None,
         enable_progress_bar=bar,
         enable_model_summary=False,
         num_sanity_val_steps=0,  # its scores would be taken for those of an epoch
@@ -156,13 +211,29 @@ def build_trainer(
     )
 
 
-def _training_callbacks(config: Config, folder: RunFolder, headline: str, stopper: StopAtStep) -> list[Callback]:
+def _ddp(trainer: Mapping[str, Any], hardware: Hardware) -> DDPStrategy:
+    return DDPStrategy(
+        process_group_backend="gloo" if hardware.accelerator == "cpu" else None,
+        find_unused_parameters=trainer["find_unused_parameters"],
+        gradient_as_bucket_view=True,  # no second copy of the gradients
+    )
+
+
+def _training_callbacks(config: Config, folder: RunFolder, headline: str, signal: StopSignal) -> list[Callback]:
+    keys = config["checkpointing"]
     callbacks: list[Callback] = [
         StepSeed(config["seed"]),
         FiniteLoss(),
-        stopper,
+        signal,
         HistoryWriter(folder.history),
-        *best_and_last(folder.checkpoints, monitor=f"val/{headline}"),
+        Checkpoints(
+            folder.checkpoints,
+            f"val/{headline}",
+            signal,
+            every_n_steps=keys["every_n_steps"],
+            every_minutes=keys["every_minutes"],
+            keep=keys["keep"],
+        ),
     ]
     early = config["early_stopping"]
     if early["patience"] is not None:

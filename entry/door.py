@@ -15,11 +15,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from entry import environment
 from entry.complaints import in_our_words
-from entry.errors import REQUEST_ERRORS, IncompleteError, RequestError, RunStopped, TrainingError
+from entry.errors import DONE, FAILED, FAILURES, REFUSED, REQUEST_ERRORS, RequestError, RunStopped, exit_code
 
 PROJECT = Path(__file__).resolve().parent.parent
-DONE, FAILED, REFUSED = 0, 1, 2  # 128 + signal where a run was stopped
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,10 @@ def door(name: str) -> Callable[[Callable[[Request], None]], Callable[[], None]]
 
 
 def _open(name: str, task: Callable[[Request], None]) -> int:
+    if environment.rank() > 0:
+        from entry.outer import follow
+
+        return follow()
     if any(argument.startswith("--experimental-rerun") for argument in sys.argv[1:]):
         print("--experimental-rerun is not allowed: it would run whatever the file holds.", file=sys.stderr)
         return REFUSED
@@ -96,6 +100,10 @@ def _open(name: str, task: Callable[[Request], None]) -> int:
         with contextlib.redirect_stderr(stderr):
             request = _request(config)
             code = _carry_out(task, request)
+            if environment.launched():
+                from entry.outer import dismiss
+
+                dismiss(code)
         RememberFolders.remove_empty(request.folder)
         if code:
             sys.exit(code)
@@ -127,18 +135,12 @@ def _carry_out(task: Callable[[Request], None], request: Request) -> int:
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for news otherwise
     try:
         task(request)
-    except REQUEST_ERRORS as error:
+    except (*REQUEST_ERRORS, *FAILURES, RunStopped) as error:
         print(error, file=sys.stderr)
-        return REFUSED
-    except (IncompleteError, TrainingError) as error:
-        print(error, file=sys.stderr)
-        return FAILED
-    except RunStopped as stop:
-        print(stop, file=sys.stderr)
-        return 128 + stop.number
-    except KeyboardInterrupt:
+        return exit_code(error)
+    except KeyboardInterrupt as error:
         print("Interrupted.", file=sys.stderr)
-        return 130
+        return exit_code(error)
     except Exception:  # noqa: BLE001  a bug keeps its traceback
         traceback.print_exc()
         return FAILED

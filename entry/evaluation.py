@@ -83,14 +83,15 @@ def load(module: SupervisedModule, checkpoint: Checkpoint) -> None:
 def evaluate(
     trainer: lightning.Trainer, module: SupervisedModule, datamodule: ImageDataModule, split: str
 ) -> dict[str, np.ndarray]:
-    """Predict a split once and return the module's counts and per-sample facts.
+    """Predict a split once, on all ranks together, and return the module's counts and per-sample facts of all of them.
 
     Returns:
         ``confusion`` (C + 1, C + 1) and, per counted sample, ``index``, ``loss``, ``target``, ``prediction``, ``probability``.
     """
     assert isinstance(module, ClassificationModule)
     module.reset_stream("test")
-    trainer.test(module, dataloaders=datamodule.evaluation_dataloader(split), verbose=False)
+    datamodule.test_split = split
+    trainer.test(module, datamodule=datamodule, verbose=False)
     return {"confusion": module.confusion_of("test").compute().cpu().numpy(), **module.records_of("test").compute()}
 
 

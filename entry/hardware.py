@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from entry.environment import launched, world_size
 from entry.errors import RequestError
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "albumentations", "numpy", "wandb")
@@ -22,17 +23,29 @@ class Hardware:
         accelerator: ``cpu`` or ``gpu``.
         device_name: for people.
         precision: Lightning's name.
-        threads: of torch within an operation.
+        threads: of torch within an operation, in each process.
+        devices: on each node; a process has one.
+        nodes: machines that work together.
     """
 
     accelerator: str
     device_name: str
     precision: str
     threads: int
+    devices: int = 1
+    nodes: int = 1
+
+    @property
+    def ranks(self) -> int:
+        """How many processes share the work."""
+        return self.devices * self.nodes
 
 
 def choose(trainer: Mapping[str, Any]) -> Hardware:
-    """Decide what `trainer.accelerator`, `.precision` and `.threads` leave open. Raises RequestError for what is not there."""
+    """Decide what `trainer.accelerator`, `.devices`, `.precision` and `.threads` leave open.
+
+    Raises RequestError for what is not there.
+    """
     wanted = trainer["accelerator"]
     if wanted not in ("auto", "cpu", "gpu"):
         raise RequestError(f"trainer.accelerator={wanted}: must be auto, cpu or gpu.")
@@ -42,6 +55,8 @@ def choose(trainer: Mapping[str, Any]) -> Hardware:
             "trainer.accelerator=gpu: torch sees no GPU on this machine. Use trainer=cpu, or install torch with CUDA support."
         )
     accelerator = "gpu" if available and wanted != "cpu" else "cpu"
+    devices, nodes = _devices(trainer["devices"], accelerator), trainer["num_nodes"]
+    _check_world(devices, nodes)
     precision = trainer["precision"]
     if precision == "auto":
         precision = "bf16-mixed" if has_bf16(accelerator) else "32-true"
@@ -49,7 +64,34 @@ def choose(trainer: Mapping[str, Any]) -> Hardware:
     if str(precision) not in known:
         raise RequestError(f"trainer.precision={precision}: must be auto or one of {', '.join(known)}.")
     name = torch.cuda.get_device_name() if accelerator == "gpu" else platform.processor() or platform.machine()
-    return Hardware(accelerator, name, str(precision), trainer["threads"] or usable_cores())
+    threads = trainer["threads"] or max(1, usable_cores() // devices)
+    return Hardware(accelerator, name, str(precision), threads, devices, nodes)
+
+
+def _devices(wanted: int | str, accelerator: str) -> int:
+    visible = torch.cuda.device_count() if accelerator == "gpu" else None
+    if wanted == "auto":
+        return visible or 1
+    if visible is not None and int(wanted) > visible:
+        raise RequestError(
+            f"trainer.devices={wanted}, but {visible} GPU{'s are' if visible != 1 else ' is'} visible to this process. "
+            f"Type trainer.devices={visible}, or show it more (CUDA_VISIBLE_DEVICES)."
+        )
+    return int(wanted)
+
+
+def _check_world(devices: int, nodes: int) -> None:
+    """Refuse to start where the launcher's processes and the configuration's are not the same number."""
+    if launched() and world_size() != devices * nodes:
+        raise RequestError(
+            f"The launcher started {world_size()} processes, but trainer.devices × trainer.num_nodes is {devices} × {nodes} = "
+            f"{devices * nodes}. Make the two numbers equal."
+        )
+    if nodes > 1 and not launched():
+        raise RequestError(
+            f"trainer.num_nodes={nodes}: start one process per device with torchrun, on each node: "
+            f"torchrun --nnodes={nodes} --nproc-per-node={devices} --rdzv-backend=c10d --rdzv-endpoint=HOST:PORT train.py …"
+        )
 
 
 def has_bf16(accelerator: str) -> bool:

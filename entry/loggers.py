@@ -1,21 +1,51 @@
 """The mirror of a run: Weights & Biases, TensorBoard, or nothing beyond the run folder's own files."""
 
+import contextlib
+import json
 import logging
 import netrc
 import os
-from collections.abc import Mapping
+import secrets
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
-from run_folder import RunFolder
+from entry.errors import exit_code
+from run_folder import RunFolder, write_json
 
 log = logging.getLogger(__name__)
 
 
-def open_logger(config: Mapping[str, Any], folder: RunFolder) -> Logger | None:
-    """The logger that conf/logger names. A mirror may fail: then the run goes on without it, and says so."""
+def description(config: Mapping[str, Any]) -> dict[str, str | None]:
+    """What environment.json says of a new run's logger; the id is chosen here, so that a resumed run has the same."""
+    kind = config["logger"]["name"]
+    return {"kind": kind, "id": secrets.token_hex(4) if kind == "wandb" else None, "url": None}
+
+
+@contextlib.contextmanager
+def opened(config: Mapping[str, Any], folder: RunFolder) -> Iterator[Logger | None]:
+    """The logger that conf/logger names, closed at the end with the exit code: a failed run must not look finished.
+
+    A mirror may fail: then the run goes on without it, and says so.
+    """
+    logger = _open(config, folder)
+    code = 1
+    try:
+        yield logger
+        code = 0
+    except BaseException as error:
+        code = exit_code(error)
+        raise
+    finally:
+        try:
+            _close(logger, code)
+        except Exception as error:  # noqa: BLE001  whatever it is, the run is over and its files are written
+            log.warning("The logger could not be closed: %s", error)
+
+
+def _open(config: Mapping[str, Any], folder: RunFolder) -> Logger | None:
     settings = config["logger"]
     if settings["name"] == "csv":
         return None
@@ -32,19 +62,11 @@ def open_logger(config: Mapping[str, Any], folder: RunFolder) -> Logger | None:
     return logger
 
 
-def describe(logger: Logger | None) -> dict[str, str | None]:
-    """What environment.json says of the logger."""
+def _close(logger: Logger | None, code: int) -> None:
     if isinstance(logger, WandbLogger):
-        return {"kind": "wandb", "id": logger.experiment.id, "url": logger.experiment.url or None}
-    return {"kind": "csv" if logger is None else "tensorboard", "id": None, "url": None}
-
-
-def close_logger(logger: Logger | None, exit_code: int) -> None:
-    """Close the logged run with the exit code, so that a failed run is not shown as finished."""
-    if isinstance(logger, WandbLogger):
-        logger.experiment.finish(exit_code=exit_code)
+        logger.experiment.finish(exit_code=code)
     elif logger is not None:
-        logger.finalize("success" if exit_code == 0 else "failed")
+        logger.finalize("success" if code == 0 else "failed")
 
 
 def _wandb(settings: Mapping[str, Any], folder: RunFolder) -> WandbLogger:
@@ -52,8 +74,11 @@ def _wandb(settings: Mapping[str, Any], folder: RunFolder) -> WandbLogger:
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     from wandb import Settings
 
-    return WandbLogger(
+    facts = json.loads(folder.environment.read_text(encoding="utf-8"))
+    logger = WandbLogger(
         name=folder.path.name,
+        id=facts["logger"]["id"],
+        resume=None if offline else "allow",
         save_dir=folder.path,
         project=settings["project"],
         entity=settings["entity"],
@@ -63,6 +88,10 @@ def _wandb(settings: Mapping[str, Any], folder: RunFolder) -> WandbLogger:
         log_model=False,
         settings=Settings(silent=True, console="off"),
     )
+    if logger.experiment.url and logger.experiment.url != facts["logger"]["url"]:
+        facts["logger"]["url"] = logger.experiment.url
+        write_json(folder.environment, facts)
+    return logger
 
 
 def _has_account() -> bool:

@@ -13,7 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 from entry.door import PROJECT, Request, RequestError
 from run_folder import RunFolder
 
-OWN_KEYS = ("run", "checkpoint", "split", "source")  # of evaluate.py and predict.py; not a run's
+# Of a request, not of the run that it is about.
+OWN_KEYS = ("run", "checkpoint", "split", "source", "resume", "resume_with_changes")
 CONF = PROJECT / "conf"
 
 
@@ -47,29 +48,47 @@ def of_run(request: Request) -> tuple[RunFolder, dict[str, Any]]:
     if request.config.run is None:
         raise RequestError("run is missing. Type the folder that train.py named: run=RUN_FOLDER")
     folder = RunFolder.open(Path(str(request.config.run)).expanduser())
+    return folder, with_overrides(folder, request)[1]
+
+
+def with_overrides(folder: RunFolder, request: Request) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A run's own configuration, as it is and with each typed override put in its key's place. Raises RequestError."""
     config = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
     if not isinstance(config, dict) or not {"data", "model", "trainer"} <= config.keys():
         raise RequestError(f"{folder.config}: not a run's configuration: data, model or trainer is missing in it.")
+    told = copy.deepcopy(config)
     for override in OverridesParser.create().parse_overrides(list(request.overrides)):
         key = override.key_or_group
         if key in OWN_KEYS:
             continue
         if override.is_add() or override.is_delete():
-            raise RequestError(f"{override.input_line}: with run=, keys can be replaced, not added or deleted.")
+            raise RequestError(
+                f"{override.input_line}: with run= and resume=, keys can be replaced, not added or deleted."
+            )
         _replace(config, key, request)
     _check(config)
     _make_absolute(config)
-    return folder, config
+    return told, config
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Every value by its dotted key."""
+    values: dict[str, Any] = {}
+    for key, value in config.items():
+        values |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return values
 
 
 def _replace(config: dict[str, Any], key: str, request: Request) -> None:
     if key in ("model", "experiment") or key.startswith("model."):
-        raise RequestError(f"{key}= makes no sense with run=: the run has its model. Leave it out, or train another.")
+        raise RequestError(
+            f"{key}= makes no sense with run= or resume=: the run has its model. Leave it out, or train another."
+        )
     composed: Any = OmegaConf.select(request.config, key)
     if key == "data":
         if composed.name != config["data"]["name"]:
             raise RequestError(
-                f"data={composed.name} makes no sense with run=: the run was made on {config['data']['name']}. Type data.root= for another copy of it."
+                f"data={composed.name} makes no sense with run= or resume=: the run was made on {config['data']['name']}. Type data.root= for another copy of it."
             )
         return
     *path, last = key.replace("/", ".").split(".")
@@ -115,9 +134,12 @@ def _absolute(path: object) -> str:
 
 def _check(config: Mapping[str, Any]) -> None:
     """The keys that this floor reads itself; data's own are checked by its room."""
-    positive: Sequence[str] = ("trainer.max_epochs", "trainer.devices", "trainer.accumulate")
-    for key in ("seed", *positive, "trainer.limit_batches", "trainer.threads", "early_stopping.patience"):
+    positive: Sequence[str] = ("trainer.max_epochs", "trainer.devices", "trainer.num_nodes", "trainer.accumulate")
+    maybe = ("trainer.limit_batches", "trainer.threads", "early_stopping.patience", "checkpointing.every_n_steps")
+    for key in ("seed", *positive, *maybe):
         value = _get(config, key)
+        if key == "trainer.devices" and value == "auto":
+            continue
         optional = key not in ("seed", *positive)
         least = 0 if key == "seed" else 1
         if not (optional and value is None) and (
@@ -131,10 +153,7 @@ def _check(config: Mapping[str, Any]) -> None:
         raise RequestError(f"optimizer.lr={lr}: must be a number above 0.")
     if not isinstance(config["trainer"]["deterministic"], bool):
         raise RequestError(f"trainer.deterministic={config['trainer']['deterministic']}: must be true or false.")
-    if config["trainer"]["devices"] != 1:
-        raise RequestError(
-            f"trainer.devices={config['trainer']['devices']}: one device is what this version uses. Type trainer.devices=1."
-        )
+    _check_checkpointing(config["checkpointing"])
     if config["data"]["batch_size"] % config["trainer"]["accumulate"]:
         raise RequestError(
             f"data.batch_size={config['data']['batch_size']} does not divide by trainer.accumulate={config['trainer']['accumulate']}: it is what one optimiser step sees."
@@ -144,6 +163,14 @@ def _check(config: Mapping[str, Any]) -> None:
     )
     if unknown:
         raise RequestError(f"There is no key {unknown[0]!r}. All keys: python train.py --cfg job")
+
+
+def _check_checkpointing(keys: Mapping[str, Any]) -> None:
+    minutes, keep = keys["every_minutes"], keys["keep"]
+    if minutes is not None and (not isinstance(minutes, int | float) or isinstance(minutes, bool) or minutes <= 0):
+        raise RequestError(f"checkpointing.every_minutes={minutes}: must be a number above 0 or null.")
+    if not isinstance(keep, int) or isinstance(keep, bool) or keep < 0:
+        raise RequestError(f"checkpointing.keep={keep}: must be a whole number of 0 or more.")
 
 
 def _groups() -> set[str]:

@@ -1,73 +1,33 @@
-"""Which of a run's files are written when."""
+"""The folder of an evaluation: replaced as a whole, and only by one whose every file is there."""
 
-import subprocess
 from pathlib import Path
-from typing import Any
 
-from lightning.pytorch.loggers import Logger
-
-from datamodules.base import ImageDataModule
-from entry.build import Config, build_trainer
-from entry.door import PROJECT, Request
+from entry.build import build_trainer
 from entry.evaluation import collect, evaluate, find_checkpoint, load
-from entry.hardware import Hardware, environment
-from entry.loggers import describe
 from entry.request import to_yaml
+from entry.runs import Run
 from entry.session import session
-from lightning_modules.supervised import SupervisedModule
-from lightning_modules.weights import WeightsReport
 from reports.evaluation import scores_of, write_tables
 from reports.figures import write_figures
-from run_folder import RunFolder, Status, free_name, read_csv, replace_folder, write_json, write_text
+from run_folder import Status, read_csv, replace_folder, write_text
 
 
-def claim(request: Request, config: Config) -> RunFolder:
-    """The folder of a new run, with config.yaml and overrides.txt in it. A default name that is taken gets a suffix."""
-    folder = RunFolder(request.folder if request.folder_was_typed else free_name(request.folder))
-    folder.claim(to_yaml(config), request.overrides)
-    return folder
-
-
-def write_start(
-    folder: RunFolder, datamodule: ImageDataModule, weights: WeightsReport, machine: Hardware, logger: Logger | None
-) -> None:
-    """split.csv and environment.json: what the run found before its first step."""
-    datamodule.table.write_csv(folder.split)
-    write_json(
-        folder.environment,
-        {
-            **environment(machine),
-            "git_commit": _git_commit(),
-            "weights": {"requested": weights.requested, "used": weights.used},
-            "logger": describe(logger),
-            "notes": datamodule.notes,
-            "skipped": [{"sample": name, "reason": reason} for name, reason in datamodule.skipped],
-        },
-    )
-
-
-def evaluate_into(
-    folder: RunFolder,
-    config: Config,
-    machine: Hardware,
-    module: SupervisedModule,
-    datamodule: ImageDataModule,
-    *,
-    checkpoint: str,
-    split: str,
-) -> dict[str, Any]:
-    """Evaluate a checkpoint on a split and put everything into evaluation/<split>, which is replaced as a whole."""
+def evaluate_into(run: Run, *, checkpoint: str, split: str, first: bool = True) -> None:
+    """Evaluate a checkpoint on a split, on every rank; the first one puts everything into evaluation/<split>."""
+    folder, module, datamodule = run.folder, run.module, run.datamodule
     found = find_checkpoint(folder, checkpoint)
     load(module, found)
-    scores: dict[str, Any] = {}
+    trainer = build_trainer(run.config, run.machine, folder, headline=module.headline)
+    if not first:
+        evaluate(trainer, module, datamodule, split)
+        return
 
     def fill(target: Path) -> None:
-        write_text(target / "config.yaml", to_yaml(config))
+        write_text(target / "config.yaml", to_yaml(run.config))
         with session(Status(target / "status.json")):
-            trainer = build_trainer(config, machine, folder, headline=module.headline)
-            evaluation = collect(config, folder, found, datamodule, split, evaluate(trainer, module, datamodule, split))
-            scores.update(scores_of(evaluation))
-            write_tables(target, evaluation, scores)
+            facts = evaluate(trainer, module, datamodule, split)
+            evaluation = collect(run.config, folder, found, datamodule, split, facts)
+            write_tables(target, evaluation, scores_of(evaluation))
             history = read_csv(folder.history) if folder.history.exists() else []
             write_figures(
                 target / "figures",
@@ -79,15 +39,3 @@ def evaluate_into(
             )
 
     replace_folder(folder.evaluation(split), fill)
-    return scores
-
-
-def _git_commit() -> str | None:
-    """The project's commit, or None outside a checkout."""
-    try:
-        answer = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=PROJECT, capture_output=True, text=True, check=True, timeout=5
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip()

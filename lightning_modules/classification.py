@@ -24,13 +24,13 @@ class ClassificationModule(SupervisedModule):
 
     def evaluate_batch(self, batch: Batch, stream: str) -> None:
         """Count one batch of images (B, 3, H, W), targets (B,) and sample indices (B,)."""
-        logits, target = self(batch["image"]), batch["target"]
+        logits, target, index = self(batch["image"]), batch["target"], batch["index"]
         if not batch["counted"]:  # it only keeps this rank in step with the others
-            return
+            logits, target, index = logits[:0], target[:0], index[:0]
         probability, prediction = logits.softmax(1).max(1)
         self.confusion_of(stream).update(prediction, target)
         self.records_of(stream).update(
-            batch["index"], target, prediction, probability, functional.cross_entropy(logits, target, reduction="none")
+            index, target, prediction, probability, functional.cross_entropy(logits, target, reduction="none")
         )
 
     def predict_step(self, batch: Batch, _: int) -> tuple[Tensor, Tensor, Mapping[int, str]]:

@@ -1,12 +1,18 @@
-"""Learning-rate schedules over all optimiser steps of a run, stepped after each; built from torch's own."""
+"""Learning-rate schedules, stepped after each optimiser step: pure functions of the step's number.
+
+A function has no state to restore: a run that goes on after a stop, or for more epochs than first asked for, has at
+each step the rate that its settings say.
+"""
+
+import math
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LinearLR, LRScheduler, PolynomialLR, SequentialLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 
-def constant(optimizer: Optimizer, total_steps: int) -> LRScheduler:
+def constant(optimizer: Optimizer, total_steps: int) -> LRScheduler:  # noqa: ARG001  every schedule is told
     """The learning rate stays as it is."""
-    return ConstantLR(optimizer, factor=1.0, total_iters=total_steps)
+    return LambdaLR(optimizer, lambda _: 1.0)
 
 
 def cosine(
@@ -14,14 +20,16 @@ def cosine(
 ) -> LRScheduler:
     """Linear warm-up over a fraction of the steps, then half a cosine down to final_factor × the learning rate."""
     warmup = int(warmup_fraction * total_steps)
-    learning_rate = max(group["lr"] for group in optimizer.param_groups)
-    descent = CosineAnnealingLR(optimizer, T_max=max(1, total_steps - warmup), eta_min=final_factor * learning_rate)
-    if warmup == 0:
-        return descent
-    ascent = LinearLR(optimizer, start_factor=1.0 / (warmup + 1), total_iters=warmup)
-    return SequentialLR(optimizer, [ascent, descent], milestones=[warmup])
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        done = min(1.0, (step - warmup) / max(1, total_steps - warmup))
+        return final_factor + (1 - final_factor) * (1 + math.cos(math.pi * done)) / 2
+
+    return LambdaLR(optimizer, factor)
 
 
 def poly(optimizer: Optimizer, total_steps: int, power: float = 0.9) -> LRScheduler:
     """(1 - step / total_steps) ** power × the learning rate."""
-    return PolynomialLR(optimizer, total_iters=total_steps, power=power)
+    return LambdaLR(optimizer, lambda step: max(0.0, 1 - step / total_steps) ** power)

@@ -6,11 +6,12 @@ from typing import Any, ClassVar, cast
 
 import lightning
 import torch
+import torch.distributed as dist
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from torchmetrics import MeanMetric
+from torchmetrics.utilities.distributed import gather_all_tensors
 
 from label_spaces.space import LabelSpace
 from metrics.confusion import ConfusionMatrix
@@ -28,9 +29,9 @@ class SupervisedModule(lightning.LightningModule, ABC):
         label_space: the classes; its void is ignored in the loss and in the scores.
         normalisation: (mean, standard deviation) of each channel, in 0–1 of the uint8 range.
         optimizer: makes an optimiser of parameters.
-        scheduler: makes a schedule of (optimiser, total number of steps); stepped after every optimiser step.
-        class_weights: (C,) weight of each class in the training loss, or None.
-        label_smoothing: of the training loss, in 0–1.
+        scheduler: makes a schedule of an optimiser; stepped after every optimiser step.
+        loss: from logits and target to a sum and the weight it is to be divided by, such as `losses.CrossEntropySum`.
+        share: samples of a full batch: what one optimiser step sees, over devices × accumulation.
         channels_last: the memory layout of network and images; the faster one on most hardware.
     """
 
@@ -43,9 +44,9 @@ class SupervisedModule(lightning.LightningModule, ABC):
         label_space: LabelSpace,
         normalisation: tuple[tuple[float, ...], tuple[float, ...]],
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
-        scheduler: Callable[..., LRScheduler],
-        class_weights: Tensor | None = None,
-        label_smoothing: float = 0.0,
+        scheduler: Callable[[Optimizer], LRScheduler],
+        loss: nn.Module,
+        share: int = 1,
         channels_last: bool = True,
     ) -> None:
         super().__init__()
@@ -57,10 +58,12 @@ class SupervisedModule(lightning.LightningModule, ABC):
         mean, deviation = (torch.tensor(values).view(1, 3, 1, 1) * 255 for values in normalisation)
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("inverse_deviation", 1 / deviation, persistent=False)
-        self.training_loss = nn.CrossEntropyLoss(
-            weight=class_weights, label_smoothing=label_smoothing, ignore_index=label_space.void
-        )
-        self.train_loss = MeanMetric()
+        self.share = share
+        self.training_loss = loss
+        # Not buffers: DDP would give every rank those of the first. They become tensors where they are added to.
+        self._step_weight: Tensor | float = 0.0
+        self._epoch_loss: Tensor | float = 0.0  # (2,) float64: sum and weight
+        self._full_weight = 1
         self.confusion = nn.ModuleDict({stream: ConfusionMatrix(label_space.num_classes) for stream in self.streams})
         # Plain strings only: a checkpoint must load with weights_only.
         self.save_hyperparameters({"label_space": label_space.name, "classes": list(label_space.classes)})
@@ -71,11 +74,32 @@ class SupervisedModule(lightning.LightningModule, ABC):
         return cast(Tensor, self.network(normalised.contiguous(memory_format=self.memory_format))).float()
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        """One step's loss; its mean over the epoch weighs every sample alike."""
-        loss = cast(Tensor, self.training_loss(self(batch["image"]), batch["target"]))
-        self.train_loss.update(loss.detach(), weight=len(batch["image"]))
+        """The loss of this rank's part of a step: a sum over the weight of a full part, see `on_before_optimizer_step`."""
+        target = batch["target"]
+        total, weight = cast(tuple[Tensor, Tensor], self.training_loss(self(batch["image"]), target))
+        if not batch["counted"]:  # it only keeps this rank in step with the others
+            total, weight = total * 0, weight * 0
+        self._full_weight = self.share * target[0].numel()
+        self._step_weight = self._step_weight + weight
+        self._epoch_loss = self._epoch_loss + torch.stack([total.detach(), weight]).double()
+        loss = total / self._full_weight
         self.log("loss", loss.detach(), prog_bar=True, logger=False)
         return loss
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Make the gradient that of the mean over everything the step saw, on all ranks and in all accumulated batches.
+
+        Averaging each part's own mean instead would give a sample of a smaller part, a rarer class or a frame with more
+        void another weight than on one device.
+        """
+        weight = torch.as_tensor(self._step_weight)
+        if self.trainer.world_size > 1:
+            dist.all_reduce(weight)
+        parts = self.trainer.world_size * self.trainer.accumulate_grad_batches  # over which the trainer has averaged
+        factor = parts * self._full_weight / weight.clamp(min=1e-12)  # all void: the gradient is 0 as it is
+        if factor.is_cuda or factor != 1:  # to look at it would make a GPU wait
+            torch._foreach_mul_([p.grad for p in self.parameters() if p.grad is not None], factor)
+        self._step_weight = 0.0
 
     def validation_step(self, batch: Batch, _: int, dataloader_idx: int = 0) -> None:
         """Count one batch of the validation split, or of the fixed part of the training split."""
@@ -91,18 +115,34 @@ class SupervisedModule(lightning.LightningModule, ABC):
         The training loss is augmented, and averaged while the weights changed. It is logged here, because callbacks
         that write an epoch's row hear of its end before this module does.
         """
-        if self.train_loss.update_called:
-            self.log("train/loss", self.train_loss.compute(), rank_zero_only=True)
-            self.train_loss.reset()
-        for stream in VALIDATION_STREAMS:
-            if not self.confusion_of(stream).update_called:  # that stream was not asked for
-                continue
+        loss, weight = self._epoch_loss_of_ranks().sum(0).tolist()
+        if weight:
+            self.log("train/loss", loss / weight)
+        self._epoch_loss = 0.0
+        loaders = self.trainer.val_dataloaders
+        for stream in VALIDATION_STREAMS[: len(loaders) if isinstance(loaders, list) else 1]:
             scores = {"loss": self.mean_loss(stream), **mean_scores(self.confusion_of(stream).compute())}
             for name, value in scores.items():
                 if value is not None and not name.endswith("_classes"):
                     shown = stream == "val" and name in ("loss", self.headline)
-                    self.log(f"{stream}/{name}", float(value), prog_bar=shown, rank_zero_only=True)
+                    self.log(f"{stream}/{name}", float(value), prog_bar=shown)
             self.reset_stream(stream)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what the epoch's training loss is made of so far; called on every rank."""
+        checkpoint["epoch_loss"] = self._epoch_loss_of_ranks().cpu()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the epoch's training loss; on another number of ranks the first one takes all of it."""
+        of_ranks, rank, ranks = checkpoint["epoch_loss"], self.global_rank, self.trainer.world_size
+        if len(of_ranks) != ranks:
+            of_ranks = torch.cat([of_ranks.sum(0, keepdim=True), of_ranks.new_zeros(ranks - 1, 2)])
+        self._epoch_loss = of_ranks[rank].to(self.trainer.strategy.root_device)
+
+    def _epoch_loss_of_ranks(self) -> Tensor:
+        """(ranks, 2) float64: the sum of the training losses and of their weights on each rank in this epoch."""
+        own = torch.as_tensor(self._epoch_loss, dtype=torch.float64, device=self.device).expand(2).contiguous()
+        return torch.stack(gather_all_tensors(own) if self.trainer.world_size > 1 else [own])
 
     def confusion_of(self, stream: str) -> ConfusionMatrix:
         """The confusion matrix of a stream."""
@@ -123,8 +163,7 @@ class SupervisedModule(lightning.LightningModule, ABC):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimiser, and its schedule over all steps of the run."""
         optimizer = self.make_optimizer(self.parameters())
-        total_steps = int(self.trainer.estimated_stepping_batches)
         return {
             "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": self.make_scheduler(optimizer, total_steps=total_steps), "interval": "step"},
+            "lr_scheduler": {"scheduler": self.make_scheduler(optimizer), "interval": "step"},
         }

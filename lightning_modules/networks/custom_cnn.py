@@ -21,10 +21,13 @@ class CustomCNN(nn.Module):
     Args:
         num_classes: how many logits an image gets.
         image_size: (height, width) of the training images in pixels, at least 1.
+        dropout: the share of the head's inputs that training leaves out, in 0–1.
         hidden: width of the head's hidden layer.
     """
 
-    def __init__(self, num_classes: int, image_size: tuple[int, int], hidden: int = 128) -> None:
+    def __init__(
+        self, num_classes: int, image_size: tuple[int, int], dropout: float = 0.0, hidden: int = 128
+    ) -> None:
         super().__init__()
         channels = (3, *WIDTHS)
         self.blocks = nn.Sequential(*(_block(channels[i], channels[i + 1], POOLS[i]) for i in range(len(WIDTHS))))
@@ -32,6 +35,7 @@ class CustomCNN(nn.Module):
         window = [math.ceil(side / LARGEST_GRID) for side in maps]
         self.shrink = nn.AvgPool2d((window[0], window[1]), ceil_mode=True)
         self.grid = (math.ceil(maps[0] / window[0]), math.ceil(maps[1] / window[1]))
+        self.dropout = nn.Dropout(dropout)
         self.hidden = nn.Sequential(nn.Linear(WIDTHS[-1] * math.prod(self.grid), hidden), nn.ReLU())
         self.classifier = nn.Linear(hidden, num_classes)
 
@@ -41,13 +45,13 @@ class CustomCNN(nn.Module):
         # Not in training: the gradient of adaptive pooling is not deterministic on GPUs.
         if maps.shape[-2:] != self.grid:
             maps = functional.adaptive_avg_pool2d(maps, self.grid)
-        logits: Tensor = self.classifier(self.hidden(maps.flatten(1)))
+        logits: Tensor = self.classifier(self.hidden(self.dropout(maps.flatten(1))))
         return logits
 
 
-def custom_cnn(num_classes: int, image_size: tuple[int, int]) -> nn.Module:
+def custom_cnn(num_classes: int, image_size: tuple[int, int], dropout: float = 0.0) -> nn.Module:
     """The small network for a number of classes and a training image size (height, width)."""
-    return CustomCNN(num_classes, image_size)
+    return CustomCNN(num_classes, image_size, dropout)
 
 
 def _block(inputs: int, outputs: int, pool: int) -> nn.Sequential:

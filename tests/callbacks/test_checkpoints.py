@@ -1,30 +1,159 @@
-import pickle
+import os
+import signal
 
 import pytest
 import torch
 
-from callbacks.checkpoints import AtomicCheckpointIO, best_and_last
-from tests.callbacks.tiny import Line, loader, trainer
+from callbacks.checkpoints import Checkpoints, earlier, link
+from callbacks.errors import RunStopped
+from callbacks.stopping import StopSignal
+from lightning_modules.checkpoint_io import CheckpointFiles
+from tests.callbacks.tiny import Feeder, Line, trainer
+
+SCORES = "val/f1_macro"  # 0.3, 0.9, 0.5, 0.6 at the ends of the epochs of `Line`
+
+
+class SendSignal(Checkpoints):
+    """Sends this process signals in the middle of a training step, or in validation."""
+
+    def __init__(self, *args, number, at_step, times=1, validating=False, **settings):
+        super().__init__(*args, **settings)
+        self.number, self.at_step, self.times, self.validating = number, at_step, times, validating
+        self.steps_done = 0
+
+    def _send(self):
+        for _ in range(self.times):
+            os.kill(os.getpid(), self.number)
+
+    def on_before_backward(self, trainer, pl_module, loss):
+        if trainer.global_step == self.at_step and not self.validating:
+            self._send()
+
+    def on_validation_batch_start(self, trainer, *_):
+        if trainer.global_step == self.at_step and self.validating and not self.signal.number:
+            self._send()
+
+    def on_train_batch_end(self, trainer, *args):
+        self.steps_done = trainer.global_step
+        super().on_train_batch_end(trainer, *args)
+
+
+def fit(folder, callback, epochs=4, resume_from=None):
+    run = trainer(
+        folder, [callback.signal, callback], epochs=epochs, plugins=[CheckpointFiles()], enable_checkpointing=True
+    )
+    with callback.signal.listening():
+        run.fit(Line(), datamodule=Feeder(), ckpt_path=resume_from)
+    return run
+
+
+def read(path):
+    return torch.load(path, weights_only=True)
 
 
 def test_best_and_last_are_kept_and_plain(tmp_path):
-    run = trainer(
-        tmp_path,
-        best_and_last(tmp_path, "val/f1_macro"),
-        epochs=4,
-        plugins=[AtomicCheckpointIO()],
-        enable_checkpointing=True,
-    )
-    run.fit(Line(), loader(), loader())
+    fit(tmp_path, Checkpoints(tmp_path, SCORES, StopSignal()))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best.ckpt", "last.ckpt"]
-    epochs = {p.stem: torch.load(p, weights_only=True)["epoch"] for p in tmp_path.iterdir()}
-    assert epochs == {"best": 1, "last": 3}  # the scores were 0.3, 0.9, 0.5, 0.6
+    assert {p.stem: read(p)["epoch"] for p in tmp_path.iterdir()} == {"best": 1, "last": 3}
 
 
-def test_what_cannot_be_written_leaves_the_old_one(tmp_path):
-    path = tmp_path / "last.ckpt"
-    AtomicCheckpointIO().save_checkpoint({"step": 1}, path)
-    with pytest.raises((pickle.PicklingError, AttributeError)):
-        AtomicCheckpointIO().save_checkpoint({"step": lambda: 2}, path)
-    assert torch.load(path, weights_only=True) == {"step": 1}
-    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+@pytest.mark.parametrize("keep", [0, 1, 2])
+def test_within_an_epoch_every_so_many_steps_and_earlier_ones_stay_as_asked(tmp_path, keep):
+    class Look(Checkpoints):
+        seen: list = []  # noqa: RUF012
+
+        def _write_last(self, trainer, **how):
+            super()._write_last(trainer, **how)
+            last = read(self.folder / "last.ckpt")
+            kept = [path.name for path in earlier(self.folder)]
+            self.seen.append((last["global_step"], last["callbacks"]["checkpoints"]["next_batch"], kept))
+
+    Look.seen = []
+    fit(tmp_path, Look(tmp_path, SCORES, StopSignal(), every_n_steps=3, keep=keep), epochs=2)
+    # Four steps an epoch: step 3 within the first, 6 within the second; step 4 and 8 are written at the epochs' ends.
+    names = [f"last-{step:08}.ckpt" for step in (6, 4, 3)]
+    assert Look.seen == [(3, 3, []), (4, 0, names[2:][:keep]), (6, 2, names[1:][:keep]), (8, 0, names[:keep])]
+    assert earlier(tmp_path) == []  # the run is through
+
+
+def test_by_the_clock(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("callbacks.checkpoints.time.monotonic", lambda: now[0])
+
+    class Slow(Checkpoints):
+        steps: list = []  # noqa: RUF012
+
+        def on_train_batch_end(self, trainer, *args):
+            now[0] += 25.0
+            super().on_train_batch_end(trainer, *args)
+
+        def _write_last(self, trainer, **how):
+            self.steps.append(trainer.global_step)
+            super()._write_last(trainer, **how)
+
+    Slow.steps = []
+    fit(tmp_path, Slow(tmp_path, SCORES, StopSignal(), every_minutes=1), epochs=2)
+    assert Slow.steps == [3, 4, 7, 8]  # after 75 s, at the epoch's end, and so again
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_a_signal_stops_after_the_running_step_with_a_checkpoint(tmp_path, number):
+    callback = SendSignal(tmp_path, SCORES, StopSignal(), number=number, at_step=5)
+    with pytest.raises(RunStopped) as stop:
+        fit(tmp_path, callback)
+    assert stop.value.number == number
+    assert callback.steps_done == read(tmp_path / "last.ckpt")["global_step"] == 6
+
+
+@pytest.mark.parametrize("where", [{"at_step": 7}, {"at_step": 8, "validating": True}])
+def test_at_an_epochs_last_step_and_in_validation_it_waits_for_the_validation(tmp_path, where):
+    with pytest.raises(RunStopped):
+        fit(tmp_path, SendSignal(tmp_path, SCORES, StopSignal(), number=signal.SIGTERM, **where))
+    last = read(tmp_path / "last.ckpt")
+    assert (last["global_step"], last["callbacks"]["checkpoints"]["best_score"]) == (8, pytest.approx(0.9))
+
+
+def test_a_second_signal_does_not_wait(tmp_path):
+    callback = SendSignal(tmp_path, SCORES, StopSignal(), number=signal.SIGINT, at_step=5, times=2)
+    with pytest.raises(RunStopped):
+        fit(tmp_path, callback)
+    assert callback.steps_done == 5
+    assert read(tmp_path / "last.ckpt")["global_step"] == 4
+
+
+def test_the_best_score_survives_a_stop_and_another_folder(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    fit(first, Checkpoints(first, SCORES, StopSignal()), epochs=2)
+    first.rename(second)
+    run = fit(second, Checkpoints(second, SCORES, StopSignal()), resume_from=second / "last.ckpt")
+    assert run.global_step == 16
+    assert read(second / "best.ckpt")["epoch"] == 1  # 0.5 and 0.6, the scores afterwards, are lower
+    assert read(second / "last.ckpt")["callbacks"]["checkpoints"]["best_score"] == pytest.approx(0.9)
+
+
+def test_a_checkpoint_within_an_epoch_tells_the_loader_where_to_start(tmp_path):
+    with pytest.raises(RunStopped):
+        fit(tmp_path, SendSignal(tmp_path, SCORES, StopSignal(), number=signal.SIGTERM, at_step=5))
+    callback, feeder = Checkpoints(tmp_path, SCORES, StopSignal()), Feeder()
+    run = trainer(tmp_path, [])
+    run.datamodule = feeder
+    callback.on_load_checkpoint(run, None, read(tmp_path / "last.ckpt"))
+    assert feeder.start_batch == 2
+
+
+def test_a_link_replaces_what_was_there_and_outlives_its_source(tmp_path):
+    (tmp_path / "a").write_text("new")
+    (tmp_path / "b").write_text("old")
+    link(tmp_path / "a", tmp_path / "b")
+    (tmp_path / "a").unlink()
+    assert (tmp_path / "b").read_text() == "new"
+
+
+def test_a_file_system_without_links_gets_a_copy(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("no links here")
+
+    monkeypatch.setattr("callbacks.checkpoints.os.link", refuse)
+    (tmp_path / "a").write_text("new")
+    link(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").read_text() == "new"

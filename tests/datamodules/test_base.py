@@ -192,7 +192,8 @@ def test_ranks_share_training_steps_and_deal_evaluation_batches(make):
     alone, ranks = make(), [make(), make()]
     for rank, module in enumerate(ranks):
         device = SimpleNamespace(root_device=torch.device("cpu"))
-        module.trainer = SimpleNamespace(global_rank=rank, world_size=2, num_nodes=1, current_epoch=3, strategy=device)
+        epochs = SimpleNamespace(epoch_progress=SimpleNamespace(current=SimpleNamespace(processed=3)))
+        module.trainer = SimpleNamespace(global_rank=rank, world_size=2, num_nodes=1, fit_loop=epochs, strategy=device)
     for whole, first, second in zip(alone.training_dataloader(3), *(m.train_dataloader() for m in ranks), strict=True):
         assert torch.equal(torch.cat([first["image"], second["image"]]), whole["image"])
     dealt = [list(module.test_dataloader()) for module in ranks]

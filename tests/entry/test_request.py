@@ -53,7 +53,9 @@ def test_everything_is_plain_and_absolute(tmp_path, monkeypatch):
         (["optimizer.lr=0"], r"optimizer\.lr=0: must be a number above 0"),
         (["trainer.deterministic=maybe"], r"trainer\.deterministic=maybe: must be true or false"),
         (["data.batch_size=10", "trainer.accumulate=4"], r"data\.batch_size=10 does not divide by trainer\.accumulate=4"),
-        (["trainer.devices=2"], r"trainer\.devices=2: one device"),
+        (["trainer.devices=0"], r"trainer\.devices=0: must be a whole number of 1 or more"),
+        (["checkpointing.every_minutes=0"], r"checkpointing\.every_minutes=0: must be a number above 0 or null"),
+        (["checkpointing.keep=-1"], r"checkpointing\.keep=-1: must be a whole number of 0 or more"),
         (["+speed=3"], "There is no key 'speed'"),
         (["model.task=segmentation"], "does segmentation, but data=synthetic_idd serves classification. Models that fit: custom_cnn, resnet18"),
     ],
@@ -88,7 +90,10 @@ def test_a_typed_group_replaces_its_subtree(tmp_path, run):
     [
         ("model=resnet18", "model= makes no sense with run="),
         ("model.weights=none", r"model\.weights= makes no sense with run="),
-        ("data=synthetic_idd", "data=synthetic_idd makes no sense with run=: the run was made on image_folder"),
+        (
+            "data=synthetic_idd",
+            "data=synthetic_idd makes no sense with run= or resume=: the run was made on image_folder",
+        ),
         ("+trainer.speed=3", "can be replaced, not added"),
     ],
 )

@@ -4,19 +4,18 @@ import signal
 
 import pytest
 
-from callbacks.errors import RunStopped
 from datamodules.errors import DatasetError
+from entry.errors import RunStopped
 from entry.session import session
 from run_folder import Status
 
 
 def outcome(path, error=None, sent=None):
-    """Run something that ends with an error or a signal; what status.json says while it runs and after, and the code given to close."""
-    codes: list[int] = []
+    """Run something that ends with an error or a signal; what status.json says while it runs and after."""
     during = {}
 
     def body() -> None:
-        with session(Status(path), codes.append):
+        with session(Status(path)):
             during.update(json.loads(path.read_text()))
             if sent is not None:
                 os.kill(os.getpid(), sent)
@@ -29,7 +28,7 @@ def outcome(path, error=None, sent=None):
         with pytest.raises(type(error) if error else RunStopped):
             body()
     after = json.loads(path.read_text())
-    return during["state"], after["state"], after["exit_code"], codes, after["error"]
+    return during["state"], after["state"], after["exit_code"], after["error"]
 
 
 @pytest.mark.parametrize(
@@ -43,17 +42,4 @@ def outcome(path, error=None, sent=None):
     ],
 )
 def test_status_is_true_during_and_after(tmp_path, error, sent, state, code, message):
-    assert outcome(tmp_path / "status.json", error, sent) == ("running", state, code, [code], message)
-
-
-def test_a_closing_that_fails_does_not_hide_the_end(tmp_path):
-    def close(_: int) -> None:
-        raise ConnectionError("mirror is gone")
-
-    def body() -> None:
-        with session(Status(tmp_path / "status.json"), close):
-            pass
-
-    with pytest.raises(ConnectionError):
-        body()
-    assert json.loads((tmp_path / "status.json").read_text())["state"] == "finished"
+    assert outcome(tmp_path / "status.json", error, sent) == ("running", state, code, message)

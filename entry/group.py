@@ -1,0 +1,69 @@
+"""The processes that share a run: finding one another, and parting in order."""
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
+
+from entry.errors import RankError
+
+ARRIVAL_SECONDS = 60.0
+_LOOK_SECONDS = 0.2
+
+
+def meet(seconds: float = ARRIVAL_SECONDS) -> Store:
+    """Wait until every rank that the launcher promised is there. Raises RankError naming those that are missing."""
+    rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    address = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+    limit = timedelta(seconds=seconds)
+    try:
+        store: Store
+        store, _, _ = next(rendezvous("env://", rank, world_size, timeout=limit))
+    except (dist.DistError, RuntimeError, ValueError) as error:
+        raise RankError(
+            f"Rank {rank} of {world_size}: no answer at {address} within {seconds:g} s ({error})."
+        ) from None
+    store.set(_mark(rank), socket.gethostname())
+    until = time.monotonic() + seconds
+    while missing := [other for other in range(world_size) if not store.check([_mark(other)])]:
+        if time.monotonic() > until:
+            here = ", ".join(f"{o} ({store.get(_mark(o)).decode()})" for o in range(world_size) if o not in missing)
+            raise RankError(
+                f"After {seconds:g} s {len(missing)} of {world_size} ranks have not come to {address}: "
+                f"{', '.join(map(str, missing))}. There are {here}. Look at the output of those that are missing."
+            )
+        time.sleep(_LOOK_SECONDS)
+    return store
+
+
+@contextlib.contextmanager
+def together(store: Store, accelerator: str) -> Iterator[None]:
+    """Work as one group inside; all ranks leave it at the same time, unless one has failed.
+
+    A process of gloo that just ends sometimes aborts while others still talk to it.
+    """
+    rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if accelerator == "gpu" else None
+    if device is not None:
+        torch.cuda.set_device(device)
+    dist.init_process_group(
+        "gloo" if device is None else "nccl",
+        store=PrefixStore("group", store),
+        rank=rank,
+        world_size=world_size,
+        device_id=device,
+    )
+    yield
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def _mark(rank: int) -> str:
+    return f"here/{rank}"

@@ -1,0 +1,161 @@
+"""Doing a job on as many processes as were asked for; a door with several starts them, watches them, and is none of them."""
+
+import contextlib
+import json
+import logging
+import os
+import signal as signals
+import sys
+import tempfile
+import threading
+import uuid
+from pathlib import Path
+from typing import Any
+
+from callbacks.stopping import StopSignal
+from entry.door import PROJECT
+from entry.environment import launched
+from entry.errors import REFUSED, RankError, RequestError, RunStopped, TrainingError
+from entry.runs import Run
+from entry.work import Job, carry_out
+
+GRACE_SECONDS = 20  # in which ranks must end themselves when one of them has failed
+LOOK_SECONDS = 0.1
+
+
+def launch(job: Job, run: Run, signal: StopSignal) -> None:
+    """Carry out a job: in this process where it is alone or one of an outer launcher's, else in ranks of its own.
+
+    Raises what ended the job: RunStopped, RequestError, TrainingError, RankError.
+    """
+    if launched():
+        from entry.outer import share
+
+        share(job, run, signal)
+    elif run.machine.ranks == 1:
+        carry_out(job, signal, run)
+    else:
+        with tempfile.TemporaryDirectory(prefix="idd-lightning-") as name:
+            _watch(_Ranks(job, run.machine.ranks, Path(name)))
+
+
+class _Ranks:
+    """The processes, under torch's own launcher (the machinery of torch.distributed.run) in a thread.
+
+    Each writes its process id and how it ended into the folder `control`.
+    """
+
+    def __init__(self, job: Job, count: int, control: Path) -> None:
+        self.count, self.control = count, control
+        self.error: BaseException | None = None
+        self._job = job
+        self._told: set[int] = set()
+        self._thread = threading.Thread(target=self._run, name="ranks", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+        from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+        # It warns that signals do not reach it in a thread: they are answered by this process's main thread.
+        logging.getLogger("torch.distributed.elastic.multiprocessing.api").setLevel(logging.ERROR)
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(PROJECT), os.environ.get("PYTHONPATH"))))
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=self.count,
+            run_id=uuid.uuid4().hex,
+            rdzv_backend="c10d",
+            rdzv_endpoint="127.0.0.1:0",
+            local_addr="127.0.0.1",
+            max_restarts=0,
+            monitor_interval=LOOK_SECONDS,
+            shutdown_timeout=GRACE_SECONDS,
+            logs_specs=DefaultLogsSpecs(log_dir=str(self.control / "logs")),
+        )
+        try:
+            elastic_launch(config, sys.executable)("-m", "entry.rank", self._job.to_json(), str(self.control))
+        except BaseException as error:  # noqa: BLE001  handed to the thread that waits
+            self.error = error
+
+    def running(self) -> bool:
+        """Whether the launcher still has something to do."""
+        self._thread.join(LOOK_SECONDS)
+        return self._thread.is_alive()
+
+    def send(self, number: int) -> None:
+        """Send a signal to each rank that has not had it; called again, it reaches those that came later."""
+        for rank, pid in self._pids().items():
+            if rank not in self._told:
+                self._told.add(rank)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+
+    def kill(self) -> None:
+        """End every rank at once."""
+        for pid in self._pids().values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signals.SIGKILL)
+        self._thread.join(GRACE_SECONDS)
+
+    def ends(self) -> dict[int, dict[str, Any]]:
+        """What each rank that came to an end says of it."""
+        return {int(path.stem): json.loads(path.read_text()) for path in self.control.glob("[0-9]*.end")}
+
+    def _pids(self) -> dict[int, int]:
+        pids = {int(path.stem): path.read_text() for path in self.control.glob("[0-9]*.pid")}
+        return {rank: int(pid) for rank, pid in pids.items() if pid}
+
+
+def _watch(ranks: _Ranks) -> None:
+    """Wait for the ranks, pass a signal on, and raise what ended them."""
+    wanted = 0
+    try:
+        while True:
+            try:
+                while ranks.running():
+                    if wanted:
+                        ranks.send(wanted)
+                break
+            except RunStopped as stop:
+                if wanted:
+                    raise
+                wanted = stop.number
+                print(f"{stop}: the ranks stop after this step. Once more stops at once.", file=sys.stderr, flush=True)
+    except BaseException:
+        ranks.kill()
+        raise
+    _raise_end(ranks, wanted)
+
+
+def _raise_end(ranks: _Ranks, wanted: int) -> None:
+    ends = ranks.ends()
+    bad = sorted((end for end in ends.values() if end["code"]), key=lambda end: end["time"])
+    told = next((end for end in bad if end["kind"] in ("RunStopped", "TrainingError") or end["code"] == REFUSED), None)
+    if told is not None:
+        if told["kind"] == "RunStopped":
+            raise RunStopped(told["code"] - 128)
+        raise (RequestError if told["code"] == REFUSED else TrainingError)(told["message"])
+    if ranks.error is None and not bad:
+        return
+    if wanted:  # a rank that was still starting dies of the signal
+        raise RunStopped(wanted)
+    raise RankError(_what_died(ranks, bad))
+
+
+def _what_died(ranks: _Ranks, bad: list[dict[str, Any]]) -> str:
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    ends = ranks.ends()
+    failures = ranks.error.failures if isinstance(ranks.error, ChildFailedError) else {}
+    for rank, failure in failures.items():
+        if failure.exitcode < 0 and rank not in ends:
+            name = signals.Signals(-failure.exitcode).name
+            return (
+                f"Rank {rank} of {ranks.count} (process {failure.pid}) was ended by {name}; the others were ended too. "
+                "Nothing before the last checkpoint is lost: python train.py resume=RUN_FOLDER"
+            )
+    if bad:
+        rank = next(rank for rank, end in ends.items() if end is bad[0] or end == bad[0])
+        return f"Rank {rank} of {ranks.count} failed: {bad[0]['kind']}: {bad[0]['message']}"
+    return f"The ranks ended early: {ranks.error}"

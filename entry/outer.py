@@ -1,0 +1,71 @@
+"""Under an outer launcher (torchrun) this process is one of several from the start: rank 0 composes, the others follow."""
+
+import json
+import os
+import sys
+import traceback
+from datetime import timedelta
+from pathlib import Path
+
+import torch.distributed as dist
+
+from callbacks.stopping import StopSignal
+from entry import environment, group
+from entry.errors import FAILURES, REQUEST_ERRORS, RunStopped, exit_code
+from entry.hardware import choose
+from entry.runs import Run
+from entry.work import Job, carry_out, configuration
+from run_folder import RunFolder
+
+PATIENCE = timedelta(hours=2)  # in which rank 0 must have looked through its data
+LEAVING = timedelta(seconds=10)
+_JOB = "job"
+_told = False
+
+
+def share(job: Job, run: Run, signal: StopSignal) -> None:
+    """Rank 0: tell the others what was asked for, and do it with them."""
+    global _told  # noqa: PLW0603  a process tells its group once
+    store = group.meet()
+    store.set(_JOB, job.to_json())
+    _told = True
+    with group.together(store, run.machine.accelerator):
+        carry_out(job, signal, run)
+
+
+def dismiss(code: int) -> None:
+    """Rank 0: tell the others that there is nothing to do, where they have not been told anything yet."""
+    if _told:
+        return
+    store = group.meet()
+    store.set(_JOB, json.dumps(code))
+    others = [_left(rank) for rank in range(1, environment.world_size())]
+    store.wait(others, LEAVING)  # the store may live in this process
+
+
+def follow() -> int:
+    """The other ranks: wait to be told, and do it. Returns the exit code."""
+    signal = StopSignal()
+    try:
+        store = group.meet()
+        store.wait([_JOB], PATIENCE)
+        told = json.loads(store.get(_JOB))
+        if isinstance(told, int):
+            store.set(_left(environment.rank()), "")
+            return told
+        job = Job(**told)
+        folder = RunFolder.open(Path(job.folder))
+        accelerator = choose(configuration(job)["trainer"]).accelerator
+        with signal.listening(), folder.in_use(), group.together(store, accelerator):
+            carry_out(job, signal)
+    except (*REQUEST_ERRORS, *FAILURES, RunStopped, dist.DistError) as error:
+        print(f"rank {os.environ['RANK']}: {error}", file=sys.stderr, flush=True)
+        return exit_code(error)
+    except Exception as error:  # noqa: BLE001  a bug keeps its traceback
+        traceback.print_exc()
+        return exit_code(error)
+    return exit_code(None)
+
+
+def _left(rank: int) -> str:
+    return f"left/{rank}"

@@ -1,0 +1,119 @@
+"""Going on with a run: the same folder, the same numbers as if it had never stopped."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from callbacks.checkpoints import earlier, link
+from entry import announce, hardware, loggers, runs
+from entry.door import Request, RequestError
+from entry.evaluation import Checkpoint, find_checkpoint
+from entry.request import flat, to_yaml, with_overrides
+from entry.runs import Run
+from lightning_modules.checkpoint_files import damage
+from run_folder import RunFolder, now, write_json, write_text
+
+# Keys that may change without the run becoming another one; a trailing dot stands for everything below.
+HARMLESS = ("data.root", "data.num_workers", "data.cache", "data.cache_dir", "data.on_corrupt", "trainer.max_epochs",
+            "trainer.progress", "checkpointing.", "logger.")  # fmt: skip
+
+
+def folder_of(request: Request) -> RunFolder:
+    """The run that `resume=` names. Raises RunFolderError where there is none."""
+    return RunFolder.open(Path(str(request.config.resume)).expanduser())
+
+
+def is_finished(request: Request) -> bool:
+    """Whether the run to go on with is through already, and was not given more epochs."""
+    if request.config.resume is None:
+        return False
+    folder = folder_of(request)
+    told, config = with_overrides(folder, request)
+    more = config["trainer"]["max_epochs"] > told["trainer"]["max_epochs"]
+    return not more and folder.status.exists() and json.loads(folder.status.read_text())["state"] == "finished"
+
+
+@contextlib.contextmanager
+def reopened(request: Request) -> Iterator[Run]:
+    """The run that `resume=` names, ready to go on, and this process's alone while the context lasts.
+
+    Raises RequestError where a changed key would make the rest another run, RunFolderError where it is still running.
+    """
+    folder = folder_of(request)
+    told, config = with_overrides(folder, request)
+    changes = _changes(told, config)
+    harmful = [key for key in changes if not key.startswith(tuple(HARMLESS))]
+    if harmful and not request.config.resume_with_changes:
+        raise RequestError(
+            f"resume={folder.path}: {', '.join(harmful)} would make the rest of it another run. "
+            "Leave it as it was, or type resume_with_changes=true."
+        )
+    with folder.in_use(alone=True):
+        checkpoint, notes = _newest(folder)
+        begun = folder.environment.exists() and folder.split.exists()
+        weights = "none" if checkpoint else runs.first_weights(folder) if begun else config["model"]["weights"]
+        run = runs.assemble(folder, config, weights, resume_from=checkpoint.path if checkpoint else None)
+        folder.clear_leftovers()
+        if not begun:
+            runs.write_start(run)
+        notes += _machine_notes(folder, run.machine)
+        if "trainer.max_epochs" in changes:
+            notes.append(
+                f"trainer.max_epochs is {config['trainer']['max_epochs']} now, not {told['trainer']['max_epochs']}; "
+                "the learning rate follows its schedule over all of them."
+            )
+        _write_down(folder, config, changes, request, checkpoint)
+        announce.going_on(folder, notes)
+        yield run
+
+
+def _changes(told: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    before, after = flat(told), flat(config)
+    return [key for key in {**before, **after} if before.get(key) != after.get(key)]
+
+
+def _newest(folder: RunFolder) -> tuple[Checkpoint | None, list[str]]:
+    """The newest checkpoint that is whole, put in last.ckpt's place; and what to say of it."""
+    last, notes = folder.checkpoints / "last.ckpt", []
+    for path in (last, *earlier(folder.checkpoints), folder.checkpoints / "best.ckpt"):
+        reason = damage(path) if path.exists() else None
+        if reason is not None:
+            notes.append(f"{path.name} is damaged ({reason}) and not used.")
+        elif path.exists():
+            if path != last:
+                link(path, last)
+            found = find_checkpoint(folder, "last")
+            before = f" of {path.name}, the one before it" if path != last else ""
+            return found, [*notes, f"Going on after step {found.step}{before}, in epoch {found.epoch + 1}."]
+    return None, [*notes, "There is no checkpoint yet: it starts at the first step."]
+
+
+def _machine_notes(folder: RunFolder, machine: hardware.Hardware) -> list[str]:
+    """What this machine does otherwise than the one that the run was begun on."""
+    begun = json.loads(folder.environment.read_text(encoding="utf-8"))
+    here = {key: getattr(machine, key) for key in ("accelerator", "precision", "threads", "devices", "nodes")}
+    other = [f"{key} {value}, not {begun[key]}" for key, value in here.items() if begun.get(key, value) != value]
+    if not other:
+        return []
+    return [
+        f"This machine computes otherwise ({'; '.join(other)}): the last digits may differ from a run without a stop."
+    ]
+
+
+def _write_down(
+    folder: RunFolder, config: Mapping[str, Any], changes: list[str], request: Request, checkpoint: Checkpoint | None
+) -> None:
+    if changes:
+        write_text(folder.config, to_yaml(config))
+    facts = json.loads(folder.environment.read_text(encoding="utf-8"))
+    if facts["logger"]["kind"] != config["logger"]["name"]:
+        facts["logger"] = loggers.description(config)
+    typed = [line for line in request.overrides if not line.startswith("resume")]
+    facts.setdefault("resumed", []).append(
+        {"time": now(), "step": checkpoint.step if checkpoint else 0, "overrides": typed}
+    )
+    write_json(folder.environment, facts)
+    written = folder.overrides.read_text(encoding="utf-8") if folder.overrides.exists() else ""
+    write_text(folder.overrides, written + "".join(f"{line}\n" for line in typed))

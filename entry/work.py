@@ -1,0 +1,88 @@
+"""What the processes of a run do, be it one or many: all of them run these lines at the same time."""
+
+import contextlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch.distributed as dist
+import yaml
+
+from callbacks.stopping import StopSignal
+from entry import loggers, runs
+from entry.build import build_trainer
+from entry.runs import Run
+from entry.writing import evaluate_into
+from run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a door asks for, in plain words, so that it can be sent to other processes.
+
+    Args:
+        kind: ``train`` or ``evaluate``.
+        folder: the run's.
+        config: the configuration where it is not the one in the run's folder.
+        resume_from: the checkpoint that training goes on from.
+        checkpoint: which one is evaluated: best, last or a path.
+        split: which split is evaluated.
+    """
+
+    kind: str
+    folder: str
+    config: dict[str, Any] | None = None
+    resume_from: str | None = None
+    checkpoint: str = "best"
+    split: str = "test"
+
+    @classmethod
+    def training(cls, run: Run) -> Self:
+        """Train a run, and evaluate its best checkpoint."""
+        return cls("train", str(run.folder.path), resume_from=str(run.resume_from) if run.resume_from else None)
+
+    def to_json(self) -> str:
+        """As text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """From text."""
+        return cls(**json.loads(text))
+
+
+def carry_out(job: Job, signal: StopSignal, run: Run | None = None) -> None:
+    """Do this process's part of a job; `run` where it has been built already."""
+    run = run or _assembled(job)
+    if job.kind == "train":
+        _train(run, signal)
+    evaluate_into(run, checkpoint=job.checkpoint, split=job.split, first=is_first())
+
+
+def configuration(job: Job) -> dict[str, Any]:
+    """The configuration that a job is done with."""
+    return job.config or yaml.safe_load(RunFolder(Path(job.folder)).config.read_text(encoding="utf-8"))
+
+
+def _assembled(job: Job) -> Run:
+    folder, config = RunFolder.open(Path(job.folder)), configuration(job)
+    training, resumes = job.kind == "train", job.resume_from is not None
+    weights = runs.first_weights(folder) if training and not resumes else "none"
+    resume_from = Path(job.resume_from) if job.resume_from else None
+    return runs.assemble(folder, config, weights, training=training, resume_from=resume_from)
+
+
+def _train(run: Run, signal: StopSignal) -> None:
+    # The first rank alone tells the mirror.
+    mirror = loggers.opened(run.config, run.folder) if is_first() else contextlib.nullcontext()
+    with mirror as logger:
+        trainer = build_trainer(
+            run.config, run.machine, run.folder, headline=run.module.headline, logger=logger, signal=signal
+        )
+        trainer.fit(run.module, datamodule=run.datamodule, ckpt_path=run.resume_from)
+
+
+def is_first() -> bool:
+    """Whether this process writes what only one may write."""
+    return not dist.is_initialized() or dist.get_rank() == 0

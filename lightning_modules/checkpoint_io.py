@@ -1,0 +1,30 @@
+"""How the trainer's checkpoints get to disk and back: whole or not at all, and as plain data."""
+
+import io
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+
+from lightning_modules.checkpoint_files import read_checkpoint
+from run_folder import atomic
+
+
+class CheckpointFiles(TorchCheckpointIO):
+    """How the trainer's checkpoints get to disk and back."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write to a temporary name, sync, rename: a reader sees the old file or the new one.
+
+        What is serialised first cannot leave half a file where it cannot be serialised.
+        """
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with atomic(Path(path)) as file:
+            file.write(content.getbuffer())
+
+    def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> dict[str, Any]:
+        """Read plain data. Raises WeightsError where code would have to be run."""
+        return cast(dict[str, Any], read_checkpoint(Path(path), str(path)))

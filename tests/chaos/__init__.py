@@ -1,0 +1,1 @@
+"""Killing runs and comparing what comes out with a run that nobody killed."""
