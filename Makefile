@@ -4,7 +4,7 @@ BIN := .venv/bin
 export WANDB_MODE ?= offline
 export NO_ALBUMENTATIONS_UPDATE = 1
 
-.PHONY: help setup demo lint test test-all clean
+.PHONY: help setup demo lint test test-all chaos clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -31,6 +31,9 @@ test: setup      ## the quick suite
 
 test-all: setup  ## everything
 	$(BIN)/python -m pytest
+
+chaos: setup     ## kill training runs at random moments and compare what comes out, bit by bit
+	$(BIN)/python -m tests.chaos
 
 clean:           ## remove what tools leave behind; runs/ and data/ stay
 	rm -rf .mypy_cache .pytest_cache .ruff_cache build *.egg-info

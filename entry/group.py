@@ -9,8 +9,7 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from torch.distributed.distributed_c10d import PrefixStore, Store
-from torch.distributed.rendezvous import rendezvous
+from torch.distributed import PrefixStore, Store, TCPStore
 
 from entry.errors import RankError
 
@@ -21,11 +20,13 @@ _LOOK_SECONDS = 0.2
 def meet(seconds: float = ARRIVAL_SECONDS) -> Store:
     """Wait until every rank that the launcher promised is there. Raises RankError naming those that are missing."""
     rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    address = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    address = f"{host}:{port}"
+    # As torch's own env:// rendezvous, which would wait for all ranks without a word about who is missing.
+    serves = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
     limit = timedelta(seconds=seconds)
     try:
-        store: Store
-        store, _, _ = next(rendezvous("env://", rank, world_size, timeout=limit))
+        store = TCPStore(host, port, is_master=serves, timeout=limit, wait_for_workers=False, multi_tenant=True)
     except (dist.DistError, RuntimeError, ValueError) as error:
         raise RankError(
             f"Rank {rank} of {world_size}: no answer at {address} within {seconds:g} s ({error})."

@@ -16,6 +16,7 @@ from callbacks.stopping import StopSignal
 from entry.door import PROJECT
 from entry.environment import launched
 from entry.errors import REFUSED, RankError, RequestError, RunStopped, TrainingError
+from entry.hardware import Hardware
 from entry.runs import Run
 from entry.work import Job, carry_out
 
@@ -35,8 +36,9 @@ def launch(job: Job, run: Run, signal: StopSignal) -> None:
     elif run.machine.ranks == 1:
         carry_out(job, signal, run)
     else:
-        with tempfile.TemporaryDirectory(prefix="idd-lightning-") as name:
-            _watch(_Ranks(job, run.machine.ranks, Path(name)))
+        # In the run's folder under a name that a resume clears away: a door that is killed cannot do it.
+        with tempfile.TemporaryDirectory(prefix=".ranks-", suffix=".tmp", dir=run.folder.path) as name:
+            _watch(_Ranks(job, run.machine, Path(name)))
 
 
 class _Ranks:
@@ -45,13 +47,15 @@ class _Ranks:
     Each writes its process id and how it ended into the folder `control`.
     """
 
-    def __init__(self, job: Job, count: int, control: Path) -> None:
-        self.count, self.control = count, control
+    def __init__(self, job: Job, machine: Hardware, control: Path) -> None:
+        self.count, self.control = machine.ranks, control
+        # Read when a process loads OpenMP, before torch is told: otherwise every rank begins with a thread for each core.
+        os.environ.setdefault("OMP_NUM_THREADS", str(machine.threads))
         self.error: BaseException | None = None
         self._job = job
         self._told: set[int] = set()
-        self._thread = threading.Thread(target=self._run, name="ranks", daemon=True)
-        self._thread.start()
+        self._over = threading.Event()
+        threading.Thread(target=self._run, name="ranks", daemon=True).start()
 
     def _run(self) -> None:
         from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
@@ -77,11 +81,13 @@ class _Ranks:
             elastic_launch(config, sys.executable)("-m", "entry.rank", self._job.to_json(), str(self.control))
         except BaseException as error:  # noqa: BLE001  handed to the thread that waits
             self.error = error
+        finally:
+            self._over.set()
 
     def running(self) -> bool:
         """Whether the launcher still has something to do."""
-        self._thread.join(LOOK_SECONDS)
-        return self._thread.is_alive()
+        # Not Thread.join: interrupted by a signal's exception, Python 3.11 takes the thread for ended.
+        return not self._over.wait(LOOK_SECONDS)
 
     def send(self, number: int) -> None:
         """Send a signal to each rank that has not had it; called again, it reaches those that came later."""
@@ -96,7 +102,7 @@ class _Ranks:
         for pid in self._pids().values():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signals.SIGKILL)
-        self._thread.join(GRACE_SECONDS)
+        self._over.wait(GRACE_SECONDS)
 
     def ends(self) -> dict[int, dict[str, Any]]:
         """What each rank that came to an end says of it."""

@@ -25,9 +25,7 @@ class CustomCNN(nn.Module):
         hidden: width of the head's hidden layer.
     """
 
-    def __init__(
-        self, num_classes: int, image_size: tuple[int, int], dropout: float = 0.0, hidden: int = 128
-    ) -> None:
+    def __init__(self, num_classes: int, image_size: tuple[int, int], dropout: float = 0.0, hidden: int = 128) -> None:
         super().__init__()
         channels = (3, *WIDTHS)
         self.blocks = nn.Sequential(*(_block(channels[i], channels[i + 1], POOLS[i]) for i in range(len(WIDTHS))))

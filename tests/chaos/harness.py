@@ -125,7 +125,11 @@ def in_phase(phase: str, occurrence: int, delay: float = 0.0) -> Callable[[subpr
 
 
 def kill_and_resume(
-    work: Path, data: Path, setting: Setting, moments: list[Callable[[subprocess.Popen[str], Path], bool]], reference: Path
+    work: Path,
+    data: Path,
+    setting: Setting,
+    moments: list[Callable[[subprocess.Popen[str], Path], bool]],
+    reference: Path,
 ) -> list[Killed]:
     """Kill a run at each of the moments, going on in between, let it finish, and compare it with the reference."""
     folder, phase_file = work / "run", work / "phase"
@@ -186,4 +190,5 @@ def _different(a: object, b: object, where: str) -> list[str]:
 
 def draw(seed: int, wall: float, count: int) -> list[float]:
     """Moments drawn uniformly over a run's wall time, in seconds."""
-    return [random.Random(seed * 1000 + i).uniform(0.0, wall) for i in range(count)]
+    generator = random.Random(seed)  # noqa: S311  nothing secret
+    return [generator.uniform(0.0, wall) for _ in range(count)]
