@@ -54,6 +54,11 @@ def find_checkpoint(folder: RunFolder, wanted: str) -> Checkpoint:
         raise RequestError(
             f"checkpoint={wanted}: {path} was not written by train.py. Start from such weights with model.weights={path}."
         )
+    if content["hyper_parameters"].keys() != {
+        "label_space",
+        "classes",
+    }:  # such as _instantiator, which names code to run
+        raise RequestError(f"checkpoint={wanted}: {path} holds hyper-parameters that train.py does not write.")
     return Checkpoint(
         path=path,
         epoch=int(content["epoch"]),
