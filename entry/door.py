@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from entry.complaints import in_our_words
 from entry.errors import REQUEST_ERRORS, IncompleteError, RequestError, RunStopped, TrainingError
+from entry.hydra_guard import guarded, refusal
 
 PROJECT = Path(__file__).resolve().parent.parent
 DONE, FAILED, REFUSED = 0, 1, 2  # 128 + signal where a run was stopped
@@ -83,9 +84,6 @@ def door(name: str) -> Callable[[Callable[[Request], None]], Callable[[], None]]
 
 
 def _open(name: str, task: Callable[[Request], None]) -> int:
-    if any(argument.startswith("--experimental-rerun") for argument in sys.argv[1:]):
-        print("--experimental-rerun is not allowed: it would run whatever the file holds.", file=sys.stderr)
-        return REFUSED
     OmegaConf.register_new_resolver("project", lambda path: str(PROJECT / path), replace=True)
     stderr, complaint = sys.stderr, io.StringIO()
     entered = False
@@ -101,7 +99,11 @@ def _open(name: str, task: Callable[[Request], None]) -> int:
             sys.exit(code)
 
     try:
-        with contextlib.redirect_stderr(complaint):
+        with contextlib.redirect_stderr(complaint), guarded():
+            refused = refusal(sys.argv[1:])
+            if refused is not None:
+                stderr.write(f"{refused}\n")
+                return REFUSED
             hydra.main(version_base="1.3", config_path=str(PROJECT / "conf"), config_name=name)(entering)()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else FAILED
