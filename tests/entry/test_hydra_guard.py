@@ -123,6 +123,13 @@ def test_nothing_that_a_foreign_file_says_under_hydra_is_built(command, elsewher
     refused(elsewhere, command(*mode, f"--config-dir={elsewhere}/conf", "experiment=evil"))
 
 
+def test_a_sweep_is_refused_before_its_first_job(command, elsewhere):
+    place = elsewhere / "conf" / "experiment" / "evil.yaml"
+    place.write_text("# @package _global_\n" + yaml.safe_dump({"hydra": nodes(elsewhere)["a formatter's factory"]}))
+    place.with_name("mine.yaml").write_text("# @package _global_\nseed: 7\n")
+    refused(elsewhere, command("-m", f"--config-dir={elsewhere}/conf", "experiment=mine,evil"))
+
+
 def test_a_group_of_hydras_own_is_looked_at_too(command, elsewhere):
     place = elsewhere / "conf" / "hydra" / "job_logging" / "evil.yaml"
     place.parent.mkdir(parents=True)
