@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from datamodules.base import ImageDataModule
+from entry.baselines import baseline_data
 from entry.errors import RequestError
 from label_spaces.space import LabelSpace
 from lightning_modules.checkpoint_files import read_checkpoint
@@ -117,6 +118,7 @@ def collect(
             n_expected,
             split,
         )
+    fitted_target, features = baseline_data(datamodule, split, facts["index"].tolist())
     return Evaluation(
         task=config["model"]["task"],
         split=split,
@@ -129,4 +131,6 @@ def collect(
         samples=[table.samples[i] for i in facts["index"].tolist()],
         training_counts=datamodule.class_counts("train"),
         facts=facts,
+        fitted_target=fitted_target,
+        features=features,
     )
