@@ -40,7 +40,11 @@ def check_targets(config: Mapping[str, Any]) -> None:
     Raises:
         RequestError: names the target, its key and what is allowed, or the text.
     """
-    for place, key, value in _leaves(config, ""):
+    try:
+        leaves = list(_leaves(config, ""))
+    except RecursionError:  # YAML can say that, with an anchor
+        raise RequestError("The configuration contains itself; remove the anchor (&) that does it.") from None
+    for place, key, value in leaves:
         if "${" in key or (isinstance(value, str) and "${" in value):
             raise RequestError(f"{place}={value}: ${{ }} cannot stand in a configuration that is resolved already.")
         if key == TARGET:
@@ -121,15 +125,16 @@ def _is_class(found: object) -> bool:
 
 COUNTING = ("aggregation", "classification", "clustering", "nominal", "regression", "retrieval", "segmentation")
 ALLOWED = (
-    Allowed(("datamodules",), _below("datamodules.base.ImageDataModule"), "our data modules"),
+    Allowed(("datamodules",), _below("lightning.LightningDataModule"), "our data modules"),
     Allowed(("lightning_modules",), _below("lightning.LightningModule"), "our Lightning modules"),
     Allowed(("lightning_modules.networks",), _is_network, "our networks"),
     Allowed(("lightning_modules.schedules",), _is_function, "our schedules"),
     Allowed(("callbacks",), _below("lightning.pytorch.callbacks.Callback"), "our callbacks"),
+    Allowed(("torch.optim",), _below("torch.optim.Optimizer"), "optimisers of torch.optim"),
     Allowed(
         ("torch.optim",),
-        _below("torch.optim.Optimizer", "torch.optim.lr_scheduler.LRScheduler"),
-        "optimisers and schedulers of torch.optim",
+        _below("torch.optim.lr_scheduler.LRScheduler"),
+        "schedulers of torch.optim",
         left_out=("LambdaLR", "MultiplicativeLR"),
     ),
     Allowed(
@@ -148,21 +153,29 @@ ALLOWED = (
     Allowed(tuple(f"torchmetrics.{part}" for part in COUNTING), _below("torchmetrics.Metric"), "metrics of torchmetrics"),
     Allowed(("rich",), _is_class, "classes of rich"),
 )  # fmt: skip
+# What the doors build from these keys must be of one kind; elsewhere everything that is allowed may stand.
+PLACES = {
+    "data._target_": ("our data modules",),
+    "lightning_module._target_": ("our Lightning modules",),
+    "model.network._target_": ("our networks", "models of torchvision.models"),
+    "optimizer._target_": ("optimisers of torch.optim",),
+    "scheduler._target_": ("our schedules", "schedulers of torch.optim"),
+    "aug.transform._target_": ("transforms of albumentations",),
+}
 SHORT = ("torchmetrics",)  # whose metrics are named without the part that they are defined in
 
 
 def _check(place: str, target: object) -> None:
     """Raise RequestError unless what a target stands for may be built."""
+    rules = [rule for rule in ALLOWED if place not in PLACES or rule.called in PLACES[place]]
     if isinstance(target, str) and _may_be_imported(target):
         found = _find(target)
         if found is None:
             raise RequestError(f"{place}={target}: there is nothing of that name.")
-        if any(rule.takes(found) for rule in ALLOWED):
+        if any(rule.takes(found) for rule in rules):
             return
-    *most, last = (rule.called for rule in ALLOWED)
-    raise RequestError(
-        f"{place}={target} is not built: a configuration may name {', '.join(most)} and {last}, and nothing else."
-    )
+    may = ", ".join(rule.called for rule in rules)
+    raise RequestError(f"{place}={target} is not built: what may be named there is {may}, and nothing else.")
 
 
 def _may_be_imported(target: str) -> bool:

@@ -93,6 +93,30 @@ def test_the_message_names_the_place_however_deep():
 
 
 @pytest.mark.parametrize(
+    ("place", "target", "instead"),
+    [
+        ("data", "torch.optim.Adam", "our data modules"),
+        ("lightning_module", "datamodules.image_folder.ImageFolderDataModule", "our Lightning modules"),
+        ("model.network", "albumentations.HorizontalFlip", "our networks, models of torchvision.models"),
+        ("optimizer", "torch.optim.lr_scheduler.StepLR", "optimisers of torch.optim"),
+        ("scheduler", "torch.optim.Adam", "our schedules, schedulers of torch.optim"),
+        ("aug.transform", "rich.progress.BarColumn", "transforms of albumentations"),
+    ],
+)
+def test_what_the_doors_build_must_be_of_its_kind(place, target, instead):
+    config: dict = {"_target_": target}
+    for key in reversed(place.split(".")):
+        config = {key: config}
+    with pytest.raises(RequestError, match=rf"^{place}\._target_={target} .* is {instead}, and nothing else"):
+        check_targets(config)
+
+
+def test_a_configuration_that_contains_itself_is_refused():
+    with pytest.raises(RequestError, match="contains itself"):
+        check_targets(yaml.safe_load("a: &a [1, *a]"))
+
+
+@pytest.mark.parametrize(
     "config",
     [
         {"a": "${oc.create:{_target_: os.system}}"},
@@ -133,7 +157,7 @@ def attacks(folder: Path) -> dict[str, dict]:
     (folder / "hub" / "hubconf.py").write_text(
         f"from pathlib import Path\nPath({canary!r}).touch()\ndef model(): ...\n"
     )
-    (folder / "payload.pt").write_bytes(pickle.dumps(Payload(folder / "canary")))
+    (folder / "payload.pt").write_bytes(pickle.dumps(Payload(folder / "canary"), protocol=2))
     touch = {"_target_": "os.system", "command": f"touch {canary}"}
     hub = {
         "_target_": "torch.optim.optimizer.torch.hub.load",
@@ -222,14 +246,17 @@ def run(door, image_folder):
 def test_nothing_in_a_run_folder_is_run(door, folder, image_folder, run):
     config = yaml.safe_load((run / "config.yaml").read_text())
     for name, attack in attacks(folder).items():
-        for place in ("transform", "network"):
+        # evaluate.py builds the augmentation too, predict.py only the model
+        for group, key, command in (
+            ("aug", "transform", ["evaluate"]),
+            ("model", "network", ["predict", f"source={image_folder}"]),
+        ):
             tampered = json.loads(json.dumps(config))
-            tampered["aug" if place == "transform" else "model"][place] = attack
+            tampered[group][key] = attack
             (run / "config.yaml").write_text(yaml.safe_dump(tampered))
-            for command in (["evaluate"], ["predict", f"source={image_folder}"]):
-                answer = door(command[0], f"run={run}", *command[1:])
-                assert place in answer.err, name
-                unharmed(folder, answer)
+            answer = door(command[0], f"run={run}", *command[1:])
+            assert f"{group}.{key}" in answer.err, name
+            unharmed(folder, answer)
 
 
 def test_no_weights_and_no_checkpoint_are_run(door, folder, image_folder, run):
