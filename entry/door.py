@@ -113,22 +113,31 @@ def _open(name: str, task: Callable[[Request], None]) -> int:
                 stderr.write(f"{refused}\n")
                 return REFUSED
             hydra.main(version_base="1.3", config_path=str(PROJECT / "conf"), config_name=name)(entering)()
+    except _Ended as end:
+        return end.with_code
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else FAILED
-        if codes or code == DONE:
-            return code
+        if end.code in (None, DONE):
+            return DONE
         stderr.write(in_our_words(complaint.getvalue(), name))
-        return REFUSED
+        return FAILED if FAILED in codes else REFUSED
     finally:
         RememberFolders.tidy()
     return next((code for code in (FAILED, REFUSED) if code in codes), DONE)
+
+
+class _Ended(SystemExit):
+    """A job ends the command; Hydra, which also ends with SystemExit, has nothing to say then."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.with_code = code
 
 
 def _end_or_go_on(code: int) -> None:
     """End with a job's code; in a sweep, where it failed or was refused, say so and let the next job begin."""
     settings = HydraConfig.get()
     if settings.mode != RunMode.MULTIRUN or code not in (FAILED, REFUSED):
-        sys.exit(code)
+        raise _Ended(code)
     how = "failed" if code == FAILED else "was refused"
     print(f"Job {settings.job.num} ({' '.join(settings.overrides.task)}) {how}.", file=sys.stderr)
 

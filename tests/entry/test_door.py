@@ -137,3 +137,14 @@ def test_a_sweep_that_hydra_refuses_leaves_nothing(command, tmp_path):
     assert (code, out) == (2, "")
     assert "model=no_such: there is no such option. Choose one of: custom_cnn, resnet18" in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_hydra_says_in_the_middle_of_a_sweep_is_heard(command, tmp_path):
+    typed = ["-m", "model=custom_cnn,no_such", "hydra.sweeper.max_batch_size=1"]
+    code, _, err = command(sweeping(0), *typed)
+    assert code == 2
+    assert "model=no_such: there is no such option" in err
+    assert [path.name for path in tmp_path.glob("runs/*/*/*")] == ["0"]
+    code, _, err = command(sweeping(1), *typed)
+    assert code == 1
+    assert "model=no_such: there is no such option" in err
