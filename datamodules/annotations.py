@@ -103,6 +103,14 @@ def read_annotation(path: Path) -> Annotation:
     return Annotation(width, height, tuple(thing for thing in objects if thing is not None))
 
 
+def object_at(annotation: Annotation, index: str, path: Path) -> AnnotatedObject:
+    """The object at a position of a polygon file. Raises AnnotationError naming the file at `path`."""
+    thing = next((thing for thing in annotation.objects if str(thing.index) == index), None)
+    if thing is None:
+        raise AnnotationError(f"{path} has no object {index} to draw.")
+    return thing
+
+
 def known_label(label: str, known: Collection[str]) -> str | None:
     """The label's name among the `known` ones; one that ends in ``group`` is also tried without it. None: unknown."""
     if label in known:

@@ -13,6 +13,7 @@ from datamodules.augmentation import Augmentation, Image
 from datamodules.caches import array_bytes, cache_name, cached_images, worth_caching
 from datamodules.dataset import CachedImages, ImageDataset, ReadImages, make_loader
 from datamodules.errors import DatasetError
+from datamodules.features import Features, mean_colours
 from datamodules.sampling import EvaluationBatches, SampleKey, TrainingBatches
 from datamodules.settings import DataSettings
 from datamodules.splits import make_table, order_hash
@@ -99,20 +100,14 @@ class ImageDataModule(LightningDataModule, ABC):
         return table
 
     def fingerprint(self, name: str) -> str:
-        """What changes when `read` would give another image: size and time of the file, the part before ``#``.
-
-        A dataset whose `read` depends on more (a margin, a setting) adds that.
-        """
+        """What changes when `read` would give another image: the file's size and time; a dataset may add to it."""
         facts = (self.root / name.split("#", 1)[0]).stat()
         return f"{facts.st_size}:{facts.st_mtime_ns}"
 
     # Finding and splitting
 
     def prepare(self, splits: Sequence[str] = SPLITS) -> None:
-        """Find the samples, split them, and check that `splits` are not empty; a second call only checks.
-
-        Raises DatasetError.
-        """
+        """Find and split the samples, and check that `splits` are not empty; again: only check. Raises DatasetError."""
         if not hasattr(self, "table"):
             table, notes = make_table(self.find(), self.settings)
             self.notes += notes
@@ -247,6 +242,13 @@ class ImageDataModule(LightningDataModule, ABC):
         if (part, size) not in self._images:
             self._images[part, size] = self._open_images(part, size)
         return self._images[part, size]
+
+    def baseline_features(self, part: str, indices: Sequence[int]) -> Features:
+        """What a baseline knows of samples of train, val or test: by name (N, d) numbers, a row per place in the table."""
+        size = self.settings.image_size if part == "train" else self.eval_size
+        # A few samples are no reason to make a cache of all; one that is open is used.
+        read = ReadImages(self.read, [sample.name for sample in self.table.samples], size)
+        return {"mean_colour": mean_colours(self._images.get((part, size), read), indices)}
 
     def _open_images(self, part: str, size: tuple[int, int]) -> ReadImages | CachedImages:
         names = [sample.name for sample in self.table.samples]

@@ -3,16 +3,26 @@
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import astuple
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from datamodules.annotations import Annotation, AnnotationError, Frame, find_frames, polygon_file, read_annotation
+from datamodules.annotations import (
+    Annotation,
+    AnnotationError,
+    Frame,
+    find_frames,
+    object_at,
+    polygon_file,
+    read_annotation,
+)
 from datamodules.audit import audit
 from datamodules.base import ImageDataModule
 from datamodules.crop_rules import CROP_CLASSES, CropRules, bounding_box, lacking, square, usable_objects
 from datamodules.errors import DatasetError
+from datamodules.features import Features, box_sizes
 from datamodules.images import RGB, read_image
 from datamodules.settings import DataSettings
 from datamodules.splits import is_csv
@@ -60,9 +70,7 @@ class ObjectCropDataModule(ImageDataModule):
                 f"{self.root / path} has {size[1]}x{size[0]} pixels, but its polygon file says "
                 f"{annotation.width}x{annotation.height}."
             )
-        thing = next((thing for thing in annotation.objects if str(thing.index) == index), None)
-        if thing is None:
-            raise DatasetError(f"{polygon_file(self.root, path)} has no object {index} to draw.")
+        thing = object_at(annotation, index, polygon_file(self.root, path))
         left, top, side = square(bounding_box(thing, size), self.rules.margin, size)
         return image[top : top + side, left : left + side]
 
@@ -70,6 +78,11 @@ class ObjectCropDataModule(ImageDataModule):
         """Changes with the frame, its polygon file and the crop's margin."""
         facts = polygon_file(self.root, name.rpartition("#")[0]).stat()
         return f"{super().fingerprint(name)}:{facts.st_size}:{facts.st_mtime_ns}:{self.rules.margin}"
+
+    def baseline_features(self, part: str, indices: Sequence[int]) -> Features:
+        """The base class's mean colours, and the sizes of the boxes (N, 4)."""
+        names = [self.table.samples[index].name for index in indices]
+        return {**super().baseline_features(part, indices), "box_size": box_sizes(self.root, names)}
 
     def class_order(self, targets: set[str]) -> tuple[str, ...]:
         """The order of `CROP_CLASSES`."""

@@ -13,11 +13,13 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from entry import environment
 from entry.complaints import in_our_words
 from entry.errors import DONE, FAILED, FAILURES, REFUSED, REQUEST_ERRORS, RequestError, RunStopped, exit_code
+from entry.hydra_guard import guarded, refusal
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -43,26 +45,35 @@ class RememberFolders(Callback):
     """Notes which folders Hydra is about to make, so that a refused request leaves none behind."""
 
     made: tuple[Path, ...] = ()
+    sweep: Path | None = None
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Called by Hydra before it makes the folder of a single run."""
-        self._remember(Path(config.hydra.run.dir))
+        self._remember(Path(config.hydra.run.dir), None)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Called by Hydra before it makes the folder of a sweep."""
-        self._remember(Path(config.hydra.sweep.dir))
+        self._remember(Path(config.hydra.sweep.dir), Path(config.hydra.sweep.dir).absolute())
 
     @classmethod
-    def _remember(cls, folder: Path) -> None:
+    def _remember(cls, folder: Path, sweep: Path | None) -> None:
         family = (folder.absolute(), *folder.absolute().parents)
-        cls.made = tuple(path for path in family if not path.exists())
+        cls.made, cls.sweep = tuple(path for path in family if not path.exists()), sweep
 
     @classmethod
     def remove_empty(cls, folder: Path) -> None:
         """Remove a job's folder and those around it where they are still empty, the innermost first."""
-        for path in dict.fromkeys((folder, *cls.made)) if cls.made else ():
+        for path in dict.fromkeys((folder, *cls.made)) if cls.made or cls.sweep else ():
             with contextlib.suppress(OSError):  # not empty, or never made
                 path.rmdir()
+
+    @classmethod
+    def tidy(cls) -> None:
+        """Remove what Hydra writes into a sweep's folder, which each job's config.yaml and overrides.txt say better."""
+        if cls.sweep is not None:
+            (cls.sweep / "multirun.yaml").unlink(missing_ok=True)
+            if cls.made:
+                cls.remove_empty(cls.sweep)
 
 
 def door(name: str) -> Callable[[Callable[[Request], None]], Callable[[], None]]:
@@ -87,37 +98,61 @@ def _open(name: str, task: Callable[[Request], None]) -> int:
         from entry.outer import follow
 
         return follow()
-    if any(argument.startswith("--experimental-rerun") for argument in sys.argv[1:]):
-        print("--experimental-rerun is not allowed: it would run whatever the file holds.", file=sys.stderr)
-        return REFUSED
+    code = _compose(name, task)
+    if environment.launched():
+        from entry.outer import dismiss
+
+        dismiss(code)
+    return code
+
+
+def _compose(name: str, task: Callable[[Request], None]) -> int:
     OmegaConf.register_new_resolver("project", lambda path: str(PROJECT / path), replace=True)
     stderr, complaint = sys.stderr, io.StringIO()
-    entered = False
+    codes: list[int] = []  # of the jobs that were entered; one, unless it is a sweep
 
     def entering(config: DictConfig) -> None:
-        nonlocal entered
-        entered = True
         with contextlib.redirect_stderr(stderr):
             request = _request(config)
-            code = _carry_out(task, request)
-            if environment.launched():
-                from entry.outer import dismiss
-
-                dismiss(code)
-        RememberFolders.remove_empty(request.folder)
-        if code:
-            sys.exit(code)
+            codes.append(_carry_out(task, request))
+            RememberFolders.remove_empty(request.folder)
+            if codes[-1] != DONE:
+                _end_or_go_on(codes[-1])
 
     try:
-        with contextlib.redirect_stderr(complaint):
+        with contextlib.redirect_stderr(complaint), guarded():
+            refused = refusal(sys.argv[1:])
+            if refused is not None:
+                stderr.write(f"{refused}\n")
+                return REFUSED
             hydra.main(version_base="1.3", config_path=str(PROJECT / "conf"), config_name=name)(entering)()
+    except _Ended as end:
+        return end.with_code
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else FAILED
-        if entered or code == DONE:
-            return code
+        if end.code in (None, DONE):
+            return DONE
         stderr.write(in_our_words(complaint.getvalue(), name))
-        return REFUSED
-    return DONE
+        return FAILED if FAILED in codes else REFUSED
+    finally:
+        RememberFolders.tidy()
+    return next((code for code in (FAILED, REFUSED) if code in codes), DONE)
+
+
+class _Ended(SystemExit):
+    """A job ends the command; Hydra, which also ends with SystemExit, has nothing to say then."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.with_code = code
+
+
+def _end_or_go_on(code: int) -> None:
+    """End with a job's code; in a sweep, where it failed or was refused, say so and let the next job begin."""
+    settings = HydraConfig.get()
+    if settings.mode != RunMode.MULTIRUN or code not in (FAILED, REFUSED):
+        raise _Ended(code)
+    how = "failed" if code == FAILED else "was refused"
+    print(f"Job {settings.job.num} ({' '.join(settings.overrides.task)}) {how}.", file=sys.stderr)
 
 
 def _request(config: DictConfig) -> Request:

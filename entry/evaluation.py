@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from datamodules.base import ImageDataModule
+from entry.baselines import baseline_data
 from entry.errors import RequestError
 from label_spaces.space import LabelSpace
 from lightning_modules.checkpoint_files import read_checkpoint
@@ -54,6 +55,11 @@ def find_checkpoint(folder: RunFolder, wanted: str) -> Checkpoint:
         raise RequestError(
             f"checkpoint={wanted}: {path} was not written by train.py. Start from such weights with model.weights={path}."
         )
+    if content["hyper_parameters"].keys() != {
+        "label_space",
+        "classes",
+    }:  # such as _instantiator, which names code to run
+        raise RequestError(f"checkpoint={wanted}: {path} holds hyper-parameters that train.py does not write.")
     return Checkpoint(
         path=path,
         epoch=int(content["epoch"]),
@@ -113,6 +119,7 @@ def collect(
             n_expected,
             split,
         )
+    fitted_target, features = baseline_data(datamodule, split, facts["index"].tolist())
     return Evaluation(
         task=config["model"]["task"],
         split=split,
@@ -125,4 +132,6 @@ def collect(
         samples=[table.samples[i] for i in facts["index"].tolist()],
         training_counts=datamodule.class_counts("train"),
         facts=facts,
+        fitted_target=fitted_target,
+        features=features,
     )

@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from entry.allowed import check_targets
 from entry.door import PROJECT, Request, RequestError
 from run_folder import RunFolder
 
@@ -163,6 +164,7 @@ def _check(config: Mapping[str, Any]) -> None:
     )
     if unknown:
         raise RequestError(f"There is no key {unknown[0]!r}. All keys: python train.py --cfg job")
+    check_targets(config)
 
 
 def _check_checkpointing(keys: Mapping[str, Any]) -> None:

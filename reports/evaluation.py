@@ -3,7 +3,7 @@
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -62,6 +62,8 @@ class Evaluation:
         samples: those that were counted, in the order of the facts.
         training_counts: samples per class in the training split.
         facts: confusion (C + 1, C + 1), and per sample index, loss, target, prediction, probability.
+        fitted_target: (N,) class indices of the training samples that baselines are fitted to.
+        features: what a baseline looks at, by its name: (N, d) of those samples, and (M, d) in the order of the facts.
     """
 
     task: str
@@ -75,6 +77,8 @@ class Evaluation:
     samples: Sequence[NamedSample]
     training_counts: Sequence[int]
     facts: Mapping[str, np.ndarray]
+    fitted_target: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    features: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
 
 def scores_of(evaluation: Evaluation) -> dict[str, Any]:
@@ -109,9 +113,11 @@ def scores_of(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def baselines(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
-    """What can be had without looking at a picture: the commonest class of the training split, everywhere."""
-    counts = np.asarray(evaluation.training_counts)
-    return baseline_scores(np.repeat(np.arange(len(counts)), counts), evaluation.facts["target"], len(counts))
+    """What can be had without a network: the commonest training class everywhere, and a regression on each set of features."""
+    counts, target = np.asarray(evaluation.training_counts), evaluation.facts["target"]
+    # The commonest class is that of all training samples, though the others are fitted to a part of them.
+    commonest = baseline_scores(np.repeat(np.arange(len(counts)), counts), target, len(counts))
+    return {**baseline_scores(evaluation.fitted_target, target, len(counts), evaluation.features), **commonest}
 
 
 def intervals(evaluation: Evaluation) -> dict[str, list[float] | None]:

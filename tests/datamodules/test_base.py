@@ -295,3 +295,29 @@ def test_a_start_within_an_epoch_is_used_once(make, trainer):
     trainer.fit(watcher, datamodule=module)
     assert watcher.seen[0] == [batch["index"].tolist() for batch in make().training_dataloader(0)][4:]
     assert [len(seen) for seen in watcher.seen.values()] == [2, 6, 6]
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_baselines_may_know_the_mean_colour(make, cache):
+    module = make(image_size=(11, 9), cache=cache, eval_size=(22, 18))
+    module.setup("fit")
+    for part in ("train", "val", "test"):
+        chosen = module.indices(part)[::-2]
+        found = module.baseline_features(part, chosen)
+        assert list(found) == ["mean_colour"]
+        pictures = [module.read(module.table.samples[index].name) for index in chosen]  # of 11 × 9 pixels already
+        expected = np.array([[picture[..., channel].mean() for channel in range(3)] for picture in pictures])
+        np.testing.assert_allclose(found["mean_colour"], expected, atol=1e-9 if part == "train" else 3)
+
+
+def test_baselines_make_no_cache_for_a_few_samples(make, tmp_path):
+    module = make(cache=True)
+    before = Toy.reads.value
+    module.baseline_features("train", module.indices("train")[:5])
+    assert Toy.reads.value - before == 5
+    assert not list((tmp_path / "cache").glob("*.npy"))
+    module.setup("fit")
+    before = Toy.reads.value
+    module.baseline_features("train", module.indices("train"))
+    assert Toy.reads.value == before
+    assert module.baseline_features("val", [])["mean_colour"].shape == (0, 3)

@@ -139,3 +139,23 @@ def test_a_polygon_file_for_another_size_is_refused(root):
     path.write_text(path.read_text().replace('"imgWidth": 240', '"imgWidth": 480'))
     with pytest.raises(DatasetError, match="240x100 pixels, but its polygon file says 480x100"):
         crops(root).read("leftImg8bit/train/000/0_leftImg8bit.png#1")
+
+
+def test_baselines_may_know_colour_and_box(root):
+    path = root / "gtFine/train/000/0_gtFine_polygons.json"
+    content = json.loads(path.read_text())
+    content["objects"][3]["polygon"] = [[180, 10], [260, 10], [260, 40], [180, 40]]  # beyond the frame's right side
+    path.write_text(json.dumps(content))
+    data = crops(root, rules=CropRules(train=1, train_groups=1, evaluation=1, least_side=20, most_overlap=1))
+    data.prepare()
+    names = [sample.name for sample in data.table.samples]
+    wide, square = (names.index(f"leftImg8bit/train/000/0_leftImg8bit.png#{index}") for index in (3, 1))
+    split = data.table.samples[wide].split
+    found = data.baseline_features(split, [wide, square])
+    assert list(found) == ["mean_colour", "box_size"]
+    expected = np.log([[60, 30, 60 / 240, 30 / 100], [40, 40, 40 / 240, 40 / 100]])
+    np.testing.assert_allclose(found["box_size"], expected)
+    car = data.read(names[square]).reshape(-1, 3).mean(0)  # 40 × 40 red pixels in a grey margin, whatever the size
+    np.testing.assert_allclose(found["mean_colour"][1], car, atol=3)
+    with pytest.raises(DatasetError, match="has no object 0 to draw"):
+        data.read("leftImg8bit/train/000/0_leftImg8bit.png#0")

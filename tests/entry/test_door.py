@@ -81,3 +81,70 @@ def test_a_typed_folder_is_used_and_what_was_there_stays(command, tmp_path):
     seen = []
     command(seen.append, f"hydra.run.dir={tmp_path}/mine/run")
     assert (str(seen[0].folder), seen[0].folder_was_typed) == (f"{tmp_path}/mine/run", True)
+
+
+def sweeping(*codes):
+    """A task whose jobs end as told by their seed, and leave a file where they are done."""
+    errors = {1: TrainingError("it went wrong"), 2: RequestError("not like this"), 143: RunStopped(15)}
+
+    def task(request):
+        code = codes[request.config.seed]
+        if code:
+            raise errors[code]
+        (request.folder / "done").touch()
+
+    return task
+
+
+@pytest.mark.parametrize(
+    ("codes", "ends", "left"),
+    [
+        ((0, 0), 0, ["0", "1"]),
+        ((2, 0), 2, ["1"]),
+        ((0, 2, 0), 2, ["0", "2"]),
+        ((1, 2, 0), 1, ["2"]),
+        ((2, 1, 0), 1, ["2"]),
+        ((0, 143, 0), 143, ["0"]),  # whoever stops it means the whole of it
+        ((2, 2), 2, None),
+    ],
+)
+def test_a_job_that_fails_or_is_refused_does_not_end_a_sweep(command, tmp_path, codes, ends, left):
+    got, _, err = command(sweeping(*codes), "-m", f"seed={','.join(map(str, range(len(codes))))}")
+    assert got == ends
+    assert "Traceback" not in err
+    sweeps = list(tmp_path.glob("runs/*/*"))
+    if left is None:
+        assert list(tmp_path.iterdir()) == []
+    else:
+        assert [sorted(path.name for path in sweep.iterdir()) for sweep in sweeps] == [left]
+    for number, code in enumerate(codes):
+        said = {
+            1: f"it went wrong\nJob {number} (seed={number}) failed.",
+            2: f"not like this\nJob {number} (seed={number}) was refused.",
+        }
+        assert (code not in said) or said[code] in err
+
+
+def test_a_sweep_into_a_folder_that_is_there_leaves_what_was_in_it(command, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "note").touch()
+    assert command(sweeping(2, 0), "-m", "seed=0,1", "hydra.sweep.dir=mine")[0] == 2
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["1", "note"]
+
+
+def test_a_sweep_that_hydra_refuses_leaves_nothing(command, tmp_path):
+    code, out, err = command(raising(AssertionError("must not be reached")), "-m", "model=custom_cnn,no_such")
+    assert (code, out) == (2, "")
+    assert "model=no_such: there is no such option. Choose one of: custom_cnn, resnet18" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_hydra_says_in_the_middle_of_a_sweep_is_heard(command, tmp_path):
+    typed = ["-m", "model=custom_cnn,no_such", "hydra.sweeper.max_batch_size=1"]
+    code, _, err = command(sweeping(0), *typed)
+    assert code == 2
+    assert "model=no_such: there is no such option" in err
+    assert [path.name for path in tmp_path.glob("runs/*/*/*")] == ["0"]
+    code, _, err = command(sweeping(1), *typed)
+    assert code == 1
+    assert "model=no_such: there is no such option" in err

@@ -248,6 +248,14 @@ def test_a_wrong_number_of_tasks_is_refused_with_both_numbers_and_leaves_nothing
     assert not run.exists()
 
 
+def test_what_hydra_refuses_ends_every_task(tmp_path):
+    port = free_port()
+    nodes = [torchrun(node, 2, port, "aug=flip_rotat", f"hydra.run.dir={tmp_path / 'run'}") for node in range(2)]
+    outs = [node.communicate(timeout=120)[0] for node in nodes]
+    assert all(node.returncode for node in nodes)
+    assert sum("aug=flip_rotat: there is no such option" in out for out in outs) == 1
+
+
 def test_several_nodes_need_a_launcher(tmp_path, pictures):
     answer = call(
         "train.py",

@@ -1,0 +1,59 @@
+"""What a few numbers say of a sample, so that a score can be compared with what is to be had without a network."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.annotations import object_at, polygon_file, read_annotation
+from datamodules.augmentation import Image
+from datamodules.caches import MOST_THREADS
+from datamodules.crop_rules import bounding_box
+
+Features = dict[str, NDArray[np.float64]]
+
+
+def mean_colours(image: Callable[[int], Image], indices: Sequence[int]) -> NDArray[np.float64]:
+    """The mean red, green and blue of samples' images.
+
+    Args:
+        image: from a sample's index to its image (H, W, 3) uint8 RGB; called from several threads.
+        indices: N samples.
+
+    Returns:
+        (N, 3), in 0–255, in the order of `indices`.
+    """
+    threads = min(MOST_THREADS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+    with ThreadPoolExecutor(threads) as pool:
+        means = pool.map(lambda index: image(index).mean(axis=(0, 1), dtype=np.float64), indices)
+        return np.array(list(means), dtype=np.float64).reshape(-1, 3)
+
+
+def box_sizes(root: Path, names: Sequence[str]) -> NDArray[np.float64]:
+    """How large the boxes of annotated objects are.
+
+    Args:
+        root: the dataset's folder.
+        names: N crops, ``<path of the frame>#<object's position in its polygon file>``.
+
+    Returns:
+        (N, 4): the natural logarithms of width and height in pixels, and of width and height as parts of the frame's.
+        Logarithms, because twice as large means the same for a sign and for a bus.
+
+    Raises:
+        DatasetError: a polygon file cannot be read, or has no such object.
+    """
+    read = lru_cache(maxsize=8)(read_annotation)  # the crops of a frame follow one another
+    sizes = np.empty((len(names), 4))
+    for row, name in enumerate(names):
+        frame, _, index = name.rpartition("#")
+        annotation = read(polygon_file(root, frame))
+        thing = object_at(annotation, index, polygon_file(root, frame))
+        box = bounding_box(thing, (annotation.height, annotation.width))
+        width, height = max(box.right - box.left, 1.0), max(box.bottom - box.top, 1.0)
+        sizes[row] = width, height, width / annotation.width, height / annotation.height
+    return np.log(sizes)

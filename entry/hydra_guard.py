@@ -1,0 +1,127 @@
+"""What Hydra builds by itself, before any of our code is asked: callbacks, a launcher, a sweeper, and loggers.
+
+Whatever lies under `hydra` is built while Hydra starts, and it can come from the command line
+(``+hydra.callbacks.x._target_=…``), from a group (``hydra/job_logging=…``) or from a file of ``--config-dir``. Rather than
+guess from what was typed, each configuration that Hydra composes is looked at between composing and building, the
+jobs of a sweep included:
+
+- `hydra.callbacks` may hold the doors' own and no other;
+- `hydra.launcher` and `hydra.sweeper` are plugins that are installed, which Hydra itself looks up by name among
+  `hydra_plugins`; nothing inside them may be built;
+- `hydra.job_logging` and `hydra.hydra_logging` go to `logging.config`, which calls what stands under ``()`` or
+  ``class`` and imports what an ``ext://`` names: only lines to stdout and stderr are allowed. Handlers that
+  write files are not, because a refused request must leave nothing behind;
+- `hydra.job.env_set` must be empty: a PATH of its own would choose the programs that we start.
+
+They are looked at resolved, and what was looked at is put in their place, so that Hydra builds just that.
+Three things are refused as typed: ``--experimental-rerun`` unpickles; ``--config-path`` and ``--config-name`` replace
+the doors' own configuration; `hydra.searchpath` takes ``pkg://`` and imports it. ``--config-dir`` does what is left.
+"""
+
+import contextlib
+import functools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import get_args_parser
+from hydra.errors import ConfigCompositionException
+from omegaconf import DictConfig, OmegaConf, flag_override
+from omegaconf.errors import OmegaConfBaseException
+
+CALLBACKS = ("entry.door.RememberFolders",)
+PLUGINS = ("hydra_plugins.", "hydra._internal.core_plugins.")
+LOGGING_CLASSES = ("logging.StreamHandler", "logging.NullHandler", "logging.Formatter")
+STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
+BUILT = ("callbacks", "launcher", "sweeper", "job_logging", "hydra_logging")
+COMPOSE = "load_configuration"
+
+
+def refusal(arguments: Sequence[str]) -> str | None:
+    """Why a command line is refused before Hydra reads anything for it; None where it is not.
+
+    Hydra's own parser reads it, so that an abbreviation is seen as what it stands for; what cannot be parsed ends in
+    that parser's SystemExit.
+    """
+    typed, rest = get_args_parser().parse_known_args(list(arguments))
+    if typed.experimental_rerun is not None:
+        return "--experimental-rerun is not allowed: it would run whatever the file holds."
+    for option, value in {"--config-path": typed.config_path, "--config-name": typed.config_name}.items():
+        if value is not None:
+            return f"{option}={value} is not allowed: each door has its own configuration. Add options of your own with --config-dir=FOLDER."
+    for override in (*typed.overrides, *rest):
+        if re.match(r"[+~]*hydra\.searchpath\b", override):
+            return (
+                f"{override} is not allowed: it can import packages. Add options of your own with --config-dir=FOLDER."
+            )
+    return None
+
+
+@contextlib.contextmanager
+def guarded() -> Iterator[None]:
+    """Look at each configuration that Hydra composes before it builds anything of it.
+
+    What may not be built ends in Hydra's own ConfigCompositionException with a sentence.
+    """
+    compose = getattr(ConfigLoaderImpl, COMPOSE)
+
+    @functools.wraps(compose)
+    def composed(*args: Any, **options: Any) -> DictConfig:
+        config: DictConfig = compose(*args, **options)
+        settle(config.hydra)
+        return config
+
+    # Between composing and building Hydra asks nobody; this method is what all its ways of composing go through.
+    setattr(ConfigLoaderImpl, COMPOSE, composed)
+    try:
+        yield
+    finally:
+        setattr(ConfigLoaderImpl, COMPOSE, compose)
+
+
+def settle(hydra: DictConfig) -> None:
+    """Resolve what Hydra is going to build, in place. Raises ConfigCompositionException for what may not be built."""
+    if hydra.job.env_set:
+        names = ", ".join(map(str, hydra.job.env_set))
+        raise ConfigCompositionException(f"hydra.job.env_set ({names}) is not allowed: set it in the shell.")
+    for name in BUILT:
+        try:
+            node = OmegaConf.to_container(hydra[name], resolve=True)
+        except OmegaConfBaseException as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigCompositionException(f"hydra.{name} cannot be resolved beforehand: {reason}") from None
+        for place, key, value in _entries(node, f"hydra.{name}"):
+            if not _harmless(name, place, key, value):
+                raise ConfigCompositionException(
+                    f"{place}={value} is not allowed: under hydra, nothing is built but the doors' own callback, "
+                    "installed launchers and sweepers, and loggers that write to stdout or stderr."
+                )
+        with flag_override(hydra, ["readonly", "struct"], [False, False]):
+            hydra[name] = node
+
+
+def _entries(node: object, place: str) -> Iterator[tuple[str, str, object]]:
+    """(dotted key, its last part, value) of everything below a node, inner nodes included."""
+    pairs: list[tuple[Any, Any]] = []
+    if isinstance(node, Mapping):
+        pairs = list(node.items())
+    elif isinstance(node, list):
+        pairs = list(enumerate(node))
+    for key, value in pairs:
+        yield f"{place}.{key}", str(key), value
+        yield from _entries(value, f"{place}.{key}")
+
+
+def _harmless(name: str, place: str, key: str, value: object) -> bool:
+    if "${" in key or (isinstance(value, str) and "${" in value):  # would be resolved again, to something not seen here
+        return False
+    if name in ("job_logging", "hydra_logging"):
+        if key == "()" or (key == "class" and value not in LOGGING_CLASSES):
+            return False
+        return not (isinstance(value, str) and re.match("[a-z]+://", value)) or value in STREAMS
+    if key != "_target_":
+        return True
+    if name == "callbacks":
+        return place.count(".") == 3 and value in CALLBACKS
+    return place == f"hydra.{name}._target_" and isinstance(value, str) and value.startswith(PLUGINS)

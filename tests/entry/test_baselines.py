@@ -1,0 +1,140 @@
+"""What baselines are fitted to: the same few training samples everywhere, and the evaluated samples in their order."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, f1_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from datamodules.crop_rules import CropRules
+from datamodules.image_folder import ImageFolderDataModule
+from datamodules.object_crops import ObjectCropDataModule
+from datamodules.settings import DataSettings
+from entry import baselines
+from metrics.baselines import baseline_scores
+from run_folder import read_csv
+from tests.conftest import make_image_folder
+from tests.test_train import QUICK
+
+
+def settings(root, **changes):
+    keys = {
+        "name": "toy", "root": str(root), "split": {"train": 0.6, "val": 0.2, "test": 0.2}, "image_size": (16, 16),
+        "cache_dir": str(root.parent / "cache"), "eval_batch_size": 8, "cache": False,
+    }  # fmt: skip
+    return DataSettings(**keys | changes)
+
+
+def make_frames(root, sizes):
+    """Ten drives of two grey frames, each with a grey box for each label; only the boxes' sizes tell labels apart."""
+    for drive in range(10):
+        for frame in range(2):
+            objects = []
+            for number, (label, (width, height)) in enumerate(sizes.items()):
+                left, top, right, bottom = 100 * number, 5, 100 * number + width + frame, 5 + height + drive
+                objects.append(
+                    {"label": label, "polygon": [[left, top], [right, top], [right, bottom], [left, bottom]]}
+                )
+            for kind in ("leftImg8bit", "gtFine"):
+                (root / kind / f"train/{drive:03}").mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (300, 120), (90, 90, 90)).save(
+                root / f"leftImg8bit/train/{drive:03}/{frame}_leftImg8bit.png"
+            )
+            content = {"imgWidth": 300, "imgHeight": 120, "objects": objects}
+            (root / f"gtFine/train/{drive:03}/{frame}_gtFine_polygons.json").write_text(json.dumps(content))
+    return root
+
+
+def test_the_size_of_a_box_tells_what_a_grey_picture_does_not(tmp_path):
+    root = make_frames(tmp_path / "idd", {"person": (20, 60), "car": (60, 30), "traffic sign": (15, 15)})
+    rules = CropRules(least_side=8, train=3, train_groups=2, evaluation=1)
+    data = ObjectCropDataModule(settings(root, split_by="group"), rules=rules)
+    data.prepare()
+    asked = data.indices("test")[::-1][:7]
+    target, features = baselines.baseline_data(data, "test", asked)
+    truth = np.array([data.label_space.classes.index(data.table.samples[index].target) for index in asked])
+    scores = baseline_scores(target, truth, 3, features)
+    assert list(scores) == ["majority", "mean_colour", "box_size"]
+    assert scores["box_size"]["accuracy"] == 1.0
+    assert scores["mean_colour"]["accuracy"] == scores["majority"]["accuracy"] < 0.6
+
+
+def test_only_so_many_are_fitted_and_always_the_same(tmp_path, monkeypatch):
+    root = make_image_folder(tmp_path / "pictures")
+    monkeypatch.setattr(baselines, "MOST_FITTED", 7)
+
+    def fitted(**changes):
+        seen = []
+
+        class Watched(ImageFolderDataModule):
+            def baseline_features(self, part, indices):
+                seen.append([self.table.samples[index].name for index in indices])
+                return super().baseline_features(part, indices)
+
+        data = Watched(settings(root, **changes))
+        data.prepare()
+        target, features = baselines.baseline_data(data, "val", data.indices("val"))
+        assert [data.label_space.classes[index] for index in target] == [name.split("/")[0] for name in seen[0]]
+        assert [len(rows) for rows in features["mean_colour"]] == [7, len(data.indices("val"))]
+        return seen[0]
+
+    assert len(set(fitted())) == 7
+    assert fitted() == fitted(batch_size=4)
+
+
+@pytest.fixture
+def run(door, tmp_path):
+    """A run on pictures whose colours overlap, so that no baseline is perfect."""
+    root = make_image_folder(
+        tmp_path / "alike", per_class=30, side=16, classes={"dull": (120, 120, 120), "dun": (121, 120, 120)}
+    )
+    answer = door("train", "data=image_folder", f"data.root={root}", *QUICK, "trainer.max_epochs=1")
+    assert answer.code == 0, answer.err
+    return root, answer
+
+
+def test_scores_have_what_sklearn_reaches_on_the_mean_colour(run):
+    root, answer = run
+    rows = read_csv(answer.folder / "split.csv")
+
+    def part(split):
+        chosen = [row for row in rows if row["split"] == split]
+        colours = [np.asarray(Image.open(root / row["sample"]), dtype=float).mean((0, 1)) for row in chosen]
+        return np.array(colours), [row["target"] for row in chosen]
+
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(*part("train"))
+    colours, truth = part("test")
+    predicted = model.predict(colours)
+    scores = json.loads((answer.folder / "evaluation" / "test" / "scores.json").read_text())
+    assert list(scores["baselines"]) == ["majority", "mean_colour"]
+    expected = {
+        "accuracy": accuracy_score(truth, predicted),
+        "f1_macro": f1_score(truth, predicted, average="macro"),
+        "f1_weighted": f1_score(truth, predicted, average="weighted"),
+    }
+    assert scores["baselines"]["mean_colour"] == pytest.approx(expected)
+    assert 0.5 < expected["accuracy"] < 1.0
+    assert f"(the mean colour alone: accuracy {expected['accuracy']:.3f})" in answer.out
+
+
+def test_evaluating_again_repeats_them_also_where_only_some_are_evaluated(door, run):
+    _, answer = run
+    before = (answer.folder / "evaluation" / "test" / "scores.json").read_bytes()
+    assert door("evaluate", f"run={answer.folder}", "data.cache=false").code == 0
+    assert (answer.folder / "evaluation" / "test" / "scores.json").read_bytes() == before
+    assert door("evaluate", f"run={answer.folder}", "trainer.limit_batches=1", "data.eval_batch_size=5").code == 0
+    scores = json.loads((answer.folder / "evaluation" / "test" / "scores.json").read_text())
+    assert scores["n_seen"] == 5
+    assert scores["baselines"]["mean_colour"]["accuracy"] * 5 == pytest.approx(
+        round(scores["baselines"]["mean_colour"]["accuracy"] * 5)
+    )
+
+
+def test_plain_colours_need_no_network(door, image_folder):
+    answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, "trainer.max_epochs=1")
+    scores = json.loads((answer.folder / "evaluation" / "test" / "scores.json").read_text())
+    assert scores["baselines"]["mean_colour"] == {"accuracy": 1.0, "f1_macro": 1.0, "f1_weighted": 1.0}
