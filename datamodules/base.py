@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -10,10 +11,10 @@ from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Sampler
 
 from datamodules.augmentation import Augmentation, Image
-from datamodules.caches import array_bytes, cache_name, cached_images, worth_caching
 from datamodules.dataset import CachedImages, ImageDataset, ReadImages, make_loader
 from datamodules.errors import DatasetError
 from datamodules.features import Features, mean_colours
+from datamodules.opening import open_images
 from datamodules.sampling import EvaluationBatches, SampleKey, TrainingBatches
 from datamodules.settings import DataSettings
 from datamodules.splits import make_table, order_hash
@@ -251,19 +252,10 @@ class ImageDataModule(LightningDataModule, ABC):
         return {"mean_colour": mean_colours(self._images.get((part, size), read), indices)}
 
     def _open_images(self, part: str, size: tuple[int, int]) -> ReadImages | CachedImages:
-        names = [sample.name for sample in self.table.samples]
-        read = ReadImages(self.read, names, size)
-        folder = Path(self.settings.cache_dir).expanduser()
-        wanted = self.settings.cache
-        if wanted == "auto":
-            wanted = worth_caching(folder, array_bytes(len(names), size))
-        if not wanted:
-            return read
-        indices = self.indices(part)
+        names, indices = [sample.name for sample in self.table.samples], self.indices(part)
         facts = (f"{names[index]}\n{self.fingerprint(names[index])}" for index in indices)
-        name = cache_name(self.settings.name, size, [type(self).__qualname__, str(self.root.resolve()), *facts])
-        array = cached_images(folder / name, len(indices), size, lambda row: read(indices[row]))
-        return CachedImages(array, indices)
+        kind = (type(self).__qualname__, str(self.root.resolve()))
+        return open_images(ReadImages(self.read, names, size), indices, self.settings, chain(kind, facts))
 
     def _training_batches(self, epoch: int, start_batch: int, world_size: int | None = None) -> TrainingBatches:
         return TrainingBatches(
