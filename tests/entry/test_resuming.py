@@ -1,0 +1,217 @@
+"""Going on with a run, as it is typed."""
+
+import json
+import os
+import signal
+
+import pytest
+import torch
+import yaml
+
+from callbacks.checkpoints import Checkpoints, earlier
+from tests.chaos.harness import compare
+from tests.conftest import make_image_folder
+from tests.test_train import QUICK, files_below
+
+KEYS = (*QUICK, "data.batch_size=5", "aug=flip_rotate", "model.network.dropout=0.3", "checkpointing.every_n_steps=1")
+
+
+@pytest.fixture
+def train(door, tmp_path, image_folder):
+    def call(name, *typed):
+        return door(
+            "train", f"hydra.run.dir={tmp_path / name}", "data=image_folder", f"data.root={image_folder}", *KEYS, *typed
+        )
+
+    return call
+
+
+@pytest.fixture
+def stopped(train, tmp_path, monkeypatch):
+    """A run that was stopped by a signal in its second epoch, after step 7 of 10."""
+    with monkeypatch.context() as patched:
+        plain = Checkpoints.on_train_batch_end
+
+        def end(self, trainer, *arguments):
+            if trainer.global_step == 7:
+                os.kill(os.getpid(), signal.SIGTERM)
+            plain(self, trainer, *arguments)
+
+        patched.setattr(Checkpoints, "on_train_batch_end", end)
+        answer = train("stopped")
+    assert answer.code == 128 + signal.SIGTERM, answer.err
+    return tmp_path / "stopped"
+
+
+@pytest.fixture
+def whole(train, tmp_path):
+    answer = train("whole")
+    assert answer.code == 0, answer.err
+    return tmp_path / "whole"
+
+
+def contents(folder):
+    return {name: (folder / name).read_bytes() for name in files_below(folder)}
+
+
+def flip(path, position=0.5):
+    data = bytearray(path.read_bytes())
+    data[int(len(data) * position)] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_stopped_run_goes_on_to_the_same_bits_also_where_it_was_moved_to(door, stopped, whole, tmp_path):
+    assert json.loads((stopped / "status.json").read_text())["state"] == "stopped"
+    assert torch.load(stopped / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 7
+    moved = tmp_path / "elsewhere"
+    stopped.rename(moved)
+    answer = door("train", f"resume={moved}", "data.num_workers=1")
+    assert answer.code == 0, answer.err
+    assert "Going on after step 7, in epoch 2." in answer.out
+    assert answer.folder == moved
+    assert compare(whole, moved) == []
+    assert json.loads((moved / "status.json").read_text())["state"] == "finished"
+    assert json.loads((moved / "environment.json").read_text())["resumed"][0]["step"] == 7
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_finished_run_says_so_and_stays_as_it_is(door, whole):
+    before = contents(whole)
+    answer = door("train", f"resume={whole}")
+    assert answer.code == 0, answer.err
+    assert "This run is finished" in answer.out
+    assert answer.folder == whole
+    assert contents(whole) == before
+
+
+def test_more_epochs_are_as_if_they_had_been_asked_for_at_first(door, train, whole, tmp_path):
+    longer = train("longer", "trainer.max_epochs=4")
+    assert longer.code == 0, longer.err
+    answer = door("train", f"resume={whole}", "trainer.max_epochs=4")
+    assert answer.code == 0, answer.err
+    assert "trainer.max_epochs is 4 now, not 2" in answer.out
+    assert compare(tmp_path / "longer", whole) == []
+    assert yaml.safe_load((whole / "config.yaml").read_text())["trainer"]["max_epochs"] == 4
+
+
+@pytest.mark.parametrize(
+    "typed", ["optimizer.lr=0.01", "seed=3", "aug=none", "data.batch_size=6", "trainer.accumulate=1"]
+)
+def test_changes_that_would_make_another_run_are_named(door, stopped, typed):
+    before = contents(stopped)
+    answer = door("train", f"resume={stopped}", typed, "data.num_workers=1")
+    same = typed == "trainer.accumulate=1"  # as it was
+    assert answer.code == (0 if same else 2), answer.err
+    if not same:
+        assert typed.split("=")[0] in answer.err
+        assert "num_workers" not in answer.err
+        assert "resume_with_changes=true" in answer.err
+        assert contents(stopped) == before
+
+
+def test_changes_can_be_wanted(door, stopped):
+    answer = door("train", f"resume={stopped}", "optimizer.lr=0.01", "resume_with_changes=true")
+    assert answer.code == 0, answer.err
+    assert yaml.safe_load((stopped / "config.yaml").read_text())["optimizer"]["lr"] == 0.01
+    assert "optimizer.lr=0.01" in (stopped / "overrides.txt").read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    "harm", [flip, lambda path: path.write_bytes(path.read_bytes()[:-50]), lambda path: path.write_bytes(b"")]
+)
+def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_used(door, stopped, whole, harm):
+    [before] = earlier(stopped / "checkpoints")
+    assert before.name == "last-00000006.ckpt"
+    harm(stopped / "checkpoints/last.ckpt")
+    answer = door("train", f"resume={stopped}")
+    assert answer.code == 0, answer.err
+    assert "last.ckpt is damaged" in answer.out
+    assert "Going on after step 6 of last-00000006.ckpt, the one before it" in answer.out
+    assert compare(whole, stopped) == []
+
+
+def test_without_a_whole_checkpoint_it_starts_again(door, stopped, whole):
+    for path in (stopped / "checkpoints").iterdir():
+        flip(path)
+    answer = door("train", f"resume={stopped}")
+    assert answer.code == 0, answer.err
+    assert "it starts at the first step" in answer.out
+    assert compare(whole, stopped) == []
+
+
+def test_early_stopping_is_not_forgotten(door, train, tmp_path, monkeypatch):
+    typed = ("early_stopping.patience=1", "early_stopping.min_delta=10", "trainer.max_epochs=9")
+    assert train("early", *typed).code == 0
+    rows = (tmp_path / "early/history.csv").read_text()
+
+    def cut(*_, **__):
+        raise RuntimeError("cut")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("entry.work.evaluate_into", cut)
+        assert train("cut", *typed).code == 1
+    answer = door("train", f"resume={tmp_path / 'cut'}")
+    assert answer.code == 0, answer.err
+    assert len(rows.splitlines()) == 3  # two epochs: the second was no better
+    assert compare(tmp_path / "early", tmp_path / "cut") == []
+
+
+def test_the_logged_run_stays_the_same(door, train, stopped, tmp_path):
+    answer = door("train", f"resume={stopped}", "logger=wandb")
+    assert answer.code == 0, answer.err
+    facts = json.loads((stopped / "environment.json").read_text())["logger"]
+    assert facts["kind"] == "wandb"
+    first = [path.name.rsplit("-", 1)[-1] for path in (stopped / "wandb").glob("offline-run-*")]
+    assert first == [facts["id"]]
+    assert door("train", f"resume={stopped}", "trainer.max_epochs=3").code == 0
+    again = {path.name.rsplit("-", 1)[-1] for path in (stopped / "wandb").glob("offline-run-*")}
+    assert again == {facts["id"]}
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        (["resume=absent"], "there is no such folder"),
+        (["resume={pictures}"], "no config.yaml in it"),
+        (["resume={run}", "model=resnet18"], "makes no sense with run= or resume="),
+        (["resume={run}", "data=synthetic_idd"], "was made on image_folder"),
+        (["resume={run}", "trainer.max_epoch=3"], "trainer.max_epochs"),
+    ],
+)
+def test_wrong_requests_change_nothing(door, stopped, image_folder, typed, says):
+    before = contents(stopped)
+    answer = door("train", *(word.format(run=stopped, pictures=image_folder) for word in typed))
+    assert answer.code == 2, answer.err
+    assert says in answer.err
+    assert contents(stopped) == before
+
+
+def test_samples_that_are_gone_are_named_and_nothing_is_changed(door, stopped, tmp_path):
+    before = contents(stopped)
+    answer = door("train", f"resume={stopped}", f"data.root={make_image_folder(tmp_path / 'fewer', per_class=6)}")
+    assert answer.code == 2
+    assert ".png" in answer.err
+    assert contents(stopped) == before
+
+
+class Payload:
+    def __init__(self, canary):
+        self.canary = canary
+
+    def __reduce__(self):
+        return (os.mkdir, (str(self.canary),))
+
+
+def test_nothing_in_a_foreign_run_folder_is_executed(door, stopped, tmp_path):
+    canary = tmp_path / "canary"
+    for path in (stopped / "checkpoints").iterdir():
+        torch.save({"state_dict": {}, "payload": Payload(canary)}, path)
+    assert door("train", f"resume={stopped}").code == 0  # from the start
+    assert not canary.exists()
+    config = yaml.safe_load((stopped / "config.yaml").read_text())
+    config["optimizer"] = {"_target_": "os.mkdir", "path": str(canary), "lr": 0.1}
+    (stopped / "config.yaml").write_text(yaml.safe_dump(config))
+    answer = door("train", f"resume={stopped}", "trainer.max_epochs=5")
+    assert answer.code == 2
+    assert "os.mkdir" in answer.err
+    assert not canary.exists()

@@ -1,0 +1,109 @@
+"""One optimiser step is the same, whoever shares it: devices, accumulated batches, uneven parts, weights, void."""
+
+import os
+from functools import partial
+
+import lightning
+import pytest
+import torch
+import torch.multiprocessing as processes
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.pytorch.strategies import DDPStrategy
+from torch import nn
+from torch.utils.data import DataLoader
+
+from datamodules.dataset import collate
+from datamodules.sampling import TrainingBatches
+from label_spaces.space import LabelSpace
+from lightning_modules import schedules
+from lightning_modules.classification import ClassificationModule
+from lightning_modules.losses import CrossEntropySum
+
+SPACE = LabelSpace("tiny", ("a", "b", "c"))
+WEIGHTS = torch.tensor([0.5, 1.0, 4.0])
+BATCH, COUNT, LR = 12, 29, 0.1  # the last step has 5 samples
+
+
+class Samples(torch.utils.data.Dataset):
+    def __getitem__(self, key):
+        noise = torch.Generator().manual_seed(key.sample)
+        image = torch.randint(0, 256, (3, 6, 6), generator=noise, dtype=torch.uint8)
+        return {"image": image, "target": key.sample % 4, "index": key.sample, "counted": key.counted}  # 3 is void
+
+
+def loader(rank, ranks, accumulate):
+    batches = TrainingBatches(range(COUNT), BATCH, 0, 0, rank=rank, world_size=ranks, accumulate=accumulate)
+    return DataLoader(Samples(), batch_sampler=batches, collate_fn=collate)
+
+
+def module(ranks, accumulate):
+    torch.manual_seed(0)
+    return ClassificationModule(
+        network=nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)), label_space=SPACE,
+        normalisation=((0.5,) * 3, (0.3,) * 3), optimizer=partial(torch.optim.SGD, lr=LR, momentum=0.9),
+        scheduler=partial(schedules.constant, total_steps=3), loss=CrossEntropySum(3, WEIGHTS, 0.1),
+        share=BATCH // (ranks * accumulate),
+    )  # fmt: skip
+
+
+def fit(rank, ranks, accumulate, port, results):
+    """Train an epoch of three steps; what the first rank ends with."""
+    torch.set_num_threads(1)
+    if ranks > 1:
+        os.environ.update(
+            RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(ranks), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
+        )
+    learner = module(ranks, accumulate)
+    trainer = lightning.Trainer(
+        accelerator="cpu", devices=ranks, max_epochs=1, accumulate_grad_batches=accumulate, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False, gradient_clip_val=5.0,
+        strategy=DDPStrategy(process_group_backend="gloo") if ranks > 1 else "auto",
+        plugins=[TorchElasticEnvironment()] if ranks > 1 else None,
+    )  # fmt: skip
+    trainer.fit(learner, loader(rank, ranks, accumulate))
+    loss, weight = learner._epoch_loss_of_ranks().sum(0).tolist()
+    if rank == 0:
+        results.put(([p.detach().numpy().tolist() for p in learner.parameters()], loss / weight, trainer.global_step))
+    if ranks > 1:
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
+def trained(ranks, accumulate, port=0):
+    results = processes.get_context("spawn").SimpleQueue()
+    processes.spawn(fit, (ranks, accumulate, port, results), nprocs=ranks)
+    weights, loss, steps = results.get()
+    return [torch.tensor(values) for values in weights], loss, steps
+
+
+def by_hand():
+    """The same three steps without any framework, on whole batches."""
+    learner = module(1, 1)
+    optimizer = torch.optim.SGD(learner.parameters(), lr=LR, momentum=0.9)
+    total, count = 0.0, 0.0
+    for batch in loader(0, 1, 1):
+        logits = learner(batch["image"])
+        loss = nn.functional.cross_entropy(logits, batch["target"], WEIGHTS, ignore_index=3, label_smoothing=0.1)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(learner.parameters(), 5.0)
+        optimizer.step()
+        weight = WEIGHTS[batch["target"][batch["target"] < 3]].sum()
+        total, count = total + loss.item() * weight.item(), count + weight.item()
+    return [p.detach() for p in learner.parameters()], total / count
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("ranks", "accumulate"), [(1, 1), (1, 3), (2, 1), (2, 3), (3, 2), (4, 3)])
+def test_any_sharing_gives_the_steps_of_one_device(ranks, accumulate):
+    import socket
+
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        port = place.getsockname()[1]
+    expected, expected_loss = by_hand()
+    weights, loss, steps = trained(ranks, accumulate, port)
+    assert steps == 3
+    assert loss == pytest.approx(expected_loss, rel=1e-5)
+    for found, wanted in zip(weights, expected, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
