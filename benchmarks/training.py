@@ -21,7 +21,8 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.timing import interleaved, machine, markdown_table
-from callbacks.stopping import StopAtStep
+from callbacks.checkpoints import Checkpoints
+from callbacks.stopping import StopSignal
 from entry.build import build_datamodule, build_module, build_trainer
 from entry.door import Request
 from entry.hardware import choose
@@ -73,12 +74,12 @@ def ours(config: dict[str, Any], folder: Path) -> Callable[[], float]:
     datamodule.prepare()
 
     def run() -> float:
-        module, _ = build_module(config, datamodule.label_space, "none")
-        trainer = build_trainer(config, machine_, RunFolder(folder), headline=module.headline, stopper=StopAtStep())
+        module, _ = build_module(config, datamodule.label_space, "none", share=BATCH)
+        trainer = build_trainer(config, machine_, RunFolder(folder), headline=module.headline, signal=StopSignal())
         watch = Stopwatch()
         trainer.callbacks.append(watch)
         trainer.limit_val_batches = 0
-        trainer.callbacks = [callback for callback in trainer.callbacks if "Checkpoint" not in type(callback).__name__]
+        trainer.callbacks = [callback for callback in trainer.callbacks if not isinstance(callback, Checkpoints)]
         trainer.fit(module, datamodule=datamodule)
         return watch.seconds
 

@@ -57,6 +57,10 @@ def choose(trainer: Mapping[str, Any]) -> Hardware:
     accelerator = "gpu" if available and wanted != "cpu" else "cpu"
     devices, nodes = _devices(trainer["devices"], accelerator), trainer["num_nodes"]
     _check_world(devices, nodes)
+    if trainer["sync_batchnorm"] and accelerator == "cpu" and devices * nodes > 1:
+        raise RequestError(
+            "trainer.sync_batchnorm=true: torch's SyncBatchNorm needs GPUs. Type trainer.sync_batchnorm=false."
+        )
     precision = trainer["precision"]
     if precision == "auto":
         precision = "bf16-mixed" if has_bf16(accelerator) else "32-true"

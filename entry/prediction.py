@@ -36,7 +36,8 @@ def label(
     load(module, found)
     settings = data_settings(config)
     loader = picture_loader(paths, settings.image_size, settings.eval_batch_size, settings.worker_count())
-    trainer = build_trainer(config, choose(config["trainer"]), folder, headline=module.headline)
+    alone = {**config["trainer"], "devices": 1, "num_nodes": 1}  # whatever it was trained with
+    trainer = build_trainer(config, choose(alone), folder, headline=module.headline)
     rows: dict[int, dict[str, Any]] = {}
     reasons: dict[Path, str] = {}
     for index, probabilities, unreadable in trainer.predict(module, loader) or []:

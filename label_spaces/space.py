@@ -1,6 +1,9 @@
 """An ordered list of classes with colours."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+NO_ID = 255  # of a byte: stands in `LabelSpace.index_of_id` for ids that the label space does not know
 
 
 class LabelSpaceError(ValueError):
@@ -18,20 +21,29 @@ class LabelSpace:
         name: what reports call it, such as ``idd_level3``.
         classes: class names, unique, in index order.
         colours: one (red, green, blue) in 0–255 per class, or nothing where there are none.
+        ids: the number that stands for each class in a mask file; nothing where that is its index.
+        void_ids: the numbers in a mask file that stand for no class.
+        labels: the index of each label that a dataset's annotations use, void for those that have no class here.
+        levels: coarser label spaces, by name the index in them of each class of this one.
     """
 
     name: str
     classes: tuple[str, ...]
     colours: tuple[tuple[int, int, int], ...] = ()
+    ids: tuple[int, ...] = ()
+    void_ids: tuple[int, ...] = ()
+    labels: Mapping[str, int] = field(default_factory=dict)
+    levels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         repeated = sorted({name for name in self.classes if self.classes.count(name) > 1})
         if repeated:
             raise LabelSpaceError(f"label space {self.name}: class names repeat: {', '.join(repeated)}")
-        if self.colours and len(self.colours) != len(self.classes):
-            raise LabelSpaceError(
-                f"label space {self.name}: {len(self.colours)} colours for {len(self.classes)} classes; give one per class or none"
-            )
+        for what, values in (("colours", self.colours), ("ids", self.ids)):
+            if values and len(values) != len(self.classes):
+                raise LabelSpaceError(
+                    f"label space {self.name}: {len(values)} {what} for {len(self.classes)} classes; give one per class or none"
+                )
 
     @property
     def num_classes(self) -> int:
@@ -48,3 +60,12 @@ class LabelSpace:
         if name not in self.classes:
             raise LabelSpaceError(f"label space {self.name} has no class {name!r}; it has {', '.join(self.classes)}")
         return self.classes.index(name)
+
+    def index_of_id(self) -> tuple[int, ...]:
+        """For each number 0–255 of a mask file its class index, void for those of no class, NO_ID for unknown ones."""
+        table = [NO_ID] * 256
+        for identity in self.void_ids:
+            table[identity] = self.void
+        for index, identity in enumerate(self.ids or range(self.num_classes)):
+            table[identity] = index
+        return tuple(table)

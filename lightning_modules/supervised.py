@@ -101,6 +101,12 @@ class SupervisedModule(lightning.LightningModule, ABC):
             torch._foreach_mul_([p.grad for p in self.parameters() if p.grad is not None], factor)
         self._step_weight = 0.0
 
+    def on_validation_start(self) -> None:
+        """Give every rank the first one's buffers: each has updated its own while training."""
+        if self.trainer.world_size > 1:
+            for buffer in self.network.buffers():
+                dist.broadcast(buffer, 0)
+
     def validation_step(self, batch: Batch, _: int, dataloader_idx: int = 0) -> None:
         """Count one batch of the validation split, or of the fixed part of the training split."""
         self.evaluate_batch(batch, VALIDATION_STREAMS[dataloader_idx])

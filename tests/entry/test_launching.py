@@ -179,6 +179,31 @@ def test_ranks_do_not_outlive_their_door_and_the_folder_is_theirs_until_then(end
         time.sleep(0.1)
 
 
+def test_a_sweep_over_two_ranks_gives_a_folder_for_each_job(tmp_path, pictures):
+    typed = [
+        "-m",
+        f"hydra.sweep.dir={tmp_path / 'sweep'}",
+        f"data.root={pictures}",
+        *Setting(2).typed,
+        "trainer.max_epochs=1",
+        "seed=0,1",
+    ]
+    answer = call("train.py", *typed)
+    assert answer.returncode == 0, answer.stderr
+    jobs = sorted((tmp_path / "sweep").iterdir())
+    assert [job.name for job in jobs] == ["0", "1"]
+    assert [status(job)["state"] for job in jobs] == ["finished", "finished"]
+    assert "seed=1" in (jobs[1] / "overrides.txt").read_text().splitlines()
+
+
+def test_a_run_of_two_ranks_predicts_on_one_device(tmp_path, pictures):
+    run = tmp_path / "run"
+    finish(train(run, pictures, Setting(2, extra=("trainer.max_epochs=1",))))
+    answer = call("predict.py", f"run={run}", f"source={pictures}", f"hydra.run.dir={tmp_path / 'out'}")
+    assert answer.returncode == 0, answer.stderr
+    assert len((tmp_path / "out" / "predictions.csv").read_text().splitlines()) == 1 + 42
+
+
 def test_a_bad_loss_is_told_by_the_door(tmp_path, pictures):
     run = tmp_path / "run"
     answer = call(
