@@ -20,9 +20,9 @@ from datamodules.synthetic.geometry import Pixels
 from datamodules.synthetic.render import render
 from datamodules.synthetic.street import Drive
 
-VERSION = 1  # raise it whenever the same request would give other pictures
-DRIVES = 96
-FRAMES_PER_DRIVE = 5
+VERSION = 2  # raise it whenever the same request would give other pictures
+DRIVES = 240
+FRAMES_PER_DRIVE = 2
 SIZES = ((360, 640), (360, 640), (480, 640))  # (height, width) in turn, as IDD mixes them
 JPEG_QUALITY = 92
 SMALL = 40  # frames: fewer are drawn faster than processes start
