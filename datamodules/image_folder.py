@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from datamodules.audit import audit
-from datamodules.base import ImageDataModule
+from datamodules.classification import ClassificationDataModule
 from datamodules.errors import DatasetError
 from datamodules.images import RGB, image_extensions, read_image
 from datamodules.settings import typed
@@ -18,7 +18,7 @@ SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "
 LISTED = 20  # corrupt files that a message names before it only counts
 
 
-class ImageFolderDataModule(ImageDataModule):
+class ImageFolderDataModule(ClassificationDataModule):
     """Classifies the images of ``<root>/<class>/**/<image>`` or ``<root>/<train|val|test>/<class>/**/<image>``.
 
     ``data.split=folders`` uses ready folders (``valid`` and ``validation`` are val). Where there are such and

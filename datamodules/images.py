@@ -133,6 +133,15 @@ def resize(image: RGB, size: tuple[int, int]) -> RGB:
     return _resized(_resized(image, shrunk, cv2.INTER_AREA), size, cv2.INTER_LINEAR)
 
 
+def resize_mask(mask: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Resize (H, W) uint8 to `size` = (height, width) by taking the nearest pixel; at its own size it stays as it is.
+
+    INTER_NEAREST_EXACT, which looks from the middle of a pixel, as `resize` and Pillow's NEAREST do. Plain INTER_NEAREST
+    looks from its corner, which shifts the mask against its image by up to half a pixel.
+    """
+    return _resized(mask, size, cv2.INTER_NEAREST_EXACT)
+
+
 def _resized(image: RGB, size: tuple[int, int], interpolation: int) -> RGB:
     if image.shape[:2] == size:
         return image

@@ -19,7 +19,7 @@ from datamodules.annotations import (
     read_annotation,
 )
 from datamodules.audit import audit
-from datamodules.base import ImageDataModule
+from datamodules.classification import ClassificationDataModule
 from datamodules.crop_rules import CROP_CLASSES, CropRules, bounding_box, lacking, square, usable_objects
 from datamodules.errors import DatasetError
 from datamodules.features import Features, box_sizes
@@ -32,7 +32,7 @@ from run_folder import write_text
 LISTED = 20  # unreadable files that a message names before it only counts
 
 
-class ObjectCropDataModule(ImageDataModule):
+class ObjectCropDataModule(ClassificationDataModule):
     """Classifies square crops of the objects in a dataset of IDD's layout.
 
     A sample is called ``<path of the frame>#<object's position in its polygon file>``, its group is the drive. Classes
