@@ -4,6 +4,7 @@ import contextlib
 import io
 import struct
 import zlib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -77,14 +78,24 @@ def read_image(path: Path) -> RGB:
 
 def decode_image(content: bytes) -> RGB:
     """Decode the bytes of an image file as `read_image` does. Raises DatasetError with the reason alone."""
+    with still_image(content) as image:
+        _turn_upright(image)
+        return np.array(_as_rgb(image))
+
+
+@contextlib.contextmanager
+def still_image(content: bytes) -> Iterator[Image.Image]:
+    """The picture in the bytes of an image file, loaded, in its own mode and as it lies in the file.
+
+    Raises DatasetError with the reason alone, also for what decoders meet while the picture is looked at.
+    """
     if not content:
         raise DatasetError("empty file (0 bytes)")
     try:
         with Image.open(io.BytesIO(content), formats=_formats()) as image:
             _check_still(image)
             image.load()
-            _turn_upright(image)
-            return np.array(_as_rgb(image))
+            yield image
     except DatasetError:
         raise
     except UnidentifiedImageError as error:

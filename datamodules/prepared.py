@@ -8,11 +8,13 @@ from typing import ClassVar
 from lightning import LightningDataModule
 
 from datamodules.errors import DatasetError
-from datamodules.settings import DataSettings
+from datamodules.selection import with_selection
+from datamodules.settings import DataSettings, typed
 from datamodules.splits import make_table, order_hash
 from datamodules.table import SELECTION, TABLE_SPLITS, Candidate, SampleTable
 from label_spaces.space import LabelSpace
 
+LISTED = 20  # corrupt files that a message names before it only counts
 TRAIN_EVAL = "train_eval"  # the fixed part of train that is evaluated beside the selection's split
 
 
@@ -87,7 +89,8 @@ class PreparedDataModule(LightningDataModule, ABC):
         if not hasattr(self, "table"):
             table, notes = make_table(self.find(), self.settings)
             self.notes += notes
-            table = self.settle(table)
+            table, notes = with_selection(self.settle(table), self.settings)
+            self.notes += notes
             self.label_space = self.classes_of(table)
             self.table = table
             self.test_split = self.closing_split
@@ -114,6 +117,31 @@ class PreparedDataModule(LightningDataModule, ABC):
     def closing_split(self) -> str:
         """The split that is reported when training has ended."""
         return "test"
+
+    def leave_out(self, broken: Sequence[tuple[str, str]], total: int, what: str, cannot_be: str = "read") -> None:
+        """Record (name, reason) of what is left out. Raises DatasetError with all of it unless it is to be skipped.
+
+        Args:
+            broken: what cannot be used, and why.
+            total: of how many.
+            what: they are, such as ``frames``.
+            cannot_be: read, or used.
+        """
+        if not broken:
+            return
+        # A name that is not UTF-8 must still be printed and written.
+        reasons = [(name.encode(errors="backslashreplace").decode(), reason) for name, reason in broken]
+        if self.settings.on_corrupt == "fail":
+            lines = "".join(f"\n  {name}: {reason}" for name, reason in reasons[:LISTED])
+            more = f"\n  and {len(reasons) - LISTED} more" if len(reasons) > LISTED else ""
+            raise DatasetError(
+                f"{len(reasons)} of {total} {what} under data.root={typed(self.settings.root)} cannot be {cannot_be}; "
+                f"mend or remove them, or leave them out with data.on_corrupt=skip:{lines}{more}"
+            )
+        self.skipped += reasons
+        self.notes.append(
+            f"{what.capitalize()} that cannot be {cannot_be}: {len(reasons)} of {total}; they are left out (data.on_corrupt=skip)."
+        )
 
     def counts(self) -> dict[str, dict[str, int]]:
         """How many samples or pixels each split that has any has of each class, both in their own order, zeros included."""
