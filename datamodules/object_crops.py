@@ -19,7 +19,7 @@ from datamodules.annotations import (
     read_annotation,
 )
 from datamodules.audit import audit
-from datamodules.base import ImageDataModule
+from datamodules.classification import ClassificationDataModule
 from datamodules.crop_rules import CROP_CLASSES, CropRules, bounding_box, lacking, square, usable_objects
 from datamodules.errors import DatasetError
 from datamodules.features import Features, box_sizes
@@ -29,10 +29,8 @@ from datamodules.splits import is_csv
 from datamodules.table import Candidate, SampleTable
 from run_folder import write_text
 
-LISTED = 20  # unreadable files that a message names before it only counts
 
-
-class ObjectCropDataModule(ImageDataModule):
+class ObjectCropDataModule(ClassificationDataModule):
     """Classifies square crops of the objects in a dataset of IDD's layout.
 
     A sample is called ``<path of the frame>#<object's position in its polygon file>``, its group is the drive. Classes
@@ -52,7 +50,7 @@ class ObjectCropDataModule(ImageDataModule):
         """Every usable object. Raises DatasetError; `skipped` says which frames are left out."""
         frames = self._intact(find_frames(self.root))
         found, broken = _objects(self.root, frames, self.rules, Path(self.settings.cache_dir))
-        self._leave_out(broken, len(frames))
+        self.leave_out(broken, len(frames), "frames")
         if not found:
             raise DatasetError(
                 f"data.root={self.settings.root}: none of {len(frames)} frames has a usable object "
@@ -123,23 +121,9 @@ class ObjectCropDataModule(ImageDataModule):
         """The frames whose image can be decoded."""
         findings = audit(self.root, [frame.name for frame in frames], Path(self.settings.cache_dir))
         broken = [(name, finding.error) for name, finding in findings.items() if finding.error is not None]
-        self._leave_out(broken, len(frames))
+        self.leave_out(broken, len(frames), "frames")
         names = {name for name, _ in broken}
         return [frame for frame in frames if frame.name not in names]
-
-    def _leave_out(self, broken: list[tuple[str, str]], total: int) -> None:
-        """Record frames that cannot be used. Raises DatasetError naming them unless they are to be skipped."""
-        if not broken:
-            return
-        if self.settings.on_corrupt == "fail":
-            lines = "".join(f"\n  {name}: {reason}" for name, reason in broken[:LISTED])
-            more = f"\n  and {len(broken) - LISTED} more" if len(broken) > LISTED else ""
-            raise DatasetError(
-                f"{len(broken)} of {total} frames under data.root={self.settings.root} cannot be read; mend or remove "
-                f"them, or leave them out with data.on_corrupt=skip:{lines}{more}"
-            )
-        self.skipped += broken
-        self.notes.append(f"Frames that cannot be read: {len(broken)} of {total}; they are left out.")
 
 
 def find_crops(root: Path, frames: list[Frame], rules: CropRules) -> tuple[list[Candidate], list[tuple[str, str]]]:
