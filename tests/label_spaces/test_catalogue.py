@@ -2,6 +2,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from torchvision.datasets import Cityscapes
 
 from label_spaces.catalogue import important, load, names
 from label_spaces.csv_files import read_rows
@@ -122,6 +123,25 @@ def test_cityscapes():
     assert [space.index(name) for name in ("road", "terrain", "rider", "bicycle")] == [0, 9, 12, 18]
     assert space.labels["license plate"] == space.labels["guard rail"] == space.void
     assert space.colours[13] == (0, 0, 142)
+
+
+def test_the_cityscapes_table_is_torchvisions():
+    rows = read_rows(TABLES / "cityscapes_labels.csv")
+    assert [
+        (row.values["name"], row.integer("id"), row.integer("trainId"), row.values["category"], row.colour())
+        for row in rows
+    ] == [(c.name, c.id, c.train_id, c.category, c.color) for c in Cityscapes.classes]
+
+
+def test_idd_takes_its_cityscapes_labels_over():
+    cityscapes = {row.values["name"]: row for row in read_rows(TABLES / "cityscapes_labels.csv")}
+    idd = [row for row in read_rows(TABLES / "idd_labels.csv") if row.values["name"] in cityscapes]
+    assert len(idd) == 31
+    for row in idd:
+        same = cityscapes[row.values["name"]]
+        assert row.colour() == same.colour()
+        if row.values["name"] != "license plate":  # -1 there, 255 here
+            assert (row.integer("csId"), row.integer("csTrainId")) == (same.integer("id"), same.integer("trainId"))
 
 
 def test_voc_has_the_development_kits_palette():
