@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datamodules.idd_lite import IDDLiteDataModule
 from datamodules.settings import DataSettings
 
 SIZE = (24, 36)  # height, width
@@ -97,5 +98,19 @@ def idd(tmp_path: Path) -> Callable[..., Path]:
                         truth.parent.mkdir(parents=True, exist_ok=True)
                         truth.write_text(polygons(STREET, size))
         return root
+
+    return make
+
+
+@pytest.fixture
+def make(lite: Path, settings: Callable[..., DataSettings]) -> Callable[..., IDDLiteDataModule]:
+    """Makes a data module of the tiny IDD-Lite."""
+
+    def make(*, transform: Any = None, seed: int = 0, **keys: Any) -> IDDLiteDataModule:
+        module = IDDLiteDataModule(
+            settings(**{"root": str(lite), "label_space": "idd_lite", **keys}), seed=seed, transform=transform
+        )
+        module.prepare()
+        return module
 
     return make
