@@ -39,6 +39,7 @@ from lightning_modules.weights import WeightsReport, load_weights
 from run_folder import RunFolder
 
 Config = Mapping[str, Any]
+CHOICES = ("_target_", "targets", "by_task")  # keys of a data option that only say what others are for a task
 # About Lightning's own use of torch, and about choices that were made here: the loader resumes by itself, and what is
 # logged is the same on every rank already.
 KNOWN_WARNINGS = (
@@ -73,7 +74,7 @@ def build_datamodule(config: Config, split: Path | None = None) -> ImageDataModu
 
 def data_settings(config: Config) -> DataSettings:
     """The data keys of a configuration, checked. Raises RequestError or DatasetError."""
-    keys = {key: value for key, value in config["data"].items() if key not in ("_target_", "targets")}
+    keys = {key: value for key, value in config["data"].items() if key not in CHOICES}
     unknown = sorted(keys.keys() - DataSettings.__dataclass_fields__.keys())
     if unknown:
         raise RequestError(f"There is no key 'data.{unknown[0]}'. All keys: python train.py --cfg job")
