@@ -5,7 +5,7 @@ from entry.door import Request, door
 
 @door("train")
 def train(request: Request) -> None:
-    """Compose, check and build; train; then evaluate the best checkpoint on the split that nobody has looked at."""
+    """Compose, check and build; train; then evaluate the best checkpoint on the split that is reported."""
     from datamodules.base import ImageDataModule
     from entry import announce, resuming, runs
     from entry.launching import launch
@@ -22,7 +22,7 @@ def train(request: Request) -> None:
         with session(run.folder.status_file()) as signal:
             announce.announce(run.config, datamodule, module.network, run.weights, run.machine)
             launch(Job.training(run), run, signal)
-    announce.conclude(run.folder, "test")
+    announce.conclude(run.folder, datamodule.closing_split)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Look into every file once: can it be decoded, how large is the picture, which files hold the same bytes."""
+"""Look into every file once: can it be decoded, how large is it, which files hold the same bytes, what is in a mask."""
 
 import contextlib
 import hashlib
@@ -6,13 +6,16 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import PIL
+from numpy.typing import NDArray
+from PIL import Image
 
 from datamodules.errors import DatasetError
 from datamodules.images import decode_image
@@ -36,6 +39,7 @@ class Finding:
         height: pixels, as shown (EXIF applied); 0 where it could not be decoded.
         width: likewise.
         error: why it cannot be used, or None.
+        pixels: of a mask: how many pixels it has of each class, of void last.
     """
 
     size: int
@@ -44,16 +48,30 @@ class Finding:
     height: int = 0
     width: int = 0
     error: str | None = None
+    pixels: tuple[int, ...] = ()
 
 
-def audit(root: Path, names: Sequence[str], cache_dir: Path) -> dict[str, Finding]:
+Look = Callable[[Path, Finding], Finding]  # reads a file of which size and time are known
+
+
+def audit(
+    root: Path, names: Sequence[str], cache_dir: Path, *, kind: str = "images", look: Look | None = None
+) -> dict[str, Finding]:
     """Read and decode every file of `names` under `root`, in the order given.
 
     What was found is remembered in `cache_dir` by name, size and time of change, so that only new and changed files
     (and those with errors) are read again. A progress bar shows on stderr if that takes longer than a second.
+
+    Args:
+        root: a folder.
+        names: POSIX paths relative to it.
+        cache_dir: where it is remembered; made if needed.
+        kind: what the files are, for the bar.
+        look: how to read one; None: as an image. What one way of looking finds is not remembered for another `kind`.
     """
-    place = hashlib.blake2b(os.fsencode(root.resolve()), digest_size=8).hexdigest()
-    memory = cache_dir / f"audit-{place}.json"
+    place = os.fsencode(root.resolve()) + (b"" if kind == "images" else b"\0" + kind.encode())
+    place_name = hashlib.blake2b(place, digest_size=8).hexdigest()
+    memory = cache_dir / f"audit-{place_name}.json"
     known = _remembered(memory)
     findings: dict[str, Finding] = {}
     for name in names:
@@ -63,7 +81,8 @@ def audit(root: Path, names: Sequence[str], cache_dir: Path) -> dict[str, Findin
         findings[name] = earlier if earlier and unchanged else stamp
     pending = [name for name, finding in findings.items() if not finding.content and finding.error is None]
     try:
-        findings.update(_looked_at(root, {name: findings[name] for name in pending}))
+        stamps = {name: findings[name] for name in pending}
+        findings.update(_looked_at(root, stamps, look or _look, kind.split(maxsplit=1)[0]))
     finally:  # what an interrupted audit has seen need not be seen again
         if pending or known.keys() - findings.keys():
             _remember(memory, findings)
@@ -83,7 +102,24 @@ def _stamp(path: Path) -> Finding:
     return Finding(facts.st_size, facts.st_mtime_ns, error=reason)
 
 
-def _looked_at(root: Path, stamps: Mapping[str, Finding]) -> Iterator[tuple[str, Finding]]:
+def mask_look(read: Callable[[Path], NDArray[np.uint8]], void: int) -> Look:
+    """How to look at files that `read` reads as masks (H, W) of class indices up to `void`."""
+
+    def look(path: Path, stamp: Finding) -> Finding:
+        try:
+            digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+            mask = read(path)
+        except OSError as error:
+            return Finding(stamp.size, stamp.modified, error=f"{path}: {error.strerror or error}")
+        except DatasetError as error:
+            return Finding(stamp.size, stamp.modified, error=str(error))
+        pixels = tuple(Image.fromarray(mask).histogram()[: void + 1])  # a tenth of numpy's time
+        return Finding(stamp.size, stamp.modified, digest, mask.shape[0], mask.shape[1], pixels=pixels)
+
+    return look
+
+
+def _looked_at(root: Path, stamps: Mapping[str, Finding], look: Look, kind: str) -> Iterator[tuple[str, Finding]]:
     """Each file with what reading it has shown."""
     names = list(stamps)
     began = time.monotonic()
@@ -92,9 +128,9 @@ def _looked_at(root: Path, stamps: Mapping[str, Finding]) -> Iterator[tuple[str,
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool, contextlib.ExitStack() as stack:
         for start in range(0, len(names), BATCH):
             batch = names[start : start + BATCH]
-            yield from zip(batch, pool.map(lambda name: _look(root / name, stamps[name]), batch), strict=True)
+            yield from zip(batch, pool.map(lambda name: look(root / name, stamps[name]), batch), strict=True)
             if bar is None and time.monotonic() - began > PATIENCE:
-                bar = stack.enter_context(_progress(len(names)))
+                bar = stack.enter_context(_progress(len(names), kind))
             if bar is not None:
                 bar.update(bar.task_ids[0], completed=start + len(batch))
 
@@ -113,11 +149,11 @@ def _look(path: Path, stamp: Finding) -> Finding:
     return Finding(stamp.size, stamp.modified, digest, height, width)
 
 
-def _progress(total: int) -> "Progress":
+def _progress(total: int, kind: str) -> "Progress":
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = TextColumn("Checking images"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = TextColumn(f"Checking {kind}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     console = Console(stderr=True)
     progress = Progress(*columns, console=console, transient=console.is_terminal)  # in a log the last state stays
     progress.add_task("", total=total)
@@ -130,9 +166,14 @@ def _remembered(memory: Path) -> dict[str, Finding]:
         stored = json.loads(memory.read_text(encoding="utf-8"))
         if stored["pillow"] != PIL.__version__:
             return {}
-        return {name: Finding(*facts) for name, facts in stored["files"].items()}
+        return {name: _finding(*facts) for name, facts in stored["files"].items()}
     except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return {}
+
+
+def _finding(*facts: Any) -> Finding:
+    """What JSON has kept of a finding."""
+    return replace(Finding(*facts), pixels=tuple(facts[-1]))
 
 
 def _remember(memory: Path, findings: Mapping[str, Finding]) -> None:

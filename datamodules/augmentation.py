@@ -36,10 +36,8 @@ class Augmentation:
             if void is not None:
                 _fill_masks_with(transform, void)
 
-    def __call__(
-        self, image: Image, *, name: str, epoch: int, mask: NDArray[np.generic] | None = None
-    ) -> tuple[Image, NDArray[np.generic] | None]:
-        """Augment an image (H, W, 3) uint8 and its mask (H, W), where there is one; the arguments are left as they are.
+    def __call__(self, image: Image, *, name: str, epoch: int, mask: Image | None = None) -> tuple[Image, Image | None]:
+        """Augment an image (H, W, 3) uint8 and its mask (H, W) uint8, where there is one; the arguments are left as they are.
 
         Raises DatasetError where the pipeline gives back anything but a uint8 image (H, W, 3).
         """

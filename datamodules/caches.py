@@ -1,4 +1,4 @@
-"""Decoded, resized images in one array file each, made once and mapped into memory by every process that reads them.
+"""Decoded, resized images or masks in one array file each, made once and mapped into memory by every process that reads them.
 
 A file appears under its name only when it is whole: a stop at any moment and several processes at once do no harm.
 """
@@ -6,6 +6,7 @@ A file appears under its name only when it is whole: a stop at any moment and se
 import contextlib
 import fcntl
 import hashlib
+import math
 import os
 import shutil
 import time
@@ -33,17 +34,12 @@ MOST_THREADS = 8
 BLOCK = 256  # images decoded between two writes: neighbours of one frame stay together, and memory stays small
 
 
-def cache_name(title: str, size: tuple[int, int], parts: Iterable[str]) -> str:
-    """The file name of a cache: readable, and another one wherever the size or any of `parts` differs."""
-    digest = hashlib.blake2b(f"{VERSION}\n{size}".encode(), digest_size=16)
+def cache_name(title: str, shape: tuple[int, ...], parts: Iterable[str]) -> str:
+    """The file name of a cache: readable, and another one wherever the shape of a row or any of `parts` differs."""
+    digest = hashlib.blake2b(f"{VERSION}\n{shape}".encode(), digest_size=16)
     for part in parts:
         digest.update(b"\0" + part.encode(errors="surrogateescape"))
-    return f"{title}-{size[0]}x{size[1]}-{digest.hexdigest()}.npy"
-
-
-def array_bytes(count: int, size: tuple[int, int]) -> int:
-    """The bytes of `count` images of (height, width) `size`."""
-    return count * size[0] * size[1] * 3
+    return f"{title}-{shape[0]}x{shape[1]}-{digest.hexdigest()}.npy"
 
 
 def worth_caching(folder: Path, needed: int) -> bool:
@@ -58,22 +54,24 @@ def worth_caching(folder: Path, needed: int) -> bool:
     return needed <= FREE_SHARE_UNASKED * free and os.access(folder, os.W_OK)
 
 
-def cached_images(path: Path, count: int, size: tuple[int, int], image: Callable[[int], Image]) -> NDArray[np.uint8]:
+def cached_images(
+    path: Path, count: int, row_shape: tuple[int, ...], image: Callable[[int], Image]
+) -> NDArray[np.uint8]:
     """Open the cache at `path`; make it where there is none.
 
     Args:
         path: the file.
-        count: how many images it holds.
-        size: their (height, width).
-        image: from a row to its image (height, width, 3) uint8; called from several threads.
+        count: how many images or masks it holds.
+        row_shape: (height, width, 3) of its images, or (height, width) of its masks.
+        image: from a row to its image or mask, uint8; called from several threads.
 
     Returns:
-        (count, height, width, 3) uint8, read-only, mapped from the file.
+        (count, *row_shape) uint8, read-only, mapped from the file.
 
     Raises:
         DatasetError: the folder cannot be written or the disk lacks room; and whatever `image` raises.
     """
-    shape = (count, *size, 3)
+    shape = (count, *row_shape)
     ready = _opened(path, shape)
     if ready is not None:
         return ready
@@ -120,7 +118,7 @@ def _only_maker(path: Path) -> Iterator[None]:
 
 
 def _make(path: Path, shape: tuple[int, ...], image: Callable[[int], Image]) -> None:
-    needed = array_bytes(shape[0], (shape[1], shape[2]))
+    needed = math.prod(shape)
     free = shutil.disk_usage(path.parent).free
     console = Console(stderr=True)
     if needed > free:

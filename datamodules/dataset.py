@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from datamodules.augmentation import Augmentation, Image
-from datamodules.images import resize
+from datamodules.images import resize, resize_mask
 from datamodules.sampling import SampleKey
 
 READ_AHEAD = 4  # batches per worker, to bridge slow ones
@@ -31,16 +31,34 @@ class ReadImages:
         self.names = names
         self.size = size
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of each image."""
+        return (*self.size, 3)
+
     def __call__(self, index: int) -> Image:
         """The image of a sample, (height, width, 3) uint8."""
         return resize(self.read(self.names[index]), self.size)
 
 
+class ReadMasks(ReadImages):
+    """Masks (H, W) uint8, likewise; no pixel gets a class that is not in the mask."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of each mask."""
+        return self.size
+
+    def __call__(self, index: int) -> Image:
+        """The mask of a sample, (height, width) uint8."""
+        return resize_mask(self.read(self.names[index]), self.size)
+
+
 class CachedImages:
-    """Images from an array that is ready.
+    """Images or masks from an array that is ready.
 
     Args:
-        array: (N, H, W, 3) uint8, usually mapped from a file.
+        array: (N, H, W, 3) or (N, H, W) uint8, usually mapped from a file.
         indices: which sample each row is.
     """
 
@@ -51,28 +69,28 @@ class CachedImages:
         self.rows = {index: row for row, index in enumerate(indices)}
 
     def __call__(self, index: int) -> Image:
-        """The image of a sample, (H, W, 3) uint8, read-only."""
+        """The image of a sample, (H, W, 3) uint8, or its mask (H, W), read-only."""
         image: Image = self.array[self.rows[index]]
         return image
 
 
 class ImageDataset(Dataset[dict[str, Any]]):
-    """Images with the index of their class.
+    """Images with the index of their class, or with the mask that has it for each pixel.
 
-    An item is ``image`` (3, H, W) uint8, ``target`` (int), ``index`` (int, the sample's place in the table) and
-    ``counted`` (bool, see `SampleKey`).
+    An item is ``image`` (3, H, W) uint8, ``target`` (int, or (H, W) uint8), ``index`` (int, the sample's place in the
+    table) and ``counted`` (bool, see `SampleKey`).
 
     Args:
         names: all samples' names; an index is a place in here.
-        targets: the class index of each.
+        targets: the class index of each, or from an index to a mask (H, W) uint8.
         images: from an index to an image (H, W, 3) uint8.
-        augmentation: what is done to an image; None: nothing.
+        augmentation: what is done to an image, and to its mask with it; None: nothing.
     """
 
     def __init__(
         self,
         names: Sequence[str],
-        targets: Sequence[int],
+        targets: Sequence[int] | Callable[[int], Image],
         images: Callable[[int], Image],
         augmentation: Augmentation | None = None,
     ) -> None:
@@ -86,21 +104,32 @@ class ImageDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, key: SampleKey) -> dict[str, Any]:
         image = self.images(key.sample)
+        mask = self.targets(key.sample) if callable(self.targets) else None
         if self.augmentation is not None:
-            image, _ = self.augmentation(image, name=self.names[key.sample], epoch=key.epoch)
+            image, mask = self.augmentation(image, name=self.names[key.sample], epoch=key.epoch, mask=mask)
         return {
-            "image": torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C")),
-            "target": self.targets[key.sample],
+            "image": _tensor(image.transpose(2, 0, 1)),
+            "target": self.targets[key.sample] if not callable(self.targets) else _tensor(mask),
             "index": key.sample,
             "counted": key.counted,
         }
 
 
+def _tensor(array: Image | None) -> torch.Tensor:
+    """A contiguous copy: rows of a cache are read-only, and flipped ones lie backwards in memory."""
+    return torch.from_numpy(np.array(array, order="C"))
+
+
 def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
-    """A batch: ``image`` (B, 3, H, W) uint8, ``target`` (B,) and ``index`` (B,) int64, ``counted`` one bool for all."""
+    """A batch of items, stacked.
+
+    Returns:
+        ``image`` (B, 3, H, W) uint8, ``target`` (B,) int64 or (B, H, W) uint8, ``index`` (B,) int64, ``counted`` one
+        bool for all.
+    """
     return {
         "image": default_collate([item["image"] for item in items]),
-        "target": torch.tensor([item["target"] for item in items]),
+        "target": default_collate([item["target"] for item in items]),
         "index": torch.tensor([item["index"] for item in items]),
         "counted": items[0]["counted"],
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.annotations import object_at, polygon_file, read_annotation
+from datamodules.annotations import object_at, read_annotation
 from datamodules.augmentation import Image
 from datamodules.caches import MOST_THREADS
 from datamodules.crop_rules import bounding_box
@@ -33,11 +33,11 @@ def mean_colours(image: Callable[[int], Image], indices: Sequence[int]) -> NDArr
         return np.array(list(means), dtype=np.float64).reshape(-1, 3)
 
 
-def box_sizes(root: Path, names: Sequence[str]) -> NDArray[np.float64]:
+def box_sizes(polygons: Callable[[str], Path], names: Sequence[str]) -> NDArray[np.float64]:
     """How large the boxes of annotated objects are.
 
     Args:
-        root: the dataset's folder.
+        polygons: from a crop's name to the polygon file of its frame.
         names: N crops, ``<path of the frame>#<object's position in its polygon file>``.
 
     Returns:
@@ -50,9 +50,9 @@ def box_sizes(root: Path, names: Sequence[str]) -> NDArray[np.float64]:
     read = lru_cache(maxsize=8)(read_annotation)  # the crops of a frame follow one another
     sizes = np.empty((len(names), 4))
     for row, name in enumerate(names):
-        frame, _, index = name.rpartition("#")
-        annotation = read(polygon_file(root, frame))
-        thing = object_at(annotation, index, polygon_file(root, frame))
+        file = polygons(name)
+        annotation = read(file)
+        thing = object_at(annotation, name.rpartition("#")[2], file)
         box = bounding_box(thing, (annotation.height, annotation.width))
         width, height = max(box.right - box.left, 1.0), max(box.bottom - box.top, 1.0)
         sizes[row] = width, height, width / annotation.width, height / annotation.height

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from datamodules.audit import audit
-from datamodules.base import ImageDataModule
+from datamodules.classification import ClassificationDataModule
 from datamodules.errors import DatasetError
 from datamodules.images import RGB, image_extensions, read_image
 from datamodules.settings import typed
@@ -15,10 +15,9 @@ from datamodules.splits import is_csv
 from datamodules.table import Candidate
 
 SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-LISTED = 20  # corrupt files that a message names before it only counts
 
 
-class ImageFolderDataModule(ImageDataModule):
+class ImageFolderDataModule(ClassificationDataModule):
     """Classifies the images of ``<root>/<class>/**/<image>`` or ``<root>/<train|val|test>/<class>/**/<image>``.
 
     ``data.split=folders`` uses ready folders (``valid`` and ``validation`` are val). Where there are such and
@@ -33,8 +32,7 @@ class ImageFolderDataModule(ImageDataModule):
         findings = audit(self.root, [name for name, *_ in found.images], Path(self.settings.cache_dir))
         broken = {name: finding.error for name, finding in findings.items() if finding.error is not None}
         usable = [image for image in found.images if image[0] not in broken]
-        if broken:
-            self._leave_out(broken, len(findings))
+        self.leave_out(list(broken.items()), len(findings), "images")
         lost = {target for _, target, _ in found.images} - {target for _, target, _ in usable}
         if lost:
             raise DatasetError(
@@ -64,22 +62,6 @@ class ImageFolderDataModule(ImageDataModule):
                 f"add data.split=folders to use them, or give one of them as data.root to split it by {typed(settings.split)}."
             )
         return ready
-
-    def _leave_out(self, broken: Mapping[str, str], total: int) -> None:
-        """Record the files that cannot be used. Raises DatasetError naming them unless they are to be skipped."""
-        # A name that is not UTF-8 must still be printed and written.
-        reasons = [(name.encode(errors="backslashreplace").decode(), reason) for name, reason in broken.items()]
-        if self.settings.on_corrupt == "fail":
-            lines = [f"\n  {name}: {reason}" for name, reason in reasons[:LISTED]]
-            more = f"\n  and {len(broken) - LISTED} more" if len(broken) > LISTED else ""
-            raise DatasetError(
-                f"{len(broken)} of {total} images under data.root={self.settings.root} cannot be read; "
-                f"mend or remove them, or leave them out with data.on_corrupt=skip:{''.join(lines)}{more}"
-            )
-        self.skipped += reasons
-        self.notes.append(
-            f"Images that cannot be read: {len(broken)} of {total}; they are left out (data.on_corrupt=skip)."
-        )
 
 
 @dataclass

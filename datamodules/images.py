@@ -4,6 +4,7 @@ import contextlib
 import io
 import struct
 import zlib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -77,14 +78,24 @@ def read_image(path: Path) -> RGB:
 
 def decode_image(content: bytes) -> RGB:
     """Decode the bytes of an image file as `read_image` does. Raises DatasetError with the reason alone."""
+    with still_image(content) as image:
+        _turn_upright(image)
+        return np.array(_as_rgb(image))
+
+
+@contextlib.contextmanager
+def still_image(content: bytes) -> Iterator[Image.Image]:
+    """The picture in the bytes of an image file, loaded, in its own mode and as it lies in the file.
+
+    Raises DatasetError with the reason alone, also for what decoders meet while the picture is looked at.
+    """
     if not content:
         raise DatasetError("empty file (0 bytes)")
     try:
         with Image.open(io.BytesIO(content), formats=_formats()) as image:
             _check_still(image)
             image.load()
-            _turn_upright(image)
-            return np.array(_as_rgb(image))
+            yield image
     except DatasetError:
         raise
     except UnidentifiedImageError as error:
@@ -131,6 +142,15 @@ def resize(image: RGB, size: tuple[int, int]) -> RGB:
     """Resize (H, W, 3) uint8 to `size` = (height, width): area-averaged where it shrinks, bilinear where it grows."""
     shrunk = (min(size[0], image.shape[0]), min(size[1], image.shape[1]))
     return _resized(_resized(image, shrunk, cv2.INTER_AREA), size, cv2.INTER_LINEAR)
+
+
+def resize_mask(mask: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Resize (H, W) uint8 to `size` = (height, width) by taking the nearest pixel; at its own size it stays as it is.
+
+    INTER_NEAREST_EXACT, which looks from the middle of a pixel, as `resize` and Pillow's NEAREST do. Plain INTER_NEAREST
+    looks from its corner, which shifts the mask against its image by up to half a pixel.
+    """
+    return _resized(mask, size, cv2.INTER_NEAREST_EXACT)
 
 
 def _resized(image: RGB, size: tuple[int, int], interpolation: int) -> RGB:

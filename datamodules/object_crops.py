@@ -19,20 +19,18 @@ from datamodules.annotations import (
     read_annotation,
 )
 from datamodules.audit import audit
-from datamodules.base import ImageDataModule
+from datamodules.classification import ClassificationDataModule
 from datamodules.crop_rules import CROP_CLASSES, CropRules, bounding_box, lacking, square, usable_objects
 from datamodules.errors import DatasetError
 from datamodules.features import Features, box_sizes
 from datamodules.images import RGB, read_image
-from datamodules.settings import DataSettings
+from datamodules.settings import DataSettings, typed
 from datamodules.splits import is_csv
 from datamodules.table import Candidate, SampleTable
 from run_folder import write_text
 
-LISTED = 20  # unreadable files that a message names before it only counts
 
-
-class ObjectCropDataModule(ImageDataModule):
+class ObjectCropDataModule(ClassificationDataModule):
     """Classifies square crops of the objects in a dataset of IDD's layout.
 
     A sample is called ``<path of the frame>#<object's position in its polygon file>``, its group is the drive. Classes
@@ -50,39 +48,53 @@ class ObjectCropDataModule(ImageDataModule):
 
     def find(self) -> list[Candidate]:
         """Every usable object. Raises DatasetError; `skipped` says which frames are left out."""
-        frames = self._intact(find_frames(self.root))
-        found, broken = _objects(self.root, frames, self.rules, Path(self.settings.cache_dir))
-        self._leave_out(broken, len(frames))
+        found, frames = [], 0
+        for root in self.roots:
+            here = self._intact(root, find_frames(root))
+            objects, broken = _objects(root, here, self.rules, Path(self.settings.cache_dir))
+            self.leave_out(broken, len(here), "frames")
+            found += objects
+            frames += len(here)
         if not found:
             raise DatasetError(
-                f"data.root={self.settings.root}: none of {len(frames)} frames has a usable object "
+                f"data.root={typed(self.settings.root)}: none of {frames} frames has a usable object "
                 f"({', '.join(CROP_CLASSES)}; short side at least {self.rules.least_side:g} pixels)."
             )
         return found if is_csv(self.settings.split) else self._common(found)
 
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """The folders of the parts: drives of the same name are one drive."""
+        return self.settings.root_folders
+
     def read(self, name: str) -> RGB:
         """A sample's crop, (S, S, 3) uint8 RGB, at its own size."""
-        path, _, index = name.rpartition("#")
-        image, annotation = _frame(self.root, path)
+        file, polygons = self.file(name), self.polygon_file(name)
+        image, annotation = _frame(file, polygons)
         size = image.shape[:2]
         if size != (annotation.height, annotation.width):
             raise DatasetError(
-                f"{self.root / path} has {size[1]}x{size[0]} pixels, but its polygon file says "
+                f"{file} has {size[1]}x{size[0]} pixels, but its polygon file says "
                 f"{annotation.width}x{annotation.height}."
             )
-        thing = object_at(annotation, index, polygon_file(self.root, path))
+        thing = object_at(annotation, name.rpartition("#")[2], polygons)
         left, top, side = square(bounding_box(thing, size), self.rules.margin, size)
         return image[top : top + side, left : left + side]
 
+    def polygon_file(self, name: str) -> Path:
+        """The polygon file of a sample's frame."""
+        path, file = name.rpartition("#")[0], self.file(name)
+        return polygon_file(file.parents[len(Path(path).parts) - 1], path)
+
     def fingerprint(self, name: str) -> str:
         """Changes with the frame, its polygon file and the crop's margin."""
-        facts = polygon_file(self.root, name.rpartition("#")[0]).stat()
+        facts = self.polygon_file(name).stat()
         return f"{super().fingerprint(name)}:{facts.st_size}:{facts.st_mtime_ns}:{self.rules.margin}"
 
     def baseline_features(self, part: str, indices: Sequence[int]) -> Features:
         """The base class's mean colours, and the sizes of the boxes (N, 4)."""
         names = [self.table.samples[index].name for index in indices]
-        return {**super().baseline_features(part, indices), "box_size": box_sizes(self.root, names)}
+        return {**super().baseline_features(part, indices), "box_size": box_sizes(self.polygon_file, names)}
 
     def class_order(self, targets: set[str]) -> tuple[str, ...]:
         """The order of `CROP_CLASSES`."""
@@ -119,27 +131,13 @@ class ObjectCropDataModule(ImageDataModule):
             )
         return common
 
-    def _intact(self, frames: list[Frame]) -> list[Frame]:
-        """The frames whose image can be decoded."""
-        findings = audit(self.root, [frame.name for frame in frames], Path(self.settings.cache_dir))
+    def _intact(self, root: Path, frames: list[Frame]) -> list[Frame]:
+        """The frames below a root whose image can be decoded."""
+        findings = audit(root, [frame.name for frame in frames], Path(self.settings.cache_dir))
         broken = [(name, finding.error) for name, finding in findings.items() if finding.error is not None]
-        self._leave_out(broken, len(frames))
+        self.leave_out(broken, len(frames), "frames")
         names = {name for name, _ in broken}
         return [frame for frame in frames if frame.name not in names]
-
-    def _leave_out(self, broken: list[tuple[str, str]], total: int) -> None:
-        """Record frames that cannot be used. Raises DatasetError naming them unless they are to be skipped."""
-        if not broken:
-            return
-        if self.settings.on_corrupt == "fail":
-            lines = "".join(f"\n  {name}: {reason}" for name, reason in broken[:LISTED])
-            more = f"\n  and {len(broken) - LISTED} more" if len(broken) > LISTED else ""
-            raise DatasetError(
-                f"{len(broken)} of {total} frames under data.root={self.settings.root} cannot be read; mend or remove "
-                f"them, or leave them out with data.on_corrupt=skip:{lines}{more}"
-            )
-        self.skipped += broken
-        self.notes.append(f"Frames that cannot be read: {len(broken)} of {total}; they are left out.")
 
 
 def find_crops(root: Path, frames: list[Frame], rules: CropRules) -> tuple[list[Candidate], list[tuple[str, str]]]:
@@ -179,5 +177,5 @@ def _objects(
 
 
 @lru_cache(maxsize=8)  # crops are read frame by frame where order allows, and by several threads
-def _frame(root: Path, name: str) -> tuple[RGB, Annotation]:
-    return read_image(root / name), read_annotation(polygon_file(root, name))
+def _frame(image: Path, polygons: Path) -> tuple[RGB, Annotation]:
+    return read_image(image), read_annotation(polygons)

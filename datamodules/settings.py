@@ -21,13 +21,15 @@ class DataSettings:
 
     Args:
         name: the data option, such as ``image_folder``.
-        root: the dataset's folder; None only where the dataset makes its own.
+        root: the dataset's folder, or several; None only where the dataset makes its own.
         fraction: the part of the samples that is used, in (0, 1].
         split: fractions of train, val and test that add to 1, or ``official``, ``folders``, or the path of a CSV.
         split_by: ``sample``, or ``group`` to keep the samples of a group (a drive) on one side.
         split_seed: which of the possible splits.
         generator_seed: which of the possible datasets, where the dataset makes its own.
-        label_space: the label space's name, where the dataset has several.
+        label_space: the label space's name, or the path of a CSV, where the dataset has several.
+        classes: the names of the classes, where the masks of a dataset hold 0, 1, … for them.
+        masks: ``polygons`` to draw masks, ``files`` for ready ones, where the dataset may have both.
         image_size: (height, width) in pixels of what the model sees.
         eval_size: (height, width) in pixels at which predictions are scored, where that differs.
         num_workers: processes that read images; None chooses by the cores (`worker_count`).
@@ -37,18 +39,20 @@ class DataSettings:
         batch_size: samples that one optimiser step sees, on any number of devices.
         eval_batch_size: samples in an evaluation's batch, per device.
         drop_last: whether an epoch's last batch is left out where it is smaller than the others.
-        select_from: ``train`` to take the split for model selection from train.
+        select_from: ``train`` to put a piece of train aside for model selection where val is what is reported.
         train_eval_samples: how many training samples are evaluated each epoch; None: as many as val has.
     """
 
     name: str
-    root: str | None = None
+    root: str | Sequence[str] | None = None
     fraction: float = 1.0
     split: Mapping[str, float] | str
     split_by: str = "sample"
     split_seed: int = 0
     generator_seed: int = 0
     label_space: str | None = None
+    classes: Sequence[str] | None = None
+    masks: str = "polygons"
     image_size: tuple[int, int]
     eval_size: tuple[int, int] | None = None
     num_workers: int | None = None
@@ -82,21 +86,35 @@ class DataSettings:
             self._check(
                 key, value is None or is_whole(value, least), f"give a whole number of at least {least}, or null"
             )
-        for key in ("root", "label_space"):
+        self._check("masks", self.masks in ("polygons", "files"), "use polygons or files")
+        for key, several in {"root": True, "label_space": False}.items():
             value = getattr(self, key)
-            self._check(key, value is None or (isinstance(value, str) and value != ""), "give a name, or null")
+            legal = value is None or is_text(value) or (several and is_texts(value))
+            self._check(key, legal, "give a name, or null")
+        self._check("classes", self.classes is None or is_texts(self.classes), "give names such as [road,sky], or null")
         self._check("cache_dir", isinstance(self.cache_dir, str) and self.cache_dir != "", "give a folder")
 
     @property
-    def root_folder(self) -> Path:
-        """The folder `root` names, ``~`` expanded. Raises DatasetError where it is not given or no folder."""
+    def root_folders(self) -> tuple[Path, ...]:
+        """The folders `root` names, ``~`` expanded. Raises DatasetError where none is given, or one is no folder."""
         if self.root is None:
             raise DatasetError(f"data={self.name} needs to know where the images are: add data.root=FOLDER.")
-        folder = Path(self.root).expanduser()
-        if not folder.is_dir():
-            what = "is a file, not a folder" if folder.exists() else "does not exist"
-            raise DatasetError(f"data.root={self.root} {what}; give the folder that holds the images.")
-        return folder
+        folders = []
+        for root in (self.root,) if isinstance(self.root, str) else self.root:
+            folder = Path(root).expanduser()
+            if not folder.is_dir():
+                what = "is a file, not a folder" if folder.exists() else "does not exist"
+                raise DatasetError(f"data.root={root} {what}; give the folder that holds the images.")
+            folders.append(folder)
+        return tuple(folders)
+
+    @property
+    def root_folder(self) -> Path:
+        """The one folder `root` names. Raises DatasetError as `root_folders` does, and where there are several."""
+        folders = self.root_folders
+        if len(folders) > 1:
+            raise DatasetError(f"data.root={typed(self.root)}: data={self.name} reads one folder; give one of them.")
+        return folders[0]
 
     def fractions(self) -> dict[str, Fraction]:
         """The exact fraction of each split as it was typed; only where `split` holds fractions."""
@@ -157,6 +175,16 @@ def is_number(value: object) -> bool:
 def is_whole(value: object, least: int) -> bool:
     """Whether a value is a whole number of at least `least`, not a truth value."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def is_text(value: object) -> bool:
+    """Whether a value is a text that is not empty."""
+    return isinstance(value, str) and value != ""
+
+
+def is_texts(value: object) -> bool:
+    """Whether a value is a list of one or more texts that are not empty."""
+    return isinstance(value, list | tuple) and len(value) > 0 and all(is_text(part) for part in value)
 
 
 def typed(value: Any) -> str:

@@ -12,6 +12,8 @@ from datamodules.errors import DatasetError
 from run_folder import write_text
 
 SPLITS = ("train", "val", "test")
+SELECTION = "select"  # a piece of train on which the best checkpoint is chosen, where val is what is reported
+TABLE_SPLITS = ("train", SELECTION, "val", "test")
 COLUMNS = ("sample", "group", "target", "split")
 
 
@@ -36,7 +38,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A row of the split table: POSIX path relative to the data root, group, class name and ``train|val|test``."""
+    """A row of the split table: POSIX path relative to the data root, group, class name and ``train|select|val|test``."""
 
     name: str
     group: str
@@ -56,7 +58,7 @@ class SampleTable:
             if before.name == sample.name:
                 raise DatasetError(f"sample {sample.name} stands twice in the split table; keep one row of it.")
         for sample in self.samples:
-            if sample.split not in SPLITS:
+            if sample.split not in TABLE_SPLITS:
                 raise DatasetError(f"sample {sample.name}: unknown split {sample.split!r}; use {', '.join(SPLITS)}.")
 
     def __len__(self) -> int:
@@ -123,7 +125,7 @@ def _checked(row: dict[str, str], line: int, path: Path, seen: dict[str, int]) -
     if None in row or None in row.values():
         raise DatasetError(f"{where}: the row has too few or too many cells; quote names that hold a comma.")
     name, split = row["sample"], row["split"]
-    if split not in SPLITS:
+    if split not in TABLE_SPLITS:
         raise DatasetError(f"{where}: unknown split {split!r} of sample {name}; use {', '.join(SPLITS)}.")
     if name in seen:
         raise DatasetError(f"{where}: sample {name} already stands in line {seen[name]}; keep one of the two.")

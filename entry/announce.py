@@ -81,7 +81,7 @@ def going_on(folder: RunFolder, notes: Sequence[str]) -> None:
 def nothing_to_do(folder: RunFolder) -> None:
     """A run that is through stays as it is."""
     print("This run is finished; nothing was changed. For more epochs type trainer.max_epochs=NUMBER.")
-    conclude(folder, "test")
+    conclude(folder, "test" if folder.evaluation("test").exists() else "val")
 
 
 def conclude(folder: RunFolder, split: str) -> None:

@@ -4,7 +4,7 @@ import inspect
 import logging
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -32,13 +32,14 @@ from entry.errors import RequestError
 from entry.hardware import Hardware
 from label_spaces.space import LabelSpace
 from lightning_modules.checkpoint_io import CheckpointFiles
-from lightning_modules.losses import CrossEntropySum
+from lightning_modules.losses import CrossEntropySum, DiceAndCrossEntropy, HardestPixels, WithAuxiliary
 from lightning_modules.networks.architectures import IMAGENET_MEAN, IMAGENET_STD
 from lightning_modules.supervised import SupervisedModule
 from lightning_modules.weights import WeightsReport, load_weights
 from run_folder import RunFolder
 
 Config = Mapping[str, Any]
+CHOICES = ("_target_", "targets", "by_task")  # keys of a data option that only say what others are for a task
 # About Lightning's own use of torch, and about choices that were made here: the loader resumes by itself, and what is
 # logged is the same on every rank already.
 KNOWN_WARNINGS = (
@@ -73,7 +74,7 @@ def build_datamodule(config: Config, split: Path | None = None) -> ImageDataModu
 
 def data_settings(config: Config) -> DataSettings:
     """The data keys of a configuration, checked. Raises RequestError or DatasetError."""
-    keys = {key: value for key, value in config["data"].items() if key not in ("_target_", "targets")}
+    keys = {key: value for key, value in config["data"].items() if key not in CHOICES}
     unknown = sorted(keys.keys() - DataSettings.__dataclass_fields__.keys())
     if unknown:
         raise RequestError(f"There is no key 'data.{unknown[0]}'. All keys: python train.py --cfg job")
@@ -110,14 +111,32 @@ def build_module(
         optimizer=instantiate(config["optimizer"]),
         scheduler=partial(instantiate(config["scheduler"]), total_steps=total_steps),
         share=share,
-        loss=CrossEntropySum(
-            space.num_classes,
-            None if class_counts is None else class_weights(config["loss"]["class_weights"], class_counts),
-            config["loss"]["label_smoothing"],
-        ),
+        loss=build_loss(config["loss"], space.num_classes, class_counts),
         channels_last=config["trainer"]["channels_last"],
     )
     return module, report
+
+
+def build_loss(settings: Mapping[str, Any], num_classes: int, counts: Sequence[int] | None) -> nn.Module:
+    """The training loss that conf/train.yaml's `loss` describes. Raises RequestError for what there is not.
+
+    Args:
+        settings: `loss`.
+        num_classes: of the label space.
+        counts: training samples or pixels per class, where it is going to be trained.
+    """
+    name, smoothing = settings["name"], settings["label_smoothing"]
+    weights = None if counts is None else class_weights(settings["class_weights"], counts)
+    losses: dict[str, Callable[[], nn.Module]] = {
+        "cross_entropy": lambda: CrossEntropySum(num_classes, weights, smoothing),
+        "dice_cross_entropy": lambda: DiceAndCrossEntropy(num_classes, weights),
+        "ohem": lambda: HardestPixels(num_classes, weights),
+    }
+    if name not in losses:
+        raise RequestError(f"loss.name={name}: must be one of {', '.join(losses)}.")
+    if smoothing and name != "cross_entropy":
+        raise RequestError(f"loss.label_smoothing={smoothing} goes with loss.name=cross_entropy only.")
+    return WithAuxiliary(losses[name](), settings["auxiliary"])
 
 
 def class_weights(wanted: str, counts: Sequence[int]) -> torch.Tensor | None:
@@ -126,8 +145,9 @@ def class_weights(wanted: str, counts: Sequence[int]) -> torch.Tensor | None:
         return None
     if wanted != "balanced":
         raise RequestError(f"loss.class_weights={wanted}: must be none or balanced.")
-    numbers = torch.tensor(counts, dtype=torch.float32)
-    return numbers.sum() / (len(numbers) * numbers)
+    numbers = torch.tensor(counts, dtype=torch.float64)
+    # A class that training never shows has no weight to speak of: its loss never occurs.
+    return (numbers.sum() / ((numbers > 0).sum() * numbers.clamp(min=1))).float()
 
 
 def total_steps(config: Config, datamodule: ImageDataModule) -> int:

@@ -16,6 +16,7 @@ from entry.errors import RequestError
 from label_spaces.space import LabelSpace
 from lightning_modules.checkpoint_files import read_checkpoint
 from lightning_modules.classification import ClassificationModule
+from lightning_modules.segmentation import SegmentationModule
 from lightning_modules.supervised import SupervisedModule
 from reports.evaluation import Evaluation
 from run_folder import RunFolder
@@ -92,9 +93,9 @@ def evaluate(
     """Predict a split once, on all ranks together, and return the module's counts and per-sample facts of all of them.
 
     Returns:
-        ``confusion`` (C + 1, C + 1) and, per counted sample, ``index``, ``loss``, ``target``, ``prediction``, ``probability``.
+        ``confusion`` (C + 1, C + 1) and, per counted sample, ``index``, ``loss``, and what the task's records hold.
     """
-    assert isinstance(module, ClassificationModule)
+    assert isinstance(module, ClassificationModule | SegmentationModule)
     module.reset_stream("test")
     datamodule.test_split = split
     trainer.test(module, datamodule=datamodule, verbose=False)
@@ -119,19 +120,21 @@ def collect(
             n_expected,
             split,
         )
-    fitted_target, features = baseline_data(datamodule, split, facts["index"].tolist())
+    task = config["model"]["task"]
+    known: dict[str, Any] = {}
+    if task == "classification":
+        known["fitted_target"], known["features"] = baseline_data(datamodule, split, facts["index"].tolist())
     return Evaluation(
-        task=config["model"]["task"],
+        task=task,
         split=split,
         label_space=datamodule.label_space,
         run=folder.path.name,
         checkpoint={"file": checkpoint.path.name, "epoch": checkpoint.epoch, "step": checkpoint.step},
         split_sha256=table.sha256(split),
-        resolution=list(config["data"]["image_size"]),
+        resolution=list(datamodule.eval_size),
         n_expected=n_expected,
         samples=[table.samples[i] for i in facts["index"].tolist()],
         training_counts=datamodule.class_counts("train"),
         facts=facts,
-        fitted_target=fitted_target,
-        features=features,
+        **known,
     )

@@ -121,10 +121,12 @@ def _check_fit(config: DictConfig) -> None:
 def _make_absolute(config: dict[str, Any]) -> None:
     """Paths are read where they were typed; a run folder must say the same from anywhere."""
     data, model = config["data"], config["model"]
-    if data.get("root") is not None:
-        data["root"] = _absolute(data["root"])
-    if isinstance(data["split"], str) and data["split"].lower().endswith(".csv"):
-        data["split"] = _absolute(data["split"])
+    roots = data.get("root")
+    if roots is not None:
+        data["root"] = [_absolute(root) for root in roots] if isinstance(roots, list) else _absolute(roots)
+    for key in ("split", "label_space"):
+        if isinstance(data[key], str) and data[key].lower().endswith(".csv"):
+            data[key] = _absolute(data[key])
     if model["weights"] not in ("auto", "none", "imagenet", "coco_voc"):
         model["weights"] = _absolute(model["weights"])
 

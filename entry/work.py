@@ -39,8 +39,9 @@ class Job:
 
     @classmethod
     def training(cls, run: Run) -> Self:
-        """Train a run, and evaluate its best checkpoint."""
-        return cls("train", str(run.folder.path), resume_from=str(run.resume_from) if run.resume_from else None)
+        """Train a run, and evaluate its best checkpoint on the split that is reported."""
+        resume_from = str(run.resume_from) if run.resume_from else None
+        return cls("train", str(run.folder.path), resume_from=resume_from, split=run.datamodule.closing_split)
 
     def to_json(self) -> str:
         """As text."""

@@ -68,10 +68,14 @@ class SupervisedModule(lightning.LightningModule, ABC):
         # Plain strings only: a checkpoint must load with weights_only.
         self.save_hyperparameters({"label_space": label_space.name, "classes": list(label_space.classes)})
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) uint8 images -> logits, in float32 whatever the precision of the network."""
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """(B, 3, H, W) uint8 images -> logits, in float32 whatever the precision of the network.
+
+        A network with auxiliary heads gives a tuple while it is trained, the main head's logits first.
+        """
         normalised = (images.to(self.dtype) - cast(Tensor, self.mean)) * cast(Tensor, self.inverse_deviation)
-        return cast(Tensor, self.network(normalised.contiguous(memory_format=self.memory_format))).float()
+        logits = self.network(normalised.contiguous(memory_format=self.memory_format))
+        return tuple(head.float() for head in logits) if isinstance(logits, tuple) else cast(Tensor, logits).float()
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """The loss of this rank's part of a step: a sum over the weight of a full part, see `on_before_optimizer_step`."""

@@ -1,4 +1,4 @@
-"""Which weights a network starts from: ``model.weights`` = auto | none | imagenet | a file."""
+"""Which weights a network starts from: ``model.weights`` = auto | none | imagenet | coco_voc | a file."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +15,7 @@ from lightning_modules.networks.architectures import ARCHITECTURES
 # What wrappers put before a network's own names: DataParallel and DDP, Lightning modules, torch.compile, self-supervised training.
 PREFIXES = ("module.", "model.", "network.", "_orig_mod.", "backbone.")
 MOST_LISTED = 20
+NAMES = {"imagenet": "ImageNet", "coco_voc": "COCO/VOC"}
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class WeightsReport:
 
     Args:
         requested: ``model.weights`` as it was asked for.
-        used: ``none``, ``imagenet`` or the path of the file that was read.
+        used: ``none``, ``imagenet``, ``coco_voc`` or the path of the file that was read.
         note: one line for the user; empty where there is nothing to say.
     """
 
@@ -38,7 +39,8 @@ def load_weights(network: nn.Module, model: str, requested: str, timeout: float 
     Args:
         network: changed in place, or left exactly as it was where an error is raised.
         model: the network's name, a key of ``ARCHITECTURES``.
-        requested: ``auto`` (ImageNet where it can be had, else from scratch), ``none``, ``imagenet``, or the path of a checkpoint.
+        requested: ``auto`` (ImageNet where it can be had, else from scratch), ``none``, ``imagenet`` (the backbone's, where
+            the network has one), ``coco_voc``, or the path of a checkpoint.
         timeout: seconds in which the server of the weights must answer.
 
     Raises:
@@ -47,29 +49,48 @@ def load_weights(network: nn.Module, model: str, requested: str, timeout: float 
     architecture = ARCHITECTURES[model]
     if requested == "none":
         return WeightsReport(requested, "none")
-    if requested not in ("auto", "imagenet"):
+    published = "imagenet" if requested == "auto" else requested
+    if published not in ("imagenet", "coco_voc"):
         notes = _fit(network, read_state_dict(Path(requested).expanduser()), architecture.heads, requested)
         return WeightsReport(requested, requested, "; ".join([f"{model} starts from {requested}", *notes]))
-    if architecture.imagenet is None:
-        if requested == "imagenet":
-            having = ", ".join(name for name, known in ARCHITECTURES.items() if known.imagenet)
-            raise WeightsError(
-                f"model.weights=imagenet: there are no ImageNet weights for {model}, only for {having}; use model.weights=none"
-            )
-        return WeightsReport(requested, "none")
+    address = getattr(architecture, published)
+    if address is None:
+        if requested == "auto":
+            return WeightsReport(requested, "none")
+        having = ", ".join(name for name, known in ARCHITECTURES.items() if getattr(known, published))
+        raise WeightsError(
+            f"model.weights={published}: there are no {NAMES[published]} weights for {model}, only for {having or 'none'}; use model.weights=none"
+        )
     try:
-        file = fetch(architecture.imagenet, timeout)
+        file = fetch(address, timeout)
     except NotReachableError as error:
-        file = cached_path(architecture.imagenet)
-        if requested == "imagenet":
+        file = cached_path(address)
+        if requested != "auto":
             raise WeightsError(
-                f"model.weights=imagenet: {error}. Download it where there is a connection and put it at {file}, or use model.weights=none"
+                f"model.weights={published}: {error}. Download it where there is a connection and put it at {file}, or use model.weights=none"
             ) from error
         return WeightsReport(
-            requested, "none", f"{model} trains from scratch: no ImageNet weights at {file}, and {error}"
+            requested, "none", f"{model} trains from scratch: no {NAMES[published]} weights at {file}, and {error}"
         )
-    _fit(network, read_state_dict(file), architecture.heads, str(file), keep_heads=False)
-    return WeightsReport(requested, "imagenet", f"{model} starts from ImageNet weights ({file.name}) with a fresh head")
+    state = read_state_dict(file)
+    if published == "imagenet" and architecture.backbone:
+        _fit_backbone(network.get_submodule(architecture.backbone), state, architecture.backbone_prefix, str(file))
+        what = f"a backbone with {NAMES[published]} weights ({file.name}) and fresh heads"
+    else:
+        _fit(network, state, architecture.heads, str(file), keep_heads=False)
+        what = f"{NAMES[published]} weights ({file.name}) with a fresh head"
+    return WeightsReport(requested, published, f"{model} starts from {what}")
+
+
+def _fit_backbone(backbone: nn.Module, state: Mapping[str, Tensor], prefix: str, origin: str) -> None:
+    """Load what a classifier's weights have for a backbone; the classifier's own layers are left out."""
+    wanted = backbone.state_dict()
+    given = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    given = {name: tensor for name, tensor in given.items() if name in wanted}
+    problems = list(_mismatches(given, wanted))
+    if problems:
+        raise WeightsError(f"model.weights={origin} does not fit the backbone: {_listed(problems)}")
+    backbone.load_state_dict(given, strict=False)
 
 
 def _fit(

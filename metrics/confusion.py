@@ -122,6 +122,12 @@ class ConfusionMatrix(Metric):
         self.counts += confusion_matrix(prediction, target, self.num_classes)
         self.elements += target.numel()
 
+    def add(self, counts: Tensor) -> None:
+        """Add what was counted elsewhere: (C+1, C+1) int64 counts on this metric's device."""
+        self._update_count += 1
+        self.counts += counts
+        self.elements += counts.sum()
+
     def compute(self) -> Tensor:
         """The (C+1, C+1) int64 counts of all batches on all ranks.
 

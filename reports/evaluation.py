@@ -61,7 +61,8 @@ class Evaluation:
         n_expected: how many samples the split has.
         samples: those that were counted, in the order of the facts.
         training_counts: samples per class in the training split.
-        facts: confusion (C + 1, C + 1), and per sample index, loss, target, prediction, probability.
+        facts: confusion (C + 1, C + 1); per sample index and loss; for classification target, prediction and probability, for
+            segmentation matrices ((N, (C + 1)²) sparse counts) and weight, the pixels that a loss is the mean of.
         fitted_target: (N,) class indices of the training samples that baselines are fitted to.
         features: what a baseline looks at, by its name: (N, d) of those samples, and (M, d) in the order of the facts.
     """
@@ -76,7 +77,7 @@ class Evaluation:
     n_expected: int
     samples: Sequence[NamedSample]
     training_counts: Sequence[int]
-    facts: Mapping[str, np.ndarray]
+    facts: Mapping[str, Any]
     fitted_target: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     features: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
@@ -86,7 +87,6 @@ def scores_of(evaluation: Evaluation) -> dict[str, Any]:
     facts, classes = evaluation.facts, evaluation.label_space.classes
     matrix = torch.from_numpy(facts["confusion"])
     means = mean_scores(matrix)
-    loss = facts["loss"].astype(np.float64).tolist()
     return {
         "schema": SCHEMA,
         "task": evaluation.task,
@@ -100,7 +100,7 @@ def scores_of(evaluation: Evaluation) -> dict[str, Any]:
         "n_seen": len(facts["index"]),
         "n_unique": len(np.unique(facts["index"])),
         "void_rate": means["void_rate"],
-        "loss": math.fsum(loss) / len(loss) if loss else None,
+        "loss": mean_loss(facts),
         **{name: means.get(name) for name in MEANS},
         **{name: value for name, value in means.items() if name.endswith("_classes")},
         "levels": None,
@@ -112,8 +112,18 @@ def scores_of(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
+def mean_loss(facts: Mapping[str, Any]) -> float | None:
+    """The mean over images, or over all pixels with truth; summed exactly, in the order of the samples."""
+    loss = facts["loss"].astype(np.float64)
+    weight = facts.get("weight", np.ones(len(loss)))
+    known = weight > 0
+    return math.fsum((loss[known] * weight[known]).tolist()) / float(weight.sum()) if known.any() else None
+
+
 def baselines(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
     """What can be had without a network: the commonest training class everywhere, and a regression on each set of features."""
+    if evaluation.task != "classification":
+        return {}
     counts, target = np.asarray(evaluation.training_counts), evaluation.facts["target"]
     # The commonest class is that of all training samples, though the others are fitted to a part of them.
     commonest = baseline_scores(np.repeat(np.arange(len(counts)), counts), target, len(counts))
@@ -129,6 +139,8 @@ def intervals(evaluation: Evaluation) -> dict[str, list[float] | None]:
 
 def _matrices(evaluation: Evaluation) -> "csr_array":
     facts = evaluation.facts
+    if "matrices" in facts:
+        return facts["matrices"]
     return sample_matrices(facts["target"], facts["prediction"], evaluation.label_space.num_classes)
 
 
@@ -157,9 +169,7 @@ def _write_samples(path: Path, evaluation: Evaluation) -> None:
         indptr=cells.indptr,
         cell=cells.indices,
         count=cells.data,
-        target=facts["target"],
-        prediction=facts["prediction"],
-        probability=facts["probability"],
+        **{name: facts[name] for name in ("target", "prediction", "probability") if name in facts},
     )
     with atomic(path) as file:
         file.write(content.getbuffer())

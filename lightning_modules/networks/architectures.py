@@ -15,14 +15,43 @@ class Architecture:
     Args:
         heads: the layers (submodule names) whose size follows from the number of classes.
         imagenet: address of the ImageNet weights, whose file name ends in the start of its SHA-256; None where there are none.
+        backbone: the submodule that the ImageNet weights are for; empty where that is the whole network.
+        backbone_prefix: what stands before the backbone's names in the ImageNet weights.
+        coco_voc: address of weights trained on COCO's images of the 21 PASCAL VOC labels; None where there are none.
     """
 
     heads: tuple[str, ...]
     imagenet: str | None = None
+    backbone: str = ""
+    backbone_prefix: str = ""
+    coco_voc: str | None = None
 
 
+_MODELS = "https://download.pytorch.org/models/"
+_DEEPLAB_HEADS = ("classifier.4", "aux_classifier.4")
+
+# The addresses of torchvision's weights (`….IMAGENET1K_V1.url`, `….COCO_WITH_VOC_LABELS_V1.url`), repeated here so that
+# other networks start without torchvision; a test compares them.
 ARCHITECTURES = {
     "custom_cnn": Architecture(heads=("classifier",)),
-    # torchvision.models.ResNet18_Weights.IMAGENET1K_V1.url, repeated here so that other networks start without torchvision.
-    "resnet18": Architecture(heads=("fc",), imagenet="https://download.pytorch.org/models/resnet18-f37072fd.pth"),
+    "resnet18": Architecture(heads=("fc",), imagenet=f"{_MODELS}resnet18-f37072fd.pth"),
+    "deeplabv3_resnet50": Architecture(
+        heads=_DEEPLAB_HEADS,
+        imagenet=f"{_MODELS}resnet50-0676ba61.pth",
+        backbone="backbone",
+        coco_voc=f"{_MODELS}deeplabv3_resnet50_coco-cd0a2569.pth",
+    ),
+    "deeplabv3_resnet101": Architecture(
+        heads=_DEEPLAB_HEADS,
+        imagenet=f"{_MODELS}resnet101-63fe2227.pth",
+        backbone="backbone",
+        coco_voc=f"{_MODELS}deeplabv3_resnet101_coco-586e9e4e.pth",
+    ),
+    "deeplabv3_mobilenet_v3_large": Architecture(
+        heads=_DEEPLAB_HEADS,
+        imagenet=f"{_MODELS}mobilenet_v3_large-8738ca79.pth",
+        backbone="backbone",
+        backbone_prefix="features.",
+        coco_voc=f"{_MODELS}deeplabv3_mobilenet_v3_large-fc3c493d.pth",
+    ),
 }

@@ -10,7 +10,7 @@ import pytest
 import torch
 from lightning import LightningModule, Trainer
 
-from datamodules.base import ImageDataModule
+from datamodules.classification import ClassificationDataModule
 from datamodules.errors import DatasetError
 from datamodules.settings import DataSettings
 from datamodules.splits import order_hash
@@ -20,7 +20,7 @@ CLASSES = ("cart", "auto", "bus")
 PER_CLASS = 20
 
 
-class Toy(ImageDataModule):
+class Toy(ClassificationDataModule):
     """60 images, each in a text file that seeds its pixels."""
 
     reads = multiprocessing.get_context("fork").Value("i", 0)

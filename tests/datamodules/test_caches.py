@@ -14,9 +14,9 @@ from datamodules import caches
 from datamodules.caches import cache_name, cached_images, worth_caching
 from datamodules.errors import DatasetError
 
-SIZE = (6, 4)
+SHAPE = (6, 4, 3)
 COUNT = 700  # more than two blocks
-IMAGES = np.random.default_rng(0).integers(0, 256, (COUNT, *SIZE, 3), dtype=np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 256, (COUNT, *SHAPE), dtype=np.uint8)
 FORK = multiprocessing.get_context("fork")
 
 
@@ -30,10 +30,10 @@ def unneeded(row):
 
 def test_holds_the_images_and_is_made_once(tmp_path):
     path = tmp_path / "new folder" / "a.npy"
-    made = cached_images(path, COUNT, SIZE, image)
+    made = cached_images(path, COUNT, SHAPE, image)
     np.testing.assert_array_equal(made, IMAGES)
     np.testing.assert_array_equal(np.load(path), IMAGES)
-    np.testing.assert_array_equal(cached_images(path, COUNT, SIZE, unneeded), IMAGES)
+    np.testing.assert_array_equal(cached_images(path, COUNT, SHAPE, unneeded), IMAGES)
     assert not made.flags.writeable
     assert sorted(file.name for file in path.parent.iterdir()) == ["a.lock", "a.npy"]
 
@@ -41,9 +41,9 @@ def test_holds_the_images_and_is_made_once(tmp_path):
 @pytest.mark.parametrize("damage", [lambda whole: whole[:-1], lambda _: b"", lambda _: b"something else"])
 def test_a_file_that_is_not_whole_is_made_again(tmp_path, damage):
     path = tmp_path / "a.npy"
-    cached_images(path, COUNT, SIZE, image)
+    cached_images(path, COUNT, SHAPE, image)
     path.write_bytes(damage(path.read_bytes()))
-    np.testing.assert_array_equal(cached_images(path, COUNT, SIZE, image), IMAGES)
+    np.testing.assert_array_equal(cached_images(path, COUNT, SHAPE, image), IMAGES)
 
 
 def test_a_failure_leaves_nothing_behind(tmp_path):
@@ -53,7 +53,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path):
         return IMAGES[row]
 
     with pytest.raises(DatasetError, match=r"bad\.jpg: damaged"):
-        cached_images(tmp_path / "a.npy", COUNT, SIZE, broken)
+        cached_images(tmp_path / "a.npy", COUNT, SHAPE, broken)
     assert [file.name for file in tmp_path.iterdir()] == ["a.lock"]
 
 
@@ -67,13 +67,13 @@ def test_a_killed_maker_does_no_harm(tmp_path, block):
             time.sleep(60)
         return IMAGES[row]
 
-    maker = FORK.Process(target=cached_images, args=(path, COUNT, SIZE, slow))
+    maker = FORK.Process(target=cached_images, args=(path, COUNT, SHAPE, slow))
     maker.start()
     assert reached.wait(30)
     os.kill(maker.pid, signal.SIGKILL)
     maker.join()
     assert not path.exists()
-    np.testing.assert_array_equal(cached_images(path, COUNT, SIZE, image), IMAGES)
+    np.testing.assert_array_equal(cached_images(path, COUNT, SHAPE, image), IMAGES)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.lock", "a.npy"]
 
 
@@ -87,7 +87,7 @@ def test_of_two_processes_one_makes_it_and_the_other_waits(tmp_path):
         return IMAGES[row]
 
     def make():
-        results.put(bool(np.array_equal(cached_images(tmp_path / "a.npy", COUNT, SIZE, slow), IMAGES)))
+        results.put(bool(np.array_equal(cached_images(tmp_path / "a.npy", COUNT, SHAPE, slow), IMAGES)))
 
     makers = [FORK.Process(target=make) for _ in range(3)]
     for maker in makers:
@@ -128,13 +128,13 @@ def test_auto_takes_little_and_leaves_much(tmp_path, monkeypatch):
 def test_a_full_disk_is_said_before_any_image_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
     with pytest.raises(DatasetError, match=r"needs 50\.4 kB and .* has 10 bytes free; .*data\.cache=false"):
-        cached_images(tmp_path / "a.npy", COUNT, SIZE, unneeded)
+        cached_images(tmp_path / "a.npy", COUNT, SHAPE, unneeded)
     assert not (tmp_path / "a.npy").exists()
 
 
 def test_much_room_is_said_first(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(caches, "SAID_ABOVE", 1000)
-    cached_images(tmp_path / "a.npy", COUNT, SIZE, image)
+    cached_images(tmp_path / "a.npy", COUNT, SHAPE, image)
     said = capsys.readouterr()
     assert "Caching 700 images takes 50.4 kB" in said.err
     assert said.out == ""
@@ -143,4 +143,4 @@ def test_much_room_is_said_first(tmp_path, monkeypatch, capsys):
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DatasetError, match=r"file/a\.npy cannot be written: .*data\.cache_dir=FOLDER"):
-        cached_images(tmp_path / "file" / "a.npy", COUNT, SIZE, unneeded)
+        cached_images(tmp_path / "file" / "a.npy", COUNT, SHAPE, unneeded)

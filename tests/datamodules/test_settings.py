@@ -64,6 +64,12 @@ def test_fractions_are_the_decimals_that_were_typed():
         ("train_eval_samples", 0, "data.train_eval_samples=0"),
         ("root", "", "data.root="),
         ("root", 3, "data.root=3"),
+        ("root", [], "data.root=[]"),
+        ("root", ["a", ""], "data.root=[a,]"),
+        ("label_space", ["a"], "data.label_space=[a]"),
+        ("classes", "road", "data.classes=road: give names such as [road,sky]"),
+        ("classes", ["road", 3], "data.classes=[road,3]"),
+        ("masks", "drawn", "data.masks=drawn: use polygons or files"),
     ],
 )
 def test_a_wrong_value_is_refused_with_the_key_as_typed(key, value, shown):
@@ -88,6 +94,10 @@ def test_a_root_that_is_needed_and_not_there_is_named(tmp_path):
         with pytest.raises(DatasetError, match=words):
             _ = DataSettings(**LEGAL | {"root": root}).root_folder
     assert DataSettings(**LEGAL | {"root": str(tmp_path)}).root_folder == tmp_path
+    two = DataSettings(**LEGAL | {"root": [str(tmp_path), str(tmp_path.parent)]})
+    assert two.root_folders == (tmp_path, tmp_path.parent)
+    with pytest.raises(DatasetError, match="data=image_folder reads one folder"):
+        _ = two.root_folder
 
 
 @pytest.mark.parametrize(

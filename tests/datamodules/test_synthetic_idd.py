@@ -7,7 +7,7 @@ import pytest
 from datamodules.crop_rules import CropRules
 from datamodules.errors import DatasetError
 from datamodules.settings import DataSettings
-from datamodules.synthetic_idd import SyntheticIDDCrops
+from datamodules.synthetic_idd import SyntheticIDDCrops, SyntheticIDDFrames
 
 
 def streets(root: Path, **changes):
@@ -44,3 +44,21 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DatasetError, match="cannot be written"):
         streets(tmp_path / "file" / "below").prepare()
+
+
+def test_frames_and_masks_of_the_same_streets(tmp_path, settings):
+    keys = {"root": str(tmp_path / "made"), "label_space": "idd_level3", "image_size": (36, 64)}
+    data = SyntheticIDDFrames(settings(name="synthetic_idd", **keys), drives=20, frames_per_drive=1)
+    data.prepare()
+    assert {split: len(data.indices(split)) for split in ("train", "select", "val")} == {
+        "train": 17, "select": 1, "val": 2,
+    }  # fmt: skip
+    crops = streets(tmp_path / "made")
+    assert crops.root != data.root  # another number of drives, another dataset
+    batch = next(iter(data.training_dataloader(0)))
+    assert batch["target"].shape == (4, 36, 64)
+    road, void = data.label_space.index("road"), data.label_space.void
+    assert 0.1 < float((batch["target"] == road).float().mean()) < 0.7
+    assert float((batch["target"] == void).float().mean()) < 0.1
+    counts = data.counts()["train"]
+    assert sum(count > 0 for count in counts.values()) >= 15

@@ -7,6 +7,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from entry.build import data_settings
 from entry.door import PROJECT, Request
 from entry.errors import RequestError
 from entry.request import of_run, resolved, to_yaml
@@ -57,12 +58,51 @@ def test_everything_is_plain_and_absolute(tmp_path, monkeypatch):
         (["checkpointing.every_minutes=0"], r"checkpointing\.every_minutes=0: must be a number above 0 or null"),
         (["checkpointing.keep=-1"], r"checkpointing\.keep=-1: must be a whole number of 0 or more"),
         (["+speed=3"], "There is no key 'speed'"),
-        (["model.task=segmentation"], "does segmentation, but data=synthetic_idd serves classification. Models that fit: custom_cnn, resnet18"),
+        (["model.task=segmentation", "data=image_folder", "data.root=x"], "does segmentation, but data=image_folder serves classification. Models that fit: custom_cnn, resnet18"),
     ],
 )  # fmt: skip
 def test_a_wrong_request_is_answered_by_name(tmp_path, typed, says):
     with pytest.raises(RequestError, match=says):
         resolved(request(tmp_path, *typed))
+
+
+FRACTIONS = {"train": 0.7, "val": 0.1, "test": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("data", "task", "target", "split"),
+    [
+        ("synthetic_idd", "classification", "SyntheticIDDCrops", FRACTIONS),
+        ("synthetic_idd", "segmentation", "SyntheticIDDFrames", "official"),
+        ("idd", "classification", "ObjectCropDataModule", FRACTIONS),
+        ("idd", "segmentation", "IDDDataModule", "official"),
+        ("idd_lite", "segmentation", "IDDLiteDataModule", "official"),
+        ("mask_folder", "segmentation", "MaskFolderDataModule", FRACTIONS),
+        ("image_folder", "classification", "ImageFolderDataModule", FRACTIONS),
+    ],
+)
+def test_a_dataset_has_its_own_values_for_each_task(tmp_path, data, task, target, split):
+    def composed(*typed):
+        asked = request(tmp_path, f"data={data}", f"model.task={task}", f"data.root={tmp_path}", *typed)
+        return OmegaConf.to_container(asked.config.data, resolve=True)
+
+    plain = composed()
+    settings = data_settings({"data": plain})
+    assert plain["_target_"].endswith(f".{target}")
+    assert settings.split == split
+    assert settings.split_by == ("group" if "idd" in data else "sample")
+    typed = ["data.image_size=[32,48]", "data.split={train: 0.5, val: 0.25, test: 0.25}", "data.batch_size=3"]
+    changed = data_settings({"data": composed(*typed)})
+    assert (changed.image_size, changed.split["train"], changed.batch_size) == ((32, 48), 0.5, 3)
+    of_recipe = data_settings({"data": composed("experiment=q2_custom_cnn")}) if task == "classification" else None
+    assert of_recipe is None or of_recipe.split == FRACTIONS
+
+
+def test_several_roots_and_a_label_space_file_become_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = resolved(request(tmp_path, "data=idd", "data.root=[one,two]", "data.label_space=my.csv"))
+    assert config["data"]["root"] == [str(tmp_path / "one"), str(tmp_path / "two")]
+    assert config["data"]["label_space"] == str(tmp_path / "my.csv")
 
 
 def test_a_typed_key_replaces_the_runs_own_and_nothing_else(tmp_path, run):
@@ -113,6 +153,11 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
 def test_every_shipped_option_composes(tmp_path, group):
     options = [path.stem for path in (PROJECT / "conf" / group).glob("*.yaml")]
     assert options
+    segments = [
+        "model.task=segmentation",
+        "++lightning_module.targets.segmentation=lightning_modules.classification.ClassificationModule",
+    ]
+    needs = {"image_folder": [], "idd": [], "idd_lite": segments, "mask_folder": segments}
     for option in options:
-        typed = [f"{group}={option}", *([f"data.root={tmp_path}"] if option == "image_folder" else [])]
+        typed = [f"{group}={option}", *([f"data.root={tmp_path}", *needs[option]] if option in needs else [])]
         assert resolved(request(tmp_path, *typed))["data"]["root"]

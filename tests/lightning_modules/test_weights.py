@@ -182,3 +182,52 @@ def test_a_word_that_is_no_choice_is_answered_with_the_choices():
         WeightsError, match=r"model.weights=imagnet: no such file; give auto, none, imagenet or the path"
     ):
         load_weights(Tiny(), "tiny", "imagnet")
+
+
+class Segmenter(nn.Module):
+    """A backbone under a name of its own, and a head."""
+
+    def __init__(self, classes=3):
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+        self.classifier = nn.Sequential(nn.Conv2d(4, 4, 1), nn.Conv2d(4, classes, 1))
+
+
+@pytest.fixture
+def segmenter(monkeypatch, tmp_path):
+    """ImageNet's file for the backbone, with names that begin with ``features.``, and one of the whole network with 21 classes."""
+    architecture = Architecture(
+        ("classifier.1",), "http://x/backbone-01234567.pth", "backbone", "features.", "http://x/voc-01234567.pth"
+    )
+    monkeypatch.setattr(weights, "ARCHITECTURES", {"segmenter": architecture})
+    whole = Segmenter(21)
+    trained = {f"features.{name}": tensor + 1 for name, tensor in Segmenter().backbone.state_dict().items()}
+    torch.save({**trained, "classifier.0.weight": torch.zeros(9, 9)}, tmp_path / "backbone-01234567.pth")
+    torch.save(whole.state_dict(), tmp_path / "voc-01234567.pth")
+    monkeypatch.setattr(weights, "fetch", lambda url, _: tmp_path / url.rsplit("/", 1)[1])
+    return trained, whole
+
+
+@pytest.mark.parametrize("requested", ["auto", "imagenet"])
+def test_imagenet_fills_the_backbone_alone(segmenter, requested):
+    network = Segmenter()
+    head = copy(network.classifier)
+    report = load_weights(network, "segmenter", requested)
+    assert report.used == "imagenet"
+    assert all(torch.equal(t, segmenter[0][f"features.{n}"]) for n, t in network.backbone.state_dict().items())
+    assert same(network.classifier, head)
+
+
+def test_coco_voc_fills_all_but_the_heads(segmenter):
+    network = Segmenter()
+    head = copy(network.classifier[1])
+    report = load_weights(network, "segmenter", "coco_voc")
+    assert report.used == "coco_voc"
+    assert same(network.backbone, segmenter[1].backbone.state_dict())
+    assert same(network.classifier[0], segmenter[1].classifier[0].state_dict())
+    assert same(network.classifier[1], head)
+
+
+def test_coco_voc_for_a_network_that_has_none_is_refused():
+    with pytest.raises(WeightsError, match="there are no COCO/VOC weights for tiny"):
+        load_weights(Tiny(), "tiny", "coco_voc")

@@ -1,0 +1,66 @@
+"""IDD as it is downloaded: frames of Part I (PNG) and Part II (JPG) with polygon files."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from datamodules.annotations import IMAGE_SUFFIXES, IMAGES, POLYGONS
+from datamodules.errors import DatasetError
+from datamodules.masks import Mask, image_mask, polygon_mask
+from datamodules.pairs import Layout, Listing, list_pairs
+from datamodules.segmentation import SegmentationDataModule
+from datamodules.settings import typed
+
+# What the official generator calls the masks that it writes, by the label space whose ids they hold.
+READY_MASKS = {
+    "idd_level3": "labellevel3Ids",
+    "idd_level2": "labellevel2Ids",
+    "idd_level1": "labellevel1Ids",
+    "idd_cityscapes19": "labelcsTrainIds",
+    "idd_cityscapes18": "labelcsTrainIds",
+}
+
+
+class IDDDataModule(SegmentationDataModule):
+    """Segments ``leftImg8bit/<split>/<drive>/<frame>_leftImg8bit.(png|jpg)`` with polygons or ready masks in ``gtFine``.
+
+    `settings.root` may name several folders, such as those of both parts: drives of the same name are one drive.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        ending = "polygons.json"
+        if self.settings.masks == "files":
+            if self.label_space.name not in READY_MASKS:
+                raise DatasetError(
+                    f"data.masks=files: there are no ready masks for data.label_space={self.settings.label_space}, only for "
+                    f"{', '.join(READY_MASKS)}; take data.masks=polygons."
+                )
+            ending = f"{READY_MASKS[self.label_space.name]}.png"
+        self.layout = Layout(tuple(f"_{IMAGES}{suffix}" for suffix in IMAGE_SUFFIXES), f"_{POLYGONS}_{ending}")
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """The folders of the parts."""
+        return self.settings.root_folders
+
+    def listing(self) -> Listing:
+        """The frames of all roots. Raises DatasetError where there are none, or a frame is in two roots."""
+        found = list_pairs(self.roots, self.layout)
+        if not found.pairs and not found.alone:
+            raise DatasetError(
+                f"No frames with truth under data.root={typed(self.settings.root)}; expected {self.layout.expected()}."
+            )
+        twice = [truth for truth, n in Counter(pair.truth for pair in found.pairs).items() if n > 1]
+        if twice:
+            raise DatasetError(
+                f"data.root={typed(self.settings.root)}: {len(twice)} frames are in more than one of these folders, "
+                f"such as {twice[0]}; give folders that have no frame in common."
+            )
+        return found
+
+    def read_truth(self, path: Path) -> Mask:
+        """The mask of a file, (H, W) uint8: drawn, or read where ready ones are used."""
+        if self.settings.masks == "files":
+            return image_mask(path, self.label_space)
+        return polygon_mask(path, self.label_space)

@@ -1,0 +1,36 @@
+"""IDD-Lite: small frames with seven classes, as it is downloaded."""
+
+from pathlib import Path
+
+from datamodules.errors import DatasetError
+from datamodules.masks import Mask, image_mask
+from datamodules.pairs import Layout, Listing, list_pairs
+from datamodules.segmentation import SegmentationDataModule
+from label_spaces.space import LabelSpace
+
+LAYOUT = Layout(images=("_image.jpg",), truth="_label.png", not_truth=("_inst_label.png",))
+SEVEN = ("idd_lite", "idd_level1")  # the label spaces of which the masks hold the ids
+
+
+class IDDLiteDataModule(SegmentationDataModule):
+    """Segments ``leftImg8bit/<split>/<drive>/<id>_image.jpg`` with the ids in ``gtFine/<split>/<drive>/<id>_label.png``."""
+
+    def known_classes(self) -> LabelSpace:
+        """One of the label spaces whose ids the masks hold. Raises DatasetError for another."""
+        name = self.settings.label_space
+        if name not in SEVEN and not str(name).endswith(".csv"):
+            raise DatasetError(
+                f"data.label_space={name}: the masks of IDD-Lite hold seven classes; use {' or '.join(SEVEN)}, or a CSV."
+            )
+        return super().known_classes()
+
+    def listing(self) -> Listing:
+        """The frames. Raises DatasetError where there are none."""
+        found = list_pairs(self.roots, LAYOUT)
+        if not found.pairs and not found.alone:
+            raise DatasetError(f"No frames with truth under data.root={self.root}; expected {LAYOUT.expected()}.")
+        return found
+
+    def read_truth(self, path: Path) -> Mask:
+        """The mask in a file, (H, W) uint8."""
+        return image_mask(path, self.label_space)

@@ -1,0 +1,155 @@
+"""Masks of class indices: drawn from polygons as IDD's own generator draws them, or read from image files.
+
+A mask is (H, W) uint8 of class indices, `LabelSpace.void` where there is no class.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from datamodules.annotations import Annotation, AnnotationError, known_label, read_annotation
+from datamodules.errors import DatasetError
+from datamodules.images import WIDE_GREY, still_image
+from label_spaces.space import NO_ID, LabelSpace
+
+Mask = npt.NDArray[np.uint8]
+
+SHOWN = 10  # unknown ids or colours that a message names
+
+
+def draw_mask(annotation: Annotation, space: LabelSpace) -> Mask:
+    """Draw a frame's objects in their order, later ones over earlier ones, on void.
+
+    Corners are given to Pillow as they are: it cuts off their decimals and what lies beyond the frame. Source:
+    AutoNUE/public-code, preperation/json2labelImg.py.
+
+    Returns (H, W) uint8 class indices of `space`. Raises AnnotationError for a label that `space` does not know.
+    """
+    picture = Image.new("L", (annotation.width, annotation.height), space.void)
+    draw = ImageDraw.Draw(picture)
+    for thing in annotation.objects:
+        label = known_label(thing.label, space.labels)
+        if label is None:
+            raise AnnotationError(
+                f"object {thing.index} has the label {thing.label!r}, which {space.name} does not know"
+            )
+        draw.polygon(thing.polygon.ravel().tolist(), fill=space.labels[label])
+    return np.array(picture)
+
+
+def polygon_mask(path: Path, space: LabelSpace) -> Mask:
+    """Draw the mask of a polygon file. Raises AnnotationError naming the file."""
+    annotation = read_annotation(path)
+    try:
+        return draw_mask(annotation, space)
+    except AnnotationError as error:
+        raise AnnotationError(f"{path}: {error}.") from None
+
+
+def image_mask(path: Path, space: LabelSpace) -> Mask:
+    """Read the mask that an image file holds.
+
+    Greyscale and palette images hold the ids of `space` (a palette's colours have no say); coloured ones hold its
+    colours, with black for no class unless a class has it, or where all three channels are equal and that is no such
+    colour, ids.
+
+    Raises DatasetError naming the file and what is wrong: it cannot be read, or holds unknown ids or colours.
+    """
+    try:
+        with still_image(path.read_bytes()) as image:
+            return _of_picture(image, space)
+    except OSError as error:
+        raise DatasetError(f"{path}: {error.strerror or error}") from error
+    except DatasetError as error:
+        raise DatasetError(f"{path}: {error}") from error
+
+
+def holds_colours(path: Path) -> bool:
+    """Whether a mask file has colours of its own, not ids or a palette. Raises DatasetError naming the file."""
+    try:
+        with Image.open(path) as image:
+            return _is_coloured(image)
+    except OSError as error:
+        raise DatasetError(f"{path}: {error}") from error
+
+
+def _is_coloured(image: Image.Image) -> bool:
+    return image.mode not in {"L", "P", "1", *WIDE_GREY}
+
+
+def _of_picture(image: Image.Image, space: LabelSpace) -> Mask:
+    if not _is_coloured(image):
+        return _of_ids(np.asarray(image), space)
+    pixels = np.asarray(image.convert("RGB"))
+    if space.colours:
+        mask, unknown = _of_colours(pixels, space)
+        if mask is not None:
+            return mask
+    else:
+        unknown = "colours, and the label space has none"
+    if (pixels == pixels[..., :1]).all():
+        return _of_ids(pixels[..., 0], space)
+    raise DatasetError(
+        f"it has {unknown}; give masks of ids, or a label space whose CSV names these colours ({space.name})"
+    )
+
+
+def _of_ids(ids: npt.NDArray[np.generic], space: LabelSpace) -> Mask:
+    values = ids.astype(np.uint8)
+    table = np.array(space.index_of_id(), dtype=np.uint8)
+    mask = table[values]
+    if (ids != values).any() or (mask == NO_ID).any():
+        legal = [identity for identity, index in enumerate(table.tolist()) if index != NO_ID]
+        unknown = np.setdiff1d(ids, legal).tolist()
+        raise DatasetError(f"it has the ids {_some(unknown)}; {space.name} knows {_ranges(legal)}")
+    return mask
+
+
+def _of_colours(pixels: npt.NDArray[np.uint8], space: LabelSpace) -> tuple[Mask | None, str]:
+    """(mask, "") of a coloured picture (H, W, 3), or None and the colours that are unknown."""
+    known, index = _codes(space)
+    codes = _code(pixels)
+    places = np.searchsorted(known, codes).clip(max=len(known) - 1)
+    foreign = known[places] != codes
+    if not foreign.any():
+        return index[places], ""
+    unknown = np.unique(codes[foreign])
+    shown = _some([f"({code >> 16},{code >> 8 & 255},{code & 255})" for code in unknown.tolist()])
+    return None, f"the unknown colours {shown}"
+
+
+@lru_cache(maxsize=1)
+def _codes_of(colours: tuple[tuple[int, int, int], ...], name: str) -> tuple[npt.NDArray[np.int32], Mask]:
+    if len(set(colours)) < len(colours):
+        raise DatasetError(f"classes of {name} share a colour, so that coloured masks cannot be told apart")
+    black = (0, 0, 0)  # what IDD, Cityscapes and PASCAL VOC paint where there is no class
+    every = [*colours, *([] if black in colours else [black])]
+    codes = _code(np.array(every, dtype=np.uint8))
+    order = np.argsort(codes)
+    return codes[order], order.astype(np.uint8)
+
+
+def _codes(space: LabelSpace) -> tuple[npt.NDArray[np.int32], Mask]:
+    """The numbers of all colours, ascending, and the class index of each: void is the index after the last class."""
+    return _codes_of(space.colours, space.name)
+
+
+def _code(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
+    """A number for each colour (…, 3)."""
+    red, green, blue = (colours[..., channel].astype(np.int32) for channel in range(3))
+    return (red << 16) | (green << 8) | blue
+
+
+def _some(values: list[object]) -> str:
+    more = f" and {len(values) - SHOWN} more" if len(values) > SHOWN else ""
+    return ", ".join(map(str, values[:SHOWN])) + more
+
+
+def _ranges(numbers: list[int]) -> str:
+    """Ascending numbers, runs shortened: 0–6, 255."""
+    starts = [n for n in numbers if n - 1 not in numbers]
+    ends = [n for n in numbers if n + 1 not in numbers]
+    return ", ".join(f"{start}" if start == end else f"{start}–{end}" for start, end in zip(starts, ends, strict=True))

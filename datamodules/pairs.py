@@ -1,0 +1,102 @@
+"""Frames and the files of their truth, found by name in folders per split and drive."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from datamodules.annotations import IMAGES, POLYGONS
+
+Key = tuple[str, str, str]  # split, drive, what the names of a frame's files have in common
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A frame with truth.
+
+    Args:
+        name: the image's POSIX path relative to the root.
+        truth: the path of its truth, likewise.
+        root: the folder that both are relative to.
+        group: the drive; the name itself where there are none.
+        split: the split that the dataset itself puts it in, if any.
+    """
+
+    name: str
+    truth: str
+    root: Path
+    group: str
+    split: str | None
+
+
+@dataclass
+class Listing:
+    """What lies under the roots of a dataset.
+
+    Args:
+        pairs: the frames with truth.
+        without_truth: the names of the frames of splits that have no truth at all, such as an official test.
+        alone: (name, reason) of the files whose other half is missing.
+    """
+
+    pairs: list[Pair] = field(default_factory=list)
+    without_truth: list[str] = field(default_factory=list)
+    alone: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How files are called in ``leftImg8bit/<split>/<drive>`` and ``gtFine/<split>/<drive>``.
+
+    Args:
+        images: endings of an image's name; what stands before it is the frame's.
+        truth: the ending of its truth's.
+        not_truth: endings of other files that end likewise.
+    """
+
+    images: tuple[str, ...]
+    truth: str
+    not_truth: tuple[str, ...] = ()
+
+    def expected(self) -> str:
+        """What a user should have, in words."""
+        endings = "|".join(self.images)
+        return f"{IMAGES}/train/<drive>/<frame>({endings}) and {POLYGONS}/train/<drive>/<frame>{self.truth}"
+
+
+def list_pairs(roots: Iterable[Path], layout: Layout) -> Listing:
+    """The frames below the roots, sorted by name, without a look into any file."""
+    found = Listing()
+    for root in roots:
+        images = _files(root / IMAGES, layout.images)
+        truths = _files(root / POLYGONS, (layout.truth,), layout.not_truth)
+        annotated = {split for split, *_ in truths}
+        for key, name in images.items():
+            if key in truths:
+                split, drive, _ = key
+                found.pairs.append(Pair(f"{IMAGES}/{name}", f"{POLYGONS}/{truths[key]}", root, drive, split))
+            elif key[0] in annotated:
+                found.alone.append((f"{IMAGES}/{name}", f"has no truth {POLYGONS}/{'/'.join(key)}{layout.truth}"))
+            else:
+                found.without_truth.append(f"{IMAGES}/{name}")
+        for key in truths.keys() - images.keys():
+            wanted = f"{IMAGES}/{'/'.join(key)}({'|'.join(layout.images)})"
+            found.alone.append((f"{POLYGONS}/{truths[key]}", f"has no image {wanted}"))
+    found.pairs.sort(key=lambda pair: pair.name)
+    found.without_truth.sort()
+    found.alone.sort()
+    return found
+
+
+def _files(folder: Path, endings: Sequence[str], not_these: Sequence[str] = ()) -> dict[Key, str]:
+    """The files ``<split>/<drive>/<…><ending>`` in a folder, by what their names have in common."""
+    found: dict[Key, str] = {}
+    for place in sorted(folder.glob("*/*")):
+        if not place.is_dir():
+            continue
+        split, drive = place.parts[-2:]
+        for path in place.iterdir():
+            name = path.name
+            ending = next((ending for ending in endings if name.endswith(ending)), None)
+            if ending is not None and not name.startswith(".") and not name.endswith(tuple(not_these)):
+                found[split, drive, name.removesuffix(ending)] = f"{split}/{drive}/{name}"
+    return found

@@ -1,0 +1,220 @@
+"""Semantic segmentation: a class for each pixel."""
+
+import hashlib
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from datamodules.audit import Finding, audit, mask_look
+from datamodules.augmentation import Augmentation
+from datamodules.base import ImageDataModule
+from datamodules.dataset import CachedImages, ReadImages, ReadMasks
+from datamodules.errors import DatasetError
+from datamodules.images import RGB, read_image
+from datamodules.masks import Mask
+from datamodules.pairs import Listing, Pair
+from datamodules.settings import DataSettings, typed
+from datamodules.splits import is_csv
+from datamodules.table import Candidate, SampleTable
+from label_spaces.catalogue import load
+from label_spaces.space import LabelSpace
+
+TARGET = "mask"  # what stands for a class in a split table: there is none, and it is the same in every label space
+
+
+class SegmentationDataModule(ImageDataModule):
+    """Feeds frames and their masks: ``target`` (B, H, W) uint8, class indices with `LabelSpace.void` for none.
+
+    Training sees whole frames resized to `settings.image_size`, or what the augmentation cuts out of them. Scoring sees
+    them at `eval_size`. Before anything is split, every image and every mask is looked at once (`find`).
+
+    Args:
+        settings: the common keys of `data=`.
+        options: the base class's other arguments.
+
+    Attributes:
+        label_space: the classes, from the beginning.
+        without_truth: the names of frames that can only be predicted, such as an official test's; after `prepare`.
+        pixels: by sample name how many pixels it has of each class, of void last; after `prepare`.
+    """
+
+    task: ClassVar[str] = "segmentation"
+
+    def __init__(self, settings: DataSettings, **options: Any) -> None:
+        super().__init__(settings, **options)
+        self.label_space = self.known_classes()
+        if self.augmentation is not None:
+            self.augmentation = Augmentation(self.augmentation.transform, self.seed, self.label_space.void)
+        self.without_truth: list[str] = []
+        self.pixels: dict[str, tuple[int, ...]] = {}
+        self._pairs: dict[str, Pair] = {}
+        self._native_size: tuple[int, int]
+
+    # What a dataset says about itself
+
+    @abstractmethod
+    def listing(self) -> Listing:
+        """What there is, by name alone. Raises DatasetError where there is nothing."""
+
+    @abstractmethod
+    def read_truth(self, path: Path) -> Mask:
+        """The mask in a file, (H, W) uint8; called from several threads and processes. Raises DatasetError naming the file."""
+
+    def known_classes(self) -> LabelSpace:
+        """The label space that the settings name. Raises DatasetError or LabelSpaceError."""
+        if self.settings.label_space is None:
+            raise DatasetError(
+                f"data={self.settings.name} needs a label space for its masks: add data.label_space=NAME."
+            )
+        return load(self.settings.label_space)
+
+    def classes_of(self, table: SampleTable) -> LabelSpace:
+        """The label space, whatever is in the samples."""
+        return self.label_space
+
+    # Finding and splitting
+
+    def find(self) -> list[Candidate]:
+        """Every frame whose image and mask can be used. Raises DatasetError with all that is wrong, by name.
+
+        What is looked at: is each half there, can it be read, are they of one size, are all ids or labels known, has
+        any pixel a class, is a drive on one side of the dataset's own split. It is remembered by name, size and time.
+        """
+        found = self.listing()
+        self.without_truth = found.without_truth
+        images = self._looked_at(found.pairs, "images")
+        masks = self._looked_at(found.pairs, "masks")
+        reasons = {pair.name: why for pair in found.pairs if (why := _reason(images[pair.name], masks[pair.name]))}
+        usable = [pair for pair in found.pairs if pair.name not in reasons]
+        if not isinstance(self.settings.split, Mapping) and not is_csv(self.settings.split):
+            reasons |= _torn((pair.name, pair.group, pair.split or "") for pair in usable)
+        broken = [*found.alone, *reasons.items()]
+        self.leave_out(broken, len(found.pairs) + len(found.alone), "frames", "used")
+        self._pairs = {pair.name: pair for pair in found.pairs if pair.name not in reasons}
+        if not self._pairs:
+            raise DatasetError(f"data.root={typed(self.settings.root)}: no frame is left that can be used.")
+        self.pixels = {name: masks[name].pixels for name in self._pairs}
+        self._note_sizes(Counter((images[name].height, images[name].width) for name in self._pairs))
+        return [
+            Candidate(name, pair.group, TARGET, pair.split, images[name].content) for name, pair in self._pairs.items()
+        ]
+
+    def settle(self, table: SampleTable) -> SampleTable:
+        """The table, without the training frames of drives that a CSV tears apart. Raises DatasetError unless they are to be skipped."""
+        if is_csv(self.settings.split) and self.settings.split_by == "group":
+            torn = _torn((sample.name, sample.group, sample.split) for sample in table.samples)
+            self.leave_out(list(torn.items()), len(table), "frames", "used")
+            table = SampleTable(sample for sample in table.samples if sample.name not in torn)
+        absent = np.array([self.pixels[sample.name] for sample in table.samples if sample.split == "train"])
+        never = [name for name, n in zip(self.label_space.classes, absent.sum(axis=0), strict=False) if n == 0]
+        if len(absent) and never:
+            self.notes.append(f"No pixel of train is {', '.join(never)}.")
+        return table
+
+    def class_counts(self, split: str) -> list[int]:
+        """How many pixels of each class a split's frames have at their own size, in class order."""
+        counts = np.zeros(self.label_space.num_classes + 1, dtype=np.int64)
+        for index in self.table.indices(split):
+            counts += self.pixels[self.table.samples[index].name]
+        return [int(count) for count in counts[:-1]]
+
+    @property
+    def closing_split(self) -> str:
+        """Test where its truth is known, else val: that is what an official test without truth leaves."""
+        return "test" if self.table.indices("test") else "val"
+
+    def advice(self, split: str) -> str:
+        """What to do where a split is empty."""
+        if split == "test" and self.without_truth:
+            return f"the {len(self.without_truth)} frames of its test have no truth; take split=val"
+        return super().advice(split)
+
+    # Reading
+
+    def read(self, name: str) -> RGB:
+        """A frame's image, (H, W, 3) uint8 RGB, at its own size."""
+        return read_image(self.file(name))
+
+    def read_mask(self, name: str) -> Mask:
+        """A frame's mask, (H, W) uint8 class indices, at its own size."""
+        pair = self._pairs[name]
+        return self.read_truth(pair.root / pair.truth)
+
+    @property
+    def eval_size(self) -> tuple[int, int]:
+        """(height, width) in pixels at which is scored: as set, or the size of the dataset's frames, the commonest of several."""
+        return self.settings.eval_size or self._native_size
+
+    def masks(self, part: str, size: tuple[int, int]) -> ReadImages | CachedImages:
+        """The masks of train, select, val, test or train_eval at (height, width) `size`, as `images`."""
+        return self.opened("-masks", part, ReadMasks(self.read_mask, self.names, size), self.mask_fingerprint)
+
+    def targets(self, part: str, size: tuple[int, int]) -> ReadImages | CachedImages:
+        """The masks."""
+        return self.masks(part, size)
+
+    def open(self, part: str, size: tuple[int, int]) -> None:
+        """Make the caches of a part, where there are to be any."""
+        super().open(part, size)
+        self.masks(part, size)
+
+    def mask_fingerprint(self, name: str) -> str:
+        """What changes when `read_mask` would give another mask: the file's size and time, the label space."""
+        pair = self._pairs[name]
+        facts = (pair.root / pair.truth).stat()
+        return f"{pair.truth}:{facts.st_size}:{facts.st_mtime_ns}:{self._space_digest}"
+
+    @property
+    def _space_digest(self) -> str:
+        space = self.label_space
+        facts = (space.classes, space.colours, space.ids, space.void_ids, sorted(space.labels.items()))
+        return hashlib.blake2b(repr(facts).encode(), digest_size=8).hexdigest()
+
+    def _looked_at(self, pairs: list[Pair], kind: str) -> dict[str, Finding]:
+        """What is known of the images, or of the masks, by the images' names."""
+        cache, found = Path(self.settings.cache_dir).expanduser(), {}
+        look = None if kind == "images" else mask_look(self.read_truth, self.label_space.void)
+        kind = kind if look is None else f"masks {self._space_digest}"
+        for root in dict.fromkeys(pair.root for pair in pairs):
+            here = [pair for pair in pairs if pair.root == root]
+            files = {pair.name: pair.name if look is None else pair.truth for pair in here}
+            findings = audit(root, list(files.values()), cache, kind=kind, look=look)
+            found.update({name: findings[file] for name, file in files.items()})
+        return found
+
+    def _note_sizes(self, sizes: Counter[tuple[int, int]]) -> None:
+        """Find the commonest size, of equally common ones the largest, and say so where there are several."""
+        self._native_size = max(sizes, key=lambda size: (sizes[size], size))
+        if len(sizes) > 1 and self.settings.eval_size is None:
+            told = ", ".join(f"{width}×{height} ({n})" for (height, width), n in sizes.most_common(5))
+            self.notes.append(
+                f"Frames have {len(sizes)} sizes: {told}; all are scored at the commonest, "
+                f"{self._native_size[1]}×{self._native_size[0]}, unless data.eval_size says otherwise."
+            )
+
+
+def _reason(image: Finding, mask: Finding) -> str | None:
+    """Why a frame cannot be used, or None."""
+    if image.error or mask.error:
+        return "; ".join(error for error in (image.error, mask.error) if error)
+    if (image.height, image.width) != (mask.height, mask.width):
+        return f"the image has {image.width}×{image.height} pixels, its mask {mask.width}×{mask.height}"
+    return None if any(mask.pixels[:-1]) else "no pixel of its mask has a class"
+
+
+def _torn(frames: Iterable[tuple[str, str, str]]) -> dict[str, str]:
+    """Of (name, drive, split): the frames of drives that are in more than one split, outside the last of them, and why."""
+    drives: dict[str, dict[str, list[str]]] = {}
+    for name, drive, split in frames:
+        drives.setdefault(drive, {}).setdefault(split, []).append(name)
+    order = ("train", "select", "val", "test")  # what is reported stays as it is
+    torn = {}
+    for drive, splits in drives.items():
+        for split in sorted(splits, key=order.index)[:-1] if len(splits) > 1 else ():
+            both = " and ".join(sorted(splits, key=order.index))
+            torn.update(dict.fromkeys(splits[split], f"drive {drive} is in {both}; a drive belongs on one side"))
+    return torn

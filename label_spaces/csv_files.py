@@ -1,0 +1,168 @@
+"""Label spaces and label tables as CSV files: a row per label, read strictly, refused by file and row."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from label_spaces.space import NO_ID, LabelSpace, LabelSpaceError
+
+_CHANNELS = ("red", "green", "blue")
+_KNOWN = ("name", "id", *_CHANNELS, "colour", "void", "important", "note")
+_TRUTH = {"yes": True, "no": False, "": False}
+_BYTE = range(256)  # what a mask file can hold, and a channel of a colour
+_MOST_CLASSES = NO_ID - 1  # void's index, which follows the last class, must fit into a byte below NO_ID
+
+Colour = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a CSV file, and where it stands.
+
+    Args:
+        place: file and line, for messages.
+        values: the cells by column, without spaces around them.
+    """
+
+    place: str
+    values: Mapping[str, str]
+
+    def integer(self, column: str) -> int:
+        """The whole number in a column; raises LabelSpaceError naming the row where it is none."""
+        try:
+            return int(self.values[column])
+        except ValueError:
+            raise LabelSpaceError(
+                f"{self.place}: {column} is {self.values[column]!r}; it must be a whole number"
+            ) from None
+
+    def byte(self, column: str) -> int:
+        """The number 0–255 in a column; raises LabelSpaceError naming the row where it is none."""
+        value = self.integer(column)
+        if value not in _BYTE:
+            raise LabelSpaceError(f"{self.place}: {column} is {value}; it must lie in 0–255")
+        return value
+
+    def truth(self, column: str) -> bool:
+        """Whether a column says ``yes``; a column that is missing or empty says no."""
+        value = self.values.get(column, "").lower()
+        if value not in _TRUTH:
+            raise LabelSpaceError(f"{self.place}: {column} is {value!r}; it must be yes or no")
+        return _TRUTH[value]
+
+    def colour(self) -> Colour | None:
+        """The colour in the columns red, green and blue, or in the column colour as #rrggbb; None where there is none.
+
+        Raises LabelSpaceError naming the row.
+        """
+        text = self.values.get("colour", "")
+        if text:
+            if len(text) != len("#rrggbb") or text[0] != "#":
+                raise LabelSpaceError(f"{self.place}: the colour {text!r} is none; write it as #rrggbb")
+            try:
+                red, green, blue = bytes.fromhex(text[1:])
+            except ValueError:
+                raise LabelSpaceError(f"{self.place}: the colour {text!r} is none; write it as #rrggbb") from None
+            return red, green, blue
+        if any(self.values.get(channel) for channel in _CHANNELS):
+            return self.byte("red"), self.byte("green"), self.byte("blue")
+        return None
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a CSV file; lines that are empty or begin with ``# `` are comments, the first other one is the header.
+
+    Raises:
+        LabelSpaceError: the file cannot be read, has no row, or a row has more or fewer cells than the header.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabelSpaceError(f"{path} cannot be read as a label table: {error}") from error
+    kept = [
+        (number, [cell.strip() for cell in next(csv.reader([line]))])
+        for number, line in enumerate(lines, start=1)
+        if line.strip() and not line.startswith("# ")
+    ]
+    if len(kept) < 2:
+        raise LabelSpaceError(f"{path} holds no labels; expected a header with name and id, and a row per class")
+    header = kept[0][1]
+    repeated = sorted({column for column in header if header.count(column) > 1})
+    if repeated:
+        raise LabelSpaceError(f"{path}, line {kept[0][0]}: the column {', '.join(repeated)} stands there twice")
+    rows = []
+    for number, cells in kept[1:]:
+        if len(cells) != len(header):
+            raise LabelSpaceError(f"{path}, line {number}: {len(cells)} cells under a header of {len(header)}")
+        rows.append(Row(f"{path}, line {number}", dict(zip(header, cells, strict=True))))
+    return rows
+
+
+def read_space(path: Path, name: str | None = None) -> LabelSpace:
+    """Read a label space: a row per class, in index order.
+
+    Columns: ``name``; ``id``, the number 0–255 that stands for it in a mask file; optionally its colour, as ``red``,
+    ``green`` and ``blue`` in 0–255 or as ``colour`` (#rrggbb), for every class or for none; ``void``: a row that
+    says yes is no class, but a label and an id of void; ``note``: anything.
+
+    Args:
+        path: the CSV file.
+        name: what to call it; by default the file's name without its suffix.
+
+    Raises:
+        LabelSpaceError: naming the file and the row.
+    """
+    rows = read_rows(path)
+    _check_columns(path, tuple(rows[0].values))
+    _check_unique(rows)
+    classes = [row for row in rows if not row.truth("void")]
+    if not classes:
+        raise LabelSpaceError(f"{path}: every row is void; a label space needs at least one class")
+    if len(classes) > _MOST_CLASSES:
+        raise LabelSpaceError(
+            f"{classes[_MOST_CLASSES].place}: a label space has at most {_MOST_CLASSES} classes, this has {len(classes)}"
+        )
+    labels = {row.values["name"]: index for index, row in enumerate(classes)}
+    void = [row for row in rows if row.truth("void")]
+    return LabelSpace(
+        name=name or path.stem,
+        classes=tuple(labels),
+        colours=_colours(classes),
+        ids=tuple(row.byte("id") for row in classes),
+        void_ids=tuple(row.byte("id") for row in void),
+        labels=labels | {row.values["name"]: len(classes) for row in void},
+    )
+
+
+def _check_columns(path: Path, columns: Sequence[str]) -> None:
+    missing = [column for column in ("name", "id") if column not in columns]
+    if missing:
+        raise LabelSpaceError(f"{path} has no column {' and '.join(missing)}; it has {', '.join(columns)}")
+    unknown = [column for column in columns if column not in _KNOWN]
+    if unknown:
+        raise LabelSpaceError(f"{path}: unknown column {', '.join(unknown)}; known are {', '.join(_KNOWN)}")
+    channels = [channel for channel in _CHANNELS if channel in columns]
+    if channels and ("colour" in columns or len(channels) < len(_CHANNELS)):
+        raise LabelSpaceError(f"{path}: give colours as red, green and blue, or as colour (#rrggbb)")
+
+
+def _check_unique(rows: Sequence[Row]) -> None:
+    """Raise LabelSpaceError where a name is empty, or a name or an id stands in two rows."""
+    seen: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        if not row.values["name"]:
+            raise LabelSpaceError(f"{row.place}: the name is empty")
+        for column, value in (("name", row.values["name"]), ("id", str(row.byte("id")))):
+            first = seen.setdefault((column, value), row)
+            if first is not row:
+                raise LabelSpaceError(f"{row.place}: the {column} {value} stands already in {first.place}")
+
+
+def _colours(classes: Sequence[Row]) -> tuple[Colour, ...]:
+    colours = [(row, row.colour()) for row in classes]
+    known = tuple(colour for _, colour in colours if colour is not None)
+    if known and len(known) < len(classes):
+        without = next(row for row, colour in colours if colour is None)
+        raise LabelSpaceError(f"{without.place}: no colour; give one per class or none")
+    return known

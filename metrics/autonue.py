@@ -1,0 +1,69 @@
+"""What IDD's official scripts print for a confusion matrix, faults included, to be put beside figures others report.
+
+Source: AutoNUE/public-code, evaluation/evaluate_mIoU.py and evaluation/idd_lite_evaluate_mIoU.py. Their rules:
+level 3 is ours (void truth ignored, a void prediction a miss). Level 2 leaves out void rows and columns both, so
+that a void prediction is free. Level 1 does that too, and by mistake sums up the level-3 matrix with the table that
+belongs to level 2: what it prints as "sky" is the level-3 class whose index is level 2's last. A class that is
+neither true nor predicted makes the printed mean nan.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metrics.folding import fold
+
+
+def autonue_compat(confusion: Tensor, level2: Sequence[int], level1: Sequence[int]) -> dict[str, dict[str, Any]]:
+    """The figures of evaluate_mIoU.py.
+
+    Args:
+        confusion: (C+1, C+1) level-3 counts (C = 26 for IDD), rows truth, columns predictions, void last.
+        level2: (C,) the level-2 class of each level-3 class.
+        level1: (K,) the level-1 class of each level-2 class.
+
+    Returns:
+        `level3`, `level2` and `level1`, each with `miou` as printed (None where it prints nan), `miou_defined`, the
+        mean over the classes that occur, and `iou`, a list with None for the classes that do not.
+    """
+    classes, middle = len(level2), len(level1)
+    truth_known = confusion[:classes]
+    without_void = confusion[:classes, :classes]
+    second = fold(_with_empty_void(without_void), level2, middle)[:-1, :-1]
+    # The mistake: level1 maps level-2 classes, but is applied to the first level-3 classes, and the others are lost.
+    first = fold(_with_empty_void(without_void[:middle, :middle]), level1, max(level1) + 1)[:-1, :-1]
+    return {"level3": _printed(truth_known), "level2": _printed(second), "level1": _printed(first)}
+
+
+def idd_lite_compat(confusion: Tensor) -> dict[str, dict[str, Any]]:
+    """The two figures of idd_lite_evaluate_mIoU.py, of which the second is the one that people quote.
+
+    Args:
+        confusion: (C+1, C+1) counts (C = 7 for IDD-Lite), rows truth, columns predictions, void last.
+
+    Returns:
+        `void_as_class`, over C + 1 classes, void being one; and `classes`, over C by our rules. Keys as in
+        `autonue_compat`.
+    """
+    return {"void_as_class": _printed(confusion), "classes": _printed(confusion[:-1])}
+
+
+def _printed(counts: Tensor) -> dict[str, Any]:
+    """Score (n, n) counts, or (n, n+1) whose last column is misses."""
+    counts = counts.double()
+    hits = counts.diagonal()
+    iou = hits / (counts.sum(1) + counts.sum(0)[: len(hits)] - hits)
+    values = [None if math.isnan(value) else value for value in iou.tolist()]
+    defined = [value for value in values if value is not None]
+    return {
+        "miou": sum(defined) / len(defined) if len(defined) == len(values) else None,
+        "miou_defined": sum(defined) / len(defined) if defined else None,
+        "iou": values,
+    }
+
+
+def _with_empty_void(counts: Tensor) -> Tensor:
+    return torch.nn.functional.pad(counts, (0, 1, 0, 1))

@@ -1,0 +1,32 @@
+"""Coarser matrices from finer ones: classes are summed up, so that every level is counted once."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def fold(confusion: Tensor, mapping: Sequence[int], num_coarse: int) -> Tensor:
+    """The matrix that counting with coarser classes would have given.
+
+    Args:
+        confusion: (..., C+1, C+1) counts, rows truth, columns predictions, void last.
+        mapping: the coarse class 0..K of each of the C classes; K, void, for those that have none. Void stays void.
+        num_coarse: K, the number of coarse classes without void.
+
+    Returns:
+        (..., K+1, K+1) counts of the same type, on the same device.
+
+    Raises:
+        ValueError: the mapping has not C entries, or one outside 0..K.
+    """
+    if len(mapping) != confusion.shape[-1] - 1 or confusion.shape[-1] != confusion.shape[-2]:
+        raise ValueError(
+            f"a mapping of {len(mapping)} classes cannot fold a matrix of shape {tuple(confusion.shape)}; it has void last"
+        )
+    if not all(0 <= coarse <= num_coarse for coarse in mapping):
+        raise ValueError(f"the mapping {list(mapping)} has an entry outside 0..{num_coarse} ({num_coarse} is void)")
+    to = torch.tensor([*mapping, num_coarse], device=confusion.device)
+    side = num_coarse + 1
+    rows = confusion.new_zeros(*confusion.shape[:-2], side, confusion.shape[-1]).index_add_(-2, to, confusion)
+    return confusion.new_zeros(*confusion.shape[:-2], side, side).index_add_(-1, to, rows)

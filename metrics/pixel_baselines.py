@@ -1,0 +1,130 @@
+"""What can be said of a pixel without a network: the commonest training class of its place, colour, or both.
+
+A model that does not beat these has not learnt to see. Counted with numpy in one thread: on a busy machine the
+hand-over between torch's threads costs more than the counting.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from metrics.scores import mean_scores
+
+GRID = 32  # cells along each side of the frame: fine enough for a road's outline, coarse enough to be filled
+FINE_BITS = 4  # per channel where colour decides alone: 4,096 colours
+COARSE_BITS = 3  # per channel where the row decides too: 512 colours
+ROWS = 16
+_SCORES = ("accuracy", "miou", "fwiou")
+
+CellOf = Callable[[np.ndarray], np.ndarray]
+
+
+class PixelTable:
+    """Count the classes of the pixels that fall into a cell; predict the commonest.
+
+    A cell that no training pixel fell into says the commonest class of all; of equally common classes the first wins.
+
+    Args:
+        cell_of: (3, H, W) uint8 image -> (H, W) int64 cells, or a shape that broadcasts to it.
+        num_cells: how many cells there are.
+        num_classes: C; void is C.
+    """
+
+    def __init__(self, cell_of: CellOf, num_cells: int, num_classes: int) -> None:
+        self.cell_of = cell_of
+        self.num_classes = num_classes
+        self.counts = np.zeros((num_cells, num_classes + 1), dtype=np.int64)
+
+    def update(self, image: npt.ArrayLike, mask: npt.ArrayLike) -> None:
+        """Learn from a frame.
+
+        Args:
+            image: (3, H, W) uint8, red, green, blue; an array or a tensor on the CPU.
+            mask: (H, W) class indices 0..C; void teaches nothing.
+
+        Raises:
+            ValueError: the mask holds an index above C, or its shape is not the image's.
+        """
+        image, mask = np.asarray(image), np.asarray(mask)
+        if image.shape[1:] != mask.shape or mask.max() > self.num_classes:
+            raise ValueError(
+                f"a mask of shape {mask.shape} with indices up to {mask.max()} does not fit "
+                f"an image of shape {image.shape} and {self.num_classes} classes"
+            )
+        cells = self.cell_of(image) * (self.num_classes + 1) + mask
+        self.counts += np.bincount(cells.ravel(), minlength=self.counts.size).reshape(self.counts.shape)
+
+    def table(self) -> np.ndarray:
+        """The class that each cell predicts, (cells,) int64; void where nothing was learnt."""
+        known = self.counts[:, :-1]
+        commonest = known.sum(0).argmax() if known.any() else self.num_classes
+        return np.where(known.any(1), known.argmax(1), commonest)
+
+    def predict(self, image: npt.ArrayLike) -> np.ndarray:
+        """The class of each pixel: (3, H, W) uint8 image -> (H, W) indices of the smallest type that holds them."""
+        image = np.asarray(image)
+        predicted = self.table().astype(np.min_scalar_type(self.num_classes))[self.cell_of(image)]
+        return np.broadcast_to(predicted, image.shape[-2:])
+
+    def confusion(self, frames: "PixelTable") -> np.ndarray:
+        """The matrix of this table's predictions on the frames that another one of its kind has counted.
+
+        All pixels of a cell are predicted alike, so that nothing need be predicted pixel by pixel.
+
+        Returns:
+            (C+1, C+1) int64 counts, rows truth, columns predictions, void last.
+        """
+        by_prediction = np.zeros((self.num_classes + 1, self.num_classes + 1), dtype=np.int64)
+        np.add.at(by_prediction, self.table(), frames.counts)
+        return by_prediction.T
+
+    def empty(self) -> "PixelTable":
+        """A table of this kind that has counted nothing."""
+        return PixelTable(self.cell_of, len(self.counts), self.num_classes)
+
+
+def pixel_tables(num_classes: int) -> dict[str, PixelTable]:
+    """The three baselines, empty: by place, by colour, and by colour and row."""
+    return {
+        "position_prior": PixelTable(lambda image: _place(image, GRID, GRID), GRID**2, num_classes),
+        "colour_table": PixelTable(lambda image: _colour(image, FINE_BITS), 1 << 3 * FINE_BITS, num_classes),
+        "colour_row": PixelTable(
+            lambda image: _colour(image, COARSE_BITS) * ROWS + _place(image, ROWS, 1),
+            ROWS << 3 * COARSE_BITS,
+            num_classes,
+        ),
+    }
+
+
+def pixel_baseline_scores(
+    tables: Mapping[str, PixelTable], frames: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]]
+) -> dict[str, dict[str, float | int | None]]:
+    """Score tables that have learnt, by the rules of `metrics.scores`.
+
+    Args:
+        tables: by name, such as those of `pixel_tables`.
+        frames: images (3, H, W) uint8 and masks (H, W) of class indices 0..C; read once.
+
+    Returns:
+        `{name: {accuracy, miou, fwiou}}`.
+    """
+    seen = {name: table.empty() for name, table in tables.items()}
+    for image, mask in frames:
+        for table in seen.values():
+            table.update(image, mask)
+    scores = {name: mean_scores(table.confusion(seen[name])) for name, table in tables.items()}
+    return {name: {score: values[score] for score in _SCORES} for name, values in scores.items()}
+
+
+def _place(image: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Which cell of a rows × columns grid over the frame each pixel lies in: (H, W) int64, or (H, 1) for one column."""
+    height, width = image.shape[-2:]
+    row = np.arange(height)[:, None] * rows // height
+    return np.asarray(row if columns == 1 else row * columns + np.arange(width)[None] * columns // width)
+
+
+def _colour(image: np.ndarray, bits: int) -> np.ndarray:
+    """The colour of each pixel, cut to its highest bits per channel: (3, H, W) uint8 -> (H, W) int64."""
+    cut = (image >> (8 - bits)).astype(np.int64)
+    return np.asarray((cut[0] << 2 * bits) + (cut[1] << bits) + cut[2])

@@ -1,0 +1,58 @@
+"""Safe mIoU: an IoU that a confusion costs the more, the further apart in the label tree the two classes lie.
+
+After IDD-AW (Shaik et al., "IDD-AW: A Benchmark for Safe and Robust Segmentation of Drive Scenes", arXiv 2311.14459).
+Taken from it: the tree distance (half of the path between two classes in the label tree), its division by the number
+of levels, the important classes, and the mean over classes. Ours is that classes which are not important have their
+plain IoU (the authors' ICPR 2024 competition page also charges them for being mistaken for an important class),
+that what neither occurs nor is predicted is left out, and that a void prediction is a miss and nothing worse.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from metrics.scores import iou, predicted, support, true_positives
+
+
+def tree_distance(levels: Sequence[Sequence[int]]) -> Tensor:
+    """How far apart classes lie in a label tree.
+
+    Args:
+        levels: for each of L coarser levels, in any order, the coarse class of each of the C classes.
+
+    Returns:
+        (C, C) float64 in 0–1: 0 for a class and itself, 1/(L+1) where the classes meet at the first coarser level,
+        and so on, to 1 where they meet only at the root.
+
+    Example:
+        >>> tree_distance([[0, 0, 1], [0, 0, 0]])[0].tolist() == [0, 1 / 3, 2 / 3]
+        True
+    """
+    own = torch.arange(len(levels[0]))
+    all_levels = torch.stack([own, *(torch.as_tensor(level) for level in levels)])
+    return (all_levels[:, :, None] != all_levels[:, None, :]).double().mean(0)
+
+
+def safe_iou(confusion: Tensor, distance: Tensor, important: Sequence[int]) -> Tensor:
+    """(TP - Σ_s distance[c, s] · M[c, s]) / union of the important classes c, and the plain IoU of the others.
+
+    Args:
+        confusion: (..., C+1, C+1) counts, rows truth, columns predictions, void last.
+        distance: (C, C) in 0–1, such as `tree_distance`.
+        important: indices of the classes whose confusions are charged.
+
+    Returns:
+        (..., C) float64 in -1..1; nan where a class is neither true nor predicted.
+    """
+    distance = distance.to(confusion.device, torch.float64)
+    charged = torch.zeros(len(distance), dtype=torch.float64, device=confusion.device)
+    charged[list(important)] = 1
+    penalty = (confusion[..., :-1, :-1].double() * distance).sum(-1) * charged
+    union = support(confusion) + predicted(confusion) - true_positives(confusion)
+    return iou(confusion) - penalty / union
+
+
+def safe_miou(confusion: Tensor, distance: Tensor, important: Sequence[int]) -> Tensor:
+    """The mean of `safe_iou` over the classes that are true or predicted: (...) float64; nan without any."""
+    return safe_iou(confusion, distance, important).nanmean(-1)

@@ -1,0 +1,168 @@
+"""Masks against a naive drawing, and every kind of mask file against what was put into it."""
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+import label_spaces
+from datamodules.annotations import AnnotationError
+from datamodules.errors import DatasetError
+from datamodules.masks import image_mask, polygon_mask
+from label_spaces.catalogue import load
+from label_spaces.space import LabelSpace
+
+COLUMNS = {
+    "idd_level3": "level3Id",
+    "idd_level2": "level2Id",
+    "idd_level1": "level1Id",
+    "idd_cityscapes19": "csTrainId",
+}
+TABLE = Path(label_spaces.__file__).parent / "tables" / "idd_labels.csv"
+
+
+def naive(path: Path, column: str) -> np.ndarray:
+    """The ids that AutoNUE's json2labelImg would write, straight from the JSON and the label table."""
+    lines = [line for line in TABLE.read_text().splitlines() if not line.startswith("#")]
+    ids = {row["name"]: int(row[column]) for row in csv.DictReader(lines)}
+    content = json.loads(path.read_text())
+    picture = Image.new("L", (content["imgWidth"], content["imgHeight"]), 255)
+    for thing in content["objects"]:
+        if thing.get("deleted") or len(thing["polygon"]) < 3:
+            continue
+        label = thing["label"]
+        if label not in ids and label.endswith("group"):
+            label = label[: -len("group")]
+        ImageDraw.Draw(picture).polygon([tuple(corner) for corner in thing["polygon"]], fill=ids[label])
+    return np.array(picture)
+
+
+def to_ids(mask: np.ndarray, space: LabelSpace) -> np.ndarray:
+    return np.array([*space.ids, 255])[mask]
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_a_mask_is_what_the_official_generator_draws(idd, name):
+    path = idd() / "gtFine/train/0/0_gtFine_polygons.json"
+    mask = polygon_mask(path, load(name))
+    assert (mask.dtype, mask.shape) == (np.uint8, (24, 36))
+    np.testing.assert_array_equal(to_ids(mask, load(name)), naive(path, COLUMNS[name]))
+
+
+def test_order_deletion_groups_and_the_frames_edge(idd):
+    space = load("idd_level3")
+    mask = polygon_mask(idd() / "gtFine/train/0/0_gtFine_polygons.json", space)
+    names = [*space.classes, "void"]
+    found = {point: names[mask[point]] for point in [(0, 0), (23, 0), (11, 6), (14, 22), (0, 34), (9, 9)]}
+    assert found == {
+        (0, 0): "sky + fallback background",
+        (23, 0): "road",
+        (11, 6): "car",
+        (14, 22): "person + animal",
+        (0, 34): "void",
+        (9, 9): "sky + fallback background",
+    }
+    assert space.index("bus") not in mask
+    assert space.index("truck") not in mask
+
+
+def test_an_unknown_label_is_named_with_its_file(idd):
+    path = idd() / "gtFine/train/0/0_gtFine_polygons.json"
+    path.write_text(path.read_text().replace('"car"', '"spaceshipgroup"'))
+    with pytest.raises(
+        AnnotationError, match=r"0_gtFine_polygons.json: object 2 has the label 'spaceshipgroup', which idd_level3"
+    ):
+        polygon_mask(path, load("idd_level3"))
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif("REAL_DATA" not in os.environ, reason="REAL_DATA is not set")
+@pytest.mark.parametrize("name", COLUMNS)
+def test_a_genuine_file_gives_the_official_mask(name):
+    path = Path(os.environ["REAL_DATA"]) / "idd_polygons/gtFine/train/000/sample_gtFine_polygons.json"
+    mask = polygon_mask(path, load(name))
+    assert mask.shape == (1080, 1920)
+    np.testing.assert_array_equal(to_ids(mask, load(name)), naive(path, COLUMNS[name]))
+    assert len(np.unique(mask)) > 5
+
+
+SPACE = LabelSpace("three", ("a", "b", "c"), ((10, 20, 30), (40, 50, 60), (70, 80, 90)), ids=(4, 7, 9), void_ids=(200,))
+IDS = np.array([[4, 7, 9, 200], [9, 9, 4, 7]], np.uint8)
+INDICES = [[0, 1, 2, 3], [2, 2, 0, 1]]
+
+
+def colours(space: LabelSpace = SPACE) -> np.ndarray:
+    return np.array([*space.colours, (0, 0, 0)], np.uint8)[np.array(INDICES)]
+
+
+def saved(tmp_path: Path, image: Image.Image, name: str = "mask.png") -> Path:
+    image.save(tmp_path / name)
+    return tmp_path / name
+
+
+def palette(ids: np.ndarray) -> Image.Image:
+    image = Image.fromarray(ids).convert("L")
+    image.putpalette([200, 1, 1] * 256)  # misleading on purpose
+    return image
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        Image.fromarray(IDS),
+        palette(IDS),
+        Image.fromarray(IDS.astype(np.uint16)),
+        Image.fromarray(colours()),
+        Image.fromarray(colours()).convert("RGBA"),
+        Image.fromarray(np.stack([IDS] * 3, -1)),
+    ],
+    ids=["grey", "palette", "16 bit", "colours", "colours with alpha", "ids in three channels"],
+)  # fmt: skip
+def test_ids_and_colours_become_indices(tmp_path, image):
+    mask = image_mask(saved(tmp_path, image), SPACE)
+    assert mask.dtype == np.uint8
+    assert mask.tolist() == INDICES
+
+
+def test_a_mask_of_one_bit_holds_two_classes(tmp_path):
+    image = Image.fromarray(np.array([[0, 255], [255, 255]], np.uint8)).convert("1")
+    assert image_mask(saved(tmp_path, image), LabelSpace("two", ("off", "on"))).tolist() == [[0, 1], [1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (Image.fromarray(IDS + 1), r"it has the ids 5, 8, 10, 201; three knows 4, 7, 9, 200"),
+        (Image.fromarray(IDS.astype(np.uint16) + 256), r"it has the ids 260, 263, 265, 456"),
+        (Image.fromarray(colours() + 1), r"the unknown colours \(1,1,1\), \(11,21,31\)"),
+    ],
+)
+def test_what_stands_for_nothing_is_named(tmp_path, image, words):
+    with pytest.raises(DatasetError, match=rf"mask.png: .*{words}"):
+        image_mask(saved(tmp_path, image), SPACE)
+
+
+def test_files_that_are_no_masks_are_named(tmp_path):
+    (tmp_path / "text.png").write_text("no image")
+    with pytest.raises(DatasetError, match=r"text\.png: not an image"):
+        image_mask(tmp_path / "text.png", SPACE)
+    with pytest.raises(DatasetError, match=r"gone\.png: No such file"):
+        image_mask(tmp_path / "gone.png", SPACE)
+
+
+def test_colours_that_two_classes_share_or_none_has_are_refused(tmp_path):
+    path = saved(tmp_path, Image.fromarray(colours()))
+    with pytest.raises(DatasetError, match="classes of pair share a colour"):
+        image_mask(path, LabelSpace("pair", ("a", "b"), ((1, 1, 1), (1, 1, 1))))
+    with pytest.raises(DatasetError, match="colours, and the label space has none"):
+        image_mask(path, LabelSpace("names", ("a", "b")))
+
+
+def test_black_may_be_a_class(tmp_path):
+    space = LabelSpace("night", ("black", "white"), ((0, 0, 0), (255, 255, 255)))
+    image = Image.fromarray(np.array([[[0, 0, 0], [255, 255, 255]]], np.uint8))
+    assert image_mask(saved(tmp_path, image), space).tolist() == [[0, 1]]

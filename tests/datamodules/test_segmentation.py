@@ -1,0 +1,212 @@
+"""Frames and masks stay together whatever is done to them; what is wrong with a dataset is said before it is used."""
+
+from pathlib import Path
+
+import hydra.utils
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from datamodules.errors import DatasetError
+from tests.datamodules.conftest import SIZE, picture, scene
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+AUGMENTATIONS = [path.stem for path in sorted((CONF / "aug").glob("*.yaml"))]
+VOID = 7
+
+
+def augmentation(name, size=SIZE):
+    text = (CONF / "aug" / f"{name}.yaml").read_text()
+    for side in (0, 1):
+        text = text.replace(f"${{data.image_size.{side}}}", str(size[side]))
+    return hydra.utils.instantiate(yaml.safe_load(text)["transform"])
+
+
+def contents(loader):
+    return [
+        (batch["index"].tolist(), batch["target"].numpy().tobytes(), batch["image"].numpy().tobytes())
+        for batch in loader
+    ]
+
+
+def test_a_batch_is_images_and_masks(make, lite):
+    module = make(label_space="idd_lite")
+    assert (module.task, module.label_space.name, module.label_space.void) == ("segmentation", "idd_lite", VOID)
+    for part in ("train", "select", "val", "train_eval"):
+        for batch in module.evaluation_dataloader(part):
+            assert (batch["image"].dtype, batch["target"].dtype) == (torch.uint8, torch.uint8)
+            assert batch["image"].shape[1:] == (3, *SIZE)
+            assert batch["target"].shape == (len(batch["index"]), *SIZE)
+            assert batch["counted"] is True
+            for index, image, mask in zip(batch["index"], batch["image"], batch["target"], strict=True):
+                path = lite / module.table.samples[index].name
+                ids = np.array(
+                    Image.open(str(path).replace("leftImg8bit", "gtFine").replace("_image.jpg", "_label.png"))
+                )
+                np.testing.assert_array_equal(image.permute(1, 2, 0), picture(ids))
+                np.testing.assert_array_equal(mask, np.where(ids == 255, VOID, ids))
+
+
+def test_the_split_is_the_datasets_own_with_drives_of_train_put_aside(make):
+    module = make()
+    assert {split: len(module.indices(split)) for split in ("train", "select", "val", "test")} == {
+        "train": 22, "select": 2, "val": 4, "test": 0,
+    }  # fmt: skip
+    groups = {
+        split: {module.table.samples[i].group for i in module.indices(split)} for split in ("train", "select", "val")
+    }
+    assert len(set.union(*groups.values())) == sum(map(len, groups.values())) == 14
+    assert (module.selection_split, module.closing_split, module.test_split) == ("select", "val", "val")
+    assert module.validated == ("select", "train_eval")
+    assert len(module.indices("train_eval")) == 2
+    assert {sample.target for sample in module.table.samples} == {"mask"}
+    assert module.without_truth == [f"leftImg8bit/test/030/{frame}_image.jpg" for frame in (0, 1)]
+    assert any("chosen on 2 samples of train that are put aside" in note for note in module.notes)
+    module.setup("fit")
+    module.setup("test")
+    assert sorted(i for batch in module.test_dataloader() for i in batch["index"].tolist()) == module.indices("val")
+    with pytest.raises(
+        DatasetError, match="test has no samples; the 2 frames of its test have no truth; take split=val"
+    ):
+        module.prepare(["test"])
+
+
+def test_without_a_piece_of_train_the_choice_is_on_val_and_that_is_said(make):
+    module = make(select_from=None)
+    assert (len(module.indices("train")), module.selection_split, module.closing_split) == (24, "val", "val")
+    assert any("which is also what is reported" in note for note in module.notes)
+
+
+def test_fractions_by_drive_have_a_test_of_their_own(make):
+    module = make(split={"train": 0.6, "val": 0.2, "test": 0.2})
+    assert (module.selection_split, module.closing_split) == ("val", "test")
+    groups = [{module.table.samples[i].group for i in module.indices(split)} for split in ("train", "val", "test")]
+    assert sum(map(len, groups)) == len(set.union(*groups)) == 14
+
+
+def test_a_runs_split_is_taken_as_it_is(make, tmp_path):
+    first = make(fraction=0.7)
+    first.table.write_csv(tmp_path / "split.csv")
+    again = make(split=str(tmp_path / "split.csv"))
+    assert again.table.samples == first.table.samples
+    assert again.selection_split == "select"
+
+
+def test_a_smaller_fraction_is_part_of_a_larger_one(make):
+    names = [{s.name for s in make(fraction=part).table.samples} for part in (0.3, 0.6, 1.0)]
+    assert names[0] < names[1] < names[2]
+    assert [len(part) for part in names] == [8, 16, 28]
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_batches_are_the_same_for_any_number_of_workers_and_with_a_cache(make, cache):
+    plain = [contents(make(transform=augmentation("road")).training_dataloader(epoch)) for epoch in (0, 1)]
+    for workers in (0, 2):
+        module = make(transform=augmentation("road"), num_workers=workers, cache=cache)
+        assert [contents(module.training_dataloader(epoch)) for epoch in (0, 1)] == plain
+    assert contents(make(transform=augmentation("road")).training_dataloader(1, start_batch=2)) == plain[1][2:]
+    assert contents(make(cache=cache).evaluation_dataloader("val")) == contents(make().evaluation_dataloader("val"))
+
+
+def test_a_changed_mask_is_read_again_and_another_label_space_has_its_own_cache(make, lite):
+    before = contents(make(cache=True).evaluation_dataloader("val"))
+    assert contents(make(cache=True).evaluation_dataloader("val")) == before
+    table = lite.parent / "less.csv"
+    table.write_text("name,id,void\nroad,0,no\nother,2,no\ncar,3,no\nsky,6,no\nnothing,255,yes\nx,1,yes\n")
+    other = make(cache=True, label_space=str(table)).evaluation_dataloader("val")
+    assert set(np.unique(next(iter(other))["target"])) == {0, 1, 2, 3, 4}
+    path = min((lite / "gtFine/val").rglob("*.png"))
+    Image.fromarray(np.full(SIZE, 5, np.uint8)).save(path)
+    after = list(make(cache=True).evaluation_dataloader("val"))
+    assert (after[0]["target"][0] == 5).all()
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+@pytest.mark.parametrize("size", [SIZE, (20, 31), (48, 72)])
+def test_masks_turn_with_their_images_and_gain_no_class(make, name, size):
+    module = make(transform=augmentation(name, size), image_size=size, batch_size=24)
+    colour_kept = name != "road"  # which changes colours, so that ids cannot be read from them
+    for epoch in range(3):
+        batch = next(iter(module.training_dataloader(epoch)))
+        image, mask = batch["image"].numpy(), batch["target"].numpy()
+        assert mask.dtype == np.uint8
+        assert mask.shape[1:] == image.shape[2:] == size
+        assert set(np.unique(mask)) <= {0, 2, 3, 6, VOID}
+        if colour_kept:
+            shown = np.where(image[:, 0] == 255, VOID, image[:, 0])
+            assert (shown == mask).mean() > (1.0 if size == SIZE and name == "none" else 0.8) - 1e-9
+
+
+def test_a_crop_is_cut_from_image_and_mask_alike(make):
+    module = make(transform=augmentation("road"), batch_size=24)
+    module.augmentation.transform.transforms.pop()  # colours stay, so that ids can be read from them
+    batch = next(iter(module.training_dataloader(0)))
+    shown, mask = batch["image"][:, 0].numpy(), batch["target"].numpy()
+    inner = np.zeros_like(mask, bool)  # away from borders, where bilinear pixels lie between two ids
+    for shift in [(0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (-1, -1), (1, -1), (-1, 1)]:
+        inner |= np.roll(mask, shift, (1, 2)) != mask
+    inner[:, [0, -1]] = inner[:, :, [0, -1]] = True
+    assert (~inner).mean() > 0.4
+    np.testing.assert_array_equal(np.where(shown == 255, VOID, shown)[~inner], mask[~inner])
+
+
+def test_what_a_rotation_shows_of_the_outside_is_void(make):
+    import albumentations
+
+    module = make(
+        transform=albumentations.Compose([albumentations.Rotate((45, 45), border_mode=0, p=1)]), batch_size=24
+    )
+    batch = next(iter(module.training_dataloader(0)))
+    assert (batch["target"][:, 0, -1] == VOID).all()
+    assert (batch["image"][:, :, 0, -1] == 0).all()
+
+
+def test_scoring_is_at_the_frames_own_size_unless_another_is_asked(make, lite):
+    small = make(image_size=(12, 18))
+    assert small.eval_size == SIZE
+    assert next(iter(small.training_dataloader(0)))["target"].shape[1:] == (12, 18)
+    assert next(iter(small.evaluation_dataloader("val")))["target"].shape[1:] == SIZE
+    asked = make(eval_size=(48, 72))
+    batch = next(iter(asked.evaluation_dataloader("val")))
+    own = next(iter(make().evaluation_dataloader("val")))
+    assert torch.equal(batch["target"], own["target"].repeat_interleave(2, 1).repeat_interleave(2, 2))
+    for name in ("0", "1"):
+        ids = scene(1, (30, 40))
+        Image.fromarray(picture(ids)).save(lite / f"leftImg8bit/train/003/{name}_image.jpg", "PNG")
+        Image.fromarray(ids).save(lite / f"gtFine/train/003/{name}_label.png")
+    mixed = make()
+    assert mixed.eval_size == SIZE
+    assert any("2 sizes: 36×24 (26), 40×30 (2); all are scored at the commonest, 36×24" in note for note in mixed.notes)
+    assert {batch["target"].shape[1:] for batch in mixed.evaluation_dataloader("train")} == {SIZE}
+
+
+def test_pixels_of_each_class_are_counted(make, lite):
+    module = make()
+    for split in ("train", "val"):
+        masks = [
+            np.array(Image.open(str(lite / s.name).replace("leftImg8bit", "gtFine").replace("_image.jpg", "_label.png")))
+            for s in module.table.samples if s.split == split
+        ]  # fmt: skip
+        assert module.class_counts(split) == [int(sum((mask == i).sum() for mask in masks)) for i in range(7)]
+    assert list(module.counts()) == ["train", "select", "val"]
+    assert "No pixel of train is non-drivable, roadside objects, far objects." in module.notes
+
+
+def test_wrong_requests_are_answered(make, lite):
+    with pytest.raises(DatasetError, match="masks of IDD-Lite hold seven classes; use idd_lite or idd_level1"):
+        make(label_space="idd_level3")
+    with pytest.raises(DatasetError, match="reads one folder"):
+        make(root=[str(lite), str(lite)])
+    with pytest.raises(DatasetError, match=r"No frames with truth .* expected leftImg8bit/train/<drive>"):
+        make(root=str(lite / "gtFine"))
+    with pytest.raises(DatasetError, match="train has one group only"):
+        make(split="official", root=str(one_drive(lite)))
+
+
+def one_drive(lite):
+    for drive in sorted((lite / "gtFine/train").iterdir())[1:]:
+        for kind in ("gtFine", "leftImg8bit"):
+            (lite / kind / "train" / drive.name).rename(lite / f"{kind}-{drive.name}")
+    return lite

@@ -1,0 +1,186 @@
+import tomllib
+from pathlib import Path
+
+import pytest
+from torchvision.datasets import Cityscapes
+
+from label_spaces.catalogue import important, load, names
+from label_spaces.csv_files import read_rows
+from label_spaces.space import LabelSpaceError
+
+ROOT = Path(__file__).resolve().parents[2]
+TABLES = ROOT / "label_spaces" / "tables"
+
+# IDD's labels that are easy to get wrong: level 3, 2 and 1 (AutoNUE/public-code, helpers/anue_labels.py).
+HAND_PICKED = {
+    "road": (0, 0, 0), "parking": (1, 1, 0), "drivable fallback": (1, 1, 0), "rail track": (3, 3, 1),
+    "non-drivable fallback": (3, 3, 1), "person": (4, 4, 2), "animal": (4, 4, 2), "rider": (5, 5, 2), "car": (9, 7, 3),
+    "autorickshaw": (8, 7, 3), "caravan": (12, 8, 3), "trailer": (12, 8, 3), "train": (12, 8, 3),
+    "vehicle fallback": (12, 8, 3), "curb": (13, 9, 4), "guard rail": (16, 10, 4), "pole": (20, 12, 4),
+    "polegroup": (20, 12, 4), "obs-str-bar-fallback": (21, 12, 4), "bridge": (23, 13, 5), "tunnel": (23, 13, 5),
+    "vegetation": (24, 14, 5), "sky": (25, 15, 6), "fallback background": (25, 15, 6),
+}  # fmt: skip
+VOID = {"unlabeled", "ego vehicle", "rectification border", "out of roi", "license plate"}
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "labels"),
+    [
+        ("idd_level3", 26, 40),
+        ("idd_level2", 16, 40),
+        ("idd_level1", 7, 40),
+        ("idd_lite", 7, 40),
+        ("idd_cityscapes18", 18, 40),
+        ("idd_cityscapes19", 19, 40),
+        ("cityscapes19", 19, 35),
+        ("voc21", 21, 22),
+    ],
+)
+def test_how_many(name, classes, labels):
+    space = load(name)
+    assert (space.name, space.num_classes, len(space.labels)) == (name, classes, labels)
+    assert len(set(space.colours)) == len(set(space.ids)) == classes
+    assert not set(space.ids) & set(space.void_ids)
+    assert 255 in space.void_ids
+    assert name in names()
+
+
+@pytest.mark.parametrize("label", HAND_PICKED)
+def test_levels_of_labels(label):
+    assert tuple(load(f"idd_level{level}").labels[label] for level in (3, 2, 1)) == HAND_PICKED[label]
+    assert load("idd_lite").labels[label] == HAND_PICKED[label][2]
+
+
+@pytest.mark.parametrize("name", [name for name in names() if name.startswith("idd_level")])
+def test_void_labels(name):
+    space = load(name)
+    assert {label for label, index in space.labels.items() if index == space.void} == VOID
+
+
+def test_levels_form_a_tree():
+    level3, level2, level1 = (load(f"idd_level{level}") for level in (3, 2, 1))
+    for label, index in level3.labels.items():
+        if label not in VOID:
+            assert level3.levels["idd_level2"][index] == level2.labels[label]
+            assert level3.levels["idd_level1"][index] == level2.levels["idd_level1"][level2.labels[label]]
+            assert level3.levels["idd_level1"][index] == level1.labels[label]
+    assert set(level3.levels["idd_level2"]) == set(range(16))
+    assert set(level2.levels["idd_level1"]) == set(range(7))
+    assert level1.levels == load("idd_lite").levels == {}
+
+
+def test_level_3_by_hand():
+    space = load("idd_level3")
+    assert space.ids == tuple(range(26))
+    assert space.classes[4] == "person + animal"
+    assert space.classes[23] == "bridge + tunnel"
+    assert space.classes[25] == "sky + fallback background"
+    by_name = dict(zip(space.classes, space.colours, strict=True))
+    assert by_name["drivable fallback"] == (250, 170, 160)  # of its first label, parking
+    assert by_name["obs-str-bar-fallback"] == (169, 187, 214)
+    assert by_name["sky + fallback background"] == (70, 130, 180)
+
+
+def test_a_class_whose_first_colour_is_taken_gets_the_next():
+    # License plate repeats car's colour and polegroup pole's, so that every derived space must still differ.
+    colours = [row.colour() for row in read_rows(TABLES / "idd_labels.csv")]
+    assert len(set(colours)) < len(colours)
+    assert all(len(set(load(name).colours)) == load(name).num_classes for name in names())
+
+
+def test_idd_lite():
+    space = load("idd_lite")
+    assert (space.ids, space.void_ids) == (tuple(range(7)), (255,))
+    assert space.classes == (
+        "drivable", "non-drivable", "living things", "vehicles", "roadside objects", "far objects", "sky"
+    )  # fmt: skip
+    assert space.index_of_id()[255] == space.void == 7
+
+
+def test_cityscapes_18_is_cs_train_id_without_terrain():
+    space = load("idd_cityscapes18")
+    assert " ".join(name.replace(" ", "") for name in space.classes) == (
+        "Road Sidewalk Person Rider Motorbike Bicycle Car Truck Bus Train Wall Fence TrafficSign TrafficLight Pole "
+        "Building Vegetation Sky"
+    )
+    assert set(space.ids) == set(range(19)) - {9}
+    assert space.void_ids == (9, 255)
+    train_ids = load("cityscapes19")
+    same = {"Motorbike": "motorcycle"}
+    for name, identity in zip(space.classes, space.ids, strict=True):
+        assert train_ids.classes[identity] == same.get(name, name.lower())
+    assert space.labels["non-drivable fallback"] == space.labels["autorickshaw"] == space.void
+    assert space.classes[space.labels["train"]] == "Train"
+    nineteen = load("idd_cityscapes19")
+    assert nineteen.classes[nineteen.labels["non-drivable fallback"]] == "terrain"
+    assert nineteen.classes == train_ids.classes
+    assert nineteen.colours == train_ids.colours
+
+
+def test_cityscapes():
+    space = load("cityscapes19")
+    assert space.ids == tuple(range(19))
+    assert [space.index(name) for name in ("road", "terrain", "rider", "bicycle")] == [0, 9, 12, 18]
+    assert space.labels["license plate"] == space.labels["guard rail"] == space.void
+    assert space.colours[13] == (0, 0, 142)
+
+
+def test_the_cityscapes_table_is_torchvisions():
+    rows = read_rows(TABLES / "cityscapes_labels.csv")
+    assert [
+        (row.values["name"], row.integer("id"), row.integer("trainId"), row.values["category"], row.colour())
+        for row in rows
+    ] == [(c.name, c.id, c.train_id, c.category, c.color) for c in Cityscapes.classes]
+
+
+def test_idd_takes_its_cityscapes_labels_over():
+    cityscapes = {row.values["name"]: row for row in read_rows(TABLES / "cityscapes_labels.csv")}
+    idd = [row for row in read_rows(TABLES / "idd_labels.csv") if row.values["name"] in cityscapes]
+    assert len(idd) == 31
+    for row in idd:
+        same = cityscapes[row.values["name"]]
+        assert row.colour() == same.colour()
+        if row.values["name"] != "license plate":  # -1 there, 255 here
+            assert (row.integer("csId"), row.integer("csTrainId")) == (same.integer("id"), same.integer("trainId"))
+
+
+def test_voc_has_the_development_kits_palette():
+    def channel(index, shift):
+        """The bits shift, shift + 3, shift + 6 of an index become the highest ones of a channel."""
+        return int("".join(str(index >> shift + 3 * bit & 1) for bit in range(8)), 2)
+
+    space = load("voc21")
+    assert space.colours == tuple(tuple(channel(index, shift) for shift in range(3)) for index in range(21))
+    assert space.classes[15] == "person"
+    assert space.colours[15] == (192, 128, 128)
+    assert space.labels["border"] == space.void
+
+
+def test_the_typing_error_in_the_official_table_is_mended():
+    rows = {row.values["name"]: row for row in read_rows(TABLES / "idd_labels.csv")}
+    assert rows["vehicle fallback"].integer("csId") == rows["train"].integer("csId") == 31
+    assert [rows[name].integer("id") for name in rows] == list(range(40))
+    assert {row.integer("level4Id") for row in rows.values()} == {*range(30), 255}
+
+
+def test_important_classes():
+    assert [load("idd_level3").classes[index] for index in important("idd_level3")] == [
+        "person + animal", "rider", "motorcycle", "bicycle", "autorickshaw", "car", "truck", "bus"
+    ]  # fmt: skip
+    assert important("voc21") == ()
+
+
+def test_a_user_adds_a_file(tmp_path):
+    path = tmp_path / "lanes.csv"
+    path.write_text("name,id\nlane,1\nrest,0\n")
+    assert load(str(path)).classes == ("lane", "rest")
+    with pytest.raises(LabelSpaceError, match=r"no label space 'lanes'; there are idd_level3, .*voc21"):
+        load("lanes")
+
+
+def test_every_table_names_its_source_and_is_shipped():
+    files = sorted(TABLES.iterdir())
+    assert {file.stem for file in files} == {*names(), "idd_labels", "cityscapes_labels"}
+    assert all(file.suffix == ".csv" and file.read_text().startswith("# Source: ") for file in files)
+    shipped = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    assert shipped["label_spaces"] == ["tables/*.csv"]
