@@ -1,26 +1,26 @@
-"""How hard the embedded crops are: what colour, size and thumbnails tell, and what networks learn.
+"""How hard the embedded crops are: what colour, size and thumbnails tell, and what the project's own networks learn.
 
-    python -m benchmarks.synthetic_difficulty [--root data/synthetic_idd] [--seeds 3] [--resnet-epochs 12] [--quick]
+    python -m benchmarks.synthetic_difficulty [--root data/synthetic_idd] [--seeds 3] [--epochs 30] [--runs FOLDER]
 
 Prints a table of test accuracies of crops at 64 x 64 pixels, split 70/10/20 by drive and, for comparison, by sample.
+Networks are trained by `train.py` from scratch, and the checkpoint that is scored was chosen on validation.
 """
 
 import argparse
-import time
-from dataclasses import dataclass, replace
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
-import torchvision
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import nn
-from torch.nn import functional
 
 from datamodules.annotations import find_frames, polygon_file, read_annotation
 from datamodules.crop_rules import CROP_CLASSES, CropRules, bounding_box, square
@@ -30,7 +30,10 @@ from datamodules.splits import split_candidates
 from datamodules.synthetic.generate import ensure
 from datamodules.table import SPLITS
 
+PROJECT = Path(__file__).resolve().parent.parent
 SIDE = 64
+# What both networks are given where they are compared: a large network needs pictures that differ, and time.
+LONG = ("scheduler=cosine", "aug=road")
 
 
 @dataclass(frozen=True)
@@ -113,90 +116,65 @@ def baselines(crops: Crops) -> dict[str, float]:
     return scores
 
 
-def custom_cnn(classes: int) -> nn.Module:
-    """The project's three convolution blocks and a small head."""
-    blocks: list[nn.Module] = []
-    for before, after, pool in ((3, 32, 4), (32, 64, 2), (64, 128, 2)):
-        blocks += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU(), nn.MaxPool2d(pool)]
-    return nn.Sequential(*blocks, nn.Flatten(), nn.Dropout(0.5), nn.Linear(128 * (SIDE // 16) ** 2, classes))
+def train(folder: Path, *overrides: str) -> float:
+    """The test accuracy of `python train.py` with these overrides; a run that `folder` already holds is only read."""
+    scores = folder / "evaluation" / "test" / "scores.json"
+    if not scores.exists():
+        typed = (f"hydra.run.dir={folder}", "model.weights=none", "logger=csv", *overrides)
+        subprocess.run([sys.executable, "train.py", *typed], cwd=PROJECT, check=True, stdout=subprocess.DEVNULL)
+    return float(json.loads(scores.read_text())["accuracy"])
 
 
-def resnet18(classes: int) -> nn.Module:
-    """torchvision's, from scratch."""
-    return torchvision.models.resnet18(num_classes=classes)
+def write_shuffled(crops: Crops, folder: Path, seed: int) -> Path:
+    """The crops as train, val and test folders with a folder per class, the targets of train in another order."""
+    targets, chosen = crops.targets.copy(), crops.part("train")
+    targets[chosen] = np.random.default_rng(seed).permutation(targets[chosen])
+    for number, (image, target, split) in enumerate(zip(crops.images, targets, crops.splits, strict=True)):
+        place = folder / split / CROP_CLASSES[target]
+        place.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(place / f"{number:05d}.png"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    return folder
 
 
-def learn(model: nn.Module, crops: Crops, epochs: int, seed: int, lr: float = 1e-3) -> float:
-    """Train as the project does by default (Adam, cross-entropy, batches of 32, no augmentation); the test accuracy."""
-    images = torch.from_numpy(crops.images).permute(0, 3, 1, 2)
-    targets = torch.from_numpy(crops.targets)
-    train, test = (torch.from_numpy(crops.part(split)) for split in ("train", "test"))
-    model = model.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
-    generator = torch.Generator().manual_seed(seed)
-
-    def logits(chosen: torch.Tensor) -> torch.Tensor:
-        batch = (images[chosen].float() / 255 - 0.45) / 0.25
-        with torch.autocast("cpu", torch.bfloat16):
-            return model(batch.contiguous(memory_format=torch.channels_last)).float()
-
-    for _ in range(epochs):
-        model.train()
-        for chosen in train[torch.randperm(len(train), generator=generator)].split(32):
-            if len(chosen) > 1:
-                loss = functional.cross_entropy(logits(chosen), targets[chosen])
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-    model.eval()
-    with torch.inference_mode():
-        right = sum(int((logits(chosen).argmax(1) == targets[chosen]).sum()) for chosen in test.split(256))
-    return right / len(test)
-
-
-def network(name: str, crops: Crops, epochs: int, seed: int) -> float:
-    """A fresh network's test accuracy."""
-    torch.manual_seed(seed)
-    return learn({"custom_cnn": custom_cnn, "resnet18": resnet18}[name](len(CROP_CLASSES)), crops, epochs, seed)
-
-
-def shuffled(crops: Crops, seed: int) -> Crops:
-    """The same crops with the training targets in another order."""
-    targets, train = crops.targets.copy(), crops.part("train")
-    targets[train] = np.random.default_rng(seed).permutation(targets[train])
-    return replace(crops, targets=targets)
+def networks(root: Path, runs: Path, crops: Crops, seeds: int, epochs: int) -> None:
+    """Train and print: each row the mean over the seeds, with all of them."""
+    here, long = f"data.root={root.resolve()}", (*LONG, f"trainer.max_epochs={epochs}")
+    told = " ".join(long)
+    with tempfile.TemporaryDirectory() as folder:
+        shuffled = write_shuffled(crops, Path(folder), seed=0)
+        data = ("data=image_folder", f"data.root={shuffled}", "data.split=folders")
+        score = train(runs / "shuffled", *data)
+    print(f"{'custom_cnn, shuffled targets':60} {score:.3f}", flush=True)
+    for row, name, overrides in (
+        ("custom_cnn", "plain", ()),
+        ("custom_cnn data.split_by=sample", "sample", ("data.split_by=sample",)),
+        (f"custom_cnn {told}", f"custom_cnn-{epochs}", long),
+        (f"resnet18 {told}", f"resnet18-{epochs}", ("model=resnet18", *long)),
+    ):
+        scores = [train(runs / f"{name}-{seed}", here, f"seed={seed}", *overrides) for seed in range(seeds)]
+        each = " ".join(f"{score:.3f}" for score in scores)
+        print(f"{row:60} {np.mean(scores):.3f}  ({each})", flush=True)
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, default=Path("data/synthetic_idd"))
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--runs", type=Path, help="where the runs are kept; a finished one there is not repeated")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--cnn-epochs", type=int, default=10)
-    parser.add_argument("--resnet-epochs", type=int, default=12)
-    parser.add_argument("--quick", action="store_true", help="one seed of the small network, no ResNet")
+    parser.add_argument("--epochs", type=int, default=30, help="of the comparison of the two networks")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    root = ensure(options.root)
-    crops = load(root)
+    streets = ensure(options.root)
+    crops = load(streets)
     counts = {split: len(crops.part(split)) for split in SPLITS}
     shares = np.bincount(crops.targets, minlength=len(CROP_CLASSES)) / len(crops.targets)
     print(f"{len(crops.targets)} crops {counts}")
     print(", ".join(f"{name} {share:.1%}" for name, share in zip(CROP_CLASSES, shares, strict=True)))
     for name, score in baselines(crops).items():
-        print(f"{name:34} {score:.3f}", flush=True)
-    runs = [("custom_cnn", options.cnn_epochs)] + ([] if options.quick else [("resnet18", options.resnet_epochs)])
-    for name, epochs in runs:
-        start = time.perf_counter()
-        scores = [network(name, crops, epochs, seed) for seed in range(1 if options.quick else options.seeds)]
-        took = (time.perf_counter() - start) / len(scores)
-        told = " ".join(f"{score:.3f}" for score in scores)
-        print(f"{name + f', {epochs} epochs':34} {np.mean(scores):.3f}  ({told}; {took:.0f} s each)", flush=True)
-    print(f"{'custom_cnn, shuffled targets':34} {network('custom_cnn', shuffled(crops, 0), 3, 0):.3f}")
-    print(
-        f"{'custom_cnn, split by sample':34} {network('custom_cnn', load(root, 'sample'), options.cnn_epochs, 0):.3f}"
-    )
+        print(f"{name:60} {score:.3f}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        runs = (options.runs or Path(folder)).resolve() / streets.name  # other streets, other runs
+        networks(options.root, runs, crops, options.seeds, options.epochs)
 
 
 if __name__ == "__main__":
