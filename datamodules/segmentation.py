@@ -162,6 +162,10 @@ class SegmentationDataModule(ImageDataModule):
         super().open(part, size)
         self.masks(part, size)
 
+    def sample_bytes(self, size: tuple[int, int]) -> int:
+        """The bytes of a frame and its mask at (height, width) `size`."""
+        return super().sample_bytes(size) + size[0] * size[1]
+
     def mask_fingerprint(self, name: str) -> str:
         """What changes when `read_mask` would give another mask: the file's size and time, the label space."""
         pair = self._pairs[name]

@@ -152,6 +152,34 @@ def test_a_crop_is_cut_from_image_and_mask_alike(make):
     np.testing.assert_array_equal(np.where(shown == 255, VOID, shown)[~inner], mask[~inner])
 
 
+def test_training_may_cut_its_pictures_out_of_larger_ones(make):
+    import albumentations
+
+    cut = albumentations.Compose([albumentations.RandomCrop(10, 16, p=1)])
+    for cache in (True, False):
+        module = make(transform=cut, image_size=(10, 16), load_size=SIZE, batch_size=24, cache=cache)
+        batch = next(iter(module.training_dataloader(0)))
+        shown = batch["image"][:, 0].numpy()
+        assert shown.shape[1:] == (10, 16)
+        np.testing.assert_array_equal(np.where(shown == 255, VOID, shown), batch["target"])
+        assert next(iter(module.evaluation_dataloader("val")))["image"].shape[2:] == SIZE
+    for transform in (None, augmentation("flip_rotate")):
+        with pytest.raises(
+            DatasetError, match=r"data\.load_size=\[24,36\]: .* of \[24,36\] .*image_size=\[10,16\]; take aug=road"
+        ):
+            make(transform=transform, image_size=(10, 16), load_size=SIZE)
+
+
+def test_a_disk_must_have_room_for_the_masks_too(make, monkeypatch):
+    import shutil
+    from types import SimpleNamespace
+
+    images = 22 * SIZE[0] * SIZE[1] * 3
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=images + 100))
+    with pytest.raises(DatasetError, match=r"the image cache needs 76\.0 kB and .* has 57\.1 kB free"):
+        make(cache=True).setup("fit")
+
+
 def test_what_a_rotation_shows_of_the_outside_is_void(make):
     import albumentations
 
