@@ -1,6 +1,7 @@
 """Frames and masks stay together whatever is done to them; what is wrong with a dataset is said before it is used."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import hydra.utils
 import numpy as np
@@ -77,6 +78,24 @@ def test_without_a_piece_of_train_the_choice_is_on_val_and_that_is_said(make):
     module = make(select_from=None)
     assert (len(module.indices("train")), module.selection_split, module.closing_split) == (24, "val", "val")
     assert any("which is also what is reported" in note for note in module.notes)
+
+
+def test_a_dataset_without_train_says_so(make, lite):
+    for kind in ("gtFine", "leftImg8bit"):
+        (lite / kind / "train").rename(lite / f"{kind}-train")
+    with pytest.raises(DatasetError, match="train has no samples; change"):
+        make()
+
+
+def test_ranks_share_training_steps(make):
+    whole, ranks = make(transform=augmentation("road")), [make(transform=augmentation("road")) for _ in range(2)]
+    for rank, module in enumerate(ranks):
+        epochs = SimpleNamespace(epoch_progress=SimpleNamespace(current=SimpleNamespace(processed=1)))
+        device = SimpleNamespace(root_device=torch.device("cpu"))
+        module.trainer = SimpleNamespace(global_rank=rank, world_size=2, num_nodes=1, fit_loop=epochs, strategy=device)
+    for batch, *parts in zip(whole.training_dataloader(1), *(m.train_dataloader() for m in ranks), strict=True):
+        for key in ("image", "target", "index"):
+            assert torch.equal(torch.cat([part[key] for part in parts]), batch[key])
 
 
 def test_fractions_by_drive_have_a_test_of_their_own(make):
@@ -172,7 +191,6 @@ def test_training_may_cut_its_pictures_out_of_larger_ones(make):
 
 def test_a_disk_must_have_room_for_the_masks_too(make, monkeypatch):
     import shutil
-    from types import SimpleNamespace
 
     images = 22 * SIZE[0] * SIZE[1] * 3
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=images + 100))
