@@ -87,6 +87,26 @@ def test_evaluating_repeats_the_scores_byte_for_byte(door, run):
     assert (run.folder / "evaluation/test/scores.json").read_bytes() == before
 
 
+def test_pictures_of_any_size_get_masks_and_overlays(door, run, streets, tmp_path):
+    pictures = tmp_path / "pictures"
+    (pictures / "deep").mkdir(parents=True)
+    Image.open(streets / "images" / "03.png").resize((61, 45)).save(pictures / "a.jpg")
+    Image.open(streets / "images" / "04.png").save(pictures / "deep" / "b.png")
+    (pictures / "broken.jpg").write_text("no picture")
+    answer = door("predict", f"run={run.folder}", f"source={pictures}")
+    assert answer.code == 1
+    assert "broken.jpg" in answer.err
+    with (answer.folder / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"].rsplit("/", 1)[-1] for row in rows] == ["a.jpg", "b.png"]
+    mask = Image.open(answer.folder / "masks" / "a.png")
+    assert (mask.size, mask.mode) == ((61, 45), "P")
+    indices = np.array(mask)
+    assert set(np.unique(indices)) <= {0, 1, 2}
+    assert float(rows[0]["road"]) == pytest.approx((indices == 1).mean())
+    assert Image.open(answer.folder / "overlays" / "deep" / "b.png").size == (48, 32)
+
+
 def test_a_dataset_for_the_other_task_is_told_which_model_fits(door, streets):
     answer = door("train", "model=resnet18", "data=mask_folder", "data.classes=[sky,road,car]", f"data.root={streets}")
     assert answer.code == 2
