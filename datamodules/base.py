@@ -122,6 +122,7 @@ class ImageDataModule(PreparedDataModule):
 
     def setup(self, stage: str) -> None:
         """Make ready what a stage reads; of several ranks one makes the caches and the others wait for it."""
+        self.prepare([])
         evaluated = {"fit": self.validated, "validate": self.validated, "test": (self.test_split,)}.get(stage, ())
         self.prepare([part for part in evaluated if part != TRAIN_EVAL])
         if stage == "fit":

@@ -74,6 +74,14 @@ def test_the_split_is_the_datasets_own_with_drives_of_train_put_aside(make):
         module.prepare(["test"])
 
 
+@pytest.mark.parametrize(("stage", "split"), [("fit", "select"), ("test", "val")])
+def test_a_stage_prepares_what_it_needs(make, stage, split):
+    module = make(prepare=False)
+    module.setup(stage)
+    loader = module.val_dataloader()[0] if stage == "fit" else module.test_dataloader()
+    assert [i for batch in loader for i in batch["index"].tolist()] == module.indices(split)
+
+
 def test_without_a_piece_of_train_the_choice_is_on_val_and_that_is_said(make):
     module = make(select_from=None)
     assert (len(module.indices("train")), module.selection_split, module.closing_split) == (24, "val", "val")
