@@ -9,9 +9,8 @@ def evaluate(request: Request) -> None:
     from entry.request import of_run
 
     folder, config = of_run(request)
-    split = str(request.config.split)
-    if split not in ("train", "val", "test"):
-        raise RequestError(f"split={split}: must be train, val or test.")
+    if request.config.split not in (None, "train", "val", "test"):
+        raise RequestError(f"split={request.config.split}: must be train, val or test.")
 
     from callbacks.stopping import StopSignal
     from entry import announce, runs
@@ -20,6 +19,7 @@ def evaluate(request: Request) -> None:
     from entry.work import Job
 
     run = runs.assemble(folder, config, weights="none", training=False)
+    split = str(request.config.split or run.datamodule.closing_split)
     checkpoint = find_checkpoint(folder, str(request.config.checkpoint))
     load(run.module, checkpoint)  # refused here, before any rank has started
     signal = StopSignal()

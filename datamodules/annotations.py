@@ -134,7 +134,7 @@ def _objects(entries: Any) -> tuple[AnnotatedObject, ...]:
         if not (len(entry["polygon"]) < 3 or entry.get("deleted"))
     ]
     # All corners become one array: an array made of each polygon's own takes as long as drawing them.
-    corners = _corners([corner for *_, polygon in drawn for corner in polygon]) if drawn else np.empty((0, 2))
+    corners = _corners(list(chain.from_iterable(polygon for *_, polygon in drawn))) if drawn else np.empty((0, 2))
     for index, label, polygon in drawn:
         if not isinstance(label, str) or (corners is None and _corners(polygon) is None):
             raise ValueError(f"object {index} needs a label and pairs of numbers")

@@ -1,10 +1,12 @@
 """What every data module shares: the loaders that feed its samples, and what they read from."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
@@ -15,7 +17,7 @@ from datamodules.features import Features
 from datamodules.opening import open_images
 from datamodules.prepared import TRAIN_EVAL, PreparedDataModule
 from datamodules.sampling import EvaluationBatches, SampleKey, TrainingBatches
-from datamodules.settings import DataSettings
+from datamodules.settings import DataSettings, typed
 
 if TYPE_CHECKING:
     from albumentations import Compose
@@ -77,6 +79,7 @@ class ImageDataModule(PreparedDataModule):
         super().prepare(splits)
         if splits is None or "train" in splits:
             self.training_batch_sizes()
+            self._check_training_size()
 
     @property
     def steps_per_epoch(self) -> int:
@@ -119,11 +122,12 @@ class ImageDataModule(PreparedDataModule):
 
     def setup(self, stage: str) -> None:
         """Make ready what a stage reads; of several ranks one makes the caches and the others wait for it."""
+        self.prepare([])
         evaluated = {"fit": self.validated, "validate": self.validated, "test": (self.test_split,)}.get(stage, ())
         self.prepare([part for part in evaluated if part != TRAIN_EVAL])
         if stage == "fit":
             self.prepare(["train"])
-            self.open("train", self.settings.image_size)
+            self.open("train", self.train_size)
         for part in evaluated:
             self.open(part, self.eval_size)
 
@@ -141,7 +145,7 @@ class ImageDataModule(PreparedDataModule):
     def training_dataloader(self, epoch: int, start_batch: int = 0) -> DataLoader[Batch]:
         """This rank's batches of a training epoch, from `start_batch` on; its length is that of the full epoch."""
         batches = self._training_batches(epoch, start_batch)
-        return self._loader(batches, "train", self.settings.image_size, self.augmentation)
+        return self._loader(batches, "train", self.train_size, self.augmentation)
 
     def val_dataloader(self) -> list[DataLoader[Batch]]:
         """The loaders of the selection's split and, with `train_eval`, of the fixed part of train."""
@@ -155,6 +159,11 @@ class ImageDataModule(PreparedDataModule):
         """This rank's whole batches of train, val, test or train_eval: unaugmented, each sample counted once."""
         batches = EvaluationBatches(self.indices(part), self.settings.eval_batch_size, self.rank, self.world_size)
         return self._loader(batches, part, self.eval_size)
+
+    @property
+    def train_size(self) -> tuple[int, int]:
+        """(height, width) in pixels of the training images that the augmentation is given."""
+        return self.settings.load_size or self.settings.image_size
 
     @property
     def eval_size(self) -> tuple[int, int]:
@@ -188,15 +197,31 @@ class ImageDataModule(PreparedDataModule):
             read: reads any sample.
             fingerprint: from a sample's name to what changes when it would be read as something else.
         """
-        part = "train" if part == TRAIN_EVAL and read.size == self.settings.image_size else part
+        part = "train" if part == TRAIN_EVAL and read.size == self.train_size else part
         key = (kind, part, read.size)
         if key not in self._open:
             indices = self.indices(part)
             facts = (f"{read.names[index]}\n{fingerprint(read.names[index])}" for index in indices)
             place = (type(self).__qualname__, *(str(root.resolve()) for root in self.roots))
             title = f"{self.settings.name}{kind}"
-            self._open[key] = open_images(title, read, indices, self.settings, chain(place, facts))
+            self._open[key] = open_images(
+                title, read, indices, self.settings, chain(place, facts), self.sample_bytes(read.size)
+            )
         return self._open[key]
+
+    def _check_training_size(self) -> None:
+        """Raise DatasetError where what the augmentation makes of larger images is not what the model is to see."""
+        wanted, given = self.settings.image_size, self.train_size
+        if given == wanted:
+            return
+        made = given
+        if self.augmentation is not None:
+            made = self.augmentation(np.zeros((*given, 3), np.uint8), name="", epoch=0)[0].shape[:2]
+        if made != wanted:
+            raise DatasetError(
+                f"data.load_size={typed(given)}: the augmentation makes pictures of {typed(made)} of them, not of "
+                f"data.image_size={typed(wanted)}; take aug=road, which cuts that out, or leave data.load_size out."
+            )
 
     def _training_batches(self, epoch: int, start_batch: int, world_size: int | None = None) -> TrainingBatches:
         return TrainingBatches(
@@ -224,6 +249,10 @@ class ImageDataModule(PreparedDataModule):
         )
         dataset = ImageDataset(self.names, self.targets(part, size), images, augmentation)
         return make_loader(dataset, batches, self._workers(images, augmentation), pin_memory=on_cuda)
+
+    def sample_bytes(self, size: tuple[int, int]) -> int:
+        """The bytes of all that a cache would hold of a sample at (height, width) `size`."""
+        return math.prod(size) * 3
 
     def _workers(self, images: ReadImages | CachedImages, augmentation: Augmentation | None) -> int:
         """How many processes read. Small images that are ready cost less than starting a worker and passing batches."""

@@ -55,7 +55,7 @@ def worth_caching(folder: Path, needed: int) -> bool:
 
 
 def cached_images(
-    path: Path, count: int, row_shape: tuple[int, ...], image: Callable[[int], Image]
+    path: Path, count: int, row_shape: tuple[int, ...], image: Callable[[int], Image], beside: int = 0
 ) -> NDArray[np.uint8]:
     """Open the cache at `path`; make it where there is none.
 
@@ -64,6 +64,7 @@ def cached_images(
         count: how many images or masks it holds.
         row_shape: (height, width, 3) of its images, or (height, width) of its masks.
         image: from a row to its image or mask, uint8; called from several threads.
+        beside: the bytes that will be needed for what follows, such as masks: nothing is begun that cannot be finished.
 
     Returns:
         (count, *row_shape) uint8, read-only, mapped from the file.
@@ -80,7 +81,7 @@ def cached_images(
         with _only_maker(path):
             ready = _opened(path, shape)
             if ready is None:
-                _make(path, shape, image)
+                _make(path, shape, image, beside)
                 ready = _opened(path, shape)
     except OSError as error:
         raise DatasetError(
@@ -117,8 +118,8 @@ def _only_maker(path: Path) -> Iterator[None]:
         yield
 
 
-def _make(path: Path, shape: tuple[int, ...], image: Callable[[int], Image]) -> None:
-    needed = math.prod(shape)
+def _make(path: Path, shape: tuple[int, ...], image: Callable[[int], Image], beside: int) -> None:
+    needed = math.prod(shape) + beside
     free = shutil.disk_usage(path.parent).free
     console = Console(stderr=True)
     if needed > free:
@@ -127,7 +128,9 @@ def _make(path: Path, shape: tuple[int, ...], image: Callable[[int], Image]) -> 
             "choose another folder with data.cache_dir=FOLDER, or data.cache=false."
         )
     if needed > SAID_ABOVE:
-        console.print(f"Caching {shape[0]} images takes {decimal(needed)} in {path.parent}.")
+        console.print(
+            f"Caching {shape[0]} images{' and their masks' if beside else ''} takes {decimal(needed)} in {path.parent}."
+        )
     threads = min(MOST_THREADS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
     cv2.setNumThreads(0)  # one thread per image is enough
     with (

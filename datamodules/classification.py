@@ -35,7 +35,7 @@ class ClassificationDataModule(ImageDataModule):
 
     def baseline_features(self, part: str, indices: Sequence[int]) -> Features:
         """The mean colours (N, 3) of samples of train, val or test, a row per place in the table."""
-        size = self.settings.image_size if part == "train" else self.eval_size
+        size = self.train_size if part == "train" else self.eval_size
         # A few samples are no reason to make a cache of all; one that is open is used.
         image = self._open.get(("", part, size), ReadImages(self.read, self.names, size))
         return {"mean_colour": mean_colours(image, indices)}

@@ -18,7 +18,7 @@ class IDDLiteDataModule(SegmentationDataModule):
     def known_classes(self) -> LabelSpace:
         """One of the label spaces whose ids the masks hold. Raises DatasetError for another."""
         name = self.settings.label_space
-        if name not in SEVEN and not str(name).endswith(".csv"):
+        if name not in SEVEN and not str(name).lower().endswith(".csv"):
             raise DatasetError(
                 f"data.label_space={name}: the masks of IDD-Lite hold seven classes; use {' or '.join(SEVEN)}, or a CSV."
             )

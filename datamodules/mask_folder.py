@@ -11,6 +11,7 @@ from datamodules.pairs import Listing, Pair
 from datamodules.segmentation import SegmentationDataModule
 from datamodules.settings import typed
 from datamodules.splits import is_csv
+from datamodules.table import Candidate
 from label_spaces.space import LabelSpace
 
 IMAGES, MASKS = "images", "masks"
@@ -67,7 +68,16 @@ class MaskFolderDataModule(SegmentationDataModule):
                 f"data.root={self.root} has no pair of files such as {IMAGES}/street.jpg and {MASKS}/street.png; "
                 f"images found: {len(images)}, masks: {len(masks)}."
             )
-        self._say_what_masks_hold(found.pairs[0])
+        return found
+
+    def find(self) -> list[Candidate]:
+        """As the base class does; a note says whether masks hold ids or colours, where they could hold either."""
+        found = super().find()
+        if self.settings.classes is None:
+            first = self.truth_of(found[0].name)
+            held = "the colours" if holds_colours(first) else "the ids"
+            said = first.relative_to(self.root).as_posix()
+            self.notes.append(f"Masks hold {held} of {self.label_space.name}: found in {said}.")
         return found
 
     def read_truth(self, path: Path) -> Mask:
@@ -88,11 +98,6 @@ class MaskFolderDataModule(SegmentationDataModule):
                 f"data.root={self.root} holds ready folders ({', '.join(sorted(filter(None, ready)))}); add data.split=folders "
                 f"to use them, or move the files out of them to split by {typed(split)}."
             )
-
-    def _say_what_masks_hold(self, first: Pair) -> None:
-        if self.settings.classes is None:
-            held = "the colours" if holds_colours(first.root / first.truth) else "the ids"
-            self.notes.append(f"Masks hold {held} of {self.label_space.name}: found in {first.truth}.")
 
 
 def _by_stem(root: Path, kind: str) -> dict[str, list[str]]:

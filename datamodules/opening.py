@@ -10,7 +10,12 @@ from datamodules.settings import DataSettings
 
 
 def open_images(
-    title: str, read: ReadImages, indices: Sequence[int], settings: DataSettings, facts: Iterable[str]
+    title: str,
+    read: ReadImages,
+    indices: Sequence[int],
+    settings: DataSettings,
+    facts: Iterable[str],
+    sample_bytes: int,
 ) -> ReadImages | CachedImages:
     """The images or masks of some samples, by their places in the table; a cache is made now where there is none.
 
@@ -20,15 +25,17 @@ def open_images(
         indices: the samples that a cache would hold.
         settings: whether to cache, and where.
         facts: what the images depend on: another cache wherever one of them differs.
+        sample_bytes: of all that is cached of a sample: the images come first, and have to leave room for their masks.
 
     Raises DatasetError.
     """
     folder = Path(settings.cache_dir).expanduser()
     wanted = settings.cache
     if wanted == "auto":
-        wanted = worth_caching(folder, len(read.names) * math.prod(read.shape))
+        wanted = worth_caching(folder, len(read.names) * sample_bytes)
     if not wanted:
         return read
     name = cache_name(title, read.shape, facts)
-    array = cached_images(folder / name, len(indices), read.shape, lambda row: read(indices[row]))
+    beside = len(indices) * (sample_bytes - math.prod(read.shape)) if len(read.shape) == 3 else 0
+    array = cached_images(folder / name, len(indices), read.shape, lambda row: read(indices[row]), beside)
     return CachedImages(array, indices)

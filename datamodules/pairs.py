@@ -94,9 +94,8 @@ def _files(folder: Path, endings: Sequence[str], not_these: Sequence[str] = ()) 
         if not place.is_dir():
             continue
         split, drive = place.parts[-2:]
-        for path in place.iterdir():
-            name = path.name
+        for name in sorted(path.name for path in place.iterdir()):
             ending = next((ending for ending in endings if name.endswith(ending)), None)
             if ending is not None and not name.startswith(".") and not name.endswith(tuple(not_these)):
-                found[split, drive, name.removesuffix(ending)] = f"{split}/{drive}/{name}"
+                found.setdefault((split, drive, name.removesuffix(ending)), f"{split}/{drive}/{name}")
     return found

@@ -99,8 +99,7 @@ class PreparedDataModule(LightningDataModule, ABC):
                 f"data={self.settings.name} has samples of {self.label_space.num_classes} class only "
                 f"({', '.join(self.label_space.classes) or 'none'}); a model needs two or more."
             )
-        splits = splits or ("train", self.selection_split, self.closing_split)
-        for split in splits:
+        for split in ("train", self.selection_split, self.closing_split) if splits is None else splits:
             if not self.table.indices(split):
                 raise DatasetError(f"data={self.settings.name}: {split} has no samples; {self.advice(split)}.")
 

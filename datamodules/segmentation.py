@@ -109,10 +109,11 @@ class SegmentationDataModule(ImageDataModule):
             torn = _torn((sample.name, sample.group, sample.split) for sample in table.samples)
             self.leave_out(list(torn.items()), len(table), "frames", "used")
             table = SampleTable(sample for sample in table.samples if sample.name not in torn)
-        absent = np.array([self.pixels[sample.name] for sample in table.samples if sample.split == "train"])
-        never = [name for name, n in zip(self.label_space.classes, absent.sum(axis=0), strict=False) if n == 0]
-        if len(absent) and never:
-            self.notes.append(f"No pixel of train is {', '.join(never)}.")
+        train = np.array([self.pixels[sample.name] for sample in table.samples if sample.split == "train"])
+        if len(train):
+            sums = train.sum(axis=0)[:-1]
+            never = [name for name, count in zip(self.label_space.classes, sums, strict=True) if count == 0]
+            self.notes += [f"No pixel of train is {', '.join(never)}."] if never else []
         return table
 
     def class_counts(self, split: str) -> list[int]:
@@ -141,8 +142,12 @@ class SegmentationDataModule(ImageDataModule):
 
     def read_mask(self, name: str) -> Mask:
         """A frame's mask, (H, W) uint8 class indices, at its own size."""
+        return self.read_truth(self.truth_of(name))
+
+    def truth_of(self, name: str) -> Path:
+        """The file that a frame's mask is read or drawn from."""
         pair = self._pairs[name]
-        return self.read_truth(pair.root / pair.truth)
+        return pair.root / pair.truth
 
     @property
     def eval_size(self) -> tuple[int, int]:
@@ -162,11 +167,15 @@ class SegmentationDataModule(ImageDataModule):
         super().open(part, size)
         self.masks(part, size)
 
+    def sample_bytes(self, size: tuple[int, int]) -> int:
+        """The bytes of a frame and its mask at (height, width) `size`."""
+        return super().sample_bytes(size) + size[0] * size[1]
+
     def mask_fingerprint(self, name: str) -> str:
         """What changes when `read_mask` would give another mask: the file's size and time, the label space."""
-        pair = self._pairs[name]
-        facts = (pair.root / pair.truth).stat()
-        return f"{pair.truth}:{facts.st_size}:{facts.st_mtime_ns}:{self._space_digest}"
+        path = self.truth_of(name)
+        facts = path.stat()
+        return f"{path.name}:{facts.st_size}:{facts.st_mtime_ns}:{self._space_digest}"
 
     @property
     def _space_digest(self) -> str:

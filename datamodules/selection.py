@@ -19,7 +19,7 @@ def with_selection(table: SampleTable, settings: DataSettings) -> tuple[SampleTa
 
     Returns the table and sentences for the user. Raises DatasetError as `put_aside` does.
     """
-    if table.indices("test"):
+    if table.indices("test") or not table.indices("train"):
         return table, []
     if settings.select_from == "train" and not is_csv(settings.split):
         table = put_aside(table, settings)

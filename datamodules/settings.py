@@ -32,6 +32,8 @@ class DataSettings:
         masks: ``polygons`` to draw masks, ``files`` for ready ones, where the dataset may have both.
         image_size: (height, width) in pixels of what the model sees.
         eval_size: (height, width) in pixels at which predictions are scored, where that differs.
+        load_size: (height, width) in pixels of training images before the augmentation cuts `image_size` out of them,
+            where that differs.
         num_workers: processes that read images; None chooses by the cores (`worker_count`).
         cache: whether resized images are kept in memory or on disk; ``auto`` decides by size.
         cache_dir: where caches lie.
@@ -55,6 +57,7 @@ class DataSettings:
     masks: str = "polygons"
     image_size: tuple[int, int]
     eval_size: tuple[int, int] | None = None
+    load_size: tuple[int, int] | None = None
     num_workers: int | None = None
     cache: bool | str = "auto"
     cache_dir: str
@@ -71,7 +74,7 @@ class DataSettings:
         )
         self._check_split()
         self._check("split_by", self.split_by in ("sample", "group"), "use sample or group")
-        for key in ("image_size", "eval_size"):
+        for key in ("image_size", "eval_size", "load_size"):
             self._check_size(key)
         self._check(
             "cache", self.cache is True or self.cache is False or self.cache == "auto", "use auto, true or false"
@@ -135,7 +138,7 @@ class DataSettings:
 
     def _check_size(self, key: str) -> None:
         size = getattr(self, key)
-        if size is None and key == "eval_size":
+        if size is None and key != "image_size":
             return
         whole = (
             isinstance(size, Sequence)

@@ -18,6 +18,9 @@ WITHOUT_A_NETWORK = {
     "majority": "always the commonest class",
     "mean_colour": "the mean colour alone",
     "box_size": "the box's size alone",
+    "position_prior": "the place alone",
+    "colour_table": "the colour alone",
+    "colour_row": "colour and row alone",
 }
 MOST_CLASSES = 30  # more rows than this push everything else off the screen
 
@@ -95,11 +98,10 @@ def conclude(folder: RunFolder, split: str) -> None:
         value, interval = scores[name], (scores["intervals"] or {}).get(name)
         spread = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
         figures.append(f"{name} {'undefined' if value is None else f'{value:.3f}'}{spread}")
-    known = {
-        name: each["accuracy"] for name, each in (scores["baselines"] or {}).items() if each["accuracy"] is not None
-    }
+    judged = "accuracy" if scores["task"] == "classification" else "miou"
+    known = {name: each[judged] for name, each in (scores["baselines"] or {}).items() if each[judged] is not None}
     best = max(known, key=known.__getitem__, default=None)  # of equals the first, which is the majority
-    beside = f"  ({WITHOUT_A_NETWORK.get(best, best)}: accuracy {known[best]:.3f})" if best is not None else ""
+    beside = f"  ({WITHOUT_A_NETWORK.get(best, best)}: {judged} {known[best]:.3f})" if best is not None else ""
     print(f"figures: {folder.evaluation(split) / 'figures'}")
     print(f"{split}: {'  '.join(figures)}{beside}")
     print(folder.path, flush=True)

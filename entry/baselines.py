@@ -1,12 +1,16 @@
 """What the simplest models may know of the samples, for the scores that stand beside a trained one's."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from datamodules.base import ImageDataModule
+from datamodules.prepared import TRAIN_EVAL
+from datamodules.segmentation import SegmentationDataModule
 from datamodules.splits import order_hash
+from metrics.pixel_baselines import pixel_baseline_scores, pixel_tables
 
+MOST_FRAMES = 500  # that tables of places and colours are filled from: 10^7 pixels and more
 MOST_FITTED = 2_000  # a few weights per class need no more; pictures that are not cached cost up to 10 ms each
 
 
@@ -27,11 +31,42 @@ def baseline_data(
         (N,) class indices of the training samples, and by name, such as ``mean_colour``, their features (N, d) and those
         of the evaluated samples (M, d).
     """
-    samples = datamodule.table.samples
-    order = sorted(datamodule.table.indices("train"), key=lambda index: order_hash(0, samples[index].name))
-    fitted = sorted(order[:MOST_FITTED])
+    samples, fitted = datamodule.table.samples, _some(datamodule, MOST_FITTED)
     place = {name: index for index, name in enumerate(datamodule.label_space.classes)}
     known = datamodule.baseline_features("train", fitted)
     asked = datamodule.baseline_features(split, indices)
     target = np.array([place[samples[index].target] for index in fitted])
     return target, {name: (known[name], asked[name]) for name in known}
+
+
+def pixel_baselines(
+    datamodule: SegmentationDataModule, split: str, indices: Sequence[int]
+) -> dict[str, dict[str, float | int | None]]:
+    """The scores of what places and colours alone tell of masks, on the very frames that were evaluated.
+
+    Args:
+        datamodule: prepared.
+        split: which samples were evaluated.
+        indices: the places in the table of those that were.
+
+    Returns:
+        `{position_prior, colour_table, colour_row: {accuracy, miou, fwiou}}`.
+    """
+    size = datamodule.eval_size
+
+    def frames(part: str, chosen: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        images, masks = datamodule.images(part, size), datamodule.masks(part, size)
+        return ((images(index).transpose(2, 0, 1), masks(index)) for index in chosen)
+
+    tables = pixel_tables(datamodule.label_space.num_classes)
+    for image, mask in frames(TRAIN_EVAL, _some(datamodule, MOST_FRAMES, TRAIN_EVAL)):
+        for table in tables.values():
+            table.update(image, mask)
+    return pixel_baseline_scores(tables, frames(split, indices))
+
+
+def _some(datamodule: ImageDataModule, most: int, part: str = "train") -> list[int]:
+    """The first of a part's samples in an order by hashes of their names: the same ones on every machine."""
+    samples = datamodule.table.samples
+    order = sorted(datamodule.indices(part), key=lambda index: order_hash(0, samples[index].name))
+    return sorted(order[:most])

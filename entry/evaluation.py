@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from datamodules.base import ImageDataModule
-from entry.baselines import baseline_data
+from datamodules.segmentation import SegmentationDataModule
+from entry.baselines import baseline_data, pixel_baselines
 from entry.errors import RequestError
 from label_spaces.space import LabelSpace
 from lightning_modules.checkpoint_files import read_checkpoint
@@ -124,6 +125,8 @@ def collect(
     known: dict[str, Any] = {}
     if task == "classification":
         known["fitted_target"], known["features"] = baseline_data(datamodule, split, facts["index"].tolist())
+    elif isinstance(datamodule, SegmentationDataModule):
+        known["pixel_baselines"] = pixel_baselines(datamodule, split, facts["index"].tolist())
     return Evaluation(
         task=task,
         split=split,

@@ -1,15 +1,18 @@
-"""Labels for pictures that have no truth."""
+"""Labels or masks for pictures that have no truth."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from callbacks.mask_writer import MaskWriter
 from datamodules.pictures import find_pictures, picture_loader
 from entry.build import Config, build_module, build_trainer, data_settings
 from entry.door import Request, RequestError
 from entry.errors import IncompleteError
 from entry.evaluation import find_checkpoint, load
 from entry.hardware import choose
+from label_spaces import catalogue
+from label_spaces.space import LabelSpace
 from run_folder import RunFolder, free_name, write_csv
 
 MOST_NAMED = 20  # a longer list of unreadable files hides the rest of the message
@@ -22,45 +25,57 @@ def pictures(request: Request) -> list[Path]:
     return find_pictures(Path(str(request.config.source)).expanduser())
 
 
-def label(
-    folder: RunFolder, config: Config, checkpoint: str, paths: Sequence[Path]
-) -> tuple[list[dict[str, Any]], Mapping[Path, str]]:
-    """Predict each picture.
+def predict(
+    request: Request, folder: RunFolder, config: Config, paths: Sequence[Path]
+) -> tuple[Path, Mapping[Path, str]]:
+    """Predict each picture: a label and probabilities, or for segmentation a mask and an overlay.
+
+    Everything goes into the request's folder, with a row per readable picture in predictions.csv.
 
     Returns:
-        a row per readable picture (file, label, probability, and the probability of each class), and for each
-        unreadable one the reason.
+        the folder, and for each unreadable picture the reason.
     """
-    found = find_checkpoint(folder, checkpoint)
+    found = find_checkpoint(folder, str(request.config.checkpoint))
     module, _ = build_module(config, found.label_space, weights="none")
     load(module, found)
     settings = data_settings(config)
-    loader = picture_loader(paths, settings.image_size, settings.eval_batch_size, settings.worker_count())
+    size = settings.eval_size or settings.image_size
+    loader = picture_loader(paths, size, settings.eval_batch_size, settings.worker_count())
     alone = {**config["trainer"], "devices": 1, "num_nodes": 1}  # whatever it was trained with
     trainer = build_trainer(config, choose(alone), folder, headline=module.headline)
+    target = request.folder if request.folder_was_typed else free_name(request.folder)
+    target.mkdir(parents=True, exist_ok=True)
+    if config["model"]["task"] == "segmentation":
+        writer = MaskWriter(target, paths, _with_colours(found.label_space))
+        cast(Any, trainer).callbacks.append(writer)
+        trainer.predict(module, loader, return_predictions=False)
+        rows, reasons = writer.rows, writer.unreadable
+    else:
+        rows, reasons = _labels(trainer.predict(module, loader) or [], paths, found.label_space.classes)
+    if rows:
+        write_csv(target / "predictions.csv", [rows[i] for i in sorted(rows)])
+    return target, reasons
+
+
+def _labels(
+    batches: Sequence[Any], paths: Sequence[Path], classes: Sequence[str]
+) -> tuple[dict[int, dict[str, Any]], dict[Path, str]]:
+    """By picture: file, label, probability and the probability of each class; and the reasons of those that are unreadable."""
     rows: dict[int, dict[str, Any]] = {}
     reasons: dict[Path, str] = {}
-    for index, probabilities, unreadable in trainer.predict(module, loader) or []:
+    for index, probabilities, unreadable in batches:
         reasons |= {paths[i]: reason for i, reason in unreadable.items()}
         for i, row in zip(index.tolist(), probabilities.tolist(), strict=True):
             best = max(range(len(row)), key=row.__getitem__)
-            named = dict(zip(found.label_space.classes, row, strict=True))
-            rows[i] = {
-                "file": str(paths[i]),
-                "label": found.label_space.classes[best],
-                "probability": row[best],
-                **named,
-            }
-    return [rows[i] for i in sorted(rows)], reasons
+            named = dict(zip(classes, row, strict=True))
+            rows[i] = {"file": str(paths[i]), "label": classes[best], "probability": row[best], **named}
+    return rows, reasons
 
 
-def write(request: Request, table: Sequence[Mapping[str, Any]]) -> Path:
-    """Write predictions.csv into the request's folder, and return that folder. Without rows nothing is written."""
-    folder = request.folder if request.folder_was_typed else free_name(request.folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    if table:
-        write_csv(folder / "predictions.csv", table)
-    return folder
+def _with_colours(space: LabelSpace) -> LabelSpace:
+    """A checkpoint knows the classes' names; where they are a label space of ours, it has colours too."""
+    known = catalogue.load(space.name) if space.name in catalogue.names() else space
+    return known if known.classes == space.classes else space
 
 
 def complain(unreadable: Mapping[Path, str], asked: int) -> None:
@@ -69,5 +84,5 @@ def complain(unreadable: Mapping[Path, str], asked: int) -> None:
         named = "\n".join(f"  {reason}" for reason in list(unreadable.values())[:MOST_NAMED])
         more = f"\n  … and {len(unreadable) - MOST_NAMED} more" if len(unreadable) > MOST_NAMED else ""
         raise IncompleteError(
-            f"{len(unreadable)} of {asked} pictures could not be read; the others are labelled.\n{named}{more}"
+            f"{len(unreadable)} of {asked} pictures could not be read; the others are predicted.\n{named}{more}"
         )

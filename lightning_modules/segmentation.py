@@ -1,6 +1,7 @@
 """Semantic segmentation: a class for every pixel."""
 
 import math
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
@@ -48,6 +49,8 @@ class SegmentationModule(SupervisedModule):
         super().reset_stream(stream)
         self.records_of(stream).reset()
 
-    def predict_step(self, batch: Batch, _: int) -> tuple[Tensor, Tensor]:
-        """(B,) sample indices and (B, H, W) uint8 class indices."""
-        return batch["index"], cast(Tensor, self(batch["image"])).argmax(1).to(torch.uint8)
+    def predict_step(self, batch: Batch, _: int) -> tuple[Tensor, Tensor, Mapping[int, str]]:
+        """(B,) sample indices, (B, H, W) uint8 class indices, and the reasons of the samples that could not be read."""
+        if batch["image"] is None:
+            return batch["index"], torch.empty(0, 1, 1, dtype=torch.uint8), batch["unreadable"]
+        return batch["index"], cast(Tensor, self(batch["image"])).argmax(1).to(torch.uint8), batch["unreadable"]

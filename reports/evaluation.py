@@ -14,6 +14,7 @@ from label_spaces.space import LabelSpace
 from metrics.baselines import baseline_scores
 from metrics.intervals import jackknife_intervals, sample_matrices, sum_by_group
 from metrics.scores import class_scores, mean_scores
+from reports.pixels import pixel_scores
 from run_folder import atomic, write_csv, write_json
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Evaluation:
         facts: confusion (C + 1, C + 1); per sample index and loss; for classification target, prediction and probability, for
             segmentation matrices ((N, (C + 1)²) sparse counts) and weight, the pixels that a loss is the mean of.
         fitted_target: (N,) class indices of the training samples that baselines are fitted to.
+        pixel_baselines: for masks, the scores of what needs no network, by name.
         features: what a baseline looks at, by its name: (N, d) of those samples, and (M, d) in the order of the facts.
     """
 
@@ -80,6 +82,7 @@ class Evaluation:
     facts: Mapping[str, Any]
     fitted_target: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     features: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    pixel_baselines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def scores_of(evaluation: Evaluation) -> dict[str, Any]:
@@ -106,6 +109,7 @@ def scores_of(evaluation: Evaluation) -> dict[str, Any]:
         "levels": None,
         "crossing": None,
         "autonue_compat": None,
+        **(pixel_scores(matrix, facts["matrices"], evaluation.label_space) if "matrices" in facts else {}),
         "baselines": baselines(evaluation),
         "intervals": intervals(evaluation),
         "classes": class_scores(matrix, classes),
@@ -123,7 +127,7 @@ def mean_loss(facts: Mapping[str, Any]) -> float | None:
 def baselines(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
     """What can be had without a network: the commonest training class everywhere, and a regression on each set of features."""
     if evaluation.task != "classification":
-        return {}
+        return {name: dict(scores) for name, scores in evaluation.pixel_baselines.items()}
     counts, target = np.asarray(evaluation.training_counts), evaluation.facts["target"]
     # The commonest class is that of all training samples, though the others are fitted to a part of them.
     commonest = baseline_scores(np.repeat(np.arange(len(counts)), counts), target, len(counts))

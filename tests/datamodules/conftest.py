@@ -106,11 +106,12 @@ def idd(tmp_path: Path) -> Callable[..., Path]:
 def make(lite: Path, settings: Callable[..., DataSettings]) -> Callable[..., IDDLiteDataModule]:
     """Makes a data module of the tiny IDD-Lite."""
 
-    def make(*, transform: Any = None, seed: int = 0, **keys: Any) -> IDDLiteDataModule:
+    def make(*, transform: Any = None, seed: int = 0, prepare: bool = True, **keys: Any) -> IDDLiteDataModule:
         module = IDDLiteDataModule(
             settings(**{"root": str(lite), "label_space": "idd_lite", **keys}), seed=seed, transform=transform
         )
-        module.prepare()
+        if prepare:
+            module.prepare()
         return module
 
     return make

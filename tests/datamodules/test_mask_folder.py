@@ -125,6 +125,17 @@ def test_what_does_not_match_is_named(tmp_path, make):
     assert len(make(root, on_corrupt="skip").table) == 17
 
 
+def test_a_first_mask_that_is_broken_is_a_finding_like_others(tmp_path, make):
+    (tmp_path / "mine.csv").write_text("name,id,void\nroad,0,no\nsky,1,no\nnone,255,yes\n")
+    root = make_root(tmp_path / "mine")
+    for number in (0, 1):
+        (root / f"masks/street {number:02}.png").write_text("no image")
+    keys = {"classes": None, "label_space": str(tmp_path / "mine.csv")}
+    with pytest.raises(DatasetError, match="2 of 20 frames"):
+        make(root, **keys)
+    assert "Masks hold the ids of mine: found in masks/street 02.png." in make(root, on_corrupt="skip", **keys).notes
+
+
 @pytest.mark.parametrize(
     ("keys", "words"),
     [

@@ -1,6 +1,7 @@
 """Frames and masks stay together whatever is done to them; what is wrong with a dataset is said before it is used."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import hydra.utils
 import numpy as np
@@ -73,10 +74,36 @@ def test_the_split_is_the_datasets_own_with_drives_of_train_put_aside(make):
         module.prepare(["test"])
 
 
+@pytest.mark.parametrize(("stage", "split"), [("fit", "select"), ("test", "val")])
+def test_a_stage_prepares_what_it_needs(make, stage, split):
+    module = make(prepare=False)
+    module.setup(stage)
+    loader = module.val_dataloader()[0] if stage == "fit" else module.test_dataloader()
+    assert [i for batch in loader for i in batch["index"].tolist()] == module.indices(split)
+
+
 def test_without_a_piece_of_train_the_choice_is_on_val_and_that_is_said(make):
     module = make(select_from=None)
     assert (len(module.indices("train")), module.selection_split, module.closing_split) == (24, "val", "val")
     assert any("which is also what is reported" in note for note in module.notes)
+
+
+def test_a_dataset_without_train_says_so(make, lite):
+    for kind in ("gtFine", "leftImg8bit"):
+        (lite / kind / "train").rename(lite / f"{kind}-train")
+    with pytest.raises(DatasetError, match="train has no samples; change"):
+        make()
+
+
+def test_ranks_share_training_steps(make):
+    whole, ranks = make(transform=augmentation("road")), [make(transform=augmentation("road")) for _ in range(2)]
+    for rank, module in enumerate(ranks):
+        epochs = SimpleNamespace(epoch_progress=SimpleNamespace(current=SimpleNamespace(processed=1)))
+        device = SimpleNamespace(root_device=torch.device("cpu"))
+        module.trainer = SimpleNamespace(global_rank=rank, world_size=2, num_nodes=1, fit_loop=epochs, strategy=device)
+    for batch, *parts in zip(whole.training_dataloader(1), *(m.train_dataloader() for m in ranks), strict=True):
+        for key in ("image", "target", "index"):
+            assert torch.equal(torch.cat([part[key] for part in parts]), batch[key])
 
 
 def test_fractions_by_drive_have_a_test_of_their_own(make):
@@ -150,6 +177,33 @@ def test_a_crop_is_cut_from_image_and_mask_alike(make):
     inner[:, [0, -1]] = inner[:, :, [0, -1]] = True
     assert (~inner).mean() > 0.4
     np.testing.assert_array_equal(np.where(shown == 255, VOID, shown)[~inner], mask[~inner])
+
+
+def test_training_may_cut_its_pictures_out_of_larger_ones(make):
+    import albumentations
+
+    cut = albumentations.Compose([albumentations.RandomCrop(10, 16, p=1)])
+    for cache in (True, False):
+        module = make(transform=cut, image_size=(10, 16), load_size=SIZE, batch_size=24, cache=cache)
+        batch = next(iter(module.training_dataloader(0)))
+        shown = batch["image"][:, 0].numpy()
+        assert shown.shape[1:] == (10, 16)
+        np.testing.assert_array_equal(np.where(shown == 255, VOID, shown), batch["target"])
+        assert next(iter(module.evaluation_dataloader("val")))["image"].shape[2:] == SIZE
+    for transform in (None, augmentation("flip_rotate")):
+        with pytest.raises(
+            DatasetError, match=r"data\.load_size=\[24,36\]: .* of \[24,36\] .*image_size=\[10,16\]; take aug=road"
+        ):
+            make(transform=transform, image_size=(10, 16), load_size=SIZE)
+
+
+def test_a_disk_must_have_room_for_the_masks_too(make, monkeypatch):
+    import shutil
+
+    images = 22 * SIZE[0] * SIZE[1] * 3
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=images + 100))
+    with pytest.raises(DatasetError, match=r"the image cache needs 76\.0 kB and .* has 57\.1 kB free"):
+        make(cache=True).setup("fit")
 
 
 def test_what_a_rotation_shows_of_the_outside_is_void(make):

@@ -50,6 +50,7 @@ def test_fractions_are_the_decimals_that_were_typed():
         ("image_size", "64", "data.image_size=64"),
         ("image_size", None, "data.image_size=null"),
         ("eval_size", [64, -1], "data.eval_size=[64,-1]"),
+        ("load_size", 64, "data.load_size=64"),
         ("num_workers", -1, "data.num_workers=-1"),
         ("num_workers", 1.5, "data.num_workers=1.5"),
         ("cache", "yes", "data.cache=yes: use auto, true or false"),

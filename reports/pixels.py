@@ -1,0 +1,58 @@
+"""The scores that only masks have: coarser levels, safety, per image, and what the official scripts print."""
+
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from label_spaces.catalogue import important, load, names
+from label_spaces.space import LabelSpace
+from metrics.autonue import autonue_compat, idd_lite_compat
+from metrics.folding import fold
+from metrics.per_image import miou_image
+from metrics.safety import safe_miou, tree_distance
+from metrics.scores import class_scores, mean_scores
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+
+def pixel_scores(confusion: Tensor, matrices: "csr_array", space: LabelSpace) -> dict[str, Any]:
+    """The part of scores.json that classification does not have.
+
+    Args:
+        confusion: (C+1, C+1) int64 counts of all frames.
+        matrices: (N, (C+1)²) counts, a row per frame.
+        space: the classes.
+
+    Returns:
+        `levels`, `safe_miou`, `miou_image`, `miou_image_worst` and `autonue_compat`; None where the label space has none.
+    """
+    return {
+        "levels": levels(confusion, space) or None,
+        "safe_miou": _safe(confusion, space),
+        **miou_image(matrices),
+        "autonue_compat": _official(confusion, space),
+    }
+
+
+def levels(confusion: Tensor, space: LabelSpace) -> dict[str, dict[str, Any]]:
+    """The scores at each coarser level, by its name: the one matrix, folded."""
+    found = {}
+    for name, mapping in space.levels.items():
+        coarse = load(name)
+        folded = fold(confusion, mapping, coarse.num_classes)
+        found[name] = {**mean_scores(folded), "classes": class_scores(folded, coarse.classes)}
+    return found
+
+
+def _safe(confusion: Tensor, space: LabelSpace) -> float | None:
+    chosen = important(space.name) if space.name in names() else ()
+    if not chosen or not space.levels:
+        return None
+    return float(safe_miou(confusion, tree_distance(list(space.levels.values())), chosen))
+
+
+def _official(confusion: Tensor, space: LabelSpace) -> dict[str, Any] | None:
+    if space.name == "idd_level3":
+        return autonue_compat(confusion, space.levels["idd_level2"], load("idd_level2").levels["idd_level1"])
+    return idd_lite_compat(confusion) if space.name == "idd_lite" else None
