@@ -1,10 +1,10 @@
 """Safe mIoU: an IoU that a confusion costs the more, the further apart in the label tree the two classes lie.
 
 After IDD-AW (Shaik et al., "IDD-AW: A Benchmark for Safe and Robust Segmentation of Drive Scenes", arXiv 2311.14459).
-Taken from it: the tree distance (half of the path between two classes in the label tree), its division by the number
-of levels, the important classes, and the mean over classes. Ours is that classes which are not important have their
-plain IoU (the authors' ICPR 2024 competition page also charges them for being mistaken for an important class),
-that what neither occurs nor is predicted is left out, and that a void prediction is a miss and nothing worse.
+The tree distance (half of the path between two classes in the label tree, over the number of levels) is as the authors'
+ICPR 2024 competition page has it; the important classes are a column of label_spaces/tables/idd_level3.csv. Our rules
+differ: classes that are not important have their plain IoU (that page also charges them for being mistaken for an
+important class), what neither occurs nor is predicted is left out, and a void prediction is a miss and nothing worse.
 """
 
 from collections.abc import Sequence

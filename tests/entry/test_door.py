@@ -59,7 +59,10 @@ def test_done(command):
     [
         ("modle=resnet18", "There is no key 'modle'; did you mean model?"),
         ("optimizer.lrr=1", "There is no key 'optimizer.lrr'; did you mean optimizer.lr"),
-        ("model=resnet19", "model=resnet19: there is no such option. Choose one of: custom_cnn, resnet18"),
+        (
+            "model=resnet19",
+            "model=resnet19: there is no such option. Choose one of: custom_cnn, deeplabv3_mobilenet_v3_large, deeplabv3_resnet101, deeplabv3_resnet50, resnet18",
+        ),
         ("data.root=/my data/a=b", "need quotes of their own"),
         ("--experimental-rerun=x.pickle", "--experimental-rerun is not allowed"),
         ("--nonsense", "unrecognized arguments: --nonsense"),
@@ -135,7 +138,10 @@ def test_a_sweep_into_a_folder_that_is_there_leaves_what_was_in_it(command, tmp_
 def test_a_sweep_that_hydra_refuses_leaves_nothing(command, tmp_path):
     code, out, err = command(raising(AssertionError("must not be reached")), "-m", "model=custom_cnn,no_such")
     assert (code, out) == (2, "")
-    assert "model=no_such: there is no such option. Choose one of: custom_cnn, resnet18" in err
+    assert (
+        "model=no_such: there is no such option. Choose one of: custom_cnn, deeplabv3_mobilenet_v3_large, deeplabv3_resnet101, deeplabv3_resnet50, resnet18"
+        in err
+    )
     assert list(tmp_path.iterdir()) == []
 
 
