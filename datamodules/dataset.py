@@ -15,6 +15,7 @@ from datamodules.images import resize, resize_mask
 from datamodules.sampling import SampleKey
 
 READ_AHEAD = 4  # batches per worker, to bridge slow ones
+STALLED_SECONDS = 300  # a worker that gives nothing for so long will never: the run fails, and can be resumed
 
 
 class ReadImages:
@@ -146,12 +147,13 @@ def make_loader(
         num_workers=workers,
         worker_init_fn=_quiet_worker,
         prefetch_factor=READ_AHEAD if workers else None,
+        timeout=STALLED_SECONDS if workers else 0,
         pin_memory=pin_memory,
         # A generator of its own: a loader that drew from torch's would change every later draw of the training.
         generator=torch.Generator(),
         # A forked worker starts in a fraction of a second and shares the caches; a fresh interpreter would import torch
-        # anew for every epoch. Forking beside torch's threads is safe because a worker computes with one thread and
-        # never touches the device.
+        # anew for every epoch. A worker computes with one thread and never touches the device; what remains of the danger
+        # of forking beside threads is met by `entry.group.together` and by the timeout.
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
     )
 

@@ -15,6 +15,7 @@ from entry.errors import RankError
 
 ARRIVAL_SECONDS = 60.0
 _LOOK_SECONDS = 0.2
+_REST_SECONDS = 0.02
 
 
 def meet(seconds: float = ARRIVAL_SECONDS) -> Store:
@@ -50,6 +51,9 @@ def together(store: Store, accelerator: str) -> Iterator[None]:
 
     A process of gloo that just ends sometimes aborts while others still talk to it.
     """
+    # Threads of gloo and NCCL take and leave Python's lock after each exchange; a process that is forked at that very
+    # moment (a data loader's worker) hangs for ever in CPython before 3.12. Let them come to rest first.
+    os.register_at_fork(before=lambda: time.sleep(_REST_SECONDS))
     rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if accelerator == "gpu" else None
     if device is not None:

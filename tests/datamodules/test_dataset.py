@@ -1,6 +1,9 @@
 """Items and batches as the model gets them."""
 
+import time
+
 import numpy as np
+import pytest
 import torch
 
 from datamodules.augmentation import Augmentation
@@ -64,3 +67,15 @@ def test_a_loader_leaves_torchs_generator_alone():
         batches = list(make_loader(dataset(), EvaluationBatches(range(6), 4), workers, pin_memory=False))
         assert [batch["index"].tolist() for batch in batches] == [[0, 1, 2, 3], [4, 5]]
         assert torch.equal(torch.get_rng_state(), state)
+
+
+class Stalled(torch.utils.data.Dataset):
+    def __getitem__(self, key):
+        time.sleep(60)
+
+
+def test_a_worker_that_gives_nothing_ends_the_reading(monkeypatch):
+    monkeypatch.setattr("datamodules.dataset.STALLED_SECONDS", 1)
+    loader = make_loader(Stalled(), EvaluationBatches([0, 1], 1), workers=1, pin_memory=False)
+    with pytest.raises(RuntimeError, match="timed out after 1 seconds"):
+        next(iter(loader))
