@@ -29,13 +29,20 @@ class StopSignal(Callback):
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Answer signals inside; give the process its own handlers back afterwards."""
-        before = {number: signal.getsignal(number) for number in SIGNALS}
+        """Answer signals inside; give the process its own handlers back afterwards.
+
+        After a stop there is no way back: the process is about to end, and further signals are ignored, so that it still
+        writes down that it was stopped and ends with the code it promised.
+        """
+        after = {number: signal.getsignal(number) for number in SIGNALS}
         self._install()
         try:
             yield
+        except RunStopped:
+            after = dict.fromkeys(SIGNALS, signal.SIG_IGN)
+            raise
         finally:
-            for number, handler in before.items():
+            for number, handler in after.items():
                 signal.signal(number, handler)
 
     def _install(self) -> None:

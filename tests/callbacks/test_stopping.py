@@ -1,18 +1,58 @@
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
 from callbacks.errors import RunStopped
-from callbacks.stopping import StopSignal
+from callbacks.stopping import SIGNALS, StopSignal
 from tests.callbacks.tiny import Line, loader, trainer
 
 
-def test_outside_training_it_stops_at_once_and_handlers_come_back():
-    before = signal.getsignal(signal.SIGTERM)
-    with StopSignal().listening(), pytest.raises(RunStopped):
+@pytest.fixture(autouse=True)
+def handlers():
+    """The process's own handlers, given back to the tests that follow."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield before
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_outside_training_it_stops_at_once_and_nothing_disturbs_the_end():
+    with pytest.raises(RunStopped), StopSignal().listening():
         os.kill(os.getpid(), signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) == before
+    for number in SIGNALS:
+        os.kill(os.getpid(), number)
+    assert {signal.getsignal(number) for number in SIGNALS} == {signal.SIG_IGN}
+
+
+def test_handlers_come_back(handlers):
+    with StopSignal().listening():
+        assert signal.getsignal(signal.SIGTERM) != handlers[signal.SIGTERM]
+    with pytest.raises(ValueError, match="bug"), StopSignal().listening():
+        raise ValueError("a bug")
+    assert {number: signal.getsignal(number) for number in SIGNALS} == handlers
+
+
+def test_a_second_signal_while_the_process_ends_changes_nothing():
+    program = """
+import os, signal, sys, time
+from callbacks.errors import RunStopped
+from callbacks.stopping import SIGNALS, StopSignal
+try:
+    with StopSignal().listening():
+        os.kill(os.getpid(), signal.SIGINT)
+except RunStopped as stop:
+    print("ending", flush=True)
+    time.sleep(1)
+    sys.exit(128 + stop.number)
+"""
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ending\n"
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
 
 
 def test_while_training_the_first_only_sets_a_flag(tmp_path, capsys):
