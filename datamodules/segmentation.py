@@ -43,6 +43,7 @@ class SegmentationDataModule(ImageDataModule):
     """
 
     task: ClassVar[str] = "segmentation"
+    unit: ClassVar[str] = "pixels"
 
     def __init__(self, settings: DataSettings, **options: Any) -> None:
         super().__init__(settings, **options)

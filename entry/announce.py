@@ -61,15 +61,18 @@ def announce(
 def _classes(datamodule: ImageDataModule) -> Table:
     counts = datamodule.counts()
     space = datamodule.label_space
-    table = Table(title=f"{space.name}: {space.num_classes} classes", title_justify="left", box=None, pad_edge=False)
+    title = f"{space.name}: {space.num_classes} classes, {datamodule.unit} of each"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("class")
     for split in counts:
         table.add_column(split, justify="right")
     for name in space.classes[:MOST_CLASSES]:
-        table.add_row(name, *(str(counts[split].get(name, 0)) for split in counts))
+        table.add_row(name, *(f"{counts[split].get(name, 0):,}" for split in counts))
     if space.num_classes > MOST_CLASSES:
         table.add_row(f"… {space.num_classes - MOST_CLASSES} more", *("" for _ in counts))
-    table.add_row("all", *(str(sum(counts[split].values())) for split in counts), style="bold")
+    table.add_row(f"all {datamodule.unit}", *(f"{sum(counts[split].values()):,}" for split in counts), style="bold")
+    if datamodule.unit == "pixels":
+        table.add_row("frames", *(f"{len(datamodule.table.indices(split)):,}" for split in counts), style="bold")
     return table
 
 

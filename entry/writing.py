@@ -36,6 +36,8 @@ def evaluate_into(run: Run, *, checkpoint: str, split: str, first: bool = True) 
                 split,
                 history,
                 datamodule.counts(),
+                module.headline,
+                datamodule.unit,
             )
 
     replace_folder(folder.evaluation(split), fill)
