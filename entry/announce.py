@@ -10,9 +10,10 @@ from rich.table import Table
 from torch import nn
 
 from datamodules.base import ImageDataModule
+from datamodules.segmentation import SegmentationDataModule
 from entry.hardware import Hardware
 from lightning_modules.weights import WeightsReport
-from run_folder import RunFolder
+from run_folder import RunFolder, read_csv
 
 WITHOUT_A_NETWORK = {
     "majority": "always the commonest class",
@@ -76,6 +77,13 @@ def _classes(datamodule: ImageDataModule) -> Table:
     return table
 
 
+def resized(datamodule: ImageDataModule, split: str) -> None:
+    """How many frames are not evaluated at their own size, where there are some."""
+    note = datamodule.size_note(split) if isinstance(datamodule, SegmentationDataModule) else None
+    if note:
+        console().print(f"note: {note}")
+
+
 def going_on(folder: RunFolder, notes: Sequence[str]) -> None:
     """Which run is gone on with, and from where."""
     screen = console()
@@ -87,12 +95,24 @@ def going_on(folder: RunFolder, notes: Sequence[str]) -> None:
 def nothing_to_do(folder: RunFolder) -> None:
     """A run that is through stays as it is."""
     print("This run is finished; nothing was changed. For more epochs type trainer.max_epochs=NUMBER.")
-    conclude(folder, "test" if folder.evaluation("test").exists() else "val")
+    conclude(folder, "test" if any(row["split"] == "test" for row in read_csv(folder.split)) else "val")
 
 
 def conclude(folder: RunFolder, split: str) -> None:
     """The headline scores of a split's evaluation, and the folder as the last line."""
-    scores = json.loads((folder.evaluation(split) / "scores.json").read_text(encoding="utf-8"))
+    place = folder.evaluation(split)
+    scores = json.loads((place / "scores.json").read_text(encoding="utf-8"))
+    if (place / "figures").exists():
+        print(f"figures: {place / 'figures'}")
+    if (place / "predictions").exists():
+        print(f"predictions: {place / 'predictions'}")
+    print(f"{split}: {_headline(scores)}")
+    print(folder.path, flush=True)
+
+
+def _headline(scores: Mapping[str, Any]) -> str:
+    if scores["accuracy"] is None:
+        return f"no truth, so no scores; {scores['n_seen']} of {scores['n_expected']} frames are predicted"
     names = (
         ("accuracy", "f1_macro", "f1_weighted") if scores["task"] == "classification" else ("miou", "fwiou", "accuracy")
     )
@@ -105,6 +125,4 @@ def conclude(folder: RunFolder, split: str) -> None:
     known = {name: each[judged] for name, each in (scores["baselines"] or {}).items() if each[judged] is not None}
     best = max(known, key=known.__getitem__, default=None)  # of equals the first, which is the majority
     beside = f"  ({WITHOUT_A_NETWORK.get(best, best)}: {judged} {known[best]:.3f})" if best is not None else ""
-    print(f"figures: {folder.evaluation(split) / 'figures'}")
-    print(f"{split}: {'  '.join(figures)}{beside}")
-    print(folder.path, flush=True)
+    return f"{'  '.join(figures)}{beside}"

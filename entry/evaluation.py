@@ -125,7 +125,7 @@ def collect(
     known: dict[str, Any] = {}
     if task == "classification":
         known["fitted_target"], known["features"] = baseline_data(datamodule, split, facts["index"].tolist())
-    elif isinstance(datamodule, SegmentationDataModule):
+    elif isinstance(datamodule, SegmentationDataModule) and facts["weight"].any():  # else there is no truth
         known["pixel_baselines"] = pixel_baselines(datamodule, split, facts["index"].tolist())
     return Evaluation(
         task=task,

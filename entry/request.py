@@ -96,7 +96,7 @@ def _replace(config: dict[str, Any], key: str, request: Request) -> None:
     place = config
     for step in path:
         place = place.get(step, {})
-    if last not in place:
+    if last not in place and path != ["report"]:  # a run of an earlier version may lack one of those
         raise RequestError(f"{key}: the run's config.yaml has no such key.")
     place[last] = (
         OmegaConf.to_container(composed, resolve=True) if isinstance(composed, DictConfig) else copy.copy(composed)
@@ -157,6 +157,7 @@ def _check(config: Mapping[str, Any]) -> None:
     if not isinstance(config["trainer"]["deterministic"], bool):
         raise RequestError(f"trainer.deterministic={config['trainer']['deterministic']}: must be true or false.")
     _check_checkpointing(config["checkpointing"])
+    _check_predictions(config)
     if config["data"]["batch_size"] % config["trainer"]["accumulate"]:
         raise RequestError(
             f"data.batch_size={config['data']['batch_size']} does not divide by trainer.accumulate={config['trainer']['accumulate']}: it is what one optimiser step sees."
@@ -175,6 +176,16 @@ def _check_checkpointing(keys: Mapping[str, Any]) -> None:
         raise RequestError(f"checkpointing.every_minutes={minutes}: must be a number above 0 or null.")
     if not isinstance(keep, int) or isinstance(keep, bool) or keep < 0:
         raise RequestError(f"checkpointing.keep={keep}: must be a whole number of 0 or more.")
+
+
+def _check_predictions(config: Mapping[str, Any]) -> None:
+    wanted = config["report"].get("predictions", False)  # runs of earlier versions lack the key
+    if not isinstance(wanted, bool):
+        raise RequestError(f"report.predictions={wanted}: must be true or false.")
+    if wanted and config["model"]["task"] != "segmentation":
+        raise RequestError(
+            "report.predictions=true writes masks, and the run classifies: each image's prediction is in per_sample.npz anyway."
+        )
 
 
 def _groups() -> set[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.base import ImageDataModule
+from datamodules.segmentation import SegmentationDataModule
 from entry import build, hardware, loggers
 from entry.build import Config
 from entry.door import PROJECT, Request
@@ -66,6 +67,8 @@ def assemble(
     )
     if training:
         build.check_batches(module, datamodule, machine.ranks)
+        if config["report"].get("predictions") and isinstance(datamodule, SegmentationDataModule):
+            datamodule.prediction_files(datamodule.closing_split)  # refused now, not when all is trained
     return Run(folder, config, machine, datamodule, module, report, resume_from)
 
 

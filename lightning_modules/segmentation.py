@@ -22,15 +22,17 @@ class SegmentationModule(SupervisedModule):
         classes = self.label_space.num_classes
         self.records = nn.ModuleDict({stream: PixelRecords(classes) for stream in self.streams})
 
-    def evaluate_batch(self, batch: Batch, stream: str) -> None:
+    def evaluate_batch(self, batch: Batch, stream: str) -> tuple[Tensor, Tensor]:
         """Count one batch of images (B, 3, H, W), masks (B, H, W) and sample indices (B,)."""
         logits, target, index = cast(Tensor, self(batch["image"])), batch["target"], batch["index"]
         if not batch["counted"]:  # it only keeps this rank in step with the others
             logits, target, index = logits[:0], target[:0], index[:0]
-        matrices = confusion_matrices(logits.argmax(1), target, self.label_space.num_classes)
+        prediction = logits.argmax(1)
+        matrices = confusion_matrices(prediction, target, self.label_space.num_classes)
         self.confusion_of(stream).add(matrices.sum(0))
         loss = functional.cross_entropy(logits, target.long(), ignore_index=self.label_space.void, reduction="none")
         self.records_of(stream).update(index, matrices, loss.flatten(1).double().sum(1))
+        return index, prediction
 
     def records_of(self, stream: str) -> PixelRecords:
         """The facts of each sample that a stream has seen."""

@@ -115,9 +115,10 @@ class SupervisedModule(lightning.LightningModule, ABC):
         """Count one batch of the validation split, or of the fixed part of the training split."""
         self.evaluate_batch(batch, VALIDATION_STREAMS[dataloader_idx])
 
-    def test_step(self, batch: Batch, _: int) -> None:
-        """Count one batch of the split that is reported."""
-        self.evaluate_batch(batch, "test")
+    def test_step(self, batch: Batch, _: int) -> Mapping[str, Tensor]:
+        """Count one batch of the split that is reported; gives callbacks the ``index`` and ``prediction`` of `evaluate_batch`."""
+        index, prediction = self.evaluate_batch(batch, "test")
+        return {"index": index, "prediction": prediction}
 
     def on_validation_epoch_end(self) -> None:
         """Log the scores of both streams and the epoch's training loss, and start their counts again.
@@ -159,8 +160,11 @@ class SupervisedModule(lightning.LightningModule, ABC):
         return cast(ConfusionMatrix, self.confusion[stream])
 
     @abstractmethod
-    def evaluate_batch(self, batch: Batch, stream: str) -> None:
-        """Predict a batch and count it, unless it is one that is not to be counted."""
+    def evaluate_batch(self, batch: Batch, stream: str) -> tuple[Tensor, Tensor]:
+        """Predict a batch and count it, unless it is one that is not to be counted.
+
+        Returns the (B,) indices of the samples that were counted, and their predicted class indices: (B,), or (B, H, W).
+        """
 
     @abstractmethod
     def mean_loss(self, stream: str) -> float:
