@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from callbacks.checkpoints import Checkpoints
+from callbacks.ema import AveragedWeights
 from callbacks.finite_loss import FiniteLoss
 from callbacks.history import HistoryWriter
 from callbacks.progress import EpochLines, progress_bar, wants_bar
@@ -276,6 +277,9 @@ def _training_callbacks(config: Config, folder: RunFolder, headline: str, signal
             keep=keys["keep"],
         ),
     ]
+    decay = config.get("ema", {}).get("decay")  # a run from before this key goes on without
+    if decay is not None:
+        callbacks.append(AveragedWeights(decay))
     early = config["early_stopping"]
     if early["patience"] is not None:
         callbacks.append(

@@ -157,6 +157,7 @@ def _check(config: Mapping[str, Any]) -> None:
     if not isinstance(config["trainer"]["deterministic"], bool):
         raise RequestError(f"trainer.deterministic={config['trainer']['deterministic']}: must be true or false.")
     _check_checkpointing(config["checkpointing"])
+    _check_ema(config)
     if config["data"]["batch_size"] % config["trainer"]["accumulate"]:
         raise RequestError(
             f"data.batch_size={config['data']['batch_size']} does not divide by trainer.accumulate={config['trainer']['accumulate']}: it is what one optimiser step sees."
@@ -175,6 +176,21 @@ def _check_checkpointing(keys: Mapping[str, Any]) -> None:
         raise RequestError(f"checkpointing.every_minutes={minutes}: must be a number above 0 or null.")
     if not isinstance(keep, int) or isinstance(keep, bool) or keep < 0:
         raise RequestError(f"checkpointing.keep={keep}: must be a whole number of 0 or more.")
+
+
+def _check_ema(config: Mapping[str, Any]) -> None:
+    ema = config.get("ema", {"decay": None})  # not in a run's config.yaml from before this key
+    if not isinstance(ema, Mapping):
+        raise RequestError(f"ema={ema}: there is one key below it, ema.decay={ema}.")
+    decay = ema.get("decay")
+    if decay is None:
+        return
+    if not isinstance(decay, int | float) or isinstance(decay, bool) or not 0 < decay < 1:
+        raise RequestError(f"ema.decay={decay}: must be a number above 0 and below 1 or null.")
+    if config["trainer"]["precision"] == "bf16-true":
+        raise RequestError(
+            f"ema.decay={decay} goes with weights that can hold small changes: trainer.precision=bf16-mixed, not bf16-true."
+        )
 
 
 def _groups() -> set[str]:
