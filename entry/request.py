@@ -137,6 +137,11 @@ def _absolute(path: object) -> str:
 
 def _check(config: Mapping[str, Any]) -> None:
     """The keys that this floor reads itself; data's own are checked by its room."""
+    defaults = yaml.safe_load((CONF / "train.yaml").read_text())
+    for key, value in defaults.items():
+        if isinstance(value, Mapping) and not isinstance(config.get(key, {}), Mapping):
+            below = ", ".join(f"{key}.{name}" for name in value)
+            raise RequestError(f"{key}={config[key]}: it is not one value but has some below it: {below}.")
     positive: Sequence[str] = ("trainer.max_epochs", "trainer.devices", "trainer.num_nodes", "trainer.accumulate")
     maybe = ("trainer.limit_batches", "trainer.threads", "early_stopping.patience", "checkpointing.every_n_steps")
     for key in ("seed", *positive, *maybe):
@@ -162,9 +167,7 @@ def _check(config: Mapping[str, Any]) -> None:
         raise RequestError(
             f"data.batch_size={config['data']['batch_size']} does not divide by trainer.accumulate={config['trainer']['accumulate']}: it is what one optimiser step sees."
         )
-    unknown = sorted(
-        config.keys() - yaml.safe_load((CONF / "train.yaml").read_text()).keys() - set(OWN_KEYS) - _groups()
-    )
+    unknown = sorted(config.keys() - defaults.keys() - set(OWN_KEYS) - _groups())
     if unknown:
         raise RequestError(f"There is no key {unknown[0]!r}. All keys: python train.py --cfg job")
     check_targets(config)
@@ -179,10 +182,7 @@ def _check_checkpointing(keys: Mapping[str, Any]) -> None:
 
 
 def _check_ema(config: Mapping[str, Any]) -> None:
-    ema = config.get("ema", {"decay": None})  # not in a run's config.yaml from before this key
-    if not isinstance(ema, Mapping):
-        raise RequestError(f"ema={ema}: there is one key below it, ema.decay={ema}.")
-    decay = ema.get("decay")
+    decay = _get(config, "ema.decay")  # not in a run's config.yaml from before this key
     if decay is None:
         return
     if not isinstance(decay, int | float) or isinstance(decay, bool) or not 0 < decay < 1:
