@@ -105,6 +105,16 @@ class SupervisedModule(lightning.LightningModule, ABC):
             torch._foreach_mul_([p.grad for p in self.parameters() if p.grad is not None], factor)
         self._step_weight = 0.0
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the norm of the gradient; Lightning itself refuses to for every fused optimiser in mixed precision."""
+        if gradient_clip_val:
+            nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+
     def on_validation_start(self) -> None:
         """Give every rank the first one's buffers: each has updated its own while training."""
         if self.trainer.world_size > 1:

@@ -11,6 +11,7 @@ from PIL import Image
 from sklearn.metrics import jaccard_score
 
 from entry import writing
+from tests.callbacks.test_ema import assert_evaluations_repeat_the_validation
 from tests.chaos.harness import ROOT, compare, finish, start
 
 KEYS = ("model=deeplabv3_mobilenet_v3_large", "model.weights=none", "data=mask_folder", "data.classes=[sky,road,car]", "trainer=cpu", "trainer.threads=1",
@@ -102,6 +103,16 @@ def test_evaluating_repeats_the_scores_byte_for_byte(door, run):
     assert (run.folder / "evaluation/test/scores.json").read_bytes() == before
 
 
+@pytest.mark.slow
+def test_averaged_weights_are_validated_and_evaluated_for_masks_too(door, streets):
+    run = door("train", *KEYS, f"data.root={streets}", "ema.decay=0.9", "optimizer.lr=0.01").folder
+
+    def evaluate(name):
+        assert door("evaluate", f"run={run}", "split=val", f"checkpoint={name}").code == 0
+
+    assert_evaluations_repeat_the_validation(evaluate, run)
+
+
 def test_pictures_of_any_size_get_masks_and_overlays(door, run, streets, tmp_path):
     pictures = tmp_path / "pictures"
     (pictures / "deep").mkdir(parents=True)
@@ -136,6 +147,7 @@ def test_a_stop_and_two_ranks_change_nothing_for_masks_either(tmp_path, streets)
         "trainer.deterministic=true",
         "checkpointing.every_n_steps=1",
         "loss.name=ohem",
+        "ema.decay=0.9",
     ]
     finish(start(f"hydra.run.dir={tmp_path / 'whole'}", *typed))
     process = start(f"hydra.run.dir={tmp_path / 'killed'}", *typed)
