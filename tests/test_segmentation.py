@@ -1,6 +1,6 @@
 """Segmentation as it is typed: the run folder, its scores against sklearn, repeated.
 
-Stops and several ranks: test_chaos.py, entry/test_resuming.py and entry/test_launching.py, which take both tasks.
+Repeated runs, stops and several ranks: test_chaos.py, entry/test_resuming.py and entry/test_launching.py, which take both tasks.
 """
 
 import csv
@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.metrics import jaccard_score
-
-from tests.chaos.harness import compare
 
 KEYS = ("model=deeplabv3_mobilenet_v3_large", "model.weights=none", "data=mask_folder", "data.classes=[sky,road,car]", "trainer=cpu", "trainer.threads=1",
         "trainer.precision=32-true", "logger=csv", "data.num_workers=0", "data.image_size=[32,48]", "data.batch_size=4", "trainer.max_epochs=2", "aug=road")  # fmt: skip
@@ -93,11 +91,3 @@ def test_a_dataset_for_the_other_task_is_told_which_model_fits(door, mask_folder
     )
     assert answer.code == 2
     assert "deeplabv3_mobilenet_v3_large" in answer.err
-
-
-def test_the_same_seed_gives_the_same_bits_whoever_reads(door, mask_folder, tmp_path):
-    for name, workers in (("one", 0), ("other", 2)):
-        typed = (f"hydra.run.dir={tmp_path / name}", "trainer.deterministic=true", f"data.num_workers={workers}")
-        answer = door("train", *KEYS, f"data.root={mask_folder}", *typed)
-        assert answer.code == 0, answer.err
-    assert compare(tmp_path / "one", tmp_path / "other") == []

@@ -25,7 +25,9 @@ KEYS = {
     ),
     "segmentation": (*MASKS, "data.batch_size=3", "scheduler=poly"),
 }
-both_tasks = pytest.mark.parametrize("task", KEYS, indirect=True)
+both_tasks = pytest.mark.parametrize(
+    "task", ["classification", pytest.param("segmentation", marks=pytest.mark.slow)], indirect=True
+)
 
 
 @pytest.fixture
@@ -94,6 +96,14 @@ def test_a_stopped_run_goes_on_to_the_same_bits_also_where_it_was_moved_to(door,
     assert not (tmp_path / "runs").exists()
 
 
+@both_tasks
+def test_a_run_that_is_repeated_gives_the_same_bits_whoever_reads(train, tmp_path, task):
+    for name, workers in (("one", 0), ("other", 2)):
+        answer = train(name, "trainer.deterministic=true", f"data.num_workers={workers}")
+        assert answer.code == 0, answer.err
+    assert compare(tmp_path / "one", tmp_path / "other") == []
+
+
 def test_a_finished_run_says_so_and_stays_as_it_is(door, whole):
     before = contents(whole)
     answer = door("train", f"resume={whole}")
@@ -103,7 +113,6 @@ def test_a_finished_run_says_so_and_stays_as_it_is(door, whole):
     assert contents(whole) == before
 
 
-@both_tasks
 def test_more_epochs_are_as_if_they_had_been_asked_for_at_first(door, train, whole, tmp_path):
     longer = train("longer", "trainer.max_epochs=4")
     assert longer.code == 0, longer.err
