@@ -160,19 +160,11 @@ def test_two_ranks_train_in_one_folder_with_one_logged_run(tmp_path, pictures):
     assert scores(run)["n_unique"] == 9
 
 
-@pytest.mark.parametrize(
-    ("task", "number"),
-    [
-        ("classification", signal.SIGTERM),
-        ("classification", signal.SIGINT),
-        ("classification", signal.SIGUSR1),
-        ("segmentation", signal.SIGTERM),
-    ],
-)
-def test_a_signal_stops_both_ranks_and_the_run_goes_on_as_if_it_had_not(tmp_path, data, reference, task, number):
-    run, setting = tmp_path / "run", Setting(2, task=task)
-    kept = reference(task, 2)
-    process = train(run, data[task], setting)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_a_signal_stops_both_ranks_and_the_run_goes_on_as_if_it_had_not(tmp_path, pictures, reference, number):
+    run, setting = tmp_path / "run", Setting(2)
+    kept = reference("classification", 2)
+    process = train(run, pictures, setting)
     wait_for((run / "checkpoints" / "last.ckpt").exists, process)
     process.send_signal(number)
     out, _ = process.communicate(timeout=60)
