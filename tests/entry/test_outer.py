@@ -106,6 +106,10 @@ def test_the_others_are_told_the_job_or_sent_away_but_not_both(tmp_path, tells, 
         )
         for rank, program in enumerate(programs)
     ]  # fmt: skip
-    outs = [process.communicate(timeout=120) for process in processes]
+    try:
+        outs = [process.communicate(timeout=240) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
     assert [process.returncode for process in processes] == [0, code], outs
     assert [out for out, _ in outs] == [says + "gone\n", says]
