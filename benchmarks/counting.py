@@ -19,7 +19,7 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.timing import interleaved, machine, markdown_table
+from benchmarks.timing import high_water, interleaved, machine, markdown_table
 from metrics.confusion import confusion_matrix
 
 CLASSES = 26
@@ -68,11 +68,6 @@ WAYS: dict[str, Callable[[Tensor, Tensor], object]] = {
 }
 
 
-def _high_water() -> int:
-    status = Path("/proc/self/status").read_text()
-    return 1024 * int(status.split("VmHWM:")[1].split()[0])
-
-
 def _measure_memory(name: str, folder: str, deterministic: bool, answer: "multiprocessing.SimpleQueue[int]") -> None:
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(deterministic)
@@ -80,10 +75,10 @@ def _measure_memory(name: str, folder: str, deterministic: bool, answer: "multip
     WAYS[name](tiny, tiny)  # what is loaded at the first call is not the counting's
     # Read, not made here: memory that making them had left free would be used again unseen.
     pair = [torch.from_numpy(np.load(Path(folder) / f"{which}.npy")) for which in ("prediction", "target")]
-    Path("/proc/self/clear_refs").write_text("5")  # from here on, VmHWM is the peak from now
-    before = _high_water()
+    high_water(reset=True)
+    before = high_water()
     WAYS[name](*pair)
-    answer.put(_high_water() - before)
+    answer.put(high_water() - before)
 
 
 def memory(name: str, shape: tuple[int, ...], deterministic: bool) -> int:

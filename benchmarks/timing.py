@@ -25,6 +25,14 @@ def interleaved(ways: Mapping[str, Callable[[], object]], repeats: int = 15) -> 
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
+def high_water(*, reset: bool = False) -> int:
+    """The most bytes that this process has had in memory since the last reset, or since its start (Linux)."""
+    status = Path("/proc/self/status").read_text()
+    if reset:
+        Path("/proc/self/clear_refs").write_text("5")
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])
+
+
 def machine(packages: Sequence[str] = ("torch", "torchmetrics", "scikit-learn", "numpy")) -> str:
     """A line that says what was measured on, with which versions."""
     cpu_info = Path("/proc/cpuinfo")

@@ -31,6 +31,7 @@ from datamodules.base import ImageDataModule
 from datamodules.settings import DataSettings
 from entry.errors import RequestError
 from entry.hardware import Hardware
+from entry.parts import optimizer, part
 from label_spaces.space import LabelSpace
 from lightning_modules.checkpoint_io import CheckpointFiles
 from lightning_modules.losses import CrossEntropySum, DiceAndCrossEntropy, HardestPixels, WithAuxiliary
@@ -100,31 +101,24 @@ def build_module(
         class_counts: training samples per class, where it is going to be trained.
         share: samples of a full batch on one device.
         total_steps: optimiser steps of the whole training.
+
+    Raises RequestError or WeightsError for settings or weights that do not fit.
     """
     lightning.seed_everything(config["seed"], verbose=False)
-    network: nn.Module = instantiate(config["model"]["network"], num_classes=space.num_classes)
+    network: nn.Module = part(config["model"]["network"], "model.network", num_classes=space.num_classes)
     report = load_weights(network, config["model"]["name"], weights)
     make = cast("type[SupervisedModule]", get_class(config["lightning_module"]["_target_"]))
     module = make(
         network=network,
         label_space=space,
         normalisation=(IMAGENET_MEAN, IMAGENET_STD),
-        optimizer=build_optimizer(config),
-        scheduler=partial(instantiate(config["scheduler"]), total_steps=total_steps),
+        optimizer=optimizer(config["optimizer"], config["trainer"]["precision"]),
+        scheduler=partial(part(config["scheduler"], "scheduler"), total_steps=total_steps),
         share=share,
         loss=build_loss(config["loss"], space.num_classes, class_counts),
         channels_last=config["trainer"]["channels_last"],
     )
     return module, report
-
-
-def build_optimizer(config: Config) -> Callable[..., torch.optim.Optimizer]:
-    """What makes the optimiser of parameters that a configuration describes."""
-    make = cast("Callable[..., torch.optim.Optimizer]", instantiate(config["optimizer"]))
-    if "fused" in config["optimizer"] and config["trainer"]["precision"] == "16-mixed":
-        # A fused step takes the loss's scale away by itself, after the gradient has been clipped.
-        return partial(make, fused=False)
-    return make
 
 
 def build_loss(settings: Mapping[str, Any], num_classes: int, counts: Sequence[int] | None) -> nn.Module:

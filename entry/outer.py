@@ -1,5 +1,6 @@
 """Under an outer launcher (torchrun) this process is one of several from the start: rank 0 composes, the others follow."""
 
+import functools
 import json
 import os
 import sys
@@ -8,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import torch.distributed as dist
+from torch.distributed import Store
 
 from callbacks.stopping import StopSignal
 from entry import environment, group
@@ -20,24 +22,27 @@ from run_folder import RunFolder
 PATIENCE = timedelta(hours=2)  # in which rank 0 must have looked through its data
 LEAVING = timedelta(seconds=10)
 _JOB = "job"
-_told = False
+
+
+@functools.cache
+def _meeting() -> Store:
+    """Where rank 0 and the others have met: once, and open until this process, which may be its host, ends."""
+    return group.meet()
 
 
 def share(job: Job, run: Run, signal: StopSignal) -> None:
     """Rank 0: tell the others what was asked for, and do it with them."""
-    global _told  # noqa: PLW0603  a process tells its group once
-    store = group.meet()
+    store = _meeting()
     store.set(_JOB, job.to_json())
-    _told = True
     with group.together(store, run.machine.accelerator):
         carry_out(job, signal, run)
 
 
 def dismiss(code: int) -> None:
     """Rank 0: tell the others that there is nothing to do, where they have not been told anything yet."""
-    if _told:
+    if _meeting.cache_info().currsize:  # they have met, and so they have been told
         return
-    store = group.meet()
+    store = _meeting()
     store.set(_JOB, json.dumps(code))
     others = [_left(rank) for rank in range(1, environment.world_size())]
     store.wait(others, LEAVING)  # the store may live in this process

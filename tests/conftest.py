@@ -45,9 +45,36 @@ def make_image_folder(
     return root
 
 
+def make_mask_folder(root: Path, count: int = 20) -> Path:
+    """Frames of 32×48 pixels, ``images/00.png`` with ``masks/00.png``: a sky over a road with a car, and some void.
+
+    Their colours say which is which; masks hold 0 for sky, 1 for road, 2 for car.
+    """
+    for kind in ("images", "masks"):
+        (root / kind).mkdir(parents=True)
+    for i in range(count):
+        draws = np.random.default_rng(i)
+        mask = np.zeros((32, 48), np.uint8)
+        mask[draws.integers(10, 20) :] = 1
+        left = draws.integers(0, 36)
+        mask[18:26, left : left + 12] = 2
+        mask[30:] = 255
+        colour = np.array([[120, 170, 230], [90, 90, 95], [200, 40, 40], *[[0, 0, 0]] * 253])[mask]
+        Image.fromarray((colour + draws.normal(0, 12, colour.shape)).clip(0, 255).astype(np.uint8)).save(
+            root / "images" / f"{i:02}.png"
+        )
+        Image.fromarray(mask).save(root / "masks" / f"{i:02}.png")
+    return root
+
+
 @pytest.fixture(scope="session")
 def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_image_folder(tmp_path_factory.mktemp("pictures") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def mask_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_mask_folder(tmp_path_factory.mktemp("streets") / "tiny")
 
 
 @pytest.fixture

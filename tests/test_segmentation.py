@@ -1,9 +1,10 @@
-"""Segmentation as it is typed: the run folder, its scores against sklearn, repeated, resumed, and shared by two ranks."""
+"""Segmentation as it is typed: the run folder, its scores against sklearn, repeated.
+
+Repeated runs, stops and several ranks: test_chaos.py, entry/test_resuming.py and entry/test_launching.py, which take both tasks.
+"""
 
 import csv
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,36 +13,14 @@ from sklearn.metrics import jaccard_score
 
 from entry import writing
 from tests.callbacks.test_ema import assert_evaluations_repeat_the_validation
-from tests.chaos.harness import ROOT, compare, finish, start
 
 KEYS = ("model=deeplabv3_mobilenet_v3_large", "model.weights=none", "data=mask_folder", "data.classes=[sky,road,car]", "trainer=cpu", "trainer.threads=1",
         "trainer.precision=32-true", "logger=csv", "data.num_workers=0", "data.image_size=[32,48]", "data.batch_size=4", "trainer.max_epochs=2", "aug=road")  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def streets(tmp_path_factory):
-    """Pictures of a sky over a road with a car, whose colours say which is which, and some void."""
-    root = tmp_path_factory.mktemp("streets")
-    for kind in ("images", "masks"):
-        (root / kind).mkdir()
-    for i in range(20):
-        draws = np.random.default_rng(i)
-        mask = np.zeros((32, 48), np.uint8)
-        mask[draws.integers(10, 20) :] = 1
-        left = draws.integers(0, 36)
-        mask[18:26, left : left + 12] = 2
-        mask[30:] = 255
-        colour = np.array([[120, 170, 230], [90, 90, 95], [200, 40, 40], *[[0, 0, 0]] * 253])[mask]
-        Image.fromarray((colour + draws.normal(0, 12, colour.shape)).clip(0, 255).astype(np.uint8)).save(
-            root / "images" / f"{i:02}.png"
-        )
-        Image.fromarray(mask).save(root / "masks" / f"{i:02}.png")
-    return root
-
-
 @pytest.fixture
-def run(door, streets):
-    answer = door("train", *KEYS, f"data.root={streets}")
+def run(door, mask_folder):
+    answer = door("train", *KEYS, f"data.root={mask_folder}")
     assert answer.code == 0, answer.err
     return answer
 
@@ -50,7 +29,7 @@ def scores(folder):
     return json.loads((folder / "evaluation/test/scores.json").read_text())
 
 
-def test_the_scores_are_those_of_the_matrix_and_each_frame_is_counted_once(run, streets):
+def test_the_scores_are_those_of_the_matrix_and_each_frame_is_counted_once(run, mask_folder):
     found = scores(run.folder)
     assert (found["task"], found["n_expected"], found["n_seen"], found["n_unique"]) == ("segmentation", 4, 4, 4)
     with (run.folder / "evaluation/test/confusion.csv").open() as file:
@@ -64,7 +43,7 @@ def test_the_scores_are_those_of_the_matrix_and_each_frame_is_counted_once(run, 
     assert found["miou_present"] == pytest.approx(ious.mean())
     names = np.load(run.folder / "evaluation/test/per_sample.npz")["sample"]
     masks = np.concatenate(
-        [np.array(Image.open(streets / "masks" / f"{name.split('/')[-1][:2]}.png")).ravel() for name in names]
+        [np.array(Image.open(mask_folder / "masks" / f"{name.split('/')[-1][:2]}.png")).ravel() for name in names]
     )
     assert counts[:3].sum(1).tolist() == np.bincount(masks, minlength=3)[:3].tolist()
     assert found["policy"]["resolution"] == [32, 48]
@@ -104,8 +83,8 @@ def test_evaluating_repeats_the_scores_byte_for_byte(door, run):
 
 
 @pytest.mark.slow
-def test_averaged_weights_are_validated_and_evaluated_for_masks_too(door, streets):
-    run = door("train", *KEYS, f"data.root={streets}", "ema.decay=0.9", "optimizer.lr=0.01").folder
+def test_averaged_weights_are_validated_and_evaluated_for_masks_too(door, mask_folder):
+    run = door("train", *KEYS, f"data.root={mask_folder}", "ema.decay=0.9", "optimizer.lr=0.01").folder
 
     def evaluate(name):
         assert door("evaluate", f"run={run}", "split=val", f"checkpoint={name}").code == 0
@@ -113,11 +92,11 @@ def test_averaged_weights_are_validated_and_evaluated_for_masks_too(door, street
     assert_evaluations_repeat_the_validation(evaluate, run)
 
 
-def test_pictures_of_any_size_get_masks_and_overlays(door, run, streets, tmp_path):
+def test_pictures_of_any_size_get_masks_and_overlays(door, run, mask_folder, tmp_path):
     pictures = tmp_path / "pictures"
     (pictures / "deep").mkdir(parents=True)
-    Image.open(streets / "images" / "03.png").resize((61, 45)).save(pictures / "a.jpg")
-    Image.open(streets / "images" / "04.png").save(pictures / "deep" / "b.png")
+    Image.open(mask_folder / "images" / "03.png").resize((61, 45)).save(pictures / "a.jpg")
+    Image.open(mask_folder / "images" / "04.png").save(pictures / "deep" / "b.png")
     (pictures / "broken.jpg").write_text("no picture")
     answer = door("predict", f"run={run.folder}", f"source={pictures}")
     assert answer.code == 1
@@ -133,43 +112,9 @@ def test_pictures_of_any_size_get_masks_and_overlays(door, run, streets, tmp_pat
     assert Image.open(answer.folder / "overlays" / "deep" / "b.png").size == (48, 32)
 
 
-def test_a_dataset_for_the_other_task_is_told_which_model_fits(door, streets):
-    answer = door("train", "model=resnet18", "data=mask_folder", "data.classes=[sky,road,car]", f"data.root={streets}")
+def test_a_dataset_for_the_other_task_is_told_which_model_fits(door, mask_folder):
+    answer = door(
+        "train", "model=resnet18", "data=mask_folder", "data.classes=[sky,road,car]", f"data.root={mask_folder}"
+    )
     assert answer.code == 2
     assert "deeplabv3_mobilenet_v3_large" in answer.err
-
-
-@pytest.mark.slow
-def test_a_stop_and_two_ranks_change_nothing_for_masks_either(tmp_path, streets):
-    typed = [
-        *KEYS,
-        f"data.root={streets}",
-        "trainer.deterministic=true",
-        "checkpointing.every_n_steps=1",
-        "loss.name=ohem",
-        "ema.decay=0.9",
-    ]
-    finish(start(f"hydra.run.dir={tmp_path / 'whole'}", *typed))
-    process = start(f"hydra.run.dir={tmp_path / 'killed'}", *typed)
-    while not (tmp_path / "killed/checkpoints/last.ckpt").exists():
-        assert process.poll() is None
-    process.kill()
-    process.communicate()
-    finish(start(f"resume={tmp_path / 'killed'}"))
-    assert compare(tmp_path / "whole", tmp_path / "killed") == []
-    one = scores(tmp_path / "whole")
-    for ranks in (2, 3):
-        command = [
-            sys.executable,
-            "evaluate.py",
-            f"run={tmp_path / 'whole'}",
-            "trainer=ddp_cpu",
-            f"trainer.devices={ranks}",
-            "data.eval_batch_size=1",
-        ]
-        subprocess.run(
-            [*command, "trainer.threads=1", "trainer.precision=32-true"], cwd=ROOT, check=True, capture_output=True
-        )
-        several = scores(tmp_path / "whole")
-        assert several["classes"] == one["classes"]
-        assert several["n_unique"] == 4

@@ -1,4 +1,4 @@
-"""Kill runs at moments drawn at random and compare every bit: python -m tests.chaos [--kills 20] [--seed 0]. Used by `make chaos`.
+"""Kill runs at moments drawn at random and compare every bit: python -m tests.chaos [--task segmentation] [--kills 20] [--seed 0].
 
 Moments are drawn uniformly over the wall time of a run; then more are aimed at phases until each was hit often enough.
 """
@@ -10,22 +10,32 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
-from tests.chaos.harness import Killed, Setting, at_second, draw, finish, in_phase, kill_and_resume, train
-from tests.conftest import make_image_folder
+from tests.chaos.harness import (
+    RECIPES,
+    Killed,
+    Setting,
+    at_second,
+    draw,
+    finish,
+    in_phase,
+    kill_and_resume,
+    make_data,
+    train,
+)
 
 SETTINGS = (Setting(1, 0, 2), Setting(2, 1, 0), Setting(1, 2, 1), Setting(2, 0, 1), Setting(1, 1, 0))
 WANTED = {"validation": 3, "checkpoint": 3, "step": 3, "evaluation": 1}  # "step" with workers
-HARD = {"a": (100, 100, 100), "b": (108, 100, 100), "c": (100, 108, 100)}  # classes that are not learnt in an epoch
 
 
-def reference(work: Path, data: Path, ranks: int) -> tuple[Path, float]:
+def reference(work: Path, data: Path, setting: Setting) -> tuple[Path, float]:
     """A run that nobody kills, and its wall time in seconds as the killed ones have it."""
-    folder = work / f"reference-{ranks}"
-    finish(train(folder, data, Setting(ranks)))
+    folder = work / f"reference-{setting.ranks}"
+    finish(train(folder, data, setting))
     began = time.monotonic()
-    finish(train(work / "timed", data, Setting(ranks), work / "phase"))
+    finish(train(work / "timed", data, setting, work / "phase"))
     shutil.rmtree(work / "timed")
     return folder, time.monotonic() - began
 
@@ -44,6 +54,7 @@ def report(setting: Setting, kills: list[Killed]) -> None:
 def main() -> int:
     """Kill, resume, compare; the exit code says whether all was identical."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--task", choices=RECIPES, default="classification")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -51,8 +62,9 @@ def main() -> int:
     hit: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix="chaos-") as name:
         work = Path(name)
-        data = make_image_folder(work / "data", per_class=30, classes=HARD)
-        references = {ranks: reference(work, data, ranks) for ranks in (1, 2)}
+        data = make_data(work / "data", options.task)
+        chosen = [replace(setting, task=options.task) for setting in SETTINGS]
+        references = {ranks: reference(work, data, Setting(ranks, task=options.task)) for ranks in (1, 2)}
 
         def strike(setting: Setting, moments: list) -> None:
             kills = kill_and_resume(work, data, setting, moments, references[setting.ranks][0])
@@ -60,7 +72,7 @@ def main() -> int:
             all_kills.extend(kills)
             hit.update(k.phase for k in kills if k.phase != "step" or setting.workers)
 
-        settings = itertools.cycle(SETTINGS)
+        settings = itertools.cycle(chosen)
         for number in range(options.kills):
             setting = next(settings)
             twice = number % 5 == 4  # the resumed run is killed too
@@ -69,7 +81,7 @@ def main() -> int:
         for phase, wanted in WANTED.items():
             for number in range(wanted):
                 if hit[phase] < wanted:
-                    setting = SETTINGS[(1, 2, 4)[number % 3]]
+                    setting = chosen[(1, 2, 4)[number % 3]]
                     strike(setting, [in_phase(phase, 2 + number if phase != "evaluation" else 1, delay=0.01 * number)])
     bad = [killed for killed in all_kills if killed.differences]
     print(

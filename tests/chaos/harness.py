@@ -15,31 +15,40 @@ from pathlib import Path
 
 import torch
 
+from tests.conftest import make_image_folder, make_mask_folder
+
 ROOT = Path(__file__).resolve().parents[2]
 SITE = Path(__file__).resolve().parent / "site"
 PATIENCE = 240  # seconds in which any run of this suite must be over
 WIDTH = 12
-# Augmentation, dropout, a schedule that changes at every step, and a last batch that is smaller.
-RECIPE = ("data=image_folder", "data.image_size=[24,24]", "data.batch_size=8", "data.eval_batch_size=6", "aug=flip_rotate",
-          "model.network.dropout=0.3", "scheduler=cosine", "loss.class_weights=balanced", "trainer.max_epochs=3",
-          "trainer.precision=32-true", "trainer.deterministic=true", "trainer.threads=1", "checkpointing.every_n_steps=2",
-          "logger=csv")  # fmt: skip
+# Augmentation, dropout, a schedule that changes at every step, class weights, and a last batch that is smaller.
+COMMON = ("data.batch_size=8", "loss.class_weights=balanced", "trainer.max_epochs=3", "trainer.precision=32-true",
+          "trainer.deterministic=true", "trainer.threads=1", "checkpointing.every_n_steps=2", "logger=csv")  # fmt: skip
+RECIPES = {
+    "classification": ("data=image_folder", "data.image_size=[24,24]", "data.eval_batch_size=6", "aug=flip_rotate",
+                       "model.network.dropout=0.3", "scheduler=cosine"),
+    "segmentation": ("data=mask_folder", "data.classes=[sky,road,car]", "data.image_size=[32,48]", "data.eval_batch_size=3",
+                     "model=deeplabv3_mobilenet_v3_large", "model.weights=none", "aug=road", "loss.name=ohem", "optimizer=sgd",
+                     "scheduler=poly", "ema.decay=0.9"),  # sgd: a checkpoint of two thirds of adam's size
+}  # fmt: skip
+HARD = {"a": (100, 100, 100), "b": (108, 100, 100), "c": (100, 108, 100)}  # classes that are not learnt in an epoch
 
 
 @dataclass
 class Setting:
-    """What is run: on how many ranks, with how many workers at first and how many after the stop."""
+    """What is run: on how many ranks, with how many workers at first and how many after the stop, and for which task."""
 
     ranks: int = 1
     workers: int = 0
     workers_after: int = 0
     extra: tuple[str, ...] = ()
+    task: str = "classification"
 
     @property
     def typed(self) -> list[str]:
         """What is typed, but for the data and the folder."""
         trainer = ["trainer=cpu"] if self.ranks == 1 else ["trainer=ddp_cpu", f"trainer.devices={self.ranks}"]
-        return [*trainer, *RECIPE, *self.extra]
+        return [*trainer, *RECIPES[self.task], *COMMON, *self.extra]
 
 
 @dataclass
@@ -50,6 +59,13 @@ class Killed:
     seconds: float
     resumed_from: str = ""
     differences: list[str] = field(default_factory=list)
+
+
+def make_data(root: Path, task: str) -> Path:
+    """What the runs of a task are trained on: 8 steps an epoch for classification, 4 for segmentation."""
+    return (
+        make_image_folder(root, per_class=30, classes=HARD) if task == "classification" else make_mask_folder(root, 40)
+    )
 
 
 def start(*arguments: str, phase_file: Path | None = None) -> subprocess.Popen[str]:
@@ -171,7 +187,7 @@ def compare(one: Path, other: Path) -> list[str]:
         found.append("history.csv")
     scores = [json.loads((run / "evaluation/test/scores.json").read_text()) for run in (one, other)]
     found += [f"scores.json {key}" for key in scores[0] if key != "run" and scores[0][key] != scores[1].get(key)]
-    for name in ("confusion.csv", "per_class.csv"):
+    for name in ("confusion.csv", "per_class.csv", "per_sample.npz"):
         if (one / "evaluation/test" / name).read_bytes() != (other / "evaluation/test" / name).read_bytes():
             found.append(name)
     left = [p.name for p in other.rglob("*") if p.name.endswith((".tmp", ".new", ".old")) or p.name.startswith("last-")]

@@ -1,8 +1,10 @@
 """Several processes, as they are typed: one folder, the same scores, and an end for all when one dies."""
 
+import functools
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.harness import ROOT, Setting, compare, finish, resume, start, train
-from tests.conftest import make_image_folder
+from tests.conftest import make_image_folder, make_mask_folder
 
 pytestmark = pytest.mark.slow
 SCORES = (
@@ -19,12 +21,15 @@ SCORES = (
     "f1_macro",
     "f1_weighted",
     "miou",
+    "miou_image",
+    "fwiou",
     "loss",
     "n_expected",
     "n_seen",
     "n_unique",
     "classes",
     "intervals",
+    "baselines",
 )
 
 
@@ -41,6 +46,12 @@ def call(*typed, timeout=240, **environment):
         [sys.executable, *map(str, typed)], check=False, cwd=ROOT, timeout=timeout, capture_output=True, text=True,
         env={**os.environ, "WANDB_MODE": "offline", "NO_ALBUMENTATIONS_UPDATE": "1", **environment},
     )  # fmt: skip
+
+
+def free_port():
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        return place.getsockname()[1]
 
 
 def wait_for(condition, process, seconds=90):
@@ -70,11 +81,39 @@ def pictures(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def one(tmp_path_factory, pictures):
-    """A run of one process; its test split has 9 samples."""
-    run = tmp_path_factory.mktemp("one") / "run"
-    finish(train(run, pictures, Setting(1)))
-    return run
+def data(tmp_path_factory, pictures):
+    """By task what it is trained on; of the frames 24 are for training, 3 and 8."""
+    return {
+        "classification": pictures,
+        "segmentation": make_mask_folder(tmp_path_factory.mktemp("streets") / "tiny", 35),
+    }
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory, data):
+    """By task and number of ranks a run that nothing happens to; made once."""
+
+    @functools.cache
+    def of(task, ranks):
+        run = tmp_path_factory.mktemp("reference") / "run"
+        finish(train(run, data[task], Setting(ranks, task=task)))
+        return run
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def alone(reference):
+    """By task and batch size a run, its scores on one device, and what the command printed; made once."""
+
+    @functools.cache
+    def of(task, eval_batch_size):
+        run = reference(task, 1)
+        answer = call("evaluate.py", f"run={run}", f"data.eval_batch_size={eval_batch_size}")
+        assert answer.returncode == 0, answer.stderr
+        return run, scores(run), answer.stdout
+
+    return of
 
 
 @pytest.fixture
@@ -89,22 +128,22 @@ def endless(tmp_path, pictures):
             os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("ranks", [2, 3, 4])
-@pytest.mark.parametrize("eval_batch_size", [3, 1000])  # three batches, which no number of ranks divides; and one
-def test_a_checkpoint_has_the_same_scores_on_any_number_of_ranks(one, ranks, eval_batch_size):
-    typed = ["evaluate.py", f"run={one}", f"data.eval_batch_size={eval_batch_size}"]
-    alone = call(*typed)
-    assert alone.returncode == 0, alone.stderr
-    expected = scores(one)
-    several = call(
-        *typed, "trainer=ddp_cpu", f"trainer.devices={ranks}", "trainer.threads=1", "trainer.precision=32-true"
-    )
+# Three batches, which no number of ranks but three divides; and a single one.
+@pytest.mark.parametrize(
+    ("task", "eval_batch_size", "ranks"),
+    [("classification", size, ranks) for size in (3, 1000) for ranks in (2, 3, 4)]
+    + [("segmentation", 3, 2), ("segmentation", 1000, 3)],
+)
+def test_a_checkpoint_has_the_same_scores_on_any_number_of_ranks(alone, task, eval_batch_size, ranks):
+    run, expected, said = alone(task, eval_batch_size)
+    typed = [f"run={run}", f"data.eval_batch_size={eval_batch_size}", "trainer=ddp_cpu", f"trainer.devices={ranks}"]
+    several = call("evaluate.py", *typed, "trainer.threads=1", "trainer.precision=32-true")
     assert several.returncode == 0, several.stderr
-    found = scores(one)
+    found = scores(run)
     assert {key: found[key] for key in SCORES} == {key: expected[key] for key in SCORES}
-    assert found["n_seen"] == found["n_unique"] == found["n_expected"] == 9
-    assert several.stdout.splitlines()[-2:] == alone.stdout.splitlines()[-2:]
-    assert sorted(path.name for path in (one / "evaluation").iterdir()) == ["test"]
+    assert found["n_seen"] == found["n_unique"] == found["n_expected"] == (9 if task == "classification" else 8)
+    assert several.stdout.splitlines()[-2:] == said.splitlines()[-2:]
+    assert sorted(path.name for path in (run / "evaluation").iterdir()) == ["test"]
 
 
 def test_two_ranks_train_in_one_folder_with_one_logged_run(tmp_path, pictures):
@@ -122,10 +161,9 @@ def test_two_ranks_train_in_one_folder_with_one_logged_run(tmp_path, pictures):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
-def test_a_signal_stops_both_ranks_and_the_run_goes_on_as_if_it_had_not(tmp_path, pictures, number):
-    reference, run = tmp_path / "reference", tmp_path / "run"
-    setting = Setting(2)
-    finish(train(reference, pictures, setting))
+def test_a_signal_stops_both_ranks_and_the_run_goes_on_as_if_it_had_not(tmp_path, pictures, reference, number):
+    run, setting = tmp_path / "run", Setting(2)
+    kept = reference("classification", 2)
     process = train(run, pictures, setting)
     wait_for((run / "checkpoints" / "last.ckpt").exists, process)
     process.send_signal(number)
@@ -133,7 +171,7 @@ def test_a_signal_stops_both_ranks_and_the_run_goes_on_as_if_it_had_not(tmp_path
     assert process.returncode == 128 + number, out
     assert (status(run)["state"], status(run)["exit_code"]) == ("stopped", 128 + number)
     finish(resume(run, setting))
-    assert compare(reference, run) == []
+    assert compare(kept, run) == []
 
 
 def test_a_second_signal_ends_at_once_without_a_broken_file(endless):
@@ -217,68 +255,6 @@ def test_a_bad_loss_is_told_by_the_door(tmp_path, pictures):
     assert answer.returncode == 1
     assert "The loss was" in status(run)["error"]
     assert "at step" in answer.stderr
-
-
-def torchrun(node, nodes, port, *typed):
-    command = [sys.executable, "-m", "torch.distributed.run", f"--nnodes={nodes}", "--nproc-per-node=1", f"--node-rank={node}",
-               "--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=test", "train.py", *typed]  # fmt: skip
-    return subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1"},
-    )  # fmt: skip
-
-
-def free_port():
-    import socket
-
-    with socket.socket() as place:
-        place.bind(("127.0.0.1", 0))
-        return place.getsockname()[1]
-
-
-def test_the_same_door_under_torchrun_on_two_nodes(tmp_path, pictures, monkeypatch):
-    # What torch is told later is not quite the same as what OpenMP reads when it is loaded.
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    own, outer = tmp_path / "own", tmp_path / "outer"
-    finish(train(own, pictures, Setting(2)))
-    typed = [
-        f"hydra.run.dir={outer}",
-        f"data.root={pictures}",
-        "data.num_workers=0",
-        *Setting(2).typed,
-        "trainer.devices=1",
-        "trainer.num_nodes=2",
-    ]
-    port = free_port()
-    nodes = [torchrun(node, 2, port, *typed) for node in range(2)]
-    outs = [node.communicate(timeout=240)[0] for node in nodes]
-    assert [node.returncode for node in nodes] == [0, 0], outs
-    assert compare(own, outer) == []
-    assert status(outer)["state"] == "finished"
-
-
-def test_a_wrong_number_of_tasks_is_refused_with_both_numbers_and_leaves_nothing(tmp_path, pictures):
-    run, port = tmp_path / "run", free_port()
-    typed = [f"hydra.run.dir={run}", f"data.root={pictures}", *Setting(2).typed, "trainer.devices=3"]
-    nodes = [torchrun(node, 2, port, *typed) for node in range(2)]
-    outs = [node.communicate(timeout=240)[0] for node in nodes]
-    assert all(node.returncode for node in nodes)
-    assert (
-        sum(
-            "The launcher started 2 processes, but trainer.devices × trainer.num_nodes is 3 × 1 = 3" in out
-            for out in outs
-        )
-        == 1
-    )
-    assert not run.exists()
-
-
-def test_what_hydra_refuses_ends_every_task(tmp_path):
-    port = free_port()
-    nodes = [torchrun(node, 2, port, "aug=flip_rotat", f"hydra.run.dir={tmp_path / 'run'}") for node in range(2)]
-    outs = [node.communicate(timeout=120)[0] for node in nodes]
-    assert all(node.returncode for node in nodes)
-    assert sum("aug=flip_rotat: there is no such option" in out for out in outs) == 1
 
 
 def test_several_nodes_need_a_launcher(tmp_path, pictures):

@@ -11,17 +11,37 @@ import yaml
 from callbacks.checkpoints import Checkpoints, earlier
 from tests.chaos.harness import compare
 from tests.conftest import make_image_folder
+from tests.test_segmentation import KEYS as MASKS
 from tests.test_train import QUICK, files_below
 
-KEYS = (*QUICK, "data.batch_size=5", "aug=flip_rotate", "model.network.dropout=0.3", "checkpointing.every_n_steps=1")
+# Five steps an epoch, both.
+KEYS = {
+    "classification": (
+        *QUICK,
+        "data=image_folder",
+        "data.batch_size=5",
+        "aug=flip_rotate",
+        "model.network.dropout=0.3",
+    ),
+    "segmentation": (*MASKS, "data.batch_size=3", "scheduler=poly"),
+}
+both_tasks = pytest.mark.parametrize(
+    "task", ["classification", pytest.param("segmentation", marks=pytest.mark.slow)], indirect=True
+)
 
 
 @pytest.fixture
-def train(door, tmp_path, image_folder):
+def task(request):
+    return getattr(request, "param", "classification")
+
+
+@pytest.fixture
+def train(door, tmp_path, image_folder, mask_folder, task):
+    root = image_folder if task == "classification" else mask_folder
+
     def call(name, *typed):
-        return door(
-            "train", f"hydra.run.dir={tmp_path / name}", "data=image_folder", f"data.root={image_folder}", *KEYS, *typed
-        )
+        folder = f"hydra.run.dir={tmp_path / name}"
+        return door("train", folder, *KEYS[task], f"data.root={root}", "checkpointing.every_n_steps=1", *typed)
 
     return call
 
@@ -60,6 +80,7 @@ def flip(path, position=0.5):
     path.write_bytes(data)
 
 
+@both_tasks
 def test_a_stopped_run_goes_on_to_the_same_bits_also_where_it_was_moved_to(door, stopped, whole, tmp_path):
     assert json.loads((stopped / "status.json").read_text())["state"] == "stopped"
     assert torch.load(stopped / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 7
@@ -73,6 +94,14 @@ def test_a_stopped_run_goes_on_to_the_same_bits_also_where_it_was_moved_to(door,
     assert json.loads((moved / "status.json").read_text())["state"] == "finished"
     assert json.loads((moved / "environment.json").read_text())["resumed"][0]["step"] == 7
     assert not (tmp_path / "runs").exists()
+
+
+@both_tasks
+def test_a_run_that_is_repeated_gives_the_same_bits_whoever_reads(train, tmp_path, task):
+    for name, workers in (("one", 0), ("other", 2)):
+        answer = train(name, "trainer.deterministic=true", f"data.num_workers={workers}")
+        assert answer.code == 0, answer.err
+    assert compare(tmp_path / "one", tmp_path / "other") == []
 
 
 def test_a_finished_run_says_so_and_stays_as_it_is(door, whole):

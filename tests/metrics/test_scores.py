@@ -27,34 +27,22 @@ def random_samples(num_classes, case, rng):
     return truth, np.where((rng.random(400) < 0.5) & (prediction_p[truth] > 0), truth, other)
 
 
-@pytest.mark.parametrize("case", ["all", "never_true", "never_predicted", "never_true_or_predicted", "no_void"])
-@pytest.mark.parametrize("num_classes", [2, 5, 26])
-def test_equals_sklearn(num_classes, case):
-    truth, prediction = random_samples(num_classes, case, np.random.default_rng(num_classes))
-    labels = np.arange(num_classes)
-    matrix = sklearn_metrics.confusion_matrix(truth, prediction, labels=range(num_classes + 1))
-    ours = {
-        key: np.array(
-            [row[key] for row in class_scores(matrix, list("abcdefghijklmnopqrstuvwxyz"[:num_classes]))], dtype=float
-        )
-        for key in ("iou", "precision", "recall", "f1", "support", "predicted")
-    }
-    got = mean_scores(matrix)
+def by_sklearn(truth, prediction, num_classes):
+    """(means, per class): every score in sklearn's words. Void truth is dropped, void predictions are an id of their own.
 
-    # What the rules say in sklearn's words: void truth is dropped, void predictions are an id of their own.
-    kept = truth < num_classes
+    What is undefined is nan.
+    """
+    labels, kept = np.arange(num_classes), truth < num_classes
     y, p = truth[kept], prediction[kept]
     present, occurring = np.unique(y), np.array([c for c in labels if (y == c).any() or (p == c).any()])
-    per_class = sklearn_metrics.precision_recall_fscore_support(y, p, labels=labels, zero_division=np.nan)
-    jaccard = sklearn_metrics.jaccard_score(y, p, labels=labels, average=None, zero_division=0)
-    absent = ~np.isin(labels, occurring)
-    for key, expected in zip(("precision", "recall", "f1", "support"), per_class, strict=True):
-        np.testing.assert_allclose(ours[key], np.where(absent & (key == "f1"), np.nan, expected), rtol=1e-12)
-    np.testing.assert_allclose(ours["iou"], np.where(absent, np.nan, jaccard), rtol=1e-12)
-    np.testing.assert_array_equal(ours["predicted"], [(p == c).sum() for c in labels])
-
+    found = sklearn_metrics.precision_recall_fscore_support(y, p, labels=labels, zero_division=np.nan)
+    columns = dict(zip(("precision", "recall", "f1", "support"), found, strict=True))
+    columns["iou"] = sklearn_metrics.jaccard_score(y, p, labels=labels, average=None, zero_division=0)
+    for name in ("iou", "f1"):
+        columns[name] = np.where(np.isin(labels, occurring), columns[name], np.nan)
+    columns["predicted"] = np.array([(p == c).sum() for c in labels])
     over, only = {"labels": occurring, "zero_division": 0}, {"labels": present, "zero_division": 0}
-    expected = {
+    means = {
         "accuracy": sklearn_metrics.accuracy_score(y, p),
         "f1_macro": sklearn_metrics.f1_score(y, p, average="macro", **over),
         "f1_weighted": sklearn_metrics.f1_score(y, p, average="weighted", **over),
@@ -65,11 +53,41 @@ def test_equals_sklearn(num_classes, case):
         "fwiou": sklearn_metrics.jaccard_score(y, p, average="weighted", **over),
         "void_rate": (p == num_classes).mean(),
     }
-    assert {key: got[key] for key in expected} == pytest.approx(expected, rel=1e-12)
     over_occurring = {"f1_macro", "precision_macro", "miou"}
-    assert {key: value for key, value in got.items() if key not in expected} == {
-        f"{key}_classes": len(occurring if key in over_occurring else present) for key in MEANS_OVER_CLASSES
-    }
+    counts = {f"{key}_classes": len(occurring if key in over_occurring else present) for key in MEANS_OVER_CLASSES}
+    return {**means, **counts}, columns
+
+
+def assert_equals_sklearn(means, classes, truth, prediction, num_classes):
+    """Compare what `mean_scores` and `class_scores` gave."""
+    expected, columns = by_sklearn(truth, prediction, num_classes)
+    assert means == pytest.approx(expected, rel=1e-12)
+    for key, column in columns.items():
+        got = np.array([row[key] for row in classes], dtype=float)  # None becomes nan
+        np.testing.assert_allclose(got, column, rtol=1e-12, err_msg=key)
+
+
+@pytest.mark.parametrize("case", ["all", "never_true", "never_predicted", "never_true_or_predicted", "no_void"])
+@pytest.mark.parametrize("num_classes", [2, 5, 26])
+def test_equals_sklearn(num_classes, case):
+    truth, prediction = random_samples(num_classes, case, np.random.default_rng(num_classes))
+    matrix = sklearn_metrics.confusion_matrix(truth, prediction, labels=range(num_classes + 1))
+    classes = class_scores(matrix, list("abcdefghijklmnopqrstuvwxyz"[:num_classes]))
+    assert_equals_sklearn(mean_scores(matrix), classes, truth, prediction, num_classes)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_matrices_equal_sklearn(seed):
+    """Of random sizes, with few cells filled: classes that are absent, never predicted, or only mistaken are common."""
+    rng = np.random.default_rng(seed)
+    num_classes = int(rng.integers(1, 27))
+    matrix = rng.integers(0, 9, (num_classes + 1, num_classes + 1)) * (
+        rng.random((num_classes + 1,) * 2) < rng.random()
+    )
+    matrix[rng.integers(num_classes), rng.integers(num_classes + 1)] += 1  # there is some truth
+    truth, prediction = (np.repeat(grid.ravel(), matrix.ravel()) for grid in np.indices(matrix.shape))
+    classes = class_scores(matrix, list("abcdefghijklmnopqrstuvwxyz"[:num_classes]))
+    assert_equals_sklearn(mean_scores(matrix), classes, truth, prediction, num_classes)
 
 
 def test_by_hand():

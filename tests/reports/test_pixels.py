@@ -6,13 +6,16 @@ from scipy.sparse import csr_array
 from label_spaces.catalogue import load
 from metrics.confusion import confusion_matrix
 from reports.pixels import pixel_scores
+from tests.metrics.test_scores import assert_equals_sklearn
 
 
-def counted(space, frames=3):
-    """Random frames of a label space, void among them: their matrices, and the truths and predictions."""
-    draws = np.random.default_rng(0)
-    truth = draws.integers(0, space.num_classes + 1, (frames, 500))
-    guess = np.where(draws.random((frames, 500)) < 0.6, truth, draws.integers(0, space.num_classes + 1, (frames, 500)))
+def counted(space, seed=0, frames=3):
+    """Random frames of a few classes of a label space, void among them: their matrices, truths and predictions."""
+    draws = np.random.default_rng(seed)
+    some = draws.choice(space.num_classes + 1, (2, draws.integers(2, space.num_classes + 2)))
+    truth, other = (draws.choice(each, (frames, 500)) for each in some)
+    truth[0, 0] = draws.integers(space.num_classes)  # there is some truth
+    guess = np.where(draws.random((frames, 500)) < 0.6, truth, other)
     matrices = [
         confusion_matrix(torch.from_numpy(g), torch.from_numpy(t), space.num_classes)
         for g, t in zip(guess, truth, strict=True)
@@ -20,19 +23,27 @@ def counted(space, frames=3):
     return torch.stack(matrices), truth, guess
 
 
-def test_each_level_is_what_counting_the_coarser_classes_gives():
-    space = load("idd_level3")
-    matrices, truth, guess = counted(space)
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(
+    ("name", "levels"), [("idd_level3", {"idd_level2", "idd_level1"}), ("idd_level2", {"idd_level1"})]
+)
+def test_every_score_of_each_level_is_sklearns_of_the_coarser_classes(name, levels, seed):
+    space = load(name)
+    matrices, truth, guess = counted(space, seed)
     found = pixel_scores(matrices.sum(0), csr_array(matrices.flatten(1).numpy()), space)
-    assert set(found["levels"]) == {"idd_level2", "idd_level1"}
-    for name, level in found["levels"].items():
-        coarse = load(name)
-        table = np.array([*space.levels[name], coarse.num_classes])
-        for entry, index in zip(level["classes"], range(coarse.num_classes), strict=True):
-            true, said = table[truth] == index, table[guess] == index
-            known = table[truth] != coarse.num_classes
-            both, either = (true & said).sum(), ((true | said) & known).sum()
-            assert entry["iou"] == pytest.approx(both / either)
+    assert set(found["levels"]) == levels
+    for coarse, level in found["levels"].items():
+        count = load(coarse).num_classes
+        table = np.array([*space.levels[coarse], count])
+        classes = level.pop("classes")
+        assert [entry["name"] for entry in classes] == list(load(coarse).classes)
+        assert_equals_sklearn(level, classes, table[truth].ravel(), table[guess].ravel(), count)
+
+
+def test_what_only_the_finest_level_has():
+    space = load("idd_level3")
+    matrices, *_ = counted(space)
+    found = pixel_scores(matrices.sum(0), csr_array(matrices.flatten(1).numpy()), space)
     assert 0 < found["safe_miou"] < 1
     assert 0 < found["miou_image_worst"] <= found["miou_image"] < 1
     assert set(found["autonue_compat"]) == {"level3", "level2", "level1"}

@@ -1,0 +1,61 @@
+import pytest
+import torch
+from torch import nn
+
+from entry.errors import RequestError
+from entry.parts import optimizer, part
+from tests.test_train import QUICK, files_below
+
+ADAM = {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 1e-3}
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        ("+optimizer.foo=1", "optimizer.foo: Adam has no such setting. Those it has: lr, betas"),
+        ("optimizer.weight_decay=-1", "optimizer: Adam does not take these settings: Invalid weight_decay value: -1."),
+        ("+scheduler.foo=1", "scheduler.foo: constant has no such setting. Those it has: none at all."),
+        (
+            "+model.network.foo=1",
+            "model.network.foo: custom_cnn has no such setting. Those it has: image_size, dropout.",
+        ),
+    ],
+)
+def test_settings_that_are_not_taken_are_refused_before_anything_starts(door, tmp_path, image_folder, typed, says):
+    answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, typed)
+    assert answer.code == 2, answer.err
+    assert says in answer.err
+    assert "Traceback" not in answer.err
+    assert files_below(tmp_path) == set()
+
+
+def test_what_is_taken_is_made():
+    made = optimizer({**ADAM, "amsgrad": True}, "auto")
+    assert made.keywords == {"lr": 1e-3, "amsgrad": True}
+    assert part({"_target_": "torch.nn.Linear", "in_features": 3}, "model.network", out_features=2).weight.shape == (
+        2,
+        3,
+    )
+
+
+def test_a_target_that_takes_any_setting_is_not_second_guessed():
+    network = part({"_target_": "torchvision.models.resnet18", "num_classes": 2}, "model.network")  # among its **kwargs
+    assert network.fc.out_features == 2
+    with pytest.raises(RequestError, match=r"model\.network\.foo: Linear has no such setting"):
+        part({"_target_": "torch.nn.Linear", "in_features": 3, "foo": 1}, "model.network", out_features=2)
+
+
+@pytest.mark.parametrize(
+    ("precision", "fused"), [("auto", True), ("32-true", True), ("bf16-mixed", True), ("16-mixed", False)]
+)
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD"])
+def test_a_step_is_fused_unless_a_loss_scaler_works_with_it(name, precision, fused):
+    settings = {"_target_": f"torch.optim.{name}", "_partial_": True, "lr": 0.5, "fused": True}
+    made = optimizer(settings, precision)(nn.Linear(2, 1).parameters())
+    assert type(made) is getattr(torch.optim, name)
+    assert (made.defaults["lr"], made.defaults["fused"]) == (0.5, fused)
+
+
+def test_an_optimizer_that_knows_no_fused_step_is_left_alone():
+    made = optimizer({"_target_": "torch.optim.Adagrad", "_partial_": True}, "16-mixed")(nn.Linear(2, 1).parameters())
+    assert made.defaults["fused"] is None
