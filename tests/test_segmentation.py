@@ -52,15 +52,15 @@ def test_the_scores_are_those_of_the_matrix_and_each_frame_is_counted_once(run, 
     assert "miou" in run.out.splitlines()[-2]
 
 
-def test_pixels_are_called_pixels_and_the_curves_show_what_the_best_was_chosen_by(door, streets, monkeypatch):
+def test_pixels_are_called_pixels_and_the_curves_show_what_the_best_was_chosen_by(door, mask_folder, monkeypatch):
     told = {}
     monkeypatch.setattr(writing, "write_figures", lambda *given: told.update(score=given[-2], unit=given[-1]))
-    answer = door("train", *KEYS, f"data.root={streets}", "trainer.max_epochs=1")
+    answer = door("train", *KEYS, f"data.root={mask_folder}", "trainer.max_epochs=1")
     assert answer.code == 0, answer.err
     assert told == {"score": "miou", "unit": "pixels"}
     assert "mask_folder: 3 classes, pixels of each" in answer.out
     rows = [line.split() for line in answer.out.splitlines()]
-    masks = [np.array(Image.open(path)) for path in sorted((streets / "masks").iterdir())]
+    masks = [np.array(Image.open(path)) for path in sorted((mask_folder / "masks").iterdir())]
     known = sum(int((mask < 3).sum()) for mask in masks)
     assert sum(int(n.replace(",", "")) for n in next(row for row in rows if row[:2] == ["all", "pixels"])[2:]) == known
     assert ["frames", "14", "2", "4"] in rows

@@ -16,9 +16,7 @@ from torch import nn
 from callbacks.checkpoints import Checkpoints
 from callbacks.ema import AveragedWeights
 from tests.callbacks.tiny import loader, trainer
-from tests.chaos.__main__ import HARD
-from tests.chaos.harness import ROOT, Setting, compare, finish, in_phase, kill_and_resume, start
-from tests.conftest import make_image_folder
+from tests.chaos.harness import ROOT, Setting, compare, finish, in_phase, kill_and_resume, make_data, start
 from tests.test_train import QUICK
 
 DECAY = 0.6  # reached at the fourth step: 5 / 14 and so on before that
@@ -194,7 +192,7 @@ def test_averaging_can_begin_and_end_in_a_resumed_run_where_that_is_wanted(door,
 
 @pytest.mark.slow
 def test_two_ranks_validate_what_one_evaluates_and_a_kill_changes_nothing(tmp_path):
-    data = make_image_folder(tmp_path / "data", per_class=30, classes=HARD)
+    data = make_data(tmp_path / "data", "classification")
     setting = Setting(2, 0, 0, extra=("ema.decay=0.9", "optimizer.lr=0.01"))
     whole = tmp_path / "whole"
     finish(start(f"hydra.run.dir={whole}", f"data.root={data}", "data.num_workers=0", *setting.typed))
