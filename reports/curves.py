@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MOST_WITH_MARKERS = 30
 # What history.csv has, how the figure calls it, and its look: the lines differ by more than their colour.
 STREAMS = (
-    ("train", "training steps", ORANGE, ":"),
+    ("train", "training steps, as minimised", ORANGE, ":"),
     ("train_eval", "train, evaluated", BLUE, "--"),
     ("val", "validation", VERMILION, "-"),
 )
@@ -38,13 +38,13 @@ def learning_curves(history: History, path: Path, score: str = "f1_macro") -> "F
         score: which score; the best epoch is the first with its highest validation value.
     """
     assert history, "no epoch to draw"
-    epochs = [int(float(str(row["epoch"]))) for row in history]
+    epochs = [int(float(str(row["epoch"]))) + 1 for row in history]  # counted from 1, as they are told while it trains
     best = _best(_values(history, f"val/{score}"))
     with drawing(path, 9.0, 3.6) as figure:
         for axes, quantity, label in zip(
             figure.subplots(1, 2),
             ("loss", score),
-            ("loss (cross-entropy, nats)", SCORES.get(score, score)),
+            ("loss (evaluated: cross-entropy)", SCORES.get(score, score)),
             strict=True,
         ):
             _draw(axes, history, epochs, quantity)

@@ -118,3 +118,20 @@ def test_a_dataset_for_the_other_task_is_told_which_model_fits(door, mask_folder
     )
     assert answer.code == 2
     assert "deeplabv3_mobilenet_v3_large" in answer.err
+
+
+def test_the_recipe_for_idd_lite_takes_a_step(door, tmp_path):
+    for split, drives in {"train": range(12), "val": (20,), "test": (30,)}.items():
+        for drive in drives:
+            noise = np.random.default_rng(drive)
+            for kind, name in (("leftImg8bit", "0_image.jpg"), ("gtFine", "0_label.png")):
+                if (kind, split) != ("gtFine", "test"):
+                    path = tmp_path / "lite" / kind / split / str(drive) / name
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    shape = (227, 320, 3) if kind == "leftImg8bit" else (227, 320)
+                    Image.fromarray(noise.integers(0, 7, shape, dtype=np.uint8)).save(path)
+    answer = door("train", "experiment=idd_lite_deeplabv3", f"data.root={tmp_path / 'lite'}", "trainer=cpu", "trainer.threads=1", "logger=csv",
+                  "data.num_workers=0", "trainer.max_epochs=1", "trainer.limit_batches=1", "data.batch_size=3")  # fmt: skip
+    assert answer.code == 0, answer.err
+    found = json.loads((answer.folder / "evaluation/val/scores.json").read_text())
+    assert (found["label_space"], found["policy"]["resolution"], found["n_unique"]) == ("idd_lite", [227, 320], 1)

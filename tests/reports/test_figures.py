@@ -123,12 +123,12 @@ def test_learning_curves_have_a_line_per_stream_and_mark_the_first_best_epoch(tm
         *curves, mark = axes.lines
         assert len(curves) == lines
         for curve in curves:
-            np.testing.assert_array_equal(curve.get_xdata(), range(epochs))
+            np.testing.assert_array_equal(curve.get_xdata(), range(1, epochs + 1))
             np.testing.assert_allclose(curve.get_ydata(), rising)
-        assert mark.get_xdata()[0] == best
+        assert mark.get_xdata()[0] == best + 1  # counted from 1
         assert axes.get_xlabel() == "epoch"
         assert axes.get_ylabel()
-    assert figure.get_suptitle().startswith(f"best epoch {best}: validation macro F1 {best / 100:.3f}")
+    assert figure.get_suptitle().startswith(f"best epoch {best + 1}: validation macro F1 {best / 100:.3f}")
     assert pixels(tmp_path / "l.png") == (1080, 432)
 
 
@@ -143,7 +143,7 @@ def test_learning_curves_read_text_and_leave_gaps(tmp_path):
     np.testing.assert_array_equal(loss.lines[0].get_ydata(), [1.5, np.nan, np.nan])
     np.testing.assert_array_equal(score.lines[0].get_ydata(), [np.nan, 0.25, np.nan])
     assert score.get_ylabel() == "mIoU"
-    assert score.lines[-1].get_xdata()[0] == 1
+    assert score.lines[-1].get_xdata()[0] == 2
 
 
 def test_learning_curves_without_any_score_mark_nothing(tmp_path):
