@@ -14,6 +14,9 @@ MARGIN = 96  # pixels around the frame in which outlines are still followed: ann
 CLOSEST = 2.0  # metres ahead of the lens, below which traffic is passed over
 SMALLEST = 10  # square pixels: nobody outlines less
 DELETED = 0.13  # share of objects in IDD's files that an annotator took back
+SLIGHT = 32  # pixels: what is narrower may pass for several of its kind, and is too small to become a crop
+GROUPED = 0.15  # share of slight things of a countable kind that are labelled as a group
+COUNTABLE = ("motorcycle", "bicycle", "autorickshaw", "car", "rider", "pole")
 Outline = list[list[float]]
 
 
@@ -151,7 +154,7 @@ def _outline(drawing: Drawing, size: tuple[int, int]) -> Outline:
 
 
 def _as_file(objects: list[tuple[str, Outline]], rng: np.random.Generator) -> list[dict[str, Any]]:
-    """Objects as in a polygon file, with what annotators leave behind: deleted ones, and stray clicks."""
+    """Objects as in a polygon file, with what annotators leave behind: deleted ones, stray clicks, and groups."""
     kept: list[tuple[str, Outline, int]] = [(label, outline, 0) for label, outline in objects]
     for _ in range(round(len(objects) * DELETED / (1 - DELETED))):
         label, outline = objects[int(rng.integers(len(objects)))]
@@ -162,6 +165,12 @@ def _as_file(objects: list[tuple[str, Outline]], rng: np.random.Generator) -> li
         kept.append((label, outline[:2], 0))
     common = {"date": "01-Jan-2024 12:00:00", "draw": True, "user": "synthetic", "verified": 0}
     return [
-        {**common, "id": i, "label": label, "polygon": outline, "deleted": gone}
+        {**common, "id": i, "label": _in_group(label, outline, rng), "polygon": outline, "deleted": gone}
         for i, (label, outline, gone) in enumerate(kept)
     ]
+
+
+def _in_group(label: str, outline: Outline, rng: np.random.Generator) -> str:
+    """The label, or that of a group of such things."""
+    slight = label in COUNTABLE and np.ptp(np.array(outline), axis=0).min() < SLIGHT
+    return f"{label}group" if slight and rng.random() < GROUPED else label

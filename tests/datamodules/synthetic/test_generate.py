@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 
 import numpy as np
@@ -10,12 +12,14 @@ import pytest
 from PIL import Image
 
 from datamodules.annotations import find_frames, polygon_file, read_annotation
-from datamodules.crop_rules import CROP_CLASSES
+from datamodules.crop_rules import CROP_CLASSES, CropRules, usable_objects
+from datamodules.masks import draw_mask
 from datamodules.synthetic.generate import SMALL, ensure, generate
+from label_spaces.catalogue import load
 
 STUFF = {
     "sky", "road", "sidewalk", "curb", "drivable fallback", "non-drivable fallback", "vegetation", "building", "wall",
-    "fence", "pole", "billboard", "persongroup",
+    "fence", "pole", "billboard",
 }  # fmt: skip
 
 
@@ -43,13 +47,14 @@ def test_the_layout_is_idds(streets):
         with Image.open(streets / frame.name) as image:
             assert image.size == (content["imgWidth"], content["imgHeight"])
         assert set(content["objects"][0]) == {"date", "deleted", "draw", "id", "label", "polygon", "user", "verified"}
-    assert len({(content["imgWidth"], content["imgHeight"]) for content in contents(streets)}) == 2
+    sizes = Counter((content["imgWidth"], content["imgHeight"]) for content in contents(streets))
+    assert sizes == {(640, 360): 14, (640, 480): 6}
 
 
 def test_every_kind_of_road_user_occurs_and_no_label_is_strange(streets):
     labels = {thing["label"] for content in contents(streets) for thing in content["objects"]}
     assert set(CROP_CLASSES) <= labels
-    assert labels <= STUFF | set(CROP_CLASSES)
+    assert {label.removesuffix("group") for label in labels} <= STUFF | set(CROP_CLASSES)
 
 
 def test_it_holds_what_annotators_leave_behind(streets):
@@ -57,6 +62,28 @@ def test_it_holds_what_annotators_leave_behind(streets):
     assert sum(thing["deleted"] for thing in objects) / len(objects) == pytest.approx(0.13, abs=0.01)
     assert any(len(thing["polygon"]) < 3 for thing in objects)
     assert any(min(x for x, _ in thing["polygon"]) < 0 for thing in objects)
+    assert any(max(y for _, y in thing["polygon"]) > 480 for thing in objects)
+
+
+def test_groups_are_outlined_and_drawn_as_their_kind_and_never_become_crops(streets):
+    groups = Counter(thing["label"] for content in contents(streets) for thing in content["objects"])
+    groups = {label: count for label, count in groups.items() if label.endswith("group")}
+    assert len(groups) >= 4
+    assert "persongroup" in groups
+    space = load("idd_level3")
+    for frame in find_frames(streets):
+        annotation = read_annotation(polygon_file(streets, frame.name))
+        single = tuple(replace(thing, label=thing.label.removesuffix("group")) for thing in annotation.objects)
+        assert np.array_equal(draw_mask(annotation, space), draw_mask(replace(annotation, objects=single), space))
+        assert not any(thing.label.endswith("group") for thing in usable_objects(annotation, CropRules()))
+
+
+def test_deleted_objects_and_stray_clicks_are_neither_drawn_nor_cropped(streets):
+    for frame in find_frames(streets):
+        path = polygon_file(streets, frame.name)
+        listed = json.loads(path.read_text())["objects"]
+        kept = [i for i, thing in enumerate(listed) if not thing["deleted"] and len(thing["polygon"]) > 2]
+        assert [thing.index for thing in read_annotation(path).objects] == kept
 
 
 def test_frames_of_a_drive_resemble_each_other_more_than_other_drives(streets):
