@@ -134,6 +134,11 @@ class SegmentationDataModule(ImageDataModule):
             return f"the {len(self.without_truth)} frames of its test have no truth; take split=val"
         return super().advice(split)
 
+    @property
+    def frames(self) -> list[str]:
+        """The names of all frames there are: also those without truth, left out of a fraction, or not usable."""
+        return [*self._pairs, *self.without_truth, *(name for name, _ in self.skipped)]
+
     # Reading
 
     def read(self, name: str) -> RGB:

@@ -11,7 +11,9 @@ from torch import nn
 
 from datamodules.base import ImageDataModule
 from entry.hardware import Hardware
+from label_spaces.crosswalk import Crosswalk
 from lightning_modules.weights import WeightsReport
+from reports.crossing import in_a_sentence
 from run_folder import RunFolder
 
 WITHOUT_A_NETWORK = {
@@ -87,6 +89,27 @@ def nothing_to_do(folder: RunFolder) -> None:
     conclude(folder, "test" if folder.evaluation("test").exists() else "val")
 
 
+def foreign(datamodule: ImageDataModule, split: str, note: str, crosswalk: Crosswalk | None) -> None:
+    """What is evaluated that was not trained here, and what its label space leaves unsaid."""
+    screen, space = console(), datamodule.label_space
+    for line in (*datamodule.notes, note):
+        if line:
+            screen.print(f"note: {line}")
+    height, width = datamodule.eval_size
+    screen.print(f"{split}: {len(datamodule.table.indices(split))} frames at {height}×{width}, {space.name}")
+    if crosswalk is None:
+        return
+    source = crosswalk.source.name
+    told = {
+        "partly": "has a word for a part only of",
+        "shared": "counts as another class what is",
+        "no": "has no word for",
+    }
+    for status, how in told.items():
+        if names := crosswalk.named(status):
+            screen.print(f"note: {source} {how} {', '.join(names)}.")
+
+
 def conclude(folder: RunFolder, split: str) -> None:
     """The headline scores of a split's evaluation, and the folder as the last line."""
     scores = json.loads((folder.evaluation(split) / "scores.json").read_text(encoding="utf-8"))
@@ -104,4 +127,6 @@ def conclude(folder: RunFolder, split: str) -> None:
     beside = f"  ({WITHOUT_A_NETWORK.get(best, best)}: {judged} {known[best]:.3f})" if best is not None else ""
     print(f"figures: {folder.evaluation(split) / 'figures'}")
     print(f"{split}: {'  '.join(figures)}{beside}")
+    if scores["crossing"]:
+        print(in_a_sentence(scores["crossing"], len(scores["classes"])))
     print(folder.path, flush=True)

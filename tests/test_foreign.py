@@ -1,0 +1,255 @@
+"""What was not trained here, as it is typed: weights and masks in another label space, scored as worked out by hand."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from label_spaces.catalogue import load
+
+LEVEL3, VOC = load("idd_level3"), load("voc21")
+DATA = (
+    "data=mask_folder",
+    "data.num_workers=0",
+    "data.image_size=[32,48]",
+    "data.batch_size=4",
+    "data.eval_batch_size=2",
+)
+TRAINER = ("trainer=cpu", "trainer.threads=1", "trainer.precision=32-true", "logger=csv")
+MODEL = "model=deeplabv3_mobilenet_v3_large"
+# Rows of a street: what IDD calls them, and what a predictor says that is perfect in PASCAL VOC's classes.
+BANDS = {"sky + fallback background": "background", "road": "background", "car": "car", "person + animal": "person",
+         "rider": "person", "autorickshaw": "background", "bus": "bus", None: "border"}  # fmt: skip
+ROWS = (8, 8, 4, 3, 2, 3, 2, 2)
+HEIGHT, WIDTH = 32, 48
+
+
+@pytest.fixture(scope="module")
+def streets(tmp_path_factory):
+    """One set of pictures twice: with masks of idd_level3's ids, and with masks of voc21's."""
+    root = tmp_path_factory.mktemp("streets")
+    ours = np.array([LEVEL3.index(name) if name else 255 for name in BANDS], np.uint8).repeat(ROWS)
+    theirs = np.array([VOC.index(name) if name in VOC.classes else 255 for name in BANDS.values()], np.uint8).repeat(
+        ROWS
+    )
+    for folder in ("idd/images", "idd/masks", "voc/masks"):
+        (root / folder).mkdir(parents=True)
+    for i in range(20):
+        draws = np.random.default_rng(i)
+        picture = draws.normal(np.arange(0, 256, 32).repeat(ROWS)[:, None, None], 12, (HEIGHT, WIDTH, 3))
+        picture = picture.clip(0, 255).astype(np.uint8)
+        Image.fromarray(picture).save(root / "idd/images" / f"{i:02}.png")
+        for kind, mask in (("idd", ours), ("voc", theirs)):
+            Image.fromarray(np.tile(mask[:, None], (1, WIDTH))).save(root / kind / "masks" / f"{i:02}.png")
+    (root / "voc/images").symlink_to(root / "idd/images")
+    return root
+
+
+@pytest.fixture
+def masks(streets, tmp_path):
+    """A folder of predictions that are perfect in VOC's classes."""
+    return shutil.copytree(streets / "voc/masks", tmp_path / "predicted")
+
+
+def idd(streets, space="idd_level3"):
+    return (*DATA, f"data.root={streets / 'idd'}", f"data.label_space={space}")
+
+
+def scored(answer, split="test"):
+    assert answer.code == 0, answer.err
+    return json.loads((answer.folder / "evaluation" / split / "scores.json").read_text())
+
+
+def check_perfect(scores):
+    """Persons are 3 rows and riders, taken for persons, 2; sky, road and autorickshaws, 19 rows of 30, are background."""
+    found = scores["crossing"]
+    assert (found["from"], found["full"]) == ("voc21", ["motorcycle", "bicycle", "car", "bus"])
+    assert (found["partly"], found["shared"]) == (["person + animal", "vehicle fallback"], ["rider"])
+    assert len(found["no"]) == 26 - 7
+    assert found["expressible_share"] == pytest.approx((4 + 3 + 2) / 30)
+    assert found["miou_expressible"] == pytest.approx((1 + 1 + 3 / 5) / 3)
+    assert found["miou_closed"] == found["miou_common"] == 1
+    assert found["instead"]["rider"] == {"person": 1.0}
+    assert found["instead"]["autorickshaw"] == {"background": 1.0}
+    assert scores["miou"] == pytest.approx((1 + 1 + 3 / 5) / 7)
+    assert scores["levels"]["idd_level2"]["crossing"]["miou_closed"] == pytest.approx((1 + 1 + 4 / 7) / 3)
+    assert scores["levels"]["idd_level1"]["crossing"]["miou_common"] == pytest.approx((1 + 6 / 9 + 16 / 19) / 3)
+    assert scores["loss"] is None
+
+
+def test_perfect_masks_come_to_what_the_table_says(door, streets, masks):
+    answer = door("evaluate", f"predictions={masks}", "predictions_label_space=voc21", *idd(streets), *TRAINER)
+    scores = scored(answer)
+    check_perfect(scores)
+    assert (scores["n_expected"], scores["n_seen"], scores["n_unique"]) == (4, 4, 4)
+    assert scores["checkpoint"] == {"file": None, "epoch": None, "step": None}
+    assert "evaluate_predictions_mask_folder" in answer.folder.name
+    assert (
+        "This model can say 6 of 26 classes; over those its mIoU is 0.867; "
+        "70 % of the pixels belong to classes it has no word for."
+    ) in answer.out.splitlines()
+    assert "note: 16 masks of frames that are not scored are left aside" in answer.out
+    with (answer.folder / "evaluation/test/uncrossed.csv").open() as file:
+        rows = {row["truth"]: row for row in csv.DictReader(file)}
+    assert (len(rows), len(rows["rider"])) == (27, 23)
+    assert int(rows["rider"]["person"]) == 4 * 2 * WIDTH
+    assert json.loads((answer.folder / "status.json").read_text())["state"] == "finished"
+    assert {"config.yaml", "overrides.txt", "environment.json", "split.csv"} <= {
+        p.name for p in answer.folder.iterdir()
+    }
+
+
+def test_per_sample_matrices_are_crossed_and_uncrossed(door, streets, masks):
+    answer = door("evaluate", f"predictions={masks}", "predictions_label_space=voc21", *idd(streets), *TRAINER)
+    facts = np.load(answer.folder / "evaluation/test/per_sample.npz")
+    assert facts["count"].sum() == facts["uncrossed_count"].sum() == 4 * HEIGHT * WIDTH
+    truth, said = np.divmod(facts["uncrossed_cell"][facts["uncrossed_indptr"][0] : facts["uncrossed_indptr"][1]], 22)
+    assert (LEVEL3.index("rider"), VOC.index("person")) in set(zip(truth.tolist(), said.tolist(), strict=True))
+    assert (np.diff(facts["indptr"]) == 8).all()
+
+
+def test_colours_names_and_folders_of_other_tools(door, streets, masks, tmp_path):
+    palette = np.zeros((256, 3), np.uint8)
+    palette[:21] = VOC.colours
+    for i, path in enumerate(sorted(masks.iterdir())):
+        coloured = palette[np.array(Image.open(path))]
+        (masks / "deep" / str(i % 2)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(coloured).save(masks / "deep" / str(i % 2) / f"{path.stem}_gtFine_labelIds.png")
+        path.unlink()
+    (masks / "notes.txt").write_text("not a mask")
+    answer = door("evaluate", f"predictions={masks}", "predictions_label_space=voc21", *idd(streets), *TRAINER)
+    check_perfect(scored(answer))
+
+
+def test_all_that_is_wrong_with_masks_is_said_at_once(door, streets, masks, tmp_path):
+    answer = door("evaluate", f"predictions={masks}", "predictions_label_space=voc21", *idd(streets), *TRAINER)
+    names = np.load(answer.folder / "evaluation/test/per_sample.npz")["sample"]
+    missing, wrong, sized, broken = (masks / f"{name.split('/')[-1]}" for name in names)
+    missing.unlink()
+    Image.fromarray(np.full((HEIGHT, WIDTH), 77, np.uint8)).save(wrong)
+    Image.fromarray(np.zeros((16, 24), np.uint8)).save(sized)
+    broken.write_text("no picture")
+    shutil.copy(masks / "00.png" if (masks / "00.png").exists() else masks / "01.png", masks / "stranger.png")
+    before = {path.name for path in tmp_path.glob("runs/*/*")}
+    answer = door("evaluate", f"predictions={masks}", "predictions_label_space=voc21", *idd(streets), *TRAINER)
+    assert answer.code == 2
+    for said in (
+        "cannot be scored as test of mask_folder",
+        f"1 frames have no mask:\n  images/{missing.name}",
+        "1 belong to no frame of the dataset:\n  stranger.png",
+        f"1 have another size than their frame:\n  {sized.name} (24×16, the frame 48×32)",
+        "2 cannot be read or hold what is no class:",
+        f"{wrong.name}: it has the ids 77; voc21 knows 0–20, 255",
+        f"{broken.name}: ",
+    ):
+        assert said in answer.err
+    assert "Traceback" not in answer.err
+    assert {path.name for path in tmp_path.glob("runs/*/*")} == before
+
+
+def test_masks_at_the_size_that_is_asked_for(door, streets, masks):
+    for path in masks.iterdir():
+        Image.open(path).resize((WIDTH // 2, HEIGHT // 2), Image.Resampling.NEAREST).save(path)
+    typed = (f"predictions={masks}", "predictions_label_space=voc21", *idd(streets), *TRAINER)
+    assert door("evaluate", *typed).code == 2
+    scores = scored(door("evaluate", *typed, "data.eval_size=[16,24]"))
+    assert sum(row["support"] for row in scores["classes"]) == 4 * 15 * 24
+
+
+def test_masks_in_the_datas_own_classes_need_no_crossing(door, streets):
+    typed = (f"predictions={streets / 'idd/masks'}", "predictions_label_space=idd_level3")
+    scores = scored(door("evaluate", *typed, *idd(streets), *TRAINER, "split=val"), "val")
+    assert scores["crossing"] is None
+    assert scores["miou"] == 1
+
+
+def test_a_crosswalk_of_ones_own(door, streets, masks, tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("source,target\n" + "".join(f"{name},{'road' if name == 'car' else ''}\n" for name in VOC.classes))
+    typed = (f"predictions={masks}", "predictions_label_space=voc21", *idd(streets), *TRAINER)
+    found = scored(door("evaluate", *typed, f"crosswalk={path}"))["crossing"]
+    assert (found["full"], found["miou_expressible"]) == (["road"], 0)
+    path.write_text("source,target\ncar,street\n")
+    answer = door("evaluate", *typed, f"crosswalk={path}")
+    assert answer.code == 2
+    assert "mine.csv, line 2: idd_level3 has no 'street'" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        (["predictions=nowhere", "predictions_label_space=voc21"], "there is no such folder"),
+        (["predictions=."], "predictions_label_space=NAME, such as voc21"),
+        (["predictions=.", "predictions_label_space=voc12"], "no label space 'voc12'"),
+        (["predictions_label_space=voc21"], "predictions is missing"),
+        (["predictions=.", "predictions_label_space=voc21", MODEL], "makes no sense with model="),
+        (["predictions=.", "run=."], "predictions= makes no sense with run="),
+        (
+            ["predictions=.", "predictions_label_space=idd_level1"],
+            "no crosswalk from idd_level1 to idd_level3; write one",
+        ),
+        ([MODEL, "model.weights=none"], "has no word for any class yet"),
+        (["model=resnet18", "model.weights=imagenet", "data=synthetic_idd"], "for segmentation only"),
+        ([MODEL, "model.weights=absent.pt"], "Type model.label_space=NAME, such as voc21"),
+        ([MODEL, "model.weights=absent.pt", "model.label_space=voc21"], "absent.pt: no such file"),
+        ([MODEL], "run is missing"),
+    ],
+)
+def test_wrong_requests_leave_nothing(door, streets, tmp_path, typed, says):
+    answer = door("evaluate", *idd(streets), *TRAINER, *typed)
+    assert answer.code == 2, answer.err
+    assert says in answer.err
+    assert "Traceback" not in answer.err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.fixture
+def foreigner(door, streets):
+    """A checkpoint that was trained on masks of VOC's classes."""
+    answer = door("train", MODEL, "model.weights=none", *DATA, f"data.root={streets / 'voc'}", "data.label_space=voc21", *TRAINER,
+                  "trainer.max_epochs=1")  # fmt: skip
+    assert answer.code == 0, answer.err
+    return answer.folder / "checkpoints/best.ckpt"
+
+
+def test_weights_from_elsewhere(door, streets, foreigner, tmp_path):
+    typed = (MODEL, f"model.weights={foreigner}", "model.label_space=voc21", *idd(streets), *TRAINER)
+    answer = door("evaluate", *typed)
+    scores = scored(answer)
+    assert "evaluate_deeplabv3_mobilenet_v3_large_mask_folder" in answer.folder.name
+    assert scores["checkpoint"] == {"file": "best.ckpt", "epoch": None, "step": None}
+    assert (scores["n_expected"], scores["n_unique"], scores["loss"]) == (4, 4, None)
+    assert scores["crossing"]["from"] == "voc21"
+    assert "This model can say 6 of 26 classes" in answer.out
+    # What it said is what it says as a run of its own, counted in VOC's classes.
+    own = door("evaluate", f"run={foreigner.parents[1]}", *TRAINER)
+    with (own.folder / "evaluation/test/confusion.csv").open() as file:
+        said = {
+            name: sum(int(row[name]) for row in rows) for rows in [list(csv.DictReader(file))] for name in VOC.classes
+        }
+    with (answer.folder / "evaluation/test/uncrossed.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {name: sum(int(row[name]) for row in rows) for name in VOC.classes} == said
+
+
+def test_any_state_dict_and_what_does_not_fit(door, streets, foreigner, tmp_path):
+    state = torch.load(foreigner, weights_only=True)["state_dict"]
+    state = {f"module.{name.removeprefix('network.')}": tensor for name, tensor in state.items()}
+    torch.save(state, tmp_path / "plain.pt")
+    typed = (MODEL, f"model.weights={tmp_path / 'plain.pt'}", *idd(streets), *TRAINER)
+    assert scored(door("evaluate", *typed, "model.label_space=voc21"))["crossing"]["from"] == "voc21"
+    answer = door("evaluate", *typed, "model.label_space=cityscapes19")
+    assert answer.code == 2
+    assert "classifier.4.weight is 21×256×1×1, the network's is 19×256×1×1" in answer.err
+    torch.save({name: tensor for name, tensor in state.items() if "aux" not in name}, tmp_path / "plain.pt")
+    answer = door("evaluate", *typed, "model.label_space=voc21")
+    assert answer.code == 2
+    assert "missing aux_classifier.0.weight" in answer.err
+    assert "model.partial=true" in answer.err
+    answer = door("evaluate", *typed, "model.label_space=voc21", "model.partial=true")
+    assert scored(answer)["crossing"]["from"] == "voc21"
+    assert "left as it was: missing aux_classifier.0.weight" in answer.out
