@@ -82,12 +82,13 @@ def assemble_foreign(folder: RunFolder, config: Config, split: str | None = None
     """
     machine = hardware.choose(config["trainer"])
     datamodule = build.build_datamodule(config, folder.split if folder.split.exists() else None)
-    datamodule.prepare([])
-    datamodule.prepare([split or datamodule.closing_split])
+    # The weights come first: a dataset is not looked through for ones that cannot be had.
     source, target = foreign_space(config), datamodule.label_space
     crosswalk = crosswalk_of(config, source, target)
     said = target if crosswalk is None else source
     module, report = build.build_module(config, said, config["model"]["weights"], truth=target)
+    datamodule.prepare([])
+    datamodule.prepare([split or datamodule.closing_split])
     return Run(folder, config, machine, datamodule, module, report, crosswalk=crosswalk)
 
 

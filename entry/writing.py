@@ -23,7 +23,7 @@ def evaluate_into(run: Run, *, checkpoint: str | None, split: str, first: bool =
         first: whether this is the rank that writes.
     """
     folder, module, datamodule = run.folder, run.module, run.datamodule
-    origin = {"file": Path(run.weights.used).name, "epoch": None, "step": None}
+    origin = {"file": run.weights.file, "epoch": None, "step": None}
     if checkpoint is not None:
         found = find_checkpoint(folder, checkpoint)
         load(module, found)

@@ -27,11 +27,13 @@ class WeightsReport:
         requested: ``model.weights`` as it was asked for.
         used: ``none``, ``imagenet``, ``coco_voc`` or the path of the file that was read.
         note: one line for the user; empty where there is nothing to say.
+        file: the name of the file that was read; None without one.
     """
 
     requested: str
     used: str
     note: str = ""
+    file: str | None = None
 
 
 def load_weights(
@@ -64,7 +66,9 @@ def load_weights(
     published = "imagenet" if requested == "auto" else requested
     if published not in ("imagenet", "coco_voc"):
         notes = _fit(network, read_state_dict(Path(requested).expanduser()), heads, requested, partial=partial)
-        return WeightsReport(requested, requested, "; ".join([f"{model} starts from {requested}", *notes]))
+        return WeightsReport(
+            requested, requested, "; ".join([f"{model} starts from {requested}", *notes]), Path(requested).name
+        )
     address = getattr(architecture, published)
     if address is None:
         if requested == "auto":
@@ -92,7 +96,7 @@ def load_weights(
     else:
         _fit(network, state, heads, str(file), keep_heads=False)
         what = f"{NAMES[published]} weights ({file.name}){'' if whole else ' with a fresh head'}"
-    return WeightsReport(requested, published, f"{model} starts from {what}")
+    return WeightsReport(requested, published, f"{model} starts from {what}", file.name)
 
 
 def normalisation(

@@ -1,15 +1,25 @@
 """What was not trained here, as it is typed: weights and masks in another label space, scored as worked out by hand."""
 
 import csv
+import functools
+import hashlib
 import json
 import shutil
+import threading
+from dataclasses import replace
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from label_spaces.catalogue import load
+from datamodules.masks import polygon_mask
+from datamodules.synthetic.generate import generate
+from label_spaces.catalogue import label_table, load
+from label_spaces.crosswalk import find
+from label_spaces.space import LabelSpace
+from lightning_modules.networks.architectures import ARCHITECTURES
 
 LEVEL3, VOC = load("idd_level3"), load("voc21")
 DATA = (
@@ -253,3 +263,153 @@ def test_any_state_dict_and_what_does_not_fit(door, streets, foreigner, tmp_path
     answer = door("evaluate", *typed, "model.label_space=voc21", "model.partial=true")
     assert scored(answer)["crossing"]["from"] == "voc21"
     assert "left as it was: missing aux_classifier.0.weight" in answer.out
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        """Keep the test's output quiet."""
+
+
+def test_published_weights_are_fetched_or_said_to_be_missing(door, streets, foreigner, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    state = torch.load(foreigner, weights_only=True)["state_dict"]
+    published = tmp_path / "published.pth"
+    torch.save({name.removeprefix("network."): tensor for name, tensor in state.items()}, published)
+    name = f"voc-{hashlib.sha256(published.read_bytes()).hexdigest()[:8]}.pth"
+    published.rename(tmp_path / name)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(tmp_path)))
+    known = replace(
+        ARCHITECTURES["deeplabv3_mobilenet_v3_large"], coco_voc=f"http://127.0.0.1:{server.server_port}/{name}"
+    )
+    monkeypatch.setitem(ARCHITECTURES, "deeplabv3_mobilenet_v3_large", known)
+    typed = (MODEL, "model.weights=coco_voc", *idd(streets), *TRAINER)
+    with server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        answer = door("evaluate", *typed)
+        server.shutdown()
+        thread.join()
+    scores = scored(answer)
+    assert (scores["crossing"]["from"], scores["checkpoint"]["file"]) == ("voc21", name)
+    assert json.loads((answer.folder / "environment.json").read_text())["weights"]["used"] == "coco_voc"
+    (tmp_path / "torch/hub/checkpoints" / name).unlink()
+    answer = door("evaluate", *typed)
+    assert answer.code == 2
+    assert f"put it at {tmp_path / 'torch/hub/checkpoints' / name}" in answer.err
+
+
+@pytest.fixture(scope="module")
+def synthetic(tmp_path_factory):
+    """Streets in IDD's layout, and their masks in foreign classes: `said("voc21")` is a folder of these."""
+    root = tmp_path_factory.mktemp("synthetic")
+    generate(root / "idd", seed=3, drives=10, frames_per_drive=4)
+
+    def said(name):
+        if (root / name).exists():
+            return root / name
+        space = load(name)
+        labels = label_table("idd_level3").classes
+        words = dict.fromkeys(labels, 0 if name == "voc21" else space.void)  # VOC calls the rest background
+        for index, link in enumerate(find(space, LEVEL3).links):
+            words.update({labels[label]: index for label in link.labels})
+        foreign = LabelSpace(name, space.classes, labels=words)
+        for path in sorted((root / "idd/gtFine").rglob("*.json")):
+            mask = polygon_mask(path, foreign)
+            mask[mask == space.void] = 255
+            stem = path.name.removesuffix("_gtFine_polygons.json")
+            target = root / name / "masks" / path.parent.name / f"{stem}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(mask).save(target)
+            image = root / name / "images" / path.parent.name / f"{stem}.jpg"
+            image.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(next((root / "idd").rglob(f"{path.parent.name}/{stem}_leftImg8bit.jpg")), image)
+        return root / name
+
+    pixels = dict.fromkeys(label_table("idd_level3").classes, 0)
+    every = LabelSpace("labels", tuple(pixels), labels={label: index for index, label in enumerate(pixels)})
+    for path in (root / "idd/gtFine/val").rglob("*.json"):
+        counts = np.bincount(polygon_mask(path, every).ravel(), minlength=256)
+        pixels = {label: pixels[label] + int(number) for label, number in zip(pixels, counts, strict=False)}
+    return root / "idd", said, pixels
+
+
+def of_synthetic(root, space):
+    return (
+        "data=idd",
+        f"data.root={root}",
+        "data.num_workers=0",
+        "data.image_size=[48,80]",
+        f"data.label_space={space}",
+    )
+
+
+def test_perfect_in_voc_on_synthetic_streets_is_what_the_table_says(door, synthetic):
+    root, said, pixels = synthetic
+    typed = (f"predictions={said('voc21') / 'masks'}", "predictions_label_space=voc21", *TRAINER)
+    found = scored(door("evaluate", *typed, *of_synthetic(root, "idd_cityscapes18")), "val")["crossing"]
+    assert found["miou_common"] == found["miou_closed"] == 1
+    persons = pixels["person"] / (pixels["person"] + pixels["rider"])
+    others = [1 for label in ("car", "bus", "motorcycle", "bicycle", "train") if pixels[label]]
+    assert pixels["person"] > 0
+    assert pixels["rider"] > 0
+    assert found["miou_expressible"] == pytest.approx((persons + sum(others)) / (1 + len(others)))
+    found = scored(door("evaluate", *typed, *of_synthetic(root, "idd_level3")), "val")["crossing"]
+    living = pixels["person"] + pixels["animal"]
+    fallback = sum(pixels[label] for label in ("caravan", "trailer", "train", "vehicle fallback"))
+    with_train = [pixels["train"] / fallback] if fallback else []
+    ious = [
+        living / (living + pixels["rider"]),
+        *with_train,
+        *[1 for label in ("car", "bus", "motorcycle", "bicycle") if pixels[label]],
+    ]
+    assert found["miou_expressible"] == pytest.approx(sum(ious) / len(ious))
+
+
+def test_perfect_in_cityscapes_on_synthetic_streets_is_what_the_table_says(door, synthetic):
+    root, said, pixels = synthetic
+    typed = (f"predictions={said('cityscapes19') / 'masks'}", "predictions_label_space=cityscapes19", *TRAINER)
+    for space in ("idd_cityscapes18", "idd_cityscapes19"):
+        found = scored(door("evaluate", *typed, *of_synthetic(root, space)), "val")["crossing"]
+        assert found["miou_common"] == found["miou_closed"] == found["miou_expressible"] == 1
+    answer = door("evaluate", *typed, *of_synthetic(root, "idd_level3"))
+    assert "best checkpoint" not in answer.out  # nothing is trained
+    found = scored(answer, "val")["crossing"]
+    classes = LEVEL3.labels
+    mute = [
+        name for name in found["no"] if any(pixels[label] for label in pixels if classes[label] == LEVEL3.index(name))
+    ]
+    assert set(found["instead"]) == set(mute)
+    assert all(said == {"void": 1.0} for said in found["instead"].values())
+    share = sum(
+        n for label, n in pixels.items() if classes[label] != LEVEL3.void and LEVEL3.classes[classes[label]] not in mute
+    )
+    assert found["expressible_share"] == pytest.approx(
+        share / sum(n for label, n in pixels.items() if classes[label] != LEVEL3.void)
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("space", ["voc21", "cityscapes19"])
+def test_a_model_trained_here_is_a_foreigner_to_idd(door, synthetic, space):
+    root, said, _ = synthetic
+    answer = door("train", MODEL, "model.weights=none", "data=mask_folder", f"data.root={said(space)}", f"data.label_space={space}",
+                  "data.num_workers=0", "data.image_size=[48,80]", "data.batch_size=4", "trainer.max_epochs=2", *TRAINER)  # fmt: skip
+    assert answer.code == 0, answer.err
+    weights = (f"model.weights={answer.folder / 'checkpoints/best.ckpt'}", f"model.label_space={space}")
+    data = (*of_synthetic(root, "idd_level3"), "data.eval_size=[48,80]", "data.eval_batch_size=2")
+    answer = door("evaluate", MODEL, *weights, *data, *TRAINER)
+    scores = scored(answer, "val")
+    walk = find(load(space), LEVEL3)
+    with (answer.folder / "evaluation/val/uncrossed.csv").open() as file:
+        rows = np.array([[int(cell) for cell in list(row.values())[1:]] for row in csv.DictReader(file)])
+    crossed = np.zeros((27, 27), np.int64)
+    for index, to in enumerate([*walk.mapping, 26]):
+        crossed[:, to] += rows[:, index]
+    with (answer.folder / "evaluation/val/confusion.csv").open() as file:
+        assert [[int(cell) for cell in list(row.values())[1:]] for row in csv.DictReader(file)] == crossed.tolist()
+    union = crossed[:26].sum(1) + crossed[:26, :26].sum(0) - crossed.diagonal()[:26]
+    ious = (crossed.diagonal()[:26] / np.maximum(union, 1))[union > 0]
+    assert scores["miou"] == pytest.approx(ious.mean())
+    assert (scores["n_unique"], scores["crossing"]["from"]) == (4, space)
