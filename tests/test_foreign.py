@@ -4,10 +4,12 @@ import csv
 import functools
 import hashlib
 import json
+import os
 import shutil
 import threading
 from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -413,3 +415,29 @@ def test_a_model_trained_here_is_a_foreigner_to_idd(door, synthetic, space):
     ious = (crossed.diagonal()[:26] / np.maximum(union, 1))[union > 0]
     assert scores["miou"] == pytest.approx(ious.mean())
     assert (scores["n_unique"], scores["crossing"]["from"]) == (4, space)
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif("REAL_DATA" not in os.environ, reason="REAL_DATA is not set")
+def test_masks_of_the_genuine_idd_lite_and_a_broken_copy(door, tmp_path):
+    root = Path(os.environ["REAL_DATA"]) / "idd20k_lite"
+    for path in (root / "gtFine/val").rglob("*_label.png"):
+        if not path.name.endswith("_inst_label.png"):
+            (tmp_path / "masks" / path.parent.name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, tmp_path / "masks" / path.parent.name / path.name)
+    files = sorted((tmp_path / "masks").rglob("*.png"))
+    typed = (
+        f"predictions={tmp_path / 'masks'}",
+        "predictions_label_space=idd_lite",
+        "data=idd_lite",
+        f"data.root={root}",
+    )
+    scores = scored(door("evaluate", *typed, *TRAINER), "val")
+    assert (scores["miou"], scores["n_unique"], scores["crossing"]) == (1, 109, None)
+    files[0].rename(files[0].with_name("stranger_label.png"))
+    Image.open(files[1]).resize((640, 454), Image.Resampling.NEAREST).save(files[1])
+    Image.fromarray(np.full((227, 320), 9, np.uint8)).save(files[2])
+    answer = door("evaluate", *typed, *TRAINER)
+    assert answer.code == 2
+    for said in ("1 belong to no frame", "1 frames have no mask", "640×454, the frame 320×227", "it has the ids 9"):
+        assert said in answer.err
