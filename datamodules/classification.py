@@ -14,6 +14,7 @@ class ClassificationDataModule(ImageDataModule):
     """Feeds images and the index of their class; the classes are those that the samples have."""
 
     task: ClassVar[str] = "classification"
+    unit: ClassVar[str] = "images"
 
     def class_order(self, targets: set[str]) -> tuple[str, ...]:
         """The order in which the classes that occur become the label space: sorted, unless a dataset has its own."""

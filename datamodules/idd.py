@@ -36,8 +36,12 @@ class IDDDataModule(SegmentationDataModule):
                     f"data.masks=files: there are no ready masks for data.label_space={self.settings.label_space}, only for "
                     f"{', '.join(READY_MASKS)}; take data.masks=polygons."
                 )
-            ending = f"{READY_MASKS[self.label_space.name]}.png"
+            ending = self._ready
         self.layout = Layout(tuple(f"_{IMAGES}{suffix}" for suffix in IMAGE_SUFFIXES), f"_{POLYGONS}_{ending}")
+
+    @property
+    def _ready(self) -> str:
+        return f"{READY_MASKS.get(self.label_space.name, f'label_{self.label_space.name}_Ids')}.png"
 
     @property
     def roots(self) -> tuple[Path, ...]:
@@ -58,6 +62,10 @@ class IDDDataModule(SegmentationDataModule):
                 f"such as {twice[0]}; give folders that have no frame in common."
             )
         return found
+
+    def prediction_file(self, name: str) -> str:
+        """As the official generator calls a mask of these ids, ``<drive>/<frame>_gtFine_labellevel3Ids.png``: what the server takes."""
+        return self.layout.beside(name, f"_{POLYGONS}_{self._ready}")
 
     def read_truth(self, path: Path) -> Mask:
         """The mask of a file, (H, W) uint8: drawn, or read where ready ones are used."""

@@ -31,6 +31,10 @@ class IDDLiteDataModule(SegmentationDataModule):
             raise DatasetError(f"No frames with truth under data.root={self.root}; expected {LAYOUT.expected()}.")
         return found
 
+    def prediction_file(self, name: str) -> str:
+        """As IDD-Lite calls its masks: ``<drive>/<id>_label.png``."""
+        return LAYOUT.beside(name, LAYOUT.truth)
+
     def read_truth(self, path: Path) -> Mask:
         """The mask in a file, (H, W) uint8."""
         return image_mask(path, self.label_space)

@@ -55,7 +55,7 @@ class MaskFolderDataModule(SegmentationDataModule):
             elif stem in masks:
                 found.pairs.append(Pair(name, f"{MASKS}/{masks[stem][0]}", self.root, name, split))
             elif split == "test" and stem.split("/")[0] not in folders:
-                found.without_truth.append(name)
+                found.without_truth.append(Pair(name, "", self.root, name, split))
             else:
                 found.alone.append((name, f"has no mask {MASKS}/{stem}.(png|…)"))
         found.alone += [
@@ -83,6 +83,10 @@ class MaskFolderDataModule(SegmentationDataModule):
     def read_truth(self, path: Path) -> Mask:
         """The mask in a file, (H, W) uint8."""
         return image_mask(path, self.label_space)
+
+    def prediction_file(self, name: str) -> str:
+        """As the image is called below ``images``: a folder of predictions can stand for ``masks``."""
+        return Path(name).relative_to(IMAGES).with_suffix(".png").as_posix()
 
     def _check_split(self, ready: set[str | None]) -> None:
         split, both = self.settings.split, {"train", "val"} <= ready

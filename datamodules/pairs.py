@@ -11,11 +11,11 @@ Key = tuple[str, str, str]  # split, drive, what the names of a frame's files ha
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A frame with truth.
+    """A frame and its truth.
 
     Args:
         name: the image's POSIX path relative to the root.
-        truth: the path of its truth, likewise.
+        truth: the path of its truth, likewise; empty where there is none.
         root: the folder that both are relative to.
         group: the drive; the name itself where there are none.
         split: the split that the dataset itself puts it in, if any.
@@ -34,12 +34,12 @@ class Listing:
 
     Args:
         pairs: the frames with truth.
-        without_truth: the names of the frames of splits that have no truth at all, such as an official test.
+        without_truth: the frames of splits that have no truth at all, such as an official test.
         alone: (name, reason) of the files whose other half is missing.
     """
 
     pairs: list[Pair] = field(default_factory=list)
-    without_truth: list[str] = field(default_factory=list)
+    without_truth: list[Pair] = field(default_factory=list)
     alone: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -62,6 +62,12 @@ class Layout:
         endings = "|".join(self.images)
         return f"{IMAGES}/train/<drive>/<frame>({endings}) and {POLYGONS}/train/<drive>/<frame>{self.truth}"
 
+    def beside(self, image: str, ending: str) -> str:
+        """``<drive>/<frame><ending>`` of an image's path: where another file of its frame is, below a split's folder."""
+        drive, name = image.split("/")[-2:]
+        own = next(own for own in self.images if name.endswith(own))
+        return f"{drive}/{name.removesuffix(own)}{ending}"
+
 
 def list_pairs(roots: Iterable[Path], layout: Layout) -> Listing:
     """The frames below the roots, sorted by name, without a look into any file."""
@@ -71,18 +77,18 @@ def list_pairs(roots: Iterable[Path], layout: Layout) -> Listing:
         truths = _files(root / POLYGONS, (layout.truth,), layout.not_truth)
         annotated = {split for split, *_ in truths}
         for key, name in images.items():
+            split, drive, _ = key
             if key in truths:
-                split, drive, _ = key
                 found.pairs.append(Pair(f"{IMAGES}/{name}", f"{POLYGONS}/{truths[key]}", root, drive, split))
-            elif key[0] in annotated:
+            elif split in annotated:
                 found.alone.append((f"{IMAGES}/{name}", f"has no truth {POLYGONS}/{'/'.join(key)}{layout.truth}"))
             else:
-                found.without_truth.append(f"{IMAGES}/{name}")
+                found.without_truth.append(Pair(f"{IMAGES}/{name}", "", root, drive, split))
         for key in truths.keys() - images.keys():
             wanted = f"{IMAGES}/{'/'.join(key)}({'|'.join(layout.images)})"
             found.alone.append((f"{POLYGONS}/{truths[key]}", f"has no image {wanted}"))
     found.pairs.sort(key=lambda pair: pair.name)
-    found.without_truth.sort()
+    found.without_truth.sort(key=lambda pair: pair.name)
     found.alone.sort()
     return found
 

@@ -33,6 +33,7 @@ class PreparedDataModule(LightningDataModule, ABC):
     """
 
     task: ClassVar[str]  # classification or segmentation
+    unit: ClassVar[str]  # what `counts` counts: images or pixels
 
     def __init__(self, settings: DataSettings) -> None:
         super().__init__()
@@ -143,7 +144,7 @@ class PreparedDataModule(LightningDataModule, ABC):
         )
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """How many samples or pixels each split that has any has of each class, both in their own order, zeros included."""
+        """How many `unit` each split that has samples has of each class, both in their own order, zeros included."""
         splits = [split for split in TABLE_SPLITS if self.table.indices(split)]
         return {split: dict(zip(self.label_space.classes, self.class_counts(split), strict=True)) for split in splits}
 

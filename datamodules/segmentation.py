@@ -19,11 +19,12 @@ from datamodules.masks import Mask
 from datamodules.pairs import Listing, Pair
 from datamodules.settings import DataSettings, typed
 from datamodules.splits import is_csv
-from datamodules.table import Candidate, SampleTable
+from datamodules.table import Candidate, Sample, SampleTable
 from label_spaces.catalogue import load
 from label_spaces.space import LabelSpace
 
 TARGET = "mask"  # what stands for a class in a split table: there is none, and it is the same in every label space
+MOST_SIZES = 5  # that a note names
 
 
 class SegmentationDataModule(ImageDataModule):
@@ -38,21 +39,25 @@ class SegmentationDataModule(ImageDataModule):
 
     Attributes:
         label_space: the classes, from the beginning.
-        without_truth: the names of frames that can only be predicted, such as an official test's; after `prepare`.
+        without_truth: the frames that can only be predicted, such as an official test's; after `prepare`.
+        sizes: by sample name its own (height, width) in pixels; after `prepare`.
         pixels: by sample name how many pixels it has of each class, of void last; after `prepare`.
     """
 
     task: ClassVar[str] = "segmentation"
+    unit: ClassVar[str] = "pixels"
 
     def __init__(self, settings: DataSettings, **options: Any) -> None:
         super().__init__(settings, **options)
         self.label_space = self.known_classes()
         if self.augmentation is not None:
             self.augmentation = Augmentation(self.augmentation.transform, self.seed, self.label_space.void)
-        self.without_truth: list[str] = []
+        self.without_truth: list[Pair] = []
+        self.sizes: dict[str, tuple[int, int]] = {}
         self.pixels: dict[str, tuple[int, ...]] = {}
         self._pairs: dict[str, Pair] = {}
         self._native_size: tuple[int, int]
+        self._only_predicted: str | None = None  # a split
 
     # What a dataset says about itself
 
@@ -63,6 +68,10 @@ class SegmentationDataModule(ImageDataModule):
     @abstractmethod
     def read_truth(self, path: Path) -> Mask:
         """The mask in a file, (H, W) uint8; called from several threads and processes. Raises DatasetError naming the file."""
+
+    @abstractmethod
+    def prediction_file(self, name: str) -> str:
+        """How the dataset would call a frame's predicted mask of ids: a POSIX path below a folder of them."""
 
     def known_classes(self) -> LabelSpace:
         """The label space that the settings name. Raises DatasetError or LabelSpaceError."""
@@ -98,7 +107,8 @@ class SegmentationDataModule(ImageDataModule):
         if not self._pairs:
             raise DatasetError(f"data.root={typed(self.settings.root)}: no frame is left that can be used.")
         self.pixels = {name: masks[name].pixels for name in self._pairs}
-        self._note_sizes(Counter((images[name].height, images[name].width) for name in self._pairs))
+        self.sizes = {name: (images[name].height, images[name].width) for name in self._pairs}
+        self._note_sizes(Counter(self.sizes.values()))
         return [
             Candidate(name, pair.group, TARGET, pair.split, images[name].content) for name, pair in self._pairs.items()
         ]
@@ -128,16 +138,53 @@ class SegmentationDataModule(ImageDataModule):
         """Test where its truth is known, else val: that is what an official test without truth leaves."""
         return "test" if self.table.indices("test") else "val"
 
-    def advice(self, split: str) -> str:
-        """What to do where a split is empty."""
-        if split == "test" and self.without_truth:
-            return f"the {len(self.without_truth)} frames of its test have no truth; take split=val"
-        return super().advice(split)
+    def only_predict(self, split: str) -> bool:
+        """Make the frames without truth the samples of a split that has no others: all of their masks is void.
+
+        Returns whether that was done. Raises DatasetError naming the images that cannot be read, unless they are to be
+        skipped.
+        """
+        frames = [pair for pair in self.without_truth if pair.split == split]
+        if self.table.indices(split) or not frames:
+            return False
+        images = self._looked_at(frames, "images without truth")
+        broken = [(pair.name, error) for pair in frames if (error := images[pair.name].error)]
+        self.leave_out(broken, len(frames), f"{split} frames")
+        self._only_predicted = split
+        self._pairs |= {pair.name: pair for pair in frames if not images[pair.name].error}
+        self.sizes |= {name: (images[name].height, images[name].width) for name in self._pairs if name in images}
+        added = [Sample(pair.name, pair.group, TARGET, split) for pair in frames if pair.name in self._pairs]
+        self.table = SampleTable([*self.table.samples, *added])
+        return True
+
+    def prediction_files(self, split: str) -> dict[int, str]:
+        """`prediction_file` of each sample of a split, by its place in the table. Raises DatasetError where two are the same."""
+        files = {index: self.prediction_file(self.table.samples[index].name) for index in self.table.indices(split)}
+        twice = [file for file, count in Counter(files.values()).items() if count > 1]
+        if twice:
+            raise DatasetError(
+                f"data.root={typed(self.settings.root)}: the predicted masks of several frames of {split} would have the "
+                f"same name: {len(twice)} names, such as {twice[0]}; take data.split=official, or rename drives or frames."
+            )
+        return files
+
+    def size_note(self, split: str) -> str | None:
+        """A sentence on the frames of a split that are not evaluated at their own size; None where there are none."""
+        height, width = self.eval_size
+        sizes = Counter(self.sizes[self.table.samples[index].name] for index in self.table.indices(split))
+        total, kept = sizes.total(), sizes.pop(self.eval_size, 0)
+        if not sizes:
+            return None
+        squashed = sum(count for size, count in sizes.items() if size[0] * width != size[1] * height)
+        return (
+            f"{total - kept} of {total} frames of {split} are resized to be evaluated at {width}×{height}: {_told(sizes)}"
+            f"{f'; {squashed} of them are squashed, as their shape is another' if squashed else ''}."
+        )
 
     @property
     def frames(self) -> list[str]:
         """The names of all frames there are: also those without truth, left out of a fraction, or not usable."""
-        return [*self._pairs, *self.without_truth, *(name for name, _ in self.skipped)]
+        return [*self._pairs, *(pair.name for pair in self.without_truth), *(name for name, _ in self.skipped)]
 
     # Reading
 
@@ -147,6 +194,8 @@ class SegmentationDataModule(ImageDataModule):
 
     def read_mask(self, name: str) -> Mask:
         """A frame's mask, (H, W) uint8 class indices, at its own size."""
+        if not self._pairs[name].truth:
+            return np.full(self.sizes[name], self.label_space.void, np.uint8)
         return self.read_truth(self.truth_of(name))
 
     def truth_of(self, name: str) -> Path:
@@ -161,7 +210,10 @@ class SegmentationDataModule(ImageDataModule):
 
     def masks(self, part: str, size: tuple[int, int]) -> ReadImages | CachedImages:
         """The masks of train, select, val, test or train_eval at (height, width) `size`, as `images`."""
-        return self.opened("-masks", part, ReadMasks(self.read_mask, self.names, size), self.mask_fingerprint)
+        read = ReadMasks(self.read_mask, self.names, size)
+        if part == self._only_predicted:  # nothing is read
+            return read
+        return self.opened("-masks", part, read, self.mask_fingerprint)
 
     def targets(self, part: str, size: tuple[int, int]) -> ReadImages | CachedImages:
         """The masks."""
@@ -191,7 +243,7 @@ class SegmentationDataModule(ImageDataModule):
     def _looked_at(self, pairs: list[Pair], kind: str) -> dict[str, Finding]:
         """What is known of the images, or of the masks, by the images' names."""
         cache, found = Path(self.settings.cache_dir).expanduser(), {}
-        look = None if kind == "images" else mask_look(self.read_truth, self.label_space.void)
+        look = None if kind.startswith("images") else mask_look(self.read_truth, self.label_space.void)
         kind = kind if look is None else f"masks {self._space_digest}"
         for root in dict.fromkeys(pair.root for pair in pairs):
             here = [pair for pair in pairs if pair.root == root]
@@ -204,9 +256,8 @@ class SegmentationDataModule(ImageDataModule):
         """Find the commonest size, of equally common ones the largest, and say so where there are several."""
         self._native_size = max(sizes, key=lambda size: (sizes[size], size))
         if len(sizes) > 1 and self.settings.eval_size is None:
-            told = ", ".join(f"{width}×{height} ({n})" for (height, width), n in sizes.most_common(5))
             self.notes.append(
-                f"Frames have {len(sizes)} sizes: {told}; all are scored at the commonest, "
+                f"Frames have {len(sizes)} sizes: {_told(sizes)}; all are scored at the commonest, "
                 f"{self._native_size[1]}×{self._native_size[0]}, unless data.eval_size says otherwise."
             )
 
@@ -218,6 +269,11 @@ def _reason(image: Finding, mask: Finding) -> str | None:
     if (image.height, image.width) != (mask.height, mask.width):
         return f"the image has {image.width}×{image.height} pixels, its mask {mask.width}×{mask.height}"
     return None if any(mask.pixels[:-1]) else "no pixel of its mask has a class"
+
+
+def _told(sizes: Counter[tuple[int, int]]) -> str:
+    more = f" and {len(sizes) - MOST_SIZES} other sizes" if len(sizes) > MOST_SIZES else ""
+    return ", ".join(f"{width}×{height} ({n})" for (height, width), n in sizes.most_common(MOST_SIZES)) + more
 
 
 def _torn(frames: Iterable[tuple[str, str, str]]) -> dict[str, str]:

@@ -10,11 +10,12 @@ from rich.table import Table
 from torch import nn
 
 from datamodules.base import ImageDataModule
+from datamodules.segmentation import SegmentationDataModule
 from entry.hardware import Hardware
 from label_spaces.crosswalk import Crosswalk
 from lightning_modules.weights import WeightsReport
 from reports.crossing import in_a_sentence
-from run_folder import RunFolder
+from run_folder import RunFolder, read_csv
 
 WITHOUT_A_NETWORK = {
     "majority": "always the commonest class",
@@ -63,16 +64,26 @@ def announce(
 def _classes(datamodule: ImageDataModule) -> Table:
     counts = datamodule.counts()
     space = datamodule.label_space
-    table = Table(title=f"{space.name}: {space.num_classes} classes", title_justify="left", box=None, pad_edge=False)
+    title = f"{space.name}: {space.num_classes} classes, {datamodule.unit} of each"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("class")
     for split in counts:
         table.add_column(split, justify="right")
     for name in space.classes[:MOST_CLASSES]:
-        table.add_row(name, *(str(counts[split].get(name, 0)) for split in counts))
+        table.add_row(name, *(f"{counts[split].get(name, 0):,}" for split in counts))
     if space.num_classes > MOST_CLASSES:
         table.add_row(f"… {space.num_classes - MOST_CLASSES} more", *("" for _ in counts))
-    table.add_row("all", *(str(sum(counts[split].values())) for split in counts), style="bold")
+    table.add_row(f"all {datamodule.unit}", *(f"{sum(counts[split].values()):,}" for split in counts), style="bold")
+    if datamodule.unit == "pixels":
+        table.add_row("frames", *(f"{len(datamodule.table.indices(split)):,}" for split in counts), style="bold")
     return table
+
+
+def resized(datamodule: ImageDataModule, split: str) -> None:
+    """How many frames are not evaluated at their own size, where there are some."""
+    note = datamodule.size_note(split) if isinstance(datamodule, SegmentationDataModule) else None
+    if note:
+        console().print(f"note: {note}")
 
 
 def going_on(folder: RunFolder, notes: Sequence[str]) -> None:
@@ -86,7 +97,7 @@ def going_on(folder: RunFolder, notes: Sequence[str]) -> None:
 def nothing_to_do(folder: RunFolder) -> None:
     """A run that is through stays as it is."""
     print("This run is finished; nothing was changed. For more epochs type trainer.max_epochs=NUMBER.")
-    conclude(folder, "test" if folder.evaluation("test").exists() else "val")
+    conclude(folder, "test" if any(row["split"] == "test" for row in read_csv(folder.split)) else "val")
 
 
 def foreign(datamodule: ImageDataModule, split: str, note: str, crosswalk: Crosswalk | None) -> None:
@@ -112,7 +123,21 @@ def foreign(datamodule: ImageDataModule, split: str, note: str, crosswalk: Cross
 
 def conclude(folder: RunFolder, split: str) -> None:
     """The headline scores of a split's evaluation, and the folder as the last line."""
-    scores = json.loads((folder.evaluation(split) / "scores.json").read_text(encoding="utf-8"))
+    place = folder.evaluation(split)
+    scores = json.loads((place / "scores.json").read_text(encoding="utf-8"))
+    if (place / "figures").exists():
+        print(f"figures: {place / 'figures'}")
+    if (place / "predictions").exists():
+        print(f"predictions: {place / 'predictions'}")
+    print(f"{split}: {_headline(scores)}")
+    if scores["crossing"]:
+        print(in_a_sentence(scores["crossing"], len(scores["classes"])))
+    print(folder.path, flush=True)
+
+
+def _headline(scores: Mapping[str, Any]) -> str:
+    if scores["accuracy"] is None:
+        return f"no truth, so no scores; {scores['n_seen']} of {scores['n_expected']} frames are predicted"
     names = (
         ("accuracy", "f1_macro", "f1_weighted") if scores["task"] == "classification" else ("miou", "fwiou", "accuracy")
     )
@@ -125,8 +150,4 @@ def conclude(folder: RunFolder, split: str) -> None:
     known = {name: each[judged] for name, each in (scores["baselines"] or {}).items() if each[judged] is not None}
     best = max(known, key=known.__getitem__, default=None)  # of equals the first, which is the majority
     beside = f"  ({WITHOUT_A_NETWORK.get(best, best)}: {judged} {known[best]:.3f})" if best is not None else ""
-    print(f"figures: {folder.evaluation(split) / 'figures'}")
-    print(f"{split}: {'  '.join(figures)}{beside}")
-    if scores["crossing"]:
-        print(in_a_sentence(scores["crossing"], len(scores["classes"])))
-    print(folder.path, flush=True)
+    return f"{'  '.join(figures)}{beside}"

@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from callbacks.checkpoints import Checkpoints
+from callbacks.ema import AveragedWeights
 from callbacks.finite_loss import FiniteLoss
 from callbacks.history import HistoryWriter
 from callbacks.progress import EpochLines, progress_bar, wants_bar
@@ -110,7 +111,7 @@ def build_module(
         network=network,
         label_space=space,
         normalisation=normalisation(model.get("mean"), model.get("std")),
-        optimizer=instantiate(config["optimizer"]),
+        optimizer=build_optimizer(config),
         scheduler=partial(instantiate(config["scheduler"]), total_steps=total_steps),
         share=share,
         loss=build_loss(config["loss"], space.num_classes, class_counts),
@@ -118,6 +119,15 @@ def build_module(
         **({} if truth is None else {"truth": truth}),
     )
     return module, report
+
+
+def build_optimizer(config: Config) -> Callable[..., torch.optim.Optimizer]:
+    """What makes the optimiser of parameters that a configuration describes."""
+    make = cast("Callable[..., torch.optim.Optimizer]", instantiate(config["optimizer"]))
+    if "fused" in config["optimizer"] and config["trainer"]["precision"] == "16-mixed":
+        # A fused step takes the loss's scale away by itself, after the gradient has been clipped.
+        return partial(make, fused=False)
+    return make
 
 
 def build_loss(settings: Mapping[str, Any], num_classes: int, counts: Sequence[int] | None) -> nn.Module:
@@ -270,6 +280,9 @@ def _training_callbacks(config: Config, folder: RunFolder, headline: str, signal
             keep=keys["keep"],
         ),
     ]
+    decay = config.get("ema", {}).get("decay")  # a run from before this key goes on without
+    if decay is not None:
+        callbacks.append(AveragedWeights(decay))
     early = config["early_stopping"]
     if early["patience"] is not None:
         callbacks.append(

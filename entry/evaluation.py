@@ -143,7 +143,7 @@ def collect(
     known: dict[str, Any] = {}
     if task == "classification":
         known["fitted_target"], known["features"] = baseline_data(datamodule, split, facts["index"].tolist())
-    elif isinstance(datamodule, SegmentationDataModule) and datamodule.indices("train"):
+    elif isinstance(datamodule, SegmentationDataModule) and datamodule.indices("train") and facts["weight"].any():
         known["pixel_baselines"] = pixel_baselines(datamodule, split, facts["index"].tolist())
     return Evaluation(
         task=task,

@@ -16,6 +16,7 @@ from entry.session import session
 from entry.work import Job
 from entry.writing import write_results
 from label_spaces.crosswalk import Crosswalk
+from lightning_modules.segmentation import SegmentationModule
 from lightning_modules.weights import WeightsReport
 from run_folder import RunFolder, Status, free_name, replace_folder, write_text
 
@@ -89,7 +90,7 @@ def _write(
         write_text(target / "config.yaml", to_yaml(config))
         with session(Status(target / "status.json")):
             evaluation = collect(config, folder, nothing, datamodule, split, facts, crosswalk)
-            write_results(target, folder, datamodule, evaluation)
+            write_results(target, folder, datamodule, evaluation, SegmentationModule.headline)
 
     replace_folder(folder.evaluation(split), fill)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from callbacks.mask_writer import MaskWriter
+from callbacks.mask_writer import PictureMasks
 from datamodules.pictures import find_pictures, picture_loader
 from entry.build import Config, build_module, build_trainer, data_settings
 from entry.door import Request, RequestError
@@ -46,7 +46,7 @@ def predict(
     target = request.folder if request.folder_was_typed else free_name(request.folder)
     target.mkdir(parents=True, exist_ok=True)
     if config["model"]["task"] == "segmentation":
-        writer = MaskWriter(target, paths, _with_colours(found.label_space))
+        writer = PictureMasks(target, paths, _with_colours(found.label_space))
         cast(Any, trainer).callbacks.append(writer)
         trainer.predict(module, loader, return_predictions=False)
         rows, reasons = writer.rows, writer.unreadable

@@ -121,7 +121,7 @@ def _replace(config: dict[str, Any], key: str, request: Request) -> None:
     place = config
     for step in path:
         place = place.get(step, {})
-    if last not in place:
+    if last not in place and path != ["report"]:  # a run of an earlier version may lack one of those
         raise RequestError(f"{key}: the run's config.yaml has no such key.")
     place[last] = (
         OmegaConf.to_container(composed, resolve=True) if isinstance(composed, DictConfig) else copy.copy(composed)
@@ -166,6 +166,11 @@ def _absolute(path: object) -> str:
 
 def _check(config: Mapping[str, Any]) -> None:
     """The keys that this floor reads itself; data's own are checked by its room."""
+    defaults = yaml.safe_load((CONF / "train.yaml").read_text())
+    for key, value in defaults.items():
+        if isinstance(value, Mapping) and not isinstance(config.get(key, {}), Mapping):
+            below = ", ".join(f"{key}.{name}" for name in value)
+            raise RequestError(f"{key}={config[key]}: it is not one value but has some below it: {below}.")
     positive: Sequence[str] = ("trainer.max_epochs", "trainer.devices", "trainer.num_nodes", "trainer.accumulate")
     maybe = ("trainer.limit_batches", "trainer.threads", "early_stopping.patience", "checkpointing.every_n_steps")
     for key in ("seed", *positive, *maybe):
@@ -186,13 +191,13 @@ def _check(config: Mapping[str, Any]) -> None:
     if not isinstance(config["trainer"]["deterministic"], bool):
         raise RequestError(f"trainer.deterministic={config['trainer']['deterministic']}: must be true or false.")
     _check_checkpointing(config["checkpointing"])
+    _check_predictions(config)
+    _check_ema(config)
     if config["data"]["batch_size"] % config["trainer"]["accumulate"]:
         raise RequestError(
             f"data.batch_size={config['data']['batch_size']} does not divide by trainer.accumulate={config['trainer']['accumulate']}: it is what one optimiser step sees."
         )
-    unknown = sorted(
-        config.keys() - yaml.safe_load((CONF / "train.yaml").read_text()).keys() - set(OWN_KEYS) - _groups()
-    )
+    unknown = sorted(config.keys() - defaults.keys() - set(OWN_KEYS) - _groups())
     if unknown:
         raise RequestError(f"There is no key {unknown[0]!r}. All keys: python train.py --cfg job")
     check_targets(config)
@@ -204,6 +209,28 @@ def _check_checkpointing(keys: Mapping[str, Any]) -> None:
         raise RequestError(f"checkpointing.every_minutes={minutes}: must be a number above 0 or null.")
     if not isinstance(keep, int) or isinstance(keep, bool) or keep < 0:
         raise RequestError(f"checkpointing.keep={keep}: must be a whole number of 0 or more.")
+
+
+def _check_predictions(config: Mapping[str, Any]) -> None:
+    wanted = config["report"].get("predictions", False)  # runs of earlier versions lack the key
+    if not isinstance(wanted, bool):
+        raise RequestError(f"report.predictions={wanted}: must be true or false.")
+    if wanted and config["model"]["task"] != "segmentation":
+        raise RequestError(
+            "report.predictions=true writes masks, and the run classifies: each image's prediction is in per_sample.npz anyway."
+        )
+
+
+def _check_ema(config: Mapping[str, Any]) -> None:
+    decay = _get(config, "ema.decay")  # not in a run's config.yaml from before this key
+    if decay is None:
+        return
+    if not isinstance(decay, int | float) or isinstance(decay, bool) or not 0 < decay < 1:
+        raise RequestError(f"ema.decay={decay}: must be a number above 0 and below 1 or null.")
+    if config["trainer"]["precision"] == "bf16-true":
+        raise RequestError(
+            f"ema.decay={decay} goes with weights that can hold small changes: trainer.precision=bf16-mixed, not bf16-true."
+        )
 
 
 def _groups() -> set[str]:

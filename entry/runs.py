@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datamodules.base import ImageDataModule
+from datamodules.segmentation import SegmentationDataModule
 from entry import build, hardware, loggers
 from entry.build import Config
 from entry.crossing import crosswalk_of, foreign_space
@@ -69,6 +70,8 @@ def assemble(
     )
     if training:
         build.check_batches(module, datamodule, machine.ranks)
+        if config["report"].get("predictions") and isinstance(datamodule, SegmentationDataModule):
+            datamodule.prediction_files(datamodule.closing_split)  # refused now, not when all is trained
     return Run(folder, config, machine, datamodule, module, report, resume_from)
 
 

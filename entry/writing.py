@@ -1,8 +1,14 @@
 """The folder of an evaluation: replaced as a whole, and only by one whose every file is there."""
 
 from pathlib import Path
+from typing import Any, cast
 
+import numpy as np
+
+from callbacks.mask_writer import FrameMasks
 from datamodules.base import ImageDataModule
+from datamodules.segmentation import SegmentationDataModule
+from entry import announce
 from entry.build import build_trainer
 from entry.evaluation import collect, evaluate, find_checkpoint, load
 from entry.request import to_yaml
@@ -10,11 +16,13 @@ from entry.runs import Run
 from entry.session import session
 from reports.evaluation import Evaluation, scores_of, write_tables
 from reports.figures import write_figures
-from run_folder import RunFolder, Status, read_csv, replace_folder, write_text
+from run_folder import RunFolder, Status, read_csv, replace_folder, write_json, write_text
 
 
 def evaluate_into(run: Run, *, checkpoint: str | None, split: str, first: bool = True) -> None:
     """Evaluate on a split, on every rank; the first one puts everything into evaluation/<split>.
+
+    Frames that have no truth are only predicted: the folder has their masks, and scores that are all undefined.
 
     Args:
         run: with its module.
@@ -28,30 +36,51 @@ def evaluate_into(run: Run, *, checkpoint: str | None, split: str, first: bool =
         found = find_checkpoint(folder, checkpoint)
         load(module, found)
         origin = found.origin
-    trainer = build_trainer(run.config, run.machine, folder, headline=module.headline)
-    if not first:
-        evaluate(trainer, module, datamodule, split)
-        return
+    frames = datamodule if isinstance(datamodule, SegmentationDataModule) else None
+    only_predicted = frames is not None and frames.only_predict(split)
+    files = None
+    if frames is not None and (only_predicted or run.config["report"].get("predictions")):
+        files = frames.prediction_files(split)
+
+    mapping = None if run.crosswalk is None else run.crosswalk.mapping
+
+    def counted(masks: Path | None) -> dict[str, np.ndarray]:
+        trainer = build_trainer(run.config, run.machine, folder, headline=module.headline)
+        if frames is not None and files is not None:
+            sizes = {index: frames.sizes[frames.names[index]] for index in files}
+            cast(Any, trainer).callbacks.append(FrameMasks(masks, files, sizes, frames.label_space, mapping))
+        return evaluate(trainer, module, datamodule, split)
 
     def fill(target: Path) -> None:
         write_text(target / "config.yaml", to_yaml(run.config))
         with session(Status(target / "status.json")):
-            facts = evaluate(trainer, module, datamodule, split)
-            evaluation = collect(run.config, folder, origin, datamodule, split, facts, run.crosswalk)
-            write_results(target, folder, datamodule, evaluation)
+            evaluation = collect(
+                run.config, folder, origin, datamodule, split, counted(target / "predictions"), run.crosswalk
+            )
+            if only_predicted:
+                write_json(target / "scores.json", scores_of(evaluation))
+            else:
+                write_results(target, folder, datamodule, evaluation, module.headline)
 
-    replace_folder(folder.evaluation(split), fill)
+    if first:
+        announce.resized(datamodule, split)
+        replace_folder(folder.evaluation(split), fill)
+    else:
+        counted(None)
 
 
-def write_results(target: Path, folder: RunFolder, datamodule: ImageDataModule, evaluation: Evaluation) -> None:
-    """Write an evaluation's tables and figures into the folder `target`."""
+def write_results(
+    target: Path, folder: RunFolder, datamodule: ImageDataModule, evaluation: Evaluation, score: str
+) -> None:
+    """Write an evaluation's tables and figures, with learning curves of `score`, into the folder `target`."""
     write_tables(target, evaluation, scores_of(evaluation))
-    history = read_csv(folder.history) if folder.history.exists() else []
     write_figures(
         target / "figures",
         evaluation.facts["confusion"],
         evaluation.label_space.classes,
         evaluation.split,
-        history,
+        read_csv(folder.history) if folder.history.exists() else [],
         datamodule.counts(),
+        score,
+        datamodule.unit,
     )

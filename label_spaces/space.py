@@ -61,6 +61,12 @@ class LabelSpace:
             raise LabelSpaceError(f"label space {self.name} has no class {name!r}; it has {', '.join(self.classes)}")
         return self.classes.index(name)
 
+    def id_of_index(self) -> tuple[int, ...]:
+        """The number in a mask file of each class and, last, of void: one of those that mean no class, else one that means nothing."""
+        ids = self.ids or tuple(range(self.num_classes))
+        free = next((number for number in range(NO_ID, -1, -1) if number not in ids), NO_ID)
+        return (*ids, max(self.void_ids, default=free))
+
     def index_of_id(self) -> tuple[int, ...]:
         """For each number 0–255 of a mask file its class index, void for those of no class, NO_ID for unknown ones."""
         table = [NO_ID] * 256

@@ -22,7 +22,7 @@ class ClassificationModule(SupervisedModule):
         super().__init__(*args, **settings)
         self.records = nn.ModuleDict({stream: SampleRecords() for stream in self.streams})
 
-    def evaluate_batch(self, batch: Batch, stream: str) -> None:
+    def evaluate_batch(self, batch: Batch, stream: str) -> tuple[Tensor, Tensor]:
         """Count one batch of images (B, 3, H, W), targets (B,) and sample indices (B,)."""
         logits, target, index = cast(Tensor, self(batch["image"])), batch["target"], batch["index"]
         if not batch["counted"]:  # it only keeps this rank in step with the others
@@ -32,6 +32,7 @@ class ClassificationModule(SupervisedModule):
         self.records_of(stream).update(
             index, target, prediction, probability, functional.cross_entropy(logits, target, reduction="none")
         )
+        return index, prediction
 
     def predict_step(self, batch: Batch, _: int) -> tuple[Tensor, Tensor, Mapping[int, str]]:
         """(B,) sample indices, (B, C) probabilities, and the reasons of the samples that could not be read."""

@@ -32,15 +32,17 @@ class SegmentationModule(SupervisedModule):
         self.confusion = nn.ModuleDict({stream: ConfusionMatrix(*sides) for stream in self.streams})
         self.records = nn.ModuleDict({stream: PixelRecords(*sides) for stream in self.streams})
 
-    def evaluate_batch(self, batch: Batch, stream: str) -> None:
+    def evaluate_batch(self, batch: Batch, stream: str) -> tuple[Tensor, Tensor]:
         """Count one batch of images (B, 3, H, W), masks (B, H, W) and sample indices (B,)."""
         logits, target, index = cast(Tensor, self(batch["image"])), batch["target"], batch["index"]
         if not batch["counted"]:  # it only keeps this rank in step with the others
             logits, target, index = logits[:0], target[:0], index[:0]
+        prediction = logits.argmax(1)
         sides = self.truth.num_classes, self.label_space.num_classes
-        matrices = confusion_matrices(logits.argmax(1), target, *sides)
+        matrices = confusion_matrices(prediction, target, *sides)
         self.confusion_of(stream).add(matrices.sum(0))
         self.records_of(stream).update(index, matrices, self._losses(logits, target))
+        return index, prediction
 
     def _losses(self, logits: Tensor, target: Tensor) -> Tensor:
         """(B,) the sum of each sample's loss over its pixels; nan where the target's classes are not the logits'."""

@@ -105,6 +105,16 @@ class SupervisedModule(lightning.LightningModule, ABC):
             torch._foreach_mul_([p.grad for p in self.parameters() if p.grad is not None], factor)
         self._step_weight = 0.0
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the norm of the gradient; Lightning itself refuses to for every fused optimiser in mixed precision."""
+        if gradient_clip_val:
+            nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+
     def on_validation_start(self) -> None:
         """Give every rank the first one's buffers: each has updated its own while training."""
         if self.trainer.world_size > 1:
@@ -115,9 +125,10 @@ class SupervisedModule(lightning.LightningModule, ABC):
         """Count one batch of the validation split, or of the fixed part of the training split."""
         self.evaluate_batch(batch, VALIDATION_STREAMS[dataloader_idx])
 
-    def test_step(self, batch: Batch, _: int) -> None:
-        """Count one batch of the split that is reported."""
-        self.evaluate_batch(batch, "test")
+    def test_step(self, batch: Batch, _: int) -> Mapping[str, Tensor]:
+        """Count one batch of the split that is reported; gives callbacks the ``index`` and ``prediction`` of `evaluate_batch`."""
+        index, prediction = self.evaluate_batch(batch, "test")
+        return {"index": index, "prediction": prediction}
 
     def on_validation_epoch_end(self) -> None:
         """Log the scores of both streams and the epoch's training loss, and start their counts again.
@@ -159,8 +170,11 @@ class SupervisedModule(lightning.LightningModule, ABC):
         return cast(ConfusionMatrix, self.confusion[stream])
 
     @abstractmethod
-    def evaluate_batch(self, batch: Batch, stream: str) -> None:
-        """Predict a batch and count it, unless it is one that is not to be counted."""
+    def evaluate_batch(self, batch: Batch, stream: str) -> tuple[Tensor, Tensor]:
+        """Predict a batch and count it, unless it is one that is not to be counted.
+
+        Returns the (B,) indices of the samples that were counted, and their predicted class indices: (B,), or (B, H, W).
+        """
 
     @abstractmethod
     def mean_loss(self, stream: str) -> float:

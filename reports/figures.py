@@ -19,6 +19,7 @@ def write_figures(
     history: Sequence[Mapping[str, object]],
     counts: Mapping[str, Mapping[str, int]],
     score: str = "f1_macro",
+    unit: str = "images",
 ) -> list[Path]:
     """Write confusion.png, learning_curves.png (where there is a history) and class_distribution.png.
 
@@ -28,16 +29,17 @@ def write_figures(
         names: the C class names.
         split: which split the confusion matrix is of.
         history: rows of history.csv.
-        counts: number of samples by split and class.
+        counts: number of images or pixels by split and class.
         score: which score the learning curves show.
+        unit: what was counted.
 
     Returns:
         The files that were written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / "confusion.png", folder / "class_distribution.png"]
-    confusion_figure(confusion, names, files[0], f"Confusion matrix, {split} split")
-    class_distribution(counts, files[1])
+    confusion_figure(confusion, names, files[0], f"Confusion matrix, {split} split", unit)
+    class_distribution(counts, files[1], unit)
     if history:
         files.append(folder / "learning_curves.png")
         learning_curves(history, files[-1], score)

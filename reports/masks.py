@@ -29,6 +29,16 @@ def save_mask(path: Path, mask: NDArray[np.uint8], space: LabelSpace) -> None:
     _save(path, image)
 
 
+def save_ids(path: Path, mask: NDArray[np.uint8], space: LabelSpace) -> None:
+    """Write (H, W) class indices as a greyscale PNG of the ids that stand for them in the dataset's own mask files."""
+    _save(path, Image.fromarray(np.array(space.id_of_index(), np.uint8)[mask]))
+
+
+def save_colours(path: Path, mask: NDArray[np.uint8], space: LabelSpace) -> None:
+    """Write (H, W) class indices as an RGB PNG of the classes' colours."""
+    _save(path, Image.fromarray(colours(space)[mask]))
+
+
 def save_overlay(path: Path, image: NDArray[np.uint8], mask: NDArray[np.uint8], space: LabelSpace) -> None:
     """Write the image (H, W, 3) with the colours of its mask (H, W) over it."""
     mixed = (1 - OPACITY) * image + OPACITY * colours(space)[mask]

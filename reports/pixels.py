@@ -1,5 +1,6 @@
 """The scores that only masks have: coarser levels, safety, per image, and what the official scripts print."""
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -25,7 +26,8 @@ def pixel_scores(confusion: Tensor, matrices: "csr_array", space: LabelSpace) ->
         space: the classes.
 
     Returns:
-        `levels`, `safe_miou`, `miou_image`, `miou_image_worst` and `autonue_compat`; None where the label space has none.
+        `levels`, `safe_miou`, `miou_image`, `miou_image_worst` and `autonue_compat`; None where the label space has none,
+        or no pixel has truth.
     """
     return {
         "levels": levels(confusion, space) or None,
@@ -49,10 +51,13 @@ def _safe(confusion: Tensor, space: LabelSpace) -> float | None:
     chosen = important(space.name) if space.name in names() else ()
     if not chosen or not space.levels:
         return None
-    return float(safe_miou(confusion, tree_distance(list(space.levels.values())), chosen))
+    value = float(safe_miou(confusion, tree_distance(list(space.levels.values())), chosen))
+    return None if math.isnan(value) else value
 
 
 def _official(confusion: Tensor, space: LabelSpace) -> dict[str, Any] | None:
+    if not confusion[:-1].any():
+        return None
     if space.name == "idd_level3":
         return autonue_compat(confusion, space.levels["idd_level2"], load("idd_level2").levels["idd_level1"])
     return idd_lite_compat(confusion) if space.name == "idd_lite" else None

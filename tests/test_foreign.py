@@ -230,13 +230,17 @@ def foreigner(door, streets):
 
 def test_weights_from_elsewhere(door, streets, foreigner, tmp_path):
     typed = (MODEL, f"model.weights={foreigner}", "model.label_space=voc21", *idd(streets), *TRAINER)
-    answer = door("evaluate", *typed)
+    answer = door("evaluate", *typed, "report.predictions=true")
     scores = scored(answer)
     assert "evaluate_deeplabv3_mobilenet_v3_large_mask_folder" in answer.folder.name
     assert scores["checkpoint"] == {"file": "best.ckpt", "epoch": None, "step": None}
     assert (scores["n_expected"], scores["n_unique"], scores["loss"]) == (4, 4, None)
     assert scores["crossing"]["from"] == "voc21"
     assert "This model can say 6 of 26 classes" in answer.out
+    # The masks that are written are in the data's classes: scored as such, they come to the same matrix.
+    written = answer.folder / "evaluation/test/predictions/ids"
+    again = door("evaluate", f"predictions={written}", "predictions_label_space=idd_level3", *idd(streets), *TRAINER)
+    assert scored(again)["classes"] == scores["classes"]
     # What it said is what it says as a run of its own, counted in VOC's classes.
     own = door("evaluate", f"run={foreigner.parents[1]}", *TRAINER)
     with (own.folder / "evaluation/test/confusion.csv").open() as file:

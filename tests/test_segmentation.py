@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 from sklearn.metrics import jaccard_score
 
+from entry import writing
+from tests.callbacks.test_ema import assert_evaluations_repeat_the_validation
 from tests.chaos.harness import ROOT, compare, finish, start
 
 KEYS = ("model=deeplabv3_mobilenet_v3_large", "model.weights=none", "data=mask_folder", "data.classes=[sky,road,car]", "trainer=cpu", "trainer.threads=1",
@@ -71,6 +73,20 @@ def test_the_scores_are_those_of_the_matrix_and_each_frame_is_counted_once(run, 
     assert "miou" in run.out.splitlines()[-2]
 
 
+def test_pixels_are_called_pixels_and_the_curves_show_what_the_best_was_chosen_by(door, streets, monkeypatch):
+    told = {}
+    monkeypatch.setattr(writing, "write_figures", lambda *given: told.update(score=given[-2], unit=given[-1]))
+    answer = door("train", *KEYS, f"data.root={streets}", "trainer.max_epochs=1")
+    assert answer.code == 0, answer.err
+    assert told == {"score": "miou", "unit": "pixels"}
+    assert "mask_folder: 3 classes, pixels of each" in answer.out
+    rows = [line.split() for line in answer.out.splitlines()]
+    masks = [np.array(Image.open(path)) for path in sorted((streets / "masks").iterdir())]
+    known = sum(int((mask < 3).sum()) for mask in masks)
+    assert sum(int(n.replace(",", "")) for n in next(row for row in rows if row[:2] == ["all", "pixels"])[2:]) == known
+    assert ["frames", "14", "2", "4"] in rows
+
+
 def test_per_sample_matrices_add_up(run):
     facts = np.load(run.folder / "evaluation/test/per_sample.npz")
     total = np.zeros(16, np.int64)
@@ -85,6 +101,16 @@ def test_evaluating_repeats_the_scores_byte_for_byte(door, run):
     answer = door("evaluate", f"run={run.folder}")
     assert answer.code == 0, answer.err
     assert (run.folder / "evaluation/test/scores.json").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_averaged_weights_are_validated_and_evaluated_for_masks_too(door, streets):
+    run = door("train", *KEYS, f"data.root={streets}", "ema.decay=0.9", "optimizer.lr=0.01").folder
+
+    def evaluate(name):
+        assert door("evaluate", f"run={run}", "split=val", f"checkpoint={name}").code == 0
+
+    assert_evaluations_repeat_the_validation(evaluate, run)
 
 
 def test_pictures_of_any_size_get_masks_and_overlays(door, run, streets, tmp_path):
@@ -121,6 +147,7 @@ def test_a_stop_and_two_ranks_change_nothing_for_masks_either(tmp_path, streets)
         "trainer.deterministic=true",
         "checkpointing.every_n_steps=1",
         "loss.name=ohem",
+        "ema.decay=0.9",
     ]
     finish(start(f"hydra.run.dir={tmp_path / 'whole'}", *typed))
     process = start(f"hydra.run.dir={tmp_path / 'killed'}", *typed)

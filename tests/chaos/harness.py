@@ -161,8 +161,8 @@ def compare(one: Path, other: Path) -> list[str]:
     found = []
     for name in ("best", "last"):
         a, b = (torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True) for run in (one, other))
-        for part in ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step"):
-            found += [f"{name}.ckpt {where}" for where in _different(a[part], b[part], part)]
+        for part in ("state_dict", "current_state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step"):
+            found += [f"{name}.ckpt {where}" for where in _different(a.get(part), b.get(part), part)]
     histories = []
     for run in (one, other):
         with (run / "history.csv").open() as file:

@@ -68,6 +68,21 @@ def test_masks_are_of_any_label_space(idd, make, name, classes):
     np.testing.assert_array_equal(batch["target"][0], expected)
 
 
+@pytest.mark.parametrize(
+    ("name", "ending"),
+    [("idd_level3", "labellevel3Ids"), ("idd_level1", "labellevel1Ids"), ("idd_cityscapes18", "labelcsTrainIds"), ("idd_lite", "label_idd_lite_Ids")],
+)  # fmt: skip
+def test_predicted_masks_are_called_as_the_server_wants_them(idd, make, name, ending):
+    module = make(idd("one", ".png"), idd("two", ".jpg", first=100), label_space=name)
+    assert sorted(module.prediction_files("val").values()) == [
+        f"{drive}/{frame}_gtFine_{ending}.png" for drive in (150, 50) for frame in (0, 1)
+    ]
+    assert module.only_predict("test")
+    assert sorted(module.prediction_files("test").values()) == [
+        f"{drive}/{frame}_gtFine_{ending}.png" for drive in (160, 60) for frame in (0, 1)
+    ]
+
+
 @pytest.mark.parametrize(("name", "word"), [("idd_level3", "level3"), ("idd_cityscapes19", "csTrain")])
 def test_ready_masks_are_read_where_they_are_asked_for(idd, make, name, word):
     root, space = idd(), load(name)

@@ -96,7 +96,10 @@ def test_ready_folders(tmp_path, make):
     assert (module.selection_split, module.closing_split) == ("select", "val")
     (root / "images/test").mkdir()
     Image.new("RGB", (36, 24)).save(root / "images/test/new.png")
-    assert make(root, split="folders").without_truth == ["images/test/new.png"]
+    module = make(root, split="folders")
+    assert [pair.name for pair in module.without_truth] == ["images/test/new.png"]
+    assert module.only_predict("test")
+    assert list(module.prediction_files("test").values()) == ["test/new.png"]
     with pytest.raises(DatasetError, match=r"holds ready folders \(test, train, val\); add data\.split=folders"):
         make(root)
 

@@ -63,14 +63,14 @@ def test_the_split_is_the_datasets_own_with_drives_of_train_put_aside(make):
     assert module.validated == ("select", "train_eval")
     assert len(module.indices("train_eval")) == 2
     assert {sample.target for sample in module.table.samples} == {"mask"}
-    assert module.without_truth == [f"leftImg8bit/test/030/{frame}_image.jpg" for frame in (0, 1)]
+    assert [pair.name for pair in module.without_truth] == [
+        f"leftImg8bit/test/030/{frame}_image.jpg" for frame in (0, 1)
+    ]
     assert any("chosen on 2 samples of train that are put aside" in note for note in module.notes)
     module.setup("fit")
     module.setup("test")
     assert sorted(i for batch in module.test_dataloader() for i in batch["index"].tolist()) == module.indices("val")
-    with pytest.raises(
-        DatasetError, match="test has no samples; the 2 frames of its test have no truth; take split=val"
-    ):
+    with pytest.raises(DatasetError, match="test has no samples; change"):
         module.prepare(["test"])
 
 
@@ -80,6 +80,58 @@ def test_a_stage_prepares_what_it_needs(make, stage, split):
     module.setup(stage)
     loader = module.val_dataloader()[0] if stage == "fit" else module.test_dataloader()
     assert [i for batch in loader for i in batch["index"].tolist()] == module.indices(split)
+
+
+def test_frames_without_truth_can_be_predicted_and_their_masks_are_void(make, lite):
+    module = make(cache=True)
+    assert not module.only_predict("val")
+    before = module.names
+    assert module.only_predict("test")
+    assert set(module.names) - set(before) == {pair.name for pair in module.without_truth}
+    module.test_split = "test"
+    module.setup("test")
+    seen = {}
+    for batch in module.test_dataloader():
+        assert (batch["target"] == VOID).all()
+        seen |= dict(zip(batch["index"].tolist(), batch["image"], strict=True))
+    assert [module.names[index] for index in sorted(seen)] == [pair.name for pair in module.without_truth]
+    for index, image in seen.items():
+        expected = np.array(Image.open(lite / module.names[index]))
+        np.testing.assert_array_equal(image.permute(1, 2, 0), expected)
+
+
+def test_frames_without_truth_that_cannot_be_read_are_named_or_left_out(make, lite):
+    (lite / "leftImg8bit/test/030/1_image.jpg").write_bytes(b"no picture")
+    with pytest.raises(DatasetError, match=r"1 of 2 test frames .*\n.*test/030/1_image\.jpg: not an image"):
+        make().only_predict("test")
+    module = make(on_corrupt="skip")
+    assert module.only_predict("test")
+    assert [module.names[index] for index in module.indices("test")] == ["leftImg8bit/test/030/0_image.jpg"]
+    assert [name for name, _ in module.skipped] == ["leftImg8bit/test/030/1_image.jpg"]
+
+
+def test_predicted_masks_are_called_as_the_datasets_own_and_no_two_alike(make, lite):
+    module = make()
+    names = {module.names[index].split("/", 2)[2]: file for index, file in module.prediction_files("val").items()}
+    assert names == {f"{drive}/{i}_image.jpg": f"{drive}/{i}_label.png" for drive in ("020", "021") for i in (0, 1)}
+    for kind in ("leftImg8bit", "gtFine"):
+        (lite / kind / "val/020").rename(lite / kind / "val/000")  # a drive of train
+    split = make(split={"train": 0.6, "val": 0.2, "test": 0.2})
+    together = next(sample.split for sample in split.table.samples if sample.group == "000")
+    with pytest.raises(DatasetError, match=r"2 names, such as 000/0_label\.png"):
+        split.prediction_files(together)
+
+
+def test_frames_that_are_not_scored_at_their_own_size_are_counted(make, lite):
+    assert make().size_note("val") is None
+    for size, path in (((48, 72), "val/020/0"), ((30, 36), "val/021/1")):
+        Image.fromarray(picture(scene(1, size))).save(lite / f"leftImg8bit/{path}_image.jpg", "PNG")
+        Image.fromarray(scene(1, size)).save(lite / f"gtFine/{path}_label.png")
+    note = "2 of 4 frames of val are resized to be evaluated at 36×24: 72×48 (1), 36×30 (1); 1 of them are squashed"
+    assert make().size_note("val").startswith(note)
+    assert make().size_note("train") is None
+    large = make(eval_size=(48, 72)).size_note("train")
+    assert large == "22 of 22 frames of train are resized to be evaluated at 72×48: 36×24 (22)."
 
 
 def test_without_a_piece_of_train_the_choice_is_on_val_and_that_is_said(make):

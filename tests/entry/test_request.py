@@ -57,6 +57,14 @@ def test_everything_is_plain_and_absolute(tmp_path, monkeypatch):
         (["trainer.devices=0"], r"trainer\.devices=0: must be a whole number of 1 or more"),
         (["checkpointing.every_minutes=0"], r"checkpointing\.every_minutes=0: must be a number above 0 or null"),
         (["checkpointing.keep=-1"], r"checkpointing\.keep=-1: must be a whole number of 0 or more"),
+        (["ema.decay=1.0"], r"ema\.decay=1\.0: must be a number above 0 and below 1 or null"),
+        (["ema.decay=-1"], r"ema\.decay=-1: must be a number above 0 and below 1"),
+        (["ema.decay=abc"], r"ema\.decay=abc: must be a number above 0 and below 1"),
+        (["ema=0.9"], r"ema=0\.9: it is not one value but has some below it: ema\.decay\."),
+        (["checkpointing=3"], r"it is not one value but has some below it: checkpointing\.every_n_steps, "),
+        (["early_stopping=3"], r"early_stopping=3: it is not one value"),
+        (["loss=ohem"], r"loss=ohem: it is not one value but has some below it: loss\.name"),
+        (["ema.decay=0.9", "trainer.precision=bf16-true"], "trainer.precision=bf16-mixed, not bf16-true"),
         (["+speed=3"], "There is no key 'speed'"),
         (["model.task=segmentation", "data=image_folder", "data.root=x"], "does segmentation, but data=image_folder serves classification. Models that fit: custom_cnn, resnet18"),
     ],
@@ -153,11 +161,8 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
 def test_every_shipped_option_composes(tmp_path, group):
     options = [path.stem for path in (PROJECT / "conf" / group).glob("*.yaml")]
     assert options
-    segments = [
-        "model.task=segmentation",
-        "++lightning_module.targets.segmentation=lightning_modules.classification.ClassificationModule",
-    ]
-    needs = {"image_folder": [], "idd": [], "idd_lite": segments, "mask_folder": segments}
+    segments = ["model=deeplabv3_mobilenet_v3_large"]
+    needs = {"image_folder": [], "idd": [], "idd_lite": segments, "mask_folder": segments, "idd_lite_deeplabv3": []}
     for option in options:
         typed = [f"{group}={option}", *([f"data.root={tmp_path}", *needs[option]] if option in needs else [])]
         assert resolved(request(tmp_path, *typed))["data"]["root"]

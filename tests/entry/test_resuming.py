@@ -95,7 +95,7 @@ def test_more_epochs_are_as_if_they_had_been_asked_for_at_first(door, train, who
 
 
 @pytest.mark.parametrize(
-    "typed", ["optimizer.lr=0.01", "seed=3", "aug=none", "data.batch_size=6", "trainer.accumulate=1"]
+    "typed", ["optimizer.lr=0.01", "seed=3", "aug=none", "data.batch_size=6", "ema.decay=0.9", "trainer.accumulate=1"]
 )
 def test_changes_that_would_make_another_run_are_named(door, stopped, typed):
     before = contents(stopped)

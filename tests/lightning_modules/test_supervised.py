@@ -40,7 +40,7 @@ def module(ranks, accumulate):
     torch.manual_seed(0)
     return ClassificationModule(
         network=nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)), label_space=SPACE,
-        normalisation=((0.5,) * 3, (0.3,) * 3), optimizer=partial(torch.optim.SGD, lr=LR, momentum=0.9),
+        normalisation=((0.5,) * 3, (0.3,) * 3), optimizer=partial(torch.optim.SGD, lr=LR, momentum=0.9, fused=True),
         scheduler=partial(schedules.constant, total_steps=3), loss=CrossEntropySum(3, WEIGHTS, 0.1),
         share=BATCH // (ranks * accumulate),
     )  # fmt: skip

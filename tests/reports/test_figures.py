@@ -168,6 +168,14 @@ def test_class_distribution_has_a_bar_per_class_and_split(tmp_path, classes):
     assert all(bar.get_width() == pytest.approx(1 / classes) for axes in figure.axes for bar in axes.patches)
 
 
+def test_pixels_are_told_in_a_few_letters(tmp_path):
+    counts = {"train": {"road": 32_582_191, "curb": 0}, "val": {"road": 950, "curb": 4_100}}
+    figure = class_distribution(counts, tmp_path / "d.png", "pixels")
+    assert [axes.get_title() for axes in figure.axes] == ["train: 33M pixels", "val: 5.0k pixels"]
+    assert [texts(axes.texts) for axes in figure.axes] == [["33M", "0"], ["950", "4.1k"]]
+    assert figure.get_supxlabel() == "share of the split's pixels; its number beside each bar"
+
+
 def test_the_ticks_of_a_class_distribution_are_not_rounded_to_the_same_text(tmp_path):
     axes = class_distribution({"train": dict.fromkeys(names(60), 1)}, tmp_path / "d.png").axes[0]
     ticks = texts(axes.get_xticklabels())

@@ -43,3 +43,14 @@ def test_a_label_space_without_levels_has_none():
     matrices, *_ = counted(space)
     found = pixel_scores(matrices.sum(0), csr_array(matrices.flatten(1).numpy()), space)
     assert (found["levels"], found["safe_miou"], found["autonue_compat"]) == (None, None, None)
+
+
+@pytest.mark.parametrize("name", ["idd_level3", "idd_lite"])
+def test_without_truth_nothing_is_defined(name):
+    space = load(name)
+    matrices, *_ = counted(space)
+    matrices[:, :-1] = 0
+    found = pixel_scores(matrices.sum(0), csr_array(matrices.flatten(1).numpy()), space)
+    levels = found.pop("levels") or {}
+    assert set(found.values()) == {None}
+    assert {level["miou"] for level in levels.values()} <= {None}
