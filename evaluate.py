@@ -1,4 +1,4 @@
-"""Evaluate a run's checkpoint on a split: python evaluate.py run=RUN_FOLDER split=val."""
+"""Evaluate a run's checkpoint on a split, or what was not trained here: python evaluate.py run=RUN_FOLDER split=val."""
 
 from entry.door import Request, RequestError, door
 
@@ -6,11 +6,17 @@ from entry.door import Request, RequestError, door
 @door("evaluate")
 def evaluate(request: Request) -> None:
     """Read the run's configuration and split, load its checkpoint, count the split once, write the scores."""
-    from entry.request import of_run
+    from entry.request import foreign, of_run
 
-    folder, config = of_run(request)
+    elsewhere = foreign(request)
     if request.config.split not in (None, "train", "val", "test"):
         raise RequestError(f"split={request.config.split}: must be train, val or test.")
+    if elsewhere is not None:
+        from entry.foreign import evaluate_predictions, evaluate_weights
+
+        (evaluate_predictions if elsewhere == "predictions" else evaluate_weights)(request)
+        return
+    folder, config = of_run(request)
 
     from callbacks.stopping import StopSignal
     from entry import announce, runs

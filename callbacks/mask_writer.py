@@ -39,6 +39,7 @@ class FrameMasks(MaskWriter):
         files: by sample index the path of its mask below either.
         sizes: by sample index its own (height, width).
         space: the classes.
+        mapping: the class, or void, that each predicted index counts as, where the model speaks another label space.
     """
 
     def __init__(
@@ -47,8 +48,10 @@ class FrameMasks(MaskWriter):
         files: Mapping[int, str],
         sizes: Mapping[int, tuple[int, int]],
         space: LabelSpace,
+        mapping: Sequence[int] | None = None,
     ) -> None:
         self.folder, self.files, self.sizes, self.space = folder, files, sizes, space
+        self.table = None if mapping is None else np.array(mapping, dtype=np.uint8)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Learn the first rank's folder, whose name the others cannot know."""
@@ -61,7 +64,7 @@ class FrameMasks(MaskWriter):
     def save(self, index: int, mask: Mask) -> None:
         """Write the mask (H, W) of a frame twice: as the ids of its label space's files, and as colours."""
         assert self.folder is not None, "the first rank has a folder"
-        full = resize_mask(mask, self.sizes[index])
+        full = resize_mask(mask if self.table is None else self.table[mask], self.sizes[index])
         save_ids(self.folder / "ids" / self.files[index], full, self.space)
         save_colours(self.folder / "colours" / self.files[index], full, self.space)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import PIL
@@ -51,6 +51,7 @@ class Finding:
     pixels: tuple[int, ...] = ()
 
 
+Seen = TypeVar("Seen")
 Look = Callable[[Path, Finding], Finding]  # reads a file of which size and time are known
 
 
@@ -82,7 +83,9 @@ def audit(
     pending = [name for name, finding in findings.items() if not finding.content and finding.error is None]
     try:
         stamps = {name: findings[name] for name in pending}
-        findings.update(_looked_at(root, stamps, look or _look, kind.split(maxsplit=1)[0]))
+        how = look or _look
+        seen = looked_at(pending, lambda name: how(root / name, stamps[name]), kind.split(maxsplit=1)[0])
+        findings.update(seen)
     finally:  # what an interrupted audit has seen need not be seen again
         if pending or known.keys() - findings.keys():
             _remember(memory, findings)
@@ -119,16 +122,15 @@ def mask_look(read: Callable[[Path], NDArray[np.uint8]], void: int) -> Look:
     return look
 
 
-def _looked_at(root: Path, stamps: Mapping[str, Finding], look: Look, kind: str) -> Iterator[tuple[str, Finding]]:
-    """Each file with what reading it has shown."""
-    names = list(stamps)
+def looked_at(names: Sequence[str], look: Callable[[str], Seen], kind: str) -> Iterator[tuple[str, Seen]]:
+    """Each name with what `look` returns for it in one of several threads; a bar shows if that takes longer."""
     began = time.monotonic()
     bar = None
     # Decoding releases the interpreter's lock, so threads are enough.
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool, contextlib.ExitStack() as stack:
         for start in range(0, len(names), BATCH):
             batch = names[start : start + BATCH]
-            yield from zip(batch, pool.map(lambda name: look(root / name, stamps[name]), batch), strict=True)
+            yield from zip(batch, pool.map(look, batch), strict=True)
             if bar is None and time.monotonic() - began > PATIENCE:
                 bar = stack.enter_context(_progress(len(names), kind))
             if bar is not None:

@@ -91,7 +91,7 @@ class PreparedDataModule(LightningDataModule, ABC):
             table, notes = make_table(self.find(), self.settings)
             self.notes += notes
             table, notes = with_selection(self.settle(table), self.settings)
-            self.notes += notes
+            self.notes += notes if splits is None else []  # no checkpoint is chosen where nothing is trained
             self.label_space = self.classes_of(table)
             self.table = table
             self.test_split = self.closing_split

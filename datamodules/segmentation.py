@@ -181,6 +181,11 @@ class SegmentationDataModule(ImageDataModule):
             f"{f'; {squashed} of them are squashed, as their shape is another' if squashed else ''}."
         )
 
+    @property
+    def frames(self) -> list[str]:
+        """The names of all frames there are: also those without truth, left out of a fraction, or not usable."""
+        return [*self._pairs, *(pair.name for pair in self.without_truth), *(name for name, _ in self.skipped)]
+
     # Reading
 
     def read(self, name: str) -> RGB:

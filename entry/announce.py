@@ -12,7 +12,9 @@ from torch import nn
 from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
 from entry.hardware import Hardware
+from label_spaces.crosswalk import Crosswalk
 from lightning_modules.weights import WeightsReport
+from reports.crossing import in_a_sentence
 from run_folder import RunFolder, read_csv
 
 WITHOUT_A_NETWORK = {
@@ -98,6 +100,27 @@ def nothing_to_do(folder: RunFolder) -> None:
     conclude(folder, "test" if any(row["split"] == "test" for row in read_csv(folder.split)) else "val")
 
 
+def foreign(datamodule: ImageDataModule, split: str, note: str, crosswalk: Crosswalk | None) -> None:
+    """What is evaluated that was not trained here, and what its label space leaves unsaid."""
+    screen, space = console(), datamodule.label_space
+    for line in (*datamodule.notes, note):
+        if line:
+            screen.print(f"note: {line}")
+    height, width = datamodule.eval_size
+    screen.print(f"{split}: {len(datamodule.table.indices(split))} frames at {height}×{width}, {space.name}")
+    if crosswalk is None:
+        return
+    source = crosswalk.source.name
+    told = {
+        "partly": "has a word for a part only of",
+        "shared": "counts as another class what is",
+        "no": "has no word for",
+    }
+    for status, how in told.items():
+        if names := crosswalk.named(status):
+            screen.print(f"note: {source} {how} {', '.join(names)}.")
+
+
 def conclude(folder: RunFolder, split: str) -> None:
     """The headline scores of a split's evaluation, and the folder as the last line."""
     place = folder.evaluation(split)
@@ -107,6 +130,8 @@ def conclude(folder: RunFolder, split: str) -> None:
     if (place / "predictions").exists():
         print(f"predictions: {place / 'predictions'}")
     print(f"{split}: {_headline(scores)}")
+    if scores["crossing"]:
+        print(in_a_sentence(scores["crossing"], len(scores["classes"])))
     print(folder.path, flush=True)
 
 

@@ -35,9 +35,8 @@ from entry.parts import optimizer, part
 from label_spaces.space import LabelSpace
 from lightning_modules.checkpoint_io import CheckpointFiles
 from lightning_modules.losses import CrossEntropySum, DiceAndCrossEntropy, HardestPixels, WithAuxiliary
-from lightning_modules.networks.architectures import IMAGENET_MEAN, IMAGENET_STD
 from lightning_modules.supervised import SupervisedModule
-from lightning_modules.weights import WeightsReport, load_weights
+from lightning_modules.weights import WeightsReport, load_weights, normalisation
 from run_folder import RunFolder
 
 Config = Mapping[str, Any]
@@ -91,6 +90,7 @@ def build_module(
     class_counts: Sequence[int] | None = None,
     share: int = 1,
     total_steps: int = 1,
+    truth: LabelSpace | None = None,
 ) -> tuple[SupervisedModule, WeightsReport]:
     """The LightningModule of a configuration, its first weights loaded.
 
@@ -101,22 +101,25 @@ def build_module(
         class_counts: training samples per class, where it is going to be trained.
         share: samples of a full batch on one device.
         total_steps: optimiser steps of the whole training.
+        truth: the classes of the data, where weights from elsewhere are evaluated with heads of their own.
 
     Raises RequestError or WeightsError for settings or weights that do not fit.
     """
     lightning.seed_everything(config["seed"], verbose=False)
-    network: nn.Module = part(config["model"]["network"], "model.network", num_classes=space.num_classes)
-    report = load_weights(network, config["model"]["name"], weights)
+    model = config["model"]  # a run from before one of its keys goes on without
+    network: nn.Module = part(model["network"], "model.network", num_classes=space.num_classes)
+    report = load_weights(network, model["name"], weights, whole=truth is not None, partial=model.get("partial", False))
     make = cast("type[SupervisedModule]", get_class(config["lightning_module"]["_target_"]))
     module = make(
         network=network,
         label_space=space,
-        normalisation=(IMAGENET_MEAN, IMAGENET_STD),
+        normalisation=normalisation(model.get("mean"), model.get("std")),
         optimizer=optimizer(config["optimizer"], config["trainer"]["precision"]),
         scheduler=partial(part(config["scheduler"], "scheduler"), total_steps=total_steps),
         share=share,
         loss=build_loss(config["loss"], space.num_classes, class_counts),
         channels_last=config["trainer"]["channels_last"],
+        **({} if truth is None else {"truth": truth}),
     )
     return module, report
 

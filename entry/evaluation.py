@@ -14,11 +14,13 @@ from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
 from entry.baselines import baseline_data, pixel_baselines
 from entry.errors import RequestError
+from label_spaces.crosswalk import Crosswalk
 from label_spaces.space import LabelSpace
 from lightning_modules.checkpoint_files import read_checkpoint
 from lightning_modules.classification import ClassificationModule
 from lightning_modules.segmentation import SegmentationModule
 from lightning_modules.supervised import SupervisedModule
+from metrics.crossing import cross, cross_samples
 from reports.evaluation import Evaluation
 from run_folder import RunFolder
 
@@ -42,6 +44,11 @@ class Checkpoint:
     step: int
     state: Mapping[str, torch.Tensor]
     label_space: LabelSpace
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What scores.json says of it."""
+        return {"file": self.path.name, "epoch": self.epoch, "step": self.step}
 
 
 def find_checkpoint(folder: RunFolder, wanted: str) -> Checkpoint:
@@ -106,12 +113,23 @@ def evaluate(
 def collect(
     config: Mapping[str, Any],
     folder: RunFolder,
-    checkpoint: Checkpoint,
+    origin: Mapping[str, Any],
     datamodule: ImageDataModule,
     split: str,
-    facts: dict[str, np.ndarray],
+    facts: dict[str, Any],
+    crosswalk: Crosswalk | None = None,
 ) -> Evaluation:
-    """Everything that an evaluation's files are written from."""
+    """Everything that an evaluation's files are written from.
+
+    Args:
+        config: the whole configuration.
+        folder: the run's.
+        origin: file, epoch and step of what predicted.
+        datamodule: prepared.
+        split: which samples were evaluated.
+        facts: what was counted.
+        crosswalk: from the label space that the predictions are counted in, where it is not the data's.
+    """
     table = datamodule.table
     n_expected = len(table.indices(split))
     if len(facts["index"]) < n_expected:
@@ -125,19 +143,32 @@ def collect(
     known: dict[str, Any] = {}
     if task == "classification":
         known["fitted_target"], known["features"] = baseline_data(datamodule, split, facts["index"].tolist())
-    elif isinstance(datamodule, SegmentationDataModule) and facts["weight"].any():  # else there is no truth
+    elif isinstance(datamodule, SegmentationDataModule) and datamodule.indices("train") and facts["weight"].any():
         known["pixel_baselines"] = pixel_baselines(datamodule, split, facts["index"].tolist())
     return Evaluation(
         task=task,
         split=split,
         label_space=datamodule.label_space,
         run=folder.path.name,
-        checkpoint={"file": checkpoint.path.name, "epoch": checkpoint.epoch, "step": checkpoint.step},
+        checkpoint=origin,
         split_sha256=table.sha256(split),
         resolution=list(datamodule.eval_size),
         n_expected=n_expected,
         samples=[table.samples[i] for i in facts["index"].tolist()],
         training_counts=datamodule.class_counts("train"),
-        facts=facts,
+        facts=facts if crosswalk is None else crossed(facts, crosswalk),
+        crosswalk=crosswalk,
         **known,
     )
+
+
+def crossed(facts: Mapping[str, Any], crosswalk: Crosswalk) -> dict[str, Any]:
+    """The facts in the data's own classes; `uncrossed` and `uncrossed_matrices` keep what was counted."""
+    counts, matrices = facts["confusion"], facts["matrices"]
+    return {
+        **facts,
+        "confusion": cross(torch.from_numpy(counts), crosswalk.mapping).numpy(),
+        "matrices": cross_samples(matrices, crosswalk.mapping),
+        "uncrossed": counts,
+        "uncrossed_matrices": matrices,
+    }

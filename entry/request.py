@@ -15,7 +15,10 @@ from entry.door import PROJECT, Request, RequestError
 from run_folder import RunFolder
 
 # Of a request, not of the run that it is about.
-OWN_KEYS = ("run", "checkpoint", "split", "source", "resume", "resume_with_changes")
+OWN_KEYS = (
+    *("run", "checkpoint", "split", "source", "resume", "resume_with_changes"),
+    *("predictions", "predictions_label_space", "crosswalk"),
+)
 CONF = PROJECT / "conf"
 
 
@@ -47,7 +50,10 @@ def of_run(request: Request) -> tuple[RunFolder, dict[str, Any]]:
     Raises RequestError for a folder that holds no run, and for overrides that make no sense with one.
     """
     if request.config.run is None:
-        raise RequestError("run is missing. Type the folder that train.py named: run=RUN_FOLDER")
+        raise RequestError(
+            "run is missing. Type the folder that train.py named: run=RUN_FOLDER; what was not trained here is evaluated "
+            "with model.weights=… or predictions=…"
+        )
     folder = RunFolder.open(Path(str(request.config.run)).expanduser())
     return folder, with_overrides(folder, request)[1]
 
@@ -70,6 +76,25 @@ def with_overrides(folder: RunFolder, request: Request) -> tuple[dict[str, Any],
     _check(config)
     _make_absolute(config)
     return told, config
+
+
+def foreign(request: Request) -> str | None:
+    """What evaluate.py is asked to evaluate that was not trained here: predictions, weights, or None for a run.
+
+    Raises RequestError where keys of the one and of the other are typed.
+    """
+    config = request.config
+    typed = [override.split("=")[0] for override in request.overrides]
+    beside = next((key for key in typed if key in ("predictions", "predictions_label_space", "crosswalk")), None)
+    if config.run is not None:
+        if beside is not None:
+            raise RequestError(f"{beside}= makes no sense with run=: a run has its own model. Leave one of them out.")
+        return None
+    if config.predictions is not None:
+        return "predictions"
+    if config.predictions_label_space is not None:
+        raise RequestError("predictions is missing. Type the folder of the masks: predictions=DIR")
+    return "weights" if "model.weights" in typed else None
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -124,9 +149,13 @@ def _make_absolute(config: dict[str, Any]) -> None:
     roots = data.get("root")
     if roots is not None:
         data["root"] = [_absolute(root) for root in roots] if isinstance(roots, list) else _absolute(roots)
-    for key in ("split", "label_space"):
-        if isinstance(data[key], str) and data[key].lower().endswith(".csv"):
-            data[key] = _absolute(data[key])
+    spaces = ((data, "split"), (data, "label_space"), (model, "label_space"), (config, "predictions_label_space"))
+    for keys, key in spaces:
+        if str(keys.get(key)).lower().endswith(".csv"):
+            keys[key] = _absolute(keys[key])
+    for key in ("predictions", "crosswalk"):
+        if config.get(key) is not None:
+            config[key] = _absolute(config[key])
     if model["weights"] not in ("auto", "none", "imagenet", "coco_voc"):
         model["weights"] = _absolute(model["weights"])
 

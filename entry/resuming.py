@@ -57,7 +57,7 @@ def reopened(request: Request) -> Iterator[Run]:
         run = runs.assemble(folder, config, weights, resume_from=checkpoint.path if checkpoint else None)
         folder.clear_leftovers()
         if not begun:
-            runs.write_start(run)
+            runs.write_start(folder, config, run.machine, run.datamodule, run.weights)
         notes += _machine_notes(folder, run.machine)
         if "trainer.max_epochs" in changes:
             notes.append(

@@ -6,14 +6,15 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
 from entry import build, hardware, loggers
 from entry.build import Config
+from entry.crossing import crosswalk_of, foreign_space
 from entry.door import PROJECT, Request
 from entry.request import resolved, to_yaml
+from label_spaces.crosswalk import Crosswalk
 from lightning_modules.supervised import SupervisedModule
 from lightning_modules.weights import WeightsReport
 from run_folder import RunFolder, free_name, write_json
@@ -31,6 +32,7 @@ class Run:
         module: with its first weights.
         weights: where these come from.
         resume_from: the checkpoint that training goes on from, or None.
+        crosswalk: from what the module says to what the data's truth is, where these are two label spaces.
     """
 
     folder: RunFolder
@@ -40,6 +42,7 @@ class Run:
     module: SupervisedModule
     weights: WeightsReport
     resume_from: Path | None = None
+    crosswalk: Crosswalk | None = None
 
 
 def assemble(
@@ -72,16 +75,50 @@ def assemble(
     return Run(folder, config, machine, datamodule, module, report, resume_from)
 
 
+def assemble_foreign(folder: RunFolder, config: Config, split: str | None = None) -> Run:
+    """Build a model from elsewhere, whose own classes `crosswalk` maps to the data's. Raises what speaks to the user.
+
+    Args:
+        folder: the run's; its split.csv, where there is one, is the split.
+        config: the whole configuration.
+        split: what will be evaluated; None: the split that is reported.
+    """
+    machine = hardware.choose(config["trainer"])
+    datamodule = build.build_datamodule(config, folder.split if folder.split.exists() else None)
+    # The weights come first: a dataset is not looked through for ones that cannot be had.
+    source, target = foreign_space(config), datamodule.label_space
+    crosswalk = crosswalk_of(config, source, target)
+    said = target if crosswalk is None else source
+    module, report = build.build_module(config, said, config["model"]["weights"], truth=target)
+    datamodule.prepare([])
+    datamodule.prepare([split or datamodule.closing_split])
+    return Run(folder, config, machine, datamodule, module, report, crosswalk=crosswalk)
+
+
 @contextlib.contextmanager
 def opened(request: Request) -> Iterator[Run]:
     """A new run; everything is checked and built before its folder is claimed: a refused request leaves none."""
     config = resolved(request)
     folder = RunFolder(request.folder if request.folder_was_typed else free_name(request.folder))
     run = assemble(folder, config, config["model"]["weights"])
+    with claimed(folder, config, request, run.machine, run.datamodule, run.weights):
+        yield run
+
+
+@contextlib.contextmanager
+def claimed(
+    folder: RunFolder,
+    config: Config,
+    request: Request,
+    machine: hardware.Hardware,
+    datamodule: ImageDataModule,
+    weights: WeightsReport,
+) -> Iterator[None]:
+    """Make a folder the run's own, write what was found before the start, and hold it inside."""
     folder.claim(to_yaml(config), request.overrides)
     with folder.in_use():
-        write_start(run)
-        yield run
+        write_start(folder, config, machine, datamodule, weights)
+        yield
 
 
 def first_weights(folder: RunFolder) -> str:
@@ -89,21 +126,26 @@ def first_weights(folder: RunFolder) -> str:
     return str(json.loads(folder.environment.read_text(encoding="utf-8"))["weights"]["used"])
 
 
-def write_start(run: Run) -> None:
+def write_start(
+    folder: RunFolder,
+    config: Config,
+    machine: hardware.Hardware,
+    datamodule: ImageDataModule,
+    weights: WeightsReport,
+) -> None:
     """split.csv and environment.json: what the run found before its first step."""
-    run.datamodule.table.write_csv(run.folder.split)
-    write_json(run.folder.environment, _environment(run))
-
-
-def _environment(run: Run) -> dict[str, Any]:
-    return {
-        **hardware.environment(run.machine),
-        "git_commit": _git_commit(),
-        "weights": {"requested": run.weights.requested, "used": run.weights.used},
-        "logger": loggers.description(run.config),
-        "notes": run.datamodule.notes,
-        "skipped": [{"sample": name, "reason": reason} for name, reason in run.datamodule.skipped],
-    }
+    datamodule.table.write_csv(folder.split)
+    write_json(
+        folder.environment,
+        {
+            **hardware.environment(machine),
+            "git_commit": _git_commit(),
+            "weights": {"requested": weights.requested, "used": weights.used},
+            "logger": loggers.description(config),
+            "notes": datamodule.notes,
+            "skipped": [{"sample": name, "reason": reason} for name, reason in datamodule.skipped],
+        },
+    )
 
 
 def _git_commit() -> str | None:

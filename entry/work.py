@@ -22,11 +22,11 @@ class Job:
     """What a door asks for, in plain words, so that it can be sent to other processes.
 
     Args:
-        kind: ``train`` or ``evaluate``.
+        kind: ``train``, ``evaluate``, or ``foreign`` to evaluate weights from elsewhere.
         folder: the run's.
         config: the configuration where it is not the one in the run's folder.
         resume_from: the checkpoint that training goes on from.
-        checkpoint: which one is evaluated: best, last or a path.
+        checkpoint: which one is evaluated: best, last or a path; None: the weights from elsewhere.
         split: which split is evaluated.
     """
 
@@ -34,7 +34,7 @@ class Job:
     folder: str
     config: dict[str, Any] | None = None
     resume_from: str | None = None
-    checkpoint: str = "best"
+    checkpoint: str | None = "best"
     split: str = "test"
 
     @classmethod
@@ -68,6 +68,8 @@ def configuration(job: Job) -> dict[str, Any]:
 
 def _assembled(job: Job) -> Run:
     folder, config = RunFolder.open(Path(job.folder)), configuration(job)
+    if job.kind == "foreign":
+        return runs.assemble_foreign(folder, config, job.split)
     training, resumes = job.kind == "train", job.resume_from is not None
     weights = runs.first_weights(folder) if training and not resumes else "none"
     resume_from = Path(job.resume_from) if job.resume_from else None

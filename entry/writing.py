@@ -6,6 +6,7 @@ from typing import Any, cast
 import numpy as np
 
 from callbacks.mask_writer import FrameMasks
+from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
 from entry import announce
 from entry.build import build_trainer
@@ -15,38 +16,51 @@ from entry.runs import Run
 from entry.session import session
 from reports.evaluation import Evaluation, scores_of, write_tables
 from reports.figures import write_figures
-from run_folder import Status, read_csv, replace_folder, write_json, write_text
+from run_folder import RunFolder, Status, read_csv, replace_folder, write_json, write_text
 
 
-def evaluate_into(run: Run, *, checkpoint: str, split: str, first: bool = True) -> None:
-    """Evaluate a checkpoint on a split, on every rank; the first one puts everything into evaluation/<split>.
+def evaluate_into(run: Run, *, checkpoint: str | None, split: str, first: bool = True) -> None:
+    """Evaluate on a split, on every rank; the first one puts everything into evaluation/<split>.
 
     Frames that have no truth are only predicted: the folder has their masks, and scores that are all undefined.
+
+    Args:
+        run: with its module.
+        checkpoint: best, last or a path; None: the weights that the module has already.
+        split: which samples.
+        first: whether this is the rank that writes.
     """
     folder, module, datamodule = run.folder, run.module, run.datamodule
-    found = find_checkpoint(folder, checkpoint)
-    load(module, found)
+    origin = {"file": run.weights.file, "epoch": None, "step": None}
+    if checkpoint is not None:
+        found = find_checkpoint(folder, checkpoint)
+        load(module, found)
+        origin = found.origin
     frames = datamodule if isinstance(datamodule, SegmentationDataModule) else None
     only_predicted = frames is not None and frames.only_predict(split)
     files = None
     if frames is not None and (only_predicted or run.config["report"].get("predictions")):
         files = frames.prediction_files(split)
 
+    mapping = None if run.crosswalk is None else run.crosswalk.mapping
+
     def counted(masks: Path | None) -> dict[str, np.ndarray]:
         trainer = build_trainer(run.config, run.machine, folder, headline=module.headline)
         if frames is not None and files is not None:
             sizes = {index: frames.sizes[frames.names[index]] for index in files}
-            cast(Any, trainer).callbacks.append(FrameMasks(masks, files, sizes, frames.label_space))
+            cast(Any, trainer).callbacks.append(FrameMasks(masks, files, sizes, frames.label_space, mapping))
         return evaluate(trainer, module, datamodule, split)
 
     def fill(target: Path) -> None:
         write_text(target / "config.yaml", to_yaml(run.config))
         with session(Status(target / "status.json")):
-            evaluation = collect(run.config, folder, found, datamodule, split, counted(target / "predictions"))
+            evaluation = collect(
+                run.config, folder, origin, datamodule, split, counted(target / "predictions"), run.crosswalk
+            )
             if only_predicted:
                 write_json(target / "scores.json", scores_of(evaluation))
             else:
-                _write_findings(target, run, evaluation)
+                write_results(target, folder, datamodule, evaluation, module.headline)
 
     if first:
         announce.resized(datamodule, split)
@@ -55,15 +69,18 @@ def evaluate_into(run: Run, *, checkpoint: str, split: str, first: bool = True) 
         counted(None)
 
 
-def _write_findings(target: Path, run: Run, evaluation: Evaluation) -> None:
+def write_results(
+    target: Path, folder: RunFolder, datamodule: ImageDataModule, evaluation: Evaluation, score: str
+) -> None:
+    """Write an evaluation's tables and figures, with learning curves of `score`, into the folder `target`."""
     write_tables(target, evaluation, scores_of(evaluation))
     write_figures(
         target / "figures",
         evaluation.facts["confusion"],
         evaluation.label_space.classes,
         evaluation.split,
-        read_csv(run.folder.history) if run.folder.history.exists() else [],
-        run.datamodule.counts(),
-        run.module.headline,
-        run.datamodule.unit,
+        read_csv(folder.history) if folder.history.exists() else [],
+        datamodule.counts(),
+        score,
+        datamodule.unit,
     )

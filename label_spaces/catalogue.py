@@ -57,6 +57,15 @@ def important(name: str) -> tuple[int, ...]:
 
 
 @cache
+def label_table(name: str) -> LabelSpace | None:
+    """The labels that a label space sums up, each as a class; None where it is not derived from a label table."""
+    if name not in _DERIVED:
+        return None
+    table = _DERIVED[name][0]
+    return LabelSpace(table, tuple(row.values["name"] for row in read_rows(_TABLES / f"{table}.csv")))
+
+
+@cache
 def _ours(name: str) -> LabelSpace:
     space = read_space(_TABLES / f"{name}.csv")
     if name not in _DERIVED:

@@ -8,19 +8,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from label_spaces.space import LabelSpace
 from lightning_modules.supervised import Batch, SupervisedModule
+from metrics.confusion import ConfusionMatrix
 from metrics.pixel_records import PixelRecords, confusion_matrices
 
 
 class SegmentationModule(SupervisedModule):
-    """Says a class for every pixel, and remembers each evaluated sample's own confusion matrix."""
+    """Says a class for every pixel, and remembers each evaluated sample's own confusion matrix.
+
+    Args:
+        truth: the classes of the masks where these are not the network's, as for weights from elsewhere: it can be
+            evaluated, and is counted as truth by what was said, to be crossed later.
+        args: those of the base class, and `settings`.
+    """
 
     headline = "miou"
 
-    def __init__(self, *args: Any, **settings: Any) -> None:
+    def __init__(self, *args: Any, truth: LabelSpace | None = None, **settings: Any) -> None:
         super().__init__(*args, **settings)
-        classes = self.label_space.num_classes
-        self.records = nn.ModuleDict({stream: PixelRecords(classes) for stream in self.streams})
+        self.truth = truth or self.label_space
+        sides = self.truth.num_classes, self.label_space.num_classes
+        self.confusion = nn.ModuleDict({stream: ConfusionMatrix(*sides) for stream in self.streams})
+        self.records = nn.ModuleDict({stream: PixelRecords(*sides) for stream in self.streams})
 
     def evaluate_batch(self, batch: Batch, stream: str) -> tuple[Tensor, Tensor]:
         """Count one batch of images (B, 3, H, W), masks (B, H, W) and sample indices (B,)."""
@@ -28,11 +38,18 @@ class SegmentationModule(SupervisedModule):
         if not batch["counted"]:  # it only keeps this rank in step with the others
             logits, target, index = logits[:0], target[:0], index[:0]
         prediction = logits.argmax(1)
-        matrices = confusion_matrices(prediction, target, self.label_space.num_classes)
+        sides = self.truth.num_classes, self.label_space.num_classes
+        matrices = confusion_matrices(prediction, target, *sides)
         self.confusion_of(stream).add(matrices.sum(0))
-        loss = functional.cross_entropy(logits, target.long(), ignore_index=self.label_space.void, reduction="none")
-        self.records_of(stream).update(index, matrices, loss.flatten(1).double().sum(1))
+        self.records_of(stream).update(index, matrices, self._losses(logits, target))
         return index, prediction
+
+    def _losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        """(B,) the sum of each sample's loss over its pixels; nan where the target's classes are not the logits'."""
+        if self.truth is not self.label_space:
+            return torch.full((len(target),), torch.nan, device=target.device)
+        loss = functional.cross_entropy(logits, target.long(), ignore_index=self.label_space.void, reduction="none")
+        return loss.flatten(1).double().sum(1)
 
     def records_of(self, stream: str) -> PixelRecords:
         """The facts of each sample that a stream has seen."""

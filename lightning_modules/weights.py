@@ -1,7 +1,7 @@
 """Which weights a network starts from: ``model.weights`` = auto | none | imagenet | coco_voc | a file."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from lightning_modules.checkpoint_files import read_state_dict
 from lightning_modules.downloads import CONNECT_SECONDS, NotReachableError, cached_path, fetch
 from lightning_modules.errors import WeightsError
-from lightning_modules.networks.architectures import ARCHITECTURES
+from lightning_modules.networks.architectures import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD
 
 # What wrappers put before a network's own names: DataParallel and DDP, Lightning modules, torch.compile, self-supervised training.
 PREFIXES = ("module.", "model.", "network.", "_orig_mod.", "backbone.")
 MOST_LISTED = 20
 NAMES = {"imagenet": "ImageNet", "coco_voc": "COCO/VOC"}
+SPEAKS = {"coco_voc": "voc21"}  # the label space of published weights whose own heads say classes
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,24 @@ class WeightsReport:
         requested: ``model.weights`` as it was asked for.
         used: ``none``, ``imagenet``, ``coco_voc`` or the path of the file that was read.
         note: one line for the user; empty where there is nothing to say.
+        file: the name of the file that was read; None without one.
     """
 
     requested: str
     used: str
     note: str = ""
+    file: str | None = None
 
 
-def load_weights(network: nn.Module, model: str, requested: str, timeout: float = CONNECT_SECONDS) -> WeightsReport:
+def load_weights(
+    network: nn.Module,
+    model: str,
+    requested: str,
+    timeout: float = CONNECT_SECONDS,
+    *,
+    whole: bool = False,
+    partial: bool = False,
+) -> WeightsReport:
     """Give a fresh network the weights that were asked for.
 
     Args:
@@ -42,17 +53,22 @@ def load_weights(network: nn.Module, model: str, requested: str, timeout: float 
         requested: ``auto`` (ImageNet where it can be had, else from scratch), ``none``, ``imagenet`` (the backbone's, where
             the network has one), ``coco_voc``, or the path of a checkpoint.
         timeout: seconds in which the server of the weights must answer.
+        whole: the heads too, for a network of the weights' own classes: nothing may start fresh.
+        partial: load what fits, and say what does not.
 
     Raises:
         WeightsError: the weights cannot be had, cannot be read, or do not fit.
     """
     architecture = ARCHITECTURES[model]
+    heads = () if whole else architecture.heads
     if requested == "none":
         return WeightsReport(requested, "none")
     published = "imagenet" if requested == "auto" else requested
     if published not in ("imagenet", "coco_voc"):
-        notes = _fit(network, read_state_dict(Path(requested).expanduser()), architecture.heads, requested)
-        return WeightsReport(requested, requested, "; ".join([f"{model} starts from {requested}", *notes]))
+        notes = _fit(network, read_state_dict(Path(requested).expanduser()), heads, requested, partial=partial)
+        return WeightsReport(
+            requested, requested, "; ".join([f"{model} starts from {requested}", *notes]), Path(requested).name
+        )
     address = getattr(architecture, published)
     if address is None:
         if requested == "auto":
@@ -66,8 +82,9 @@ def load_weights(network: nn.Module, model: str, requested: str, timeout: float 
     except NotReachableError as error:
         file = cached_path(address)
         if requested != "auto":
+            otherwise = "" if whole else ", or use model.weights=none"
             raise WeightsError(
-                f"model.weights={published}: {error}. Download it where there is a connection and put it at {file}, or use model.weights=none"
+                f"model.weights={published}: {error}. Download it where there is a connection and put it at {file}{otherwise}"
             ) from error
         return WeightsReport(
             requested, "none", f"{model} trains from scratch: no {NAMES[published]} weights at {file}, and {error}"
@@ -77,9 +94,28 @@ def load_weights(network: nn.Module, model: str, requested: str, timeout: float 
         _fit_backbone(network.get_submodule(architecture.backbone), state, architecture.backbone_prefix, str(file))
         what = f"a backbone with {NAMES[published]} weights ({file.name}) and fresh heads"
     else:
-        _fit(network, state, architecture.heads, str(file), keep_heads=False)
-        what = f"{NAMES[published]} weights ({file.name}) with a fresh head"
-    return WeightsReport(requested, published, f"{model} starts from {what}")
+        _fit(network, state, heads, str(file), keep_heads=False)
+        what = f"{NAMES[published]} weights ({file.name}){'' if whole else ' with a fresh head'}"
+    return WeightsReport(requested, published, f"{model} starts from {what}", file.name)
+
+
+def normalisation(
+    mean: Sequence[float] | None, std: Sequence[float] | None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of red, green and blue, in 0–1, that a network wants: given, or None for ImageNet's.
+
+    Raises:
+        WeightsError: they are not three numbers each, or a deviation is not above 0.
+    """
+    found = []
+    for key, given, usual in (("mean", mean, IMAGENET_MEAN), ("std", std, IMAGENET_STD)):
+        values = usual if given is None else given if isinstance(given, list | tuple) else ()
+        if len(values) != 3 or not all(isinstance(value, int | float) and 0 <= value <= 1 for value in values):
+            raise WeightsError(f"model.{key}={given}: must be three numbers in 0–1, for red, green and blue")
+        found.append(tuple(float(value) for value in values))
+    if min(found[1]) == 0:
+        raise WeightsError(f"model.std={std}: must be above 0")
+    return found[0], found[1]
 
 
 def _fit_backbone(backbone: nn.Module, state: Mapping[str, Tensor], prefix: str, origin: str) -> None:
@@ -94,7 +130,13 @@ def _fit_backbone(backbone: nn.Module, state: Mapping[str, Tensor], prefix: str,
 
 
 def _fit(
-    network: nn.Module, state: Mapping[str, Tensor], heads: Iterable[str], origin: str, *, keep_heads: bool = True
+    network: nn.Module,
+    state: Mapping[str, Tensor],
+    heads: Iterable[str],
+    origin: str,
+    *,
+    keep_heads: bool = True,
+    partial: bool = False,
 ) -> list[str]:
     """Load a state dict into a network, heads of another size left fresh. Returns what the user should know."""
     expected = network.state_dict()
@@ -107,10 +149,12 @@ def _fit(
     wanted = {name: tensor for name, tensor in expected.items() if not _belongs(name, fresh)}
     given = {name: tensor for name, tensor in state.items() if not _belongs(name, fresh)}
     problems = list(_mismatches(given, wanted))
-    if problems:
-        raise WeightsError(f"model.weights={origin} does not fit the network: {_listed(problems)}")
+    given = {name: tensor for name, tensor in given.items() if _fits(name, tensor, wanted)}
+    if problems and not (partial and given):
+        hint = "; with model.partial=true what fits is loaded" if given else ""
+        raise WeightsError(f"model.weights={origin} does not fit the network: {_listed(problems)}{hint}")
     network.load_state_dict(given, strict=False)
-    return notes
+    return [*notes, f"what did not fit and is left as it was: {_listed(problems)}"] if problems else notes
 
 
 def _mismatches(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Iterator[str]:
@@ -121,6 +165,10 @@ def _mismatches(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> It
         elif name in given and given[name].shape != tensor.shape:
             yield f"{name} is {_shape(given[name])}, the network's is {_shape(tensor)}"
     yield from (f"unexpected {name}" for name in given if name not in wanted)
+
+
+def _fits(name: str, tensor: Tensor, wanted: Mapping[str, Tensor]) -> bool:
+    return name in wanted and tensor.shape == wanted[name].shape
 
 
 def _prefix(state: Iterable[str], expected: Mapping[str, Tensor]) -> str:

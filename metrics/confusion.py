@@ -11,22 +11,23 @@ from torchmetrics import Metric
 _PIECE = 1 << 19
 
 
-def confusion_matrix(prediction: Tensor, target: Tensor, num_classes: int) -> Tensor:
+def confusion_matrix(prediction: Tensor, target: Tensor, num_classes: int, num_predicted: int | None = None) -> Tensor:
     """Count how often each true class was predicted as each class.
 
     The result does not depend on the order of the elements; the memory beyond the input is constant, also
     under ``torch.use_deterministic_algorithms``. On an accelerator nothing waits for the device.
 
     Args:
-        prediction: class indices of any shape and integer type (uint8 is fastest), 0..num_classes; num_classes is void.
-        target: the true indices, of the same shape, on the same device.
+        prediction: class indices of any shape and integer type (uint8 is fastest), 0..P; P is void.
+        target: the true indices, 0..C, of the same shape, on the same device; C is void.
         num_classes: C, the number of classes without void.
+        num_predicted: P, the number of classes that are predicted, where that is done in another label space; None: C.
 
     Returns:
-        (C+1, C+1) int64 counts on the inputs' device; rows are truth, columns predictions, void is last.
+        (C+1, P+1) int64 counts on the inputs' device; rows are truth, columns predictions, void is last.
 
     Raises:
-        ValueError: shapes differ, a type is not an integer, or (on the CPU) an index is outside 0..C. On an
+        ValueError: shapes differ, a type is not an integer, or (on the CPU) an index is outside its range. On an
             accelerator, where looking would mean waiting, such an element is left out of the counts, and
             `ConfusionMatrix.compute` finds it missing.
     """
@@ -39,7 +40,7 @@ def confusion_matrix(prediction: Tensor, target: Tensor, num_classes: int) -> Te
             raise ValueError(f"{name} has type {values.dtype}; class indices are integers (take the argmax first)")
     prediction, target = prediction.detach().flatten(), target.detach().flatten()
     count = _count_at_once if prediction.device.type == "cpu" else _count_without_waiting
-    return count(prediction, target, num_classes)
+    return count(prediction, target, num_classes, num_classes if num_predicted is None else num_predicted)
 
 
 def _pieces(prediction: Tensor, target: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -47,13 +48,13 @@ def _pieces(prediction: Tensor, target: Tensor) -> Iterator[tuple[Tensor, Tensor
         yield prediction[start : start + _PIECE], target[start : start + _PIECE]
 
 
-def _count_at_once(prediction: Tensor, target: Tensor, num_classes: int) -> Tensor:
+def _count_at_once(prediction: Tensor, target: Tensor, num_classes: int, num_predicted: int) -> Tensor:
     """Count with bincount, which is quickest on a CPU; on a GPU it would wait twice for its own bounds."""
     # Unnoticed, an index that is too high would be counted as another pair of classes.
-    _check_range("prediction", prediction, num_classes)
+    _check_range("prediction", prediction, num_predicted)
     _check_range("target", target, num_classes)
-    side = num_classes + 1
-    cells = side**2
+    rows, columns = num_classes + 1, num_predicted + 1
+    cells = rows * columns
     # Neighbouring pixels mostly fall into the same cell, where each increment waits for the one before it.
     # Counting neighbours in separate tables is half again as fast, as long as their cells fit into 16 bits.
     index_type = torch.int16 if cells <= torch.iinfo(torch.int16).max else torch.int64
@@ -63,22 +64,22 @@ def _count_at_once(prediction: Tensor, target: Tensor, num_classes: int) -> Tens
     table_of = table_of.repeat(-(-min(_PIECE, target.numel()) // len(table_of)))
     counts = torch.zeros(tables * cells, dtype=torch.int64)
     for predicted, true in _pieces(prediction, target):
-        cell = torch.add(table_of[: len(true)], true.to(index_type), alpha=side)
+        cell = torch.add(table_of[: len(true)], true.to(index_type), alpha=columns)
         cell += predicted.to(index_type)
         counts += torch.bincount(cell, minlength=tables * cells)
-    return counts.view(tables, side, side).sum(0)
+    return counts.view(tables, rows, columns).sum(0)
 
 
-def _count_without_waiting(prediction: Tensor, target: Tensor, num_classes: int) -> Tensor:
+def _count_without_waiting(prediction: Tensor, target: Tensor, num_classes: int, num_predicted: int) -> Tensor:
     """Count with shapes that do not depend on the data; what is out of range goes to a cell that is dropped."""
-    side = num_classes + 1
-    counts = torch.zeros(side**2 + 1, dtype=torch.int64, device=target.device)
+    rows, columns = num_classes + 1, num_predicted + 1
+    counts = torch.zeros(rows * columns + 1, dtype=torch.int64, device=target.device)
     one = torch.ones((), dtype=torch.int64, device=target.device)
     for predicted, true in _pieces(prediction, target):
-        valid = (predicted >= 0) & (predicted <= num_classes) & (true >= 0) & (true <= num_classes)
-        cell = torch.where(valid, true.to(torch.int64) * side + predicted, side**2)
+        valid = (predicted >= 0) & (predicted <= num_predicted) & (true >= 0) & (true <= num_classes)
+        cell = torch.where(valid, true.to(torch.int64) * columns + predicted, rows * columns)
         counts.scatter_add_(0, cell, one.expand_as(cell))
-    return counts[:-1].view(side, side)
+    return counts[:-1].view(rows, columns)
 
 
 def _check_range(name: str, values: Tensor, num_classes: int) -> None:
@@ -97,6 +98,7 @@ class ConfusionMatrix(Metric):
 
     Args:
         num_classes: C, the number of classes without void.
+        num_predicted: P, the number of classes that are predicted; None: C.
 
     Example:
         >>> metric = ConfusionMatrix(num_classes=2)
@@ -110,31 +112,35 @@ class ConfusionMatrix(Metric):
     counts: Tensor
     elements: Tensor
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, num_predicted: int | None = None) -> None:
         super().__init__()
         self.num_classes = num_classes
-        side = num_classes + 1
-        self.add_state("counts", torch.zeros(side, side, dtype=torch.int64), dist_reduce_fx="sum")
+        self.num_predicted = num_classes if num_predicted is None else num_predicted
+        self.add_state(
+            "counts", torch.zeros(num_classes + 1, self.num_predicted + 1, dtype=torch.int64), dist_reduce_fx="sum"
+        )
         self.add_state("elements", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Add a batch; shapes, types and errors are those of `confusion_matrix`."""
-        self.counts += confusion_matrix(prediction, target, self.num_classes)
+        self.counts += confusion_matrix(prediction, target, self.num_classes, self.num_predicted)
         self.elements += target.numel()
 
     def add(self, counts: Tensor) -> None:
-        """Add what was counted elsewhere: (C+1, C+1) int64 counts on this metric's device."""
+        """Add what was counted elsewhere: (C+1, P+1) int64 counts on this metric's device."""
         self._update_count += 1
         self.counts += counts
         self.elements += counts.sum()
 
     def compute(self) -> Tensor:
-        """The (C+1, C+1) int64 counts of all batches on all ranks.
+        """The (C+1, P+1) int64 counts of all batches on all ranks.
 
         Raises:
-            ValueError: an accelerator left elements out because their index was outside 0..C.
+            ValueError: an accelerator left elements out because their index was outside 0..C or 0..P.
         """
         lost = int(self.elements) - int(self.counts.sum())
         if lost:
-            raise ValueError(f"{lost} of {int(self.elements)} elements had a class index outside 0..{self.num_classes}")
+            raise ValueError(
+                f"{lost} of {int(self.elements)} elements had a class index outside 0..{self.num_predicted}"
+            )
         return self.counts.clone()

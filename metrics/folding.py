@@ -26,7 +26,12 @@ def fold(confusion: Tensor, mapping: Sequence[int], num_coarse: int) -> Tensor:
         )
     if not all(0 <= coarse <= num_coarse for coarse in mapping):
         raise ValueError(f"the mapping {list(mapping)} has an entry outside 0..{num_coarse} ({num_coarse} is void)")
-    to = torch.tensor([*mapping, num_coarse], device=confusion.device)
-    side = num_coarse + 1
-    rows = confusion.new_zeros(*confusion.shape[:-2], side, confusion.shape[-1]).index_add_(-2, to, confusion)
-    return confusion.new_zeros(*confusion.shape[:-2], side, side).index_add_(-1, to, rows)
+    return merge(merge(confusion, mapping, num_coarse, -2), mapping, num_coarse, -1)
+
+
+def merge(counts: Tensor, mapping: Sequence[int], num_coarse: int, dim: int) -> Tensor:
+    """Sum up counts along one dimension only: -2 for what is true, -1 for what was predicted; the rest is as in `fold`."""
+    to = torch.tensor([*mapping, num_coarse], device=counts.device)
+    shape = list(counts.shape)
+    shape[dim] = num_coarse + 1
+    return counts.new_zeros(shape).index_add_(dim, to, counts)

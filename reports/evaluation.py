@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 
+from label_spaces.crosswalk import Crosswalk
 from label_spaces.space import LabelSpace
 from metrics.baselines import baseline_scores
 from metrics.intervals import jackknife_intervals, sample_matrices, sum_by_group
 from metrics.scores import class_scores, mean_scores
+from reports.crossing import crossed_levels, crossing
 from reports.pixels import pixel_scores
 from run_folder import atomic, write_csv, write_json
 
@@ -63,9 +65,11 @@ class Evaluation:
         samples: those that were counted, in the order of the facts.
         training_counts: samples per class in the training split.
         facts: confusion (C + 1, C + 1); per sample index and loss; for classification target, prediction and probability, for
-            segmentation matrices ((N, (C + 1)²) sparse counts) and weight, the pixels that a loss is the mean of.
+            segmentation matrices ((N, (C + 1)²) sparse counts) and weight, the pixels that a loss is the mean of; where
+            another label space was crossed also uncrossed (C + 1, S + 1) and uncrossed_matrices.
         fitted_target: (N,) class indices of the training samples that baselines are fitted to.
         pixel_baselines: for masks, the scores of what needs no network, by name.
+        crosswalk: from the label space of S classes that was predicted in, where it is another.
         features: what a baseline looks at, by its name: (N, d) of those samples, and (M, d) in the order of the facts.
     """
 
@@ -83,6 +87,7 @@ class Evaluation:
     fitted_target: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     features: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     pixel_baselines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    crosswalk: Crosswalk | None = None
 
 
 def scores_of(evaluation: Evaluation) -> dict[str, Any]:
@@ -110,17 +115,34 @@ def scores_of(evaluation: Evaluation) -> dict[str, Any]:
         "crossing": None,
         "autonue_compat": None,
         **(pixel_scores(matrix, facts["matrices"], evaluation.label_space) if "matrices" in facts else {}),
+        **_crossing(evaluation),
         "baselines": baselines(evaluation),
         "intervals": intervals(evaluation),
         "classes": class_scores(matrix, classes),
     }
 
 
+def _crossing(evaluation: Evaluation) -> dict[str, Any]:
+    """What is different where another label space was crossed."""
+    if evaluation.crosswalk is None:
+        return {}
+    uncrossed = torch.from_numpy(evaluation.facts["uncrossed"])
+    return {
+        "crossing": crossing(uncrossed, evaluation.crosswalk),
+        "levels": crossed_levels(uncrossed, evaluation.crosswalk) or None,
+    }
+
+
 def mean_loss(facts: Mapping[str, Any]) -> float | None:
-    """The mean over images, or over all pixels with truth; summed exactly, in the order of the samples."""
+    """The mean over images, or over all pixels with truth; summed exactly, in the order of the samples.
+
+    None where there is none: nothing has truth, or what predicted has no loss.
+    """
     loss = facts["loss"].astype(np.float64)
     weight = facts.get("weight", np.ones(len(loss)))
     known = weight > 0
+    if np.isnan(loss[known]).all():
+        return None
     return math.fsum((loss[known] * weight[known]).tolist()) / float(weight.sum()) if known.any() else None
 
 
@@ -149,21 +171,36 @@ def _matrices(evaluation: Evaluation) -> "csr_array":
 
 
 def write_tables(folder: Path, evaluation: Evaluation, scores: Mapping[str, Any]) -> None:
-    """Write scores.json, per_class.csv, confusion.csv and per_sample.npz."""
+    """Write scores.json, per_class.csv, confusion.csv, per_sample.npz, and where there was a crossing uncrossed.csv."""
     names = [*evaluation.label_space.classes, "void"]
     write_json(folder / "scores.json", scores)
     write_csv(folder / "per_class.csv", scores["classes"])
-    rows = [
-        {"truth": name, **dict(zip(names, row, strict=True))}
-        for name, row in zip(names, evaluation.facts["confusion"].tolist(), strict=True)
-    ]
-    write_csv(folder / "confusion.csv", rows, ["truth", *names])
+    _write_matrix(folder / "confusion.csv", evaluation.facts["confusion"], names, names)
+    if evaluation.crosswalk is not None:
+        said = [*evaluation.crosswalk.source.classes, "void"]
+        _write_matrix(folder / "uncrossed.csv", evaluation.facts["uncrossed"], names, said)
     _write_samples(folder / "per_sample.npz", evaluation)
 
 
+def _write_matrix(path: Path, counts: np.ndarray, truth: Sequence[str], said: Sequence[str]) -> None:
+    rows = [
+        {"truth": name, **dict(zip(said, row, strict=True))} for name, row in zip(truth, counts.tolist(), strict=True)
+    ]
+    write_csv(path, rows, ["truth", *said])
+
+
 def _write_samples(path: Path, evaluation: Evaluation) -> None:
-    """The sparse matrix of each sample (cell = truth · (C + 1) + prediction), and what was said of it."""
+    """The sparse matrix of each sample (cell = truth · (C + 1) + prediction), and what was said of it.
+
+    The same before the crossing, where there was one (cell = truth · (S + 1) + source class), as `uncrossed_…`.
+    """
     facts, cells = evaluation.facts, _matrices(evaluation)
+    uncrossed = facts.get("uncrossed_matrices")
+    before = (
+        {"indptr": uncrossed.indptr, "cell": uncrossed.indices, "count": uncrossed.data}
+        if uncrossed is not None
+        else {}
+    )
     content = io.BytesIO()
     np.savez_compressed(
         content,
@@ -174,6 +211,7 @@ def _write_samples(path: Path, evaluation: Evaluation) -> None:
         cell=cells.indices,
         count=cells.data,
         **{name: facts[name] for name in ("target", "prediction", "probability") if name in facts},
+        **{f"uncrossed_{name}": values for name, values in before.items()},
     )
     with atomic(path) as file:
         file.write(content.getbuffer())

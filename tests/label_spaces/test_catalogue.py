@@ -181,6 +181,7 @@ def test_a_user_adds_a_file(tmp_path):
 def test_every_table_names_its_source_and_is_shipped():
     files = sorted(TABLES.iterdir())
     assert {file.stem for file in files} == {*names(), "idd_labels", "cityscapes_labels"}
+    files += (TABLES.parent / "crosswalks").iterdir()
     assert all(file.suffix == ".csv" and file.read_text().startswith("# Source: ") for file in files)
     shipped = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    assert shipped["label_spaces"] == ["tables/*.csv"]
+    assert shipped["label_spaces"] == ["tables/*.csv", "crosswalks/*.csv"]

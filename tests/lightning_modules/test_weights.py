@@ -6,7 +6,7 @@ from lightning_modules import weights
 from lightning_modules.downloads import NotReachableError
 from lightning_modules.errors import WeightsError
 from lightning_modules.networks.architectures import Architecture
-from lightning_modules.weights import load_weights
+from lightning_modules.weights import load_weights, normalisation
 
 
 class Tiny(nn.Module):
@@ -125,7 +125,7 @@ def test_a_head_that_is_missing_or_built_otherwise_is_a_mismatch(tmp_path):
 
 def test_a_long_list_of_mismatches_is_cut_and_counted(tmp_path):
     state = Tiny().state_dict() | {f"extra{i}": torch.ones(1) for i in range(25)}
-    with pytest.raises(WeightsError, match=r"unexpected extra19, and 5 more$"):
+    with pytest.raises(WeightsError, match=r"unexpected extra19, and 5 more; with model\.partial=true"):
         load_weights(Tiny(), "tiny", saved(tmp_path, state))
 
 
@@ -231,3 +231,59 @@ def test_coco_voc_fills_all_but_the_heads(segmenter):
 def test_coco_voc_for_a_network_that_has_none_is_refused():
     with pytest.raises(WeightsError, match="there are no COCO/VOC weights for tiny"):
         load_weights(Tiny(), "tiny", "coco_voc")
+
+
+def test_weights_that_are_evaluated_bring_their_heads(segmenter):
+    network = Segmenter(21)
+    report = load_weights(network, "segmenter", "coco_voc", whole=True)
+    assert same(network, segmenter[1].state_dict())
+    assert report.note == "segmenter starts from COCO/VOC weights (voc-01234567.pth)"
+    network = Segmenter(19)
+    before = copy(network)
+    with pytest.raises(WeightsError, match=r"classifier\.1\.weight is 21×4×1×1, the network's is 19×4×1×1"):
+        load_weights(network, "segmenter", "coco_voc", whole=True)
+    assert same(network, before)
+
+
+def test_weights_that_are_evaluated_cannot_do_without(offline, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(WeightsError, match=r"tiny-01234567\.pth$"):  # where to put it, and no advice to do without
+        load_weights(Tiny(), "tiny", "imagenet", whole=True)
+
+
+def test_partly_matching_weights_are_loaded_where_asked_and_listed(tmp_path):
+    source, network = Tiny(width=4), Tiny(width=4)
+    state = source.state_dict()
+    del state["head.bias"]
+    state["body.1.weight"] = torch.ones(5)
+    state["extra.weight"] = torch.ones(1)
+    before, path = copy(network), saved(tmp_path, state)
+    with pytest.raises(WeightsError, match=r"missing head\.bias, unexpected extra.*with model\.partial=true what fits"):
+        load_weights(network, "tiny", path, whole=True)
+    report = load_weights(network, "tiny", path, whole=True, partial=True)
+    assert "left as it was: body.1.weight is 5, the network's is 4, missing head.bias, unexpected extra" in report.note
+    for name in ("head.bias", "body.1.weight"):
+        assert torch.equal(network.state_dict()[name], before[name])
+    assert torch.equal(network.head.weight, source.head.weight)
+    nothing = saved(tmp_path, {"other": torch.ones(1)})
+    with pytest.raises(WeightsError, match="does not fit the network: missing body"):
+        load_weights(network, "tiny", nothing, partial=True)
+
+
+def test_normalisation_is_imagenets_unless_it_is_said():
+    assert normalisation(None, None) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert normalisation([0, 0, 0], [1, 1, 0.5]) == ((0.0, 0.0, 0.0), (1.0, 1.0, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "says"),
+    [
+        ([0.5, 0.5], None, r"model\.mean=\[0\.5, 0\.5\]: must be three numbers in 0–1"),
+        (None, [1, 1, 255], r"model\.std=\[1, 1, 255\]: must be three numbers in 0–1"),
+        (0.5, None, r"model\.mean=0\.5: must be three"),
+        (None, [1, 0, 1], r"model\.std=\[1, 0, 1\]: must be above 0"),
+    ],
+)
+def test_normalisation_that_makes_no_sense(mean, std, says):
+    with pytest.raises(WeightsError, match=says):
+        normalisation(mean, std)

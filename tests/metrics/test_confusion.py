@@ -30,7 +30,27 @@ def test_equals_sklearn(shape, num_classes, dtype):
     assert np.array_equal(counts, sklearn_counts(prediction, target, num_classes))
 
 
-@pytest.mark.parametrize("count", [confusion_matrix, _count_without_waiting])
+def without_waiting(prediction, target, classes, predicted=None):
+    """The way of an accelerator, on the CPU."""
+    return _count_without_waiting(prediction, target, classes, classes if predicted is None else predicted)
+
+
+@pytest.mark.parametrize("count", [confusion_matrix, without_waiting])
+@pytest.mark.parametrize(("true", "said"), [(3, 7), (7, 3), (26, 21)])
+def test_predictions_in_another_label_space(count, true, said):
+    draws = torch.Generator().manual_seed(true)
+    target, prediction = (torch.randint(0, n + 1, (5000,), generator=draws, dtype=torch.uint8) for n in (true, said))
+    expected = sklearn_counts(prediction, target, max(true, said))[: true + 1, : said + 1]
+    assert np.array_equal(count(prediction, target, true, said), expected)
+    metric = ConfusionMatrix(true, said)
+    metric.update(prediction, target)
+    assert np.array_equal(metric.compute(), expected)
+    if said < true:
+        with pytest.raises(ValueError, match=f"prediction holds the index {said + 1}"):
+            confusion_matrix(torch.tensor([said + 1]), torch.tensor([0]), true, said)
+
+
+@pytest.mark.parametrize("count", [confusion_matrix, without_waiting])
 def test_more_than_one_piece(count):
     prediction, target = masks((2 * _PIECE + 5,), 26)
     assert np.array_equal(count(prediction, target, 26), sklearn_counts(prediction, target, 26))
@@ -88,15 +108,13 @@ def test_deterministic_algorithms_change_nothing():
     prediction, target = masks((3, 40, 50), 26)
     torch.use_deterministic_algorithms(True)
     try:
-        counts = [
-            count(prediction.flatten(), target.flatten(), 26) for count in (confusion_matrix, _count_without_waiting)
-        ]
+        counts = [count(prediction.flatten(), target.flatten(), 26) for count in (confusion_matrix, without_waiting)]
     finally:
         torch.use_deterministic_algorithms(False)
     assert all(np.array_equal(each, sklearn_counts(prediction, target, 26)) for each in counts)
 
 
-@pytest.mark.parametrize("count", [confusion_matrix, _count_without_waiting])
+@pytest.mark.parametrize("count", [confusion_matrix, without_waiting])
 def test_memory_does_not_grow_with_the_input(count):
     def largest_allocation(pixels):
         prediction, target = masks((pixels,), 26)
@@ -108,7 +126,7 @@ def test_memory_does_not_grow_with_the_input(count):
 
 
 def test_without_waiting_leaves_out_what_is_out_of_range():
-    counts = _count_without_waiting(torch.tensor([3, -1, 0, 1]), torch.tensor([0, 1, 255, 1]), 2)
+    counts = without_waiting(torch.tensor([3, -1, 0, 1]), torch.tensor([0, 1, 255, 1]), 2)
     assert counts.tolist() == [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
 
 

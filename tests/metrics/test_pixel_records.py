@@ -60,3 +60,17 @@ def test_a_frame_without_truth_has_no_loss():
 def test_nothing_counted_is_nothing():
     facts = PixelRecords(C).compute()
     assert (len(facts["index"]), facts["matrices"].shape) == (0, (0, (C + 1) ** 2))
+
+
+def test_predictions_in_another_label_space():
+    _, target = batch(3)
+    guess = torch.randint(0, 7, target.shape, generator=torch.Generator().manual_seed(5))
+    matrices = confusion_matrices(guess, target, C, 6)
+    assert matrices.shape == (3, C + 1, 7)
+    records = PixelRecords(C, 6)
+    assert records.compute()["matrices"].shape == (0, (C + 1) * 7)
+    records.update(torch.tensor([4, 1, 0]), matrices, torch.full((3,), torch.nan))
+    facts = records.compute()
+    assert facts["matrices"].toarray()[0].tolist() == matrices[2].flatten().tolist()
+    assert facts["weight"].tolist() == (target != C).flatten(1).sum(1).flip(0).tolist()
+    assert confusion_matrices(guess[:0], target[:0], C, 6).shape == (0, C + 1, 7)

@@ -1,0 +1,190 @@
+"""Masks that any tool has predicted: matched with a dataset's frames by name, and counted beside their truth."""
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from datamodules import mask_folder
+from datamodules.annotations import IMAGES
+from datamodules.audit import looked_at
+from datamodules.errors import DatasetError
+from datamodules.images import image_extensions, resize_mask
+from datamodules.masks import image_mask
+from datamodules.segmentation import SegmentationDataModule
+from label_spaces.space import LabelSpace
+from metrics.confusion import confusion_matrix
+from metrics.pixel_records import PixelRecords
+
+# What IDD, IDD-Lite and Cityscapes put after the name that a frame's files have in common.
+_ENDINGS = re.compile(r"_(gtFine_[A-Za-z0-9]+|leftImg8bit|image|label)$")
+_LISTED = 20  # names of a kind of problem before the others are only counted
+
+Key = tuple[str, ...]  # the folders of a file, and its name without what follows the frame's
+
+
+@dataclass
+class Matches:
+    """Which predicted mask is whose.
+
+    Args:
+        folder: where the masks lie.
+        files: by the frame's name, relative to the folder.
+        problems: by kind what is wrong with them, as `match` found it.
+        unused: masks of known frames that are not asked for.
+    """
+
+    folder: Path
+    files: dict[str, str] = field(default_factory=dict)
+    problems: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    unused: int = 0
+
+    @property
+    def note(self) -> str:
+        """A sentence for the user, or nothing."""
+        return f"{self.unused} masks of frames that are not scored are left aside" if self.unused else ""
+
+
+def match(wanted: Iterable[str], others: Iterable[str], folder: Path) -> Matches:
+    """Find the mask of each frame: by the frame's own name, or by IDD's (``<drive>/<frame>_gtFine_….png``).
+
+    Folders in a name count as far as they are there: ``<frame>.png`` is enough where no two frames are called so.
+
+    Args:
+        wanted: the names of the frames that are to be scored.
+        others: those of further frames, whose masks are no mistake.
+        folder: where the masks lie, at any depth.
+
+    Raises:
+        DatasetError: there is no such folder, or no image in it.
+    """
+    files = _images(folder)
+    if not files:
+        raise DatasetError(f"predictions={folder}: no image files in this folder; give the folder of the masks.")
+    wanted = dict.fromkeys(wanted)
+    frames: dict[str, dict[Key, str]] = defaultdict(dict)
+    for name in (*wanted, *others):
+        key = _frame_key(name)
+        frames[key[-1]].setdefault(key, name)
+    found = Matches(folder)
+    for file in files:
+        key = _key(file)
+        fitting = _best(key, frames.get(key[-1], {}))
+        if not fitting:
+            found.problems["belong to no frame of the dataset"].append(file)
+        elif len(fitting) > 1:
+            both = " and ".join(sorted(fitting)[:2])
+            found.problems["fit several frames; put them into a folder per drive"].append(f"{file} ({both})")
+        elif fitting[0] not in wanted:
+            found.unused += 1
+        elif fitting[0] in found.files:
+            found.problems["are second masks of a frame"].append(f"{file} (beside {found.files[fitting[0]]})")
+        else:
+            found.files[fitting[0]] = file
+    found.problems["frames have no mask"] += [name for name in wanted if name not in found.files]
+    return found
+
+
+def count(datamodule: SegmentationDataModule, split: str, matches: Matches, space: LabelSpace) -> dict[str, Any]:
+    """Count what the masks say beside a split's truth, each frame at its own size or at the `data.eval_size` that was set.
+
+    Args:
+        datamodule: prepared.
+        split: which frames.
+        matches: of their masks.
+        space: the label space of the masks: they hold its ids or its colours.
+
+    Returns:
+        ``confusion``, (T+1, S+1) int64 counts of truth by what was said, and what `PixelRecords.compute` returns.
+
+    Raises:
+        DatasetError: with everything that is wrong with any mask.
+    """
+    places = {datamodule.table.samples[index].name: index for index in datamodule.table.indices(split)}
+    sides = datamodule.label_space.num_classes, space.num_classes
+    records, total = PixelRecords(*sides), torch.zeros(sides[0] + 1, sides[1] + 1, dtype=torch.int64)
+
+    def look(name: str) -> torch.Tensor | tuple[str, str]:
+        try:
+            return _counted(datamodule, name, matches.folder / matches.files[name], space)
+        except _SizeError as error:
+            return "have another size than their frame", f"{matches.files[name]} ({error})"
+        except DatasetError as error:
+            return "cannot be read or hold what is no class", str(error)
+
+    problems: dict[str, list[str]] = {kind: list(names) for kind, names in matches.problems.items()}
+    for name, counts in looked_at([name for name in places if name in matches.files], look, "predictions"):
+        if isinstance(counts, tuple):
+            problems.setdefault(counts[0], []).append(counts[1])
+            continue
+        total += counts
+        records.update(torch.tensor([places[name]]), counts[None], torch.tensor([torch.nan]))
+    _refuse(problems, matches.folder, f"{split} of {datamodule.settings.name}", space)
+    return {"confusion": total.numpy(), **records.compute()}
+
+
+class _SizeError(ValueError):
+    """A mask of a size that is not its frame's."""
+
+
+def _counted(datamodule: SegmentationDataModule, name: str, path: Path, space: LabelSpace) -> torch.Tensor:
+    truth, said = datamodule.read_mask(name), image_mask(path, space)
+    size = datamodule.settings.eval_size or truth.shape
+    if said.shape not in (truth.shape, tuple(size)):
+        raise _SizeError(f"{said.shape[1]}×{said.shape[0]}, the frame {truth.shape[1]}×{truth.shape[0]}")
+    height, width = size
+    target, prediction = (torch.from_numpy(resize_mask(mask, (height, width))) for mask in (truth, said))
+    return confusion_matrix(prediction, target, datamodule.label_space.num_classes, space.num_classes)
+
+
+def _refuse(problems: Mapping[str, list[str]], folder: Path, what: str, space: LabelSpace) -> None:
+    lines = []
+    for kind, names in problems.items():
+        more = [f"and {len(names) - _LISTED} more"] if len(names) > _LISTED else []
+        lines += [f"{len(names)} {kind}:", *(f"  {name}" for name in [*names[:_LISTED], *more])] if names else []
+    if lines:
+        raise DatasetError(
+            f"predictions={folder} cannot be scored as {what}. Give one mask per frame, of its size, with the ids or "
+            f"colours of {space.name}, called as the frame is or as IDD calls its masks:\n" + "\n".join(lines)
+        )
+
+
+def _images(folder: Path) -> list[str]:
+    """The image files below a folder, sorted; hidden ones are left out. Raises DatasetError where there is no folder."""
+    if not folder.is_dir():
+        raise DatasetError(f"predictions={folder}: there is no such folder.")
+    found = []
+    for place, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        paths = (Path(place, name).relative_to(folder) for name in files if not name.startswith("."))
+        found += [path.as_posix() for path in paths if path.suffix.lower() in image_extensions()]
+    return sorted(found)
+
+
+def _frame_key(name: str) -> Key:
+    """Without the folders in which datasets keep their images: leftImg8bit/<split>, and images."""
+    key = _key(name)
+    return key[{IMAGES: 2, mask_folder.IMAGES: 1}.get(key[0], 0) :]
+
+
+def _key(name: str) -> Key:
+    parts = Path(name).with_suffix("").parts
+    return (*parts[:-1], _ENDINGS.sub("", parts[-1]))
+
+
+def _best(key: Key, frames: Mapping[Key, str]) -> list[str]:
+    """The frames whose names agree with a mask's longest from the end, and in the last folder where both have one."""
+    alike = {frame: _common_end(key, frame) for frame in frames}
+    most = max(alike.values(), default=0)
+    best = [frame for frame, length in alike.items() if length == most]
+    return [frames[frame] for frame in best if most >= min(len(key), len(frame), 2)]
+
+
+def _common_end(one: Key, other: Key) -> int:
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))

@@ -1,0 +1,105 @@
+"""Evaluating what was not trained here: weights from elsewhere, or masks that any tool has made."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from datamodules import foreign_masks
+from datamodules.segmentation import SegmentationDataModule
+from entry import announce, build, hardware, runs
+from entry.crossing import crosswalk_of, foreign_space
+from entry.door import Request, RequestError
+from entry.evaluation import collect
+from entry.launching import launch
+from entry.request import resolved, to_yaml
+from entry.session import session
+from entry.work import Job
+from entry.writing import write_results
+from label_spaces.crosswalk import Crosswalk
+from lightning_modules.segmentation import SegmentationModule
+from lightning_modules.weights import WeightsReport
+from run_folder import RunFolder, Status, free_name, replace_folder, write_text
+
+
+def evaluate_weights(request: Request) -> None:
+    """Evaluate the weights that `model.weights=` names, in a run folder of their own."""
+    config = resolved(request)
+    if config["model"]["task"] != "segmentation":
+        raise RequestError(
+            f"model={config['model']['name']} does {config['model']['task']}; weights from elsewhere can be evaluated for "
+            "segmentation only."
+        )
+    if config["model"]["weights"] in ("auto", "none", "imagenet"):
+        raise RequestError(
+            f"model.weights={config['model']['weights']}: such a network has no word for any class yet. Type "
+            "model.weights=coco_voc, or the path of trained weights and model.label_space=NAME."
+        )
+    folder = _folder(request, config["model"]["name"], config["data"]["name"])
+    run = runs.assemble_foreign(folder, config, request.config.split)
+    split = str(request.config.split or run.datamodule.closing_split)
+    with (
+        runs.claimed(folder, config, request, run.machine, run.datamodule, run.weights),
+        session(folder.status_file()) as signal,
+    ):
+        announce.foreign(run.datamodule, split, run.weights.note, run.crosswalk)
+        launch(Job("foreign", str(folder.path), checkpoint=None, split=split), run, signal)
+    announce.conclude(folder, split)
+
+
+def evaluate_predictions(request: Request) -> None:
+    """Evaluate the masks that `predictions=` names; all are read before a folder is made, and refused together."""
+    if any(override.startswith(("model=", "model.", "experiment=")) for override in request.overrides):
+        raise RequestError(
+            "predictions= makes no sense with model=: the masks are there already. Leave one of them out."
+        )
+    request.config.model = {"name": "predictions", "task": "segmentation", "weights": "none"}
+    config = resolved(request)
+    folder = _folder(request, "predictions", config["data"]["name"])
+    machine = hardware.choose({**config["trainer"], "devices": 1, "num_nodes": 1})
+    datamodule = build.build_datamodule(config)
+    assert isinstance(datamodule, SegmentationDataModule)
+    source = foreign_space(config)
+    crosswalk = crosswalk_of(config, source, datamodule.label_space)
+    datamodule.prepare([])
+    split = str(request.config.split or datamodule.closing_split)
+    datamodule.prepare([split])
+    wanted = [datamodule.table.samples[index].name for index in datamodule.table.indices(split)]
+    matches = foreign_masks.match(wanted, datamodule.frames, Path(config["predictions"]))
+    facts = foreign_masks.count(datamodule, split, matches, source)
+    weights = WeightsReport("none", "none")
+    with (
+        runs.claimed(folder, config, request, machine, datamodule, weights),
+        session(folder.status_file()),
+    ):
+        announce.foreign(datamodule, split, matches.note, crosswalk)
+        _write(folder, config, datamodule, split, facts, crosswalk)
+    announce.conclude(folder, split)
+
+
+def _write(
+    folder: RunFolder,
+    config: dict[str, Any],
+    datamodule: SegmentationDataModule,
+    split: str,
+    facts: dict[str, Any],
+    crosswalk: Crosswalk | None,
+) -> None:
+    nothing = {"file": None, "epoch": None, "step": None}  # no checkpoint of ours made the masks
+
+    def fill(target: Path) -> None:
+        write_text(target / "config.yaml", to_yaml(config))
+        with session(Status(target / "status.json")):
+            evaluation = collect(config, folder, nothing, datamodule, split, facts, crosswalk)
+            write_results(target, folder, datamodule, evaluation, SegmentationModule.headline)
+
+    replace_folder(folder.evaluation(split), fill)
+
+
+def _folder(request: Request, *what: str) -> RunFolder:
+    """Where the results go: what was typed, a sweep's folder, or a new one under runs, as of any other door."""
+    if request.folder_was_typed:
+        return RunFolder(request.folder)
+    if request.folder.resolve() != Path.cwd():  # a job of a sweep
+        return RunFolder(free_name(request.folder))
+    now = datetime.now().astimezone()
+    return RunFolder(free_name(Path("runs", f"{now:%Y-%m-%d}", "_".join((f"{now:%H-%M-%S}", "evaluate", *what)))))

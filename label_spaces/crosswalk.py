@@ -1,0 +1,215 @@
+"""Crosswalks: what the classes of one label space are called in another. Data only: a CSV file with a row per class."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from label_spaces.catalogue import label_table, load
+from label_spaces.csv_files import Row, read_rows
+from label_spaces.space import LabelSpace, LabelSpaceError
+
+_FOLDER = Path(__file__).parent / "crosswalks"
+FULL, PARTLY, SHARED, NO = STATUSES = ("full", "partly", "shared", "no")
+# How a source class stands to the labels of its row, and how much of these it covers unless the row says otherwise.
+_COVERS = {"equal": FULL, "superset": FULL, "subset": PARTLY, "overlap": PARTLY}
+_NOTHING = (
+    "none",
+    "rest",
+)  # a class that the target has no name for; one that means everything else, such as background
+_KNOWN = ("source", "labels", "target", "relation", "covers", "ambiguous", "note")
+
+
+@dataclass(frozen=True)
+class Link:
+    """What a source class stands for.
+
+    Args:
+        labels: indices of labels, the primary first; nothing where the target has no name for it.
+        full: whether the source class covers all that bears these labels, or a part.
+        rest: whether it means everything that no other source class stands for.
+    """
+
+    labels: tuple[int, ...] = ()
+    full: bool = True
+    rest: bool = False
+
+
+@dataclass(frozen=True)
+class Crosswalk:
+    """A map from a model's label space to a dataset's: total, and single-valued through each class's primary.
+
+    Args:
+        source: what a model says.
+        target: what the truth says.
+        links: one per source class.
+        class_of: the target class of each label that links name, target.void for those of no class there.
+    """
+
+    source: LabelSpace
+    target: LabelSpace
+    links: tuple[Link, ...]
+    class_of: tuple[int, ...]
+
+    @property
+    def targets(self) -> tuple[tuple[int, ...], ...]:
+        """The target classes of each source class, the primary, which its predictions count as, first."""
+        return tuple(
+            tuple(dict.fromkeys(c for label in link.labels if (c := self.class_of[label]) != self.target.void))
+            for link in self.links
+        )
+
+    @property
+    def mapping(self) -> tuple[int, ...]:
+        """What the predictions of each source class count as: a target class, or target.void."""
+        return tuple(found[0] if found else self.target.void for found in self.targets)
+
+    @property
+    def rest(self) -> tuple[int, ...]:
+        """The source classes that mean everything else."""
+        return tuple(index for index, link in enumerate(self.links) if link.rest)
+
+    @property
+    def statuses(self) -> tuple[str, ...]:
+        """How well each target class can be said.
+
+        ``full``: there is a word for all of it; ``partly``: for a part; ``shared``: a source class means it, but counts
+        as another, its primary; ``no``: there is no word. The first two are what the source can express.
+        """
+        words: dict[int, bool] = {}  # by label whether it is covered fully by what counts as its class
+        shared: set[int] = set()
+        for link, mapped in zip(self.links, self.mapping, strict=True):
+            for label in link.labels:
+                if self.class_of[label] == mapped:
+                    words[label] = words.get(label, False) or link.full
+                else:
+                    shared.add(self.class_of[label])
+        found = []
+        for index in range(self.target.num_classes):
+            said = [words.get(label) for label, c in enumerate(self.class_of) if c == index]
+            if said and all(said):
+                found.append(FULL)
+            elif any(word is not None for word in said):
+                found.append(PARTLY)
+            else:
+                found.append(SHARED if index in shared else NO)
+        return tuple(found)
+
+    @property
+    def expressible(self) -> tuple[int, ...]:
+        """The target classes that predictions can count as."""
+        return tuple(index for index, status in enumerate(self.statuses) if status in (FULL, PARTLY))
+
+    def named(self, status: str) -> list[str]:
+        """The names of the target classes of a status."""
+        return [name for name, found in zip(self.target.classes, self.statuses, strict=True) if found == status]
+
+    def at_level(self, name: str) -> "Crosswalk":
+        """The crosswalk to a coarser level of the target."""
+        coarse = load(name)
+        parents = (*self.target.levels[name], coarse.void)
+        return Crosswalk(self.source, coarse, self.links, tuple(parents[index] for index in self.class_of))
+
+
+def find(source: LabelSpace, target: LabelSpace) -> Crosswalk:
+    """The crosswalk that this folder's ``crosswalks`` hold, or that two label spaces of one label table have anyway.
+
+    A file is called ``<source>_to_<target>.csv``, target being a label space or, for all label spaces that are derived
+    from it at once, a label table.
+
+    Raises:
+        LabelSpaceError: there is none.
+    """
+    table = label_table(target.name)
+    for name in (target.name, *([table.name] if table else ())):
+        path = _FOLDER / f"{source.name}_to_{name}.csv"
+        if path.is_file():
+            return read(path, source, target)
+    own = label_table(source.name)
+    if table is not None and own == table:
+        members = [[i for i, name in enumerate(table.classes) if source.labels[name] == c] for c in range(source.void)]
+        found = Crosswalk(source, target, tuple(Link(tuple(each)) for each in members), _classes_of(table, target))
+        if all(len(classes) <= 1 for classes in found.targets):
+            return found
+    raise LabelSpaceError(
+        f"there is no crosswalk from {source.name} to {target.name}; write one as a CSV file with the columns source and "
+        f"target, a row per class of {source.name}, and type crosswalk=FILE.csv"
+    )
+
+
+def read(path: Path, source: LabelSpace, target: LabelSpace) -> Crosswalk:
+    """Read a crosswalk: a row per source class.
+
+    Columns: ``source``, its name; ``target``, the classes of the target that it stands for, or instead ``labels``, the
+    labels of the target's label table, separated by ``;``, the primary first; optionally ``relation``, of the source
+    to all of these together: equal (the default), superset, subset, overlap, or with nothing to name none (the default
+    then) or rest (it means everything else); ``covers``, full or partly, where that does not follow from the relation;
+    ``ambiguous``, yes or no; ``note``, anything, such as why.
+
+    Raises:
+        LabelSpaceError: naming the file and the row, where a class of the source is left out, unknown or given twice,
+            a target is unknown, or a cell makes no sense.
+    """
+    rows = read_rows(path)
+    column = _column(path, tuple(rows[0].values))
+    table = label_table(target.name) if column == "labels" else target
+    if table is None:
+        raise LabelSpaceError(f"{path}: {target.name} has no label table; name its classes in a column target")
+    links: dict[str, Link] = {}
+    place: dict[str, str] = {}
+    for row in rows:
+        name = row.values["source"]
+        if name not in source.classes:
+            raise LabelSpaceError(f"{row.place}: {source.name} has no class {name!r}; it has {_some(source.classes)}")
+        if name in place:
+            raise LabelSpaceError(f"{row.place}: {name} stands already in {place[name]}")
+        place[name] = row.place
+        links[name] = _link(row, column, table)
+    missing = [name for name in source.classes if name not in links]
+    if missing:
+        raise LabelSpaceError(
+            f"{path}, after line {rows[-1].place.rsplit(' ', 1)[1]}: no row for {_some(missing)} of {source.name}; a "
+            "class that the target has no name for needs one too, with an empty target"
+        )
+    classes = _classes_of(table, target) if column == "labels" else tuple(range(target.num_classes))
+    return Crosswalk(source, target, tuple(links[name] for name in source.classes), classes)
+
+
+def _column(path: Path, columns: Sequence[str]) -> str:
+    """Which of target and labels a file has. Raises LabelSpaceError where its columns make no sense."""
+    unknown = [column for column in columns if column not in _KNOWN]
+    if unknown:
+        raise LabelSpaceError(f"{path}: unknown column {', '.join(unknown)}; known are {', '.join(_KNOWN)}")
+    named = [column for column in ("target", "labels") if column in columns]
+    if "source" not in columns or len(named) != 1:
+        raise LabelSpaceError(f"{path} needs the columns source and either target or labels; it has {_some(columns)}")
+    return named[0]
+
+
+def _link(row: Row, column: str, table: LabelSpace) -> Link:
+    cell = row.values[column]
+    names = [name.strip() for name in cell.split(";")] if cell else []
+    for name in names:
+        if name not in table.classes:
+            raise LabelSpaceError(f"{row.place}: {table.name} has no {name!r}; it has {_some(table.classes)}")
+        if names.count(name) > 1:
+            raise LabelSpaceError(f"{row.place}: {name} is named twice")
+    row.truth("ambiguous")
+    relation = row.values.get("relation") or ("equal" if names else "none")
+    if relation not in (*_COVERS, *_NOTHING):
+        legal = ", ".join((*_COVERS, *_NOTHING))
+        raise LabelSpaceError(f"{row.place}: relation is {relation!r}; it must be one of {legal}")
+    if bool(names) == (relation in _NOTHING):
+        what = f"names {cell}" if names else "names nothing"
+        raise LabelSpaceError(f"{row.place}: the relation is {relation}, but the row {what}")
+    covers = row.values.get("covers") or _COVERS.get(relation, FULL)
+    if covers not in (FULL, PARTLY):
+        raise LabelSpaceError(f"{row.place}: covers is {covers!r}; it must be full or partly")
+    return Link(tuple(table.classes.index(name) for name in names), covers == FULL, relation == "rest")
+
+
+def _classes_of(table: LabelSpace, target: LabelSpace) -> tuple[int, ...]:
+    return tuple(target.labels[name] for name in table.classes)
+
+
+def _some(names: Iterable[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,143 @@
+"""Scores of a model that speaks another label space than the truth, from the matrix of truth by what it said itself.
+
+A crosswalk is total and single-valued: each source class counts as its primary target, several may count as one, and
+one without a target counts as void, a miss. A target that is nobody's primary cannot be expressed.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metrics.folding import merge
+from metrics.scores import iou, support
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+
+def cross(confusion: Tensor, mapping: Sequence[int]) -> Tensor:
+    """The matrix in the truth's own classes.
+
+    Args:
+        confusion: (..., T+1, S+1) counts, rows target classes as truth, columns source classes as said, void last.
+        mapping: what each of the S source classes counts as: a target class, or T for void.
+
+    Returns:
+        (..., T+1, T+1) counts of the same type, on the same device.
+    """
+    return merge(confusion, mapping, confusion.shape[-2] - 1, -1)
+
+
+def cross_samples(matrices: "csr_array", mapping: Sequence[int]) -> "csr_array":
+    """As `cross`, for sparse rows: (N, (T+1)·(S+1)) counts -> (N, (T+1)²)."""
+    from scipy.sparse import csr_array
+
+    columns = len(mapping) + 1
+    rows = matrices.shape[1] // columns
+    truth, said = np.divmod(matrices.indices, columns)
+    cells = truth * rows + np.array([*mapping, rows - 1])[said]
+    crossed = csr_array((matrices.data, cells, matrices.indptr), shape=(matrices.shape[0], rows * rows))
+    crossed.sum_duplicates()
+    return crossed
+
+
+def common_classes(
+    targets: Sequence[Sequence[int]], num_targets: int, rest: Sequence[int] = ()
+) -> tuple[list[int], list[int], int]:
+    """The finest classes that both sides can tell apart: the connected components of what stands for what.
+
+    With a source class that means everything else, what has no counterpart is one more such class; without it that is
+    void on either side, so that truth which nobody could have named is not asked for.
+
+    Args:
+        targets: the target classes that each of the S source classes stands for.
+        num_targets: T.
+        rest: the source classes that mean everything else.
+
+    Returns:
+        the common class of each source class, that of each target class, and their number C; C is void.
+
+    Example:
+        >>> common_classes([(), (0, 1), (1,), (2,)], 4, rest=[0])
+        ([2, 0, 0, 1], [0, 0, 1, 2], 3)
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    edges = [(source, target) for source, each in enumerate(targets) for target in each]
+    if rest:
+        named = {target for _, target in edges}
+        nameless = [target for target in range(num_targets) if target not in named]
+        edges += [(source, target) for source, each in enumerate(targets) if not each for target in nameless]
+    sources = len(targets)
+    ends = np.array([(source, sources + target) for source, target in edges], dtype=np.int64).reshape(-1, 2).T
+    graph = coo_array((np.ones(ends.shape[1]), ends), shape=(sources + num_targets,) * 2)
+    component = connected_components(graph, directed=False)[1].tolist()
+    both = [part for part in dict.fromkeys(component[sources:]) if part in component[:sources]]
+    index = {part: place for place, part in enumerate(both)}
+    common = [index.get(part, len(both)) for part in component]
+    return common[:sources], common[sources:], len(both)
+
+
+def crossing_scores(
+    confusion: Tensor, targets: Sequence[Sequence[int]], expressible: Sequence[int], rest: Sequence[int] = ()
+) -> dict[str, float | int | None]:
+    """What a foreign model's matrix comes to.
+
+    Args:
+        confusion: (T+1, S+1) counts, rows target classes as truth, columns source classes as said, void last.
+        targets: the target classes that each of the S source classes stands for, its primary first.
+        expressible: the target classes that are a primary.
+        rest: the source classes that mean everything else.
+
+    Returns:
+        Plain numbers in 0–1, None where undefined, and per mean `<mean>_classes`, the number of classes it is over:
+
+        - `expressible_share`: the true elements whose class can be expressed, of all.
+        - `miou_expressible`: over the expressible classes; what cannot be expressed can still cost a false alarm.
+        - `miou_closed`: the same without the truth that cannot be expressed, as papers with ignored ids report.
+        - `miou_common`: over `common_classes`.
+
+        A class that is neither true nor predicted is left out of each.
+    """
+    confusion = confusion.cpu()
+    num_targets = confusion.shape[-2] - 1
+    chosen = list(expressible)
+    crossed = cross(confusion, [each[0] if each else num_targets for each in targets])
+    closed = torch.zeros_like(crossed)
+    closed[chosen] = crossed[chosen]
+    said, true, count = common_classes(targets, num_targets, rest)
+    common = merge(merge(confusion, true, count, -2), said, count, -1)
+    total = float(support(crossed).sum())
+    scores: dict[str, float | int | None] = {
+        "expressible_share": float(support(crossed)[chosen].sum()) / total if total else None
+    }
+    for name, ious in (("expressible", iou(crossed)[chosen]), ("closed", iou(closed)[chosen]), ("common", iou(common))):
+        known = ious[~ious.isnan()]
+        scores[f"miou_{name}"] = float(known.mean()) if len(known) else None
+        scores[f"miou_{name}_classes"] = len(known)
+    return scores
+
+
+def said_instead(confusion: Tensor, classes: Sequence[int], most: int = 3) -> dict[int, list[tuple[int, float]]]:
+    """What a model says most often where these classes are true.
+
+    Args:
+        confusion: (T+1, S+1) counts as in `crossing_scores`.
+        classes: target classes.
+        most: how many answers.
+
+    Returns:
+        By class that occurs the source classes (S: void) and their shares of it in 0–1, the largest first.
+    """
+    found = {}
+    for index in classes:
+        row = confusion[index].double()
+        if row.sum() > 0:
+            share, said = (row / row.sum()).sort(descending=True, stable=True)
+            pairs = zip(said.tolist(), share.tolist(), strict=True)
+            found[index] = [(source, value) for source, value in pairs if value > 0][:most]
+    return found
