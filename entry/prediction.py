@@ -1,5 +1,6 @@
 """Labels or masks for pictures that have no truth."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -39,7 +40,7 @@ def predict(
     module, _ = build_module(config, found.label_space, weights="none")
     load(module, found)
     settings = data_settings(config)
-    size = settings.eval_size or settings.image_size
+    size = settings.eval_size or _evaluated_size(folder) or settings.image_size
     loader = picture_loader(paths, size, settings.eval_batch_size, settings.worker_count())
     alone = {**config["trainer"], "devices": 1, "num_nodes": 1}  # whatever it was trained with
     trainer = build_trainer(config, choose(alone), folder, headline=module.headline)
@@ -55,6 +56,16 @@ def predict(
     if rows:
         write_csv(target / "predictions.csv", [rows[i] for i in sorted(rows)])
     return target, reasons
+
+
+def _evaluated_size(folder: RunFolder) -> tuple[int, int] | None:
+    """(height, width) at which the run was evaluated: the frames' own, where the settings leave it to them."""
+    for split in ("test", "val"):
+        scores = folder.evaluation(split) / "scores.json"
+        if scores.is_file():
+            height, width = json.loads(scores.read_text(encoding="utf-8"))["policy"]["resolution"]
+            return height, width
+    return None
 
 
 def _labels(

@@ -112,6 +112,18 @@ def test_pictures_of_any_size_get_masks_and_overlays(door, run, mask_folder, tmp
     assert Image.open(answer.folder / "overlays" / "deep" / "b.png").size == (48, 32)
 
 
+def test_pictures_are_seen_at_the_size_that_was_evaluated(door, mask_folder):
+    typed = ("data.load_size=[32,48]", "data.image_size=[24,32]", "report.predictions=true")  # frames are scored whole
+    run = door("train", *KEYS, f"data.root={mask_folder}", *typed).folder
+    written = sorted((run / "evaluation/test/predictions/ids").rglob("*.png"))
+    assert len(written) == 4
+    answer = door("predict", f"run={run}", f"source={mask_folder / 'images'}")
+    assert answer.code == 0, answer.err
+    for mask in written:
+        again = Image.open(answer.folder / "masks" / mask.name)
+        assert (again.tobytes(), again.size) == (Image.open(mask).tobytes(), (48, 32))
+
+
 def test_a_dataset_for_the_other_task_is_told_which_model_fits(door, mask_folder):
     answer = door(
         "train", "model=resnet18", "data=mask_folder", "data.classes=[sky,road,car]", f"data.root={mask_folder}"

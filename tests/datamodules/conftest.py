@@ -5,14 +5,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hydra.utils
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 from PIL import Image
 
 from datamodules.idd_lite import IDDLiteDataModule
 from datamodules.settings import DataSettings
 
 SIZE = (24, 36)  # height, width
+CONF = Path(__file__).resolve().parents[2] / "conf"
+AUGMENTATIONS = [path.stem for path in sorted((CONF / "aug").glob("*.yaml"))]
 
 
 def scene(seed: int, size: tuple[int, int] = SIZE) -> np.ndarray:
@@ -62,6 +66,12 @@ def settings(tmp_path: Path) -> Callable[..., DataSettings]:
         return DataSettings(**keys | changes)
 
     return make
+
+
+def shipped(name: str, size: tuple[int, int] = SIZE) -> Any:
+    """A pipeline of conf/aug; pictures are to have the (height, width) `size` afterwards."""
+    parts = {"data": {"image_size": list(size)}, "aug": OmegaConf.load(CONF / "aug" / f"{name}.yaml")}
+    return hydra.utils.instantiate(OmegaConf.create(parts).aug.transform)
 
 
 def polygons(objects: list[dict[str, Any]], size: tuple[int, int] = SIZE) -> str:

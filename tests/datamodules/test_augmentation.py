@@ -1,16 +1,14 @@
 """Augmentation depends on (seed, epoch, name) and on nothing else."""
 
 from collections import Counter
-from pathlib import Path
 
 import albumentations
-import hydra.utils
 import numpy as np
 import pytest
-import yaml
 
 from datamodules.augmentation import Augmentation
 from datamodules.errors import DatasetError
+from tests.datamodules.conftest import AUGMENTATIONS, shipped
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
 
@@ -114,7 +112,6 @@ def test_what_the_model_does_on_its_device_is_refused():
         augment(augmentation)
 
 
-CONF = Path(__file__).resolve().parents[2] / "conf" / "aug"
 VOID = 26
 # What a user may type instead: all of them can show what was outside of the picture, or leave parts of it out.
 OTHERS = {
@@ -134,14 +131,6 @@ OTHERS = {
 }
 
 
-def shipped(name, size):
-    """A pipeline of conf/aug; pictures are to have the (height, width) `size` afterwards."""
-    text = (CONF / f"{name}.yaml").read_text()
-    for side in (0, 1):
-        text = text.replace(f"${{data.image_size.{side}}}", str(size[side]))
-    return hydra.utils.instantiate(yaml.safe_load(text)["transform"])
-
-
 def frame(draws):
     """A picture of random size whose areas are white where the class's number is odd, and its mask; void is black."""
     height, width = draws.integers(16, 90, 2)
@@ -159,7 +148,7 @@ def inside(mask):
     return np.all(same, axis=0)
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in CONF.glob("*.yaml")))
+@pytest.mark.parametrize("name", AUGMENTATIONS)
 @pytest.mark.parametrize("seed", range(20))
 def test_whatever_the_option_masks_gain_no_class_and_stay_with_their_picture(name, seed):
     draws = np.random.default_rng(seed)

@@ -1,28 +1,16 @@
 """Frames and masks stay together whatever is done to them; what is wrong with a dataset is said before it is used."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
-import hydra.utils
 import numpy as np
 import pytest
 import torch
-import yaml
 from PIL import Image
 
 from datamodules.errors import DatasetError
-from tests.datamodules.conftest import SIZE, picture, scene
+from tests.datamodules.conftest import AUGMENTATIONS, SIZE, picture, scene, shipped
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
-AUGMENTATIONS = [path.stem for path in sorted((CONF / "aug").glob("*.yaml"))]
 VOID = 7
-
-
-def augmentation(name, size=SIZE):
-    text = (CONF / "aug" / f"{name}.yaml").read_text()
-    for side in (0, 1):
-        text = text.replace(f"${{data.image_size.{side}}}", str(size[side]))
-    return hydra.utils.instantiate(yaml.safe_load(text)["transform"])
 
 
 def contents(loader):
@@ -148,7 +136,7 @@ def test_a_dataset_without_train_says_so(make, lite):
 
 
 def test_ranks_share_training_steps(make):
-    whole, ranks = make(transform=augmentation("road")), [make(transform=augmentation("road")) for _ in range(2)]
+    whole, ranks = make(transform=shipped("road")), [make(transform=shipped("road")) for _ in range(2)]
     for rank, module in enumerate(ranks):
         epochs = SimpleNamespace(epoch_progress=SimpleNamespace(current=SimpleNamespace(processed=1)))
         device = SimpleNamespace(root_device=torch.device("cpu"))
@@ -181,11 +169,11 @@ def test_a_smaller_fraction_is_part_of_a_larger_one(make):
 
 @pytest.mark.parametrize("cache", [True, False])
 def test_batches_are_the_same_for_any_number_of_workers_and_with_a_cache(make, cache):
-    plain = [contents(make(transform=augmentation("road")).training_dataloader(epoch)) for epoch in (0, 1)]
+    plain = [contents(make(transform=shipped("road")).training_dataloader(epoch)) for epoch in (0, 1)]
     for workers in (0, 2):
-        module = make(transform=augmentation("road"), num_workers=workers, cache=cache)
+        module = make(transform=shipped("road"), num_workers=workers, cache=cache)
         assert [contents(module.training_dataloader(epoch)) for epoch in (0, 1)] == plain
-    assert contents(make(transform=augmentation("road")).training_dataloader(1, start_batch=2)) == plain[1][2:]
+    assert contents(make(transform=shipped("road")).training_dataloader(1, start_batch=2)) == plain[1][2:]
     assert contents(make(cache=cache).evaluation_dataloader("val")) == contents(make().evaluation_dataloader("val"))
 
 
@@ -205,7 +193,7 @@ def test_a_changed_mask_is_read_again_and_another_label_space_has_its_own_cache(
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 @pytest.mark.parametrize("size", [SIZE, (20, 31), (48, 72)])
 def test_masks_turn_with_their_images_and_gain_no_class(make, name, size):
-    module = make(transform=augmentation(name, size), image_size=size, batch_size=24)
+    module = make(transform=shipped(name, size), image_size=size, batch_size=24)
     colour_kept = name != "road"  # which changes colours, so that ids cannot be read from them
     for epoch in range(3):
         batch = next(iter(module.training_dataloader(epoch)))
@@ -219,7 +207,7 @@ def test_masks_turn_with_their_images_and_gain_no_class(make, name, size):
 
 
 def test_a_crop_is_cut_from_image_and_mask_alike(make):
-    module = make(transform=augmentation("road"), batch_size=24)
+    module = make(transform=shipped("road"), batch_size=24)
     module.augmentation.transform.transforms.pop()  # colours stay, so that ids can be read from them
     batch = next(iter(module.training_dataloader(0)))
     shown, mask = batch["image"][:, 0].numpy(), batch["target"].numpy()
@@ -242,7 +230,7 @@ def test_training_may_cut_its_pictures_out_of_larger_ones(make):
         assert shown.shape[1:] == (10, 16)
         np.testing.assert_array_equal(np.where(shown == 255, VOID, shown), batch["target"])
         assert next(iter(module.evaluation_dataloader("val")))["image"].shape[2:] == SIZE
-    for transform in (None, augmentation("flip_rotate")):
+    for transform in (None, shipped("flip_rotate")):
         with pytest.raises(
             DatasetError, match=r"data\.load_size=\[24,36\]: .* of \[24,36\] .*image_size=\[10,16\]; take aug=road"
         ):

@@ -1,5 +1,4 @@
 import os
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -119,19 +118,6 @@ def test_nothing_learnt_says_void():
 def test_a_mask_that_does_not_fit_is_refused(mask):
     with pytest.raises(ValueError, match="does not fit an image of shape"):
         pixel_tables(3)["colour_table"].update(np.zeros((3, 4, 5), dtype=np.uint8), mask)
-
-
-def test_quick_at_full_hd():
-    image = torch.randint(0, 256, (3, 1080, 1920), dtype=torch.uint8)
-    mask = torch.randint(0, 27, (1080, 1920), dtype=torch.uint8)
-    for table in pixel_tables(26).values():
-        seconds = []
-        for _ in range(3):
-            start = time.perf_counter()
-            table.update(image, mask)
-            table.predict(image)
-            seconds.append(time.perf_counter() - start)
-        assert min(seconds) < 0.5
 
 
 @pytest.mark.real_data
