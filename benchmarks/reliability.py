@@ -1,6 +1,6 @@
 """What exactness costs: checkpoints, resuming, two ranks, determinism. ResNet-18 at 96 px, everything as it is typed.
 
-Run from the root: ``python benchmarks/reliability.py [--repeats 3] [--steps 48]``. Prints Markdown.
+Run from the root: ``python benchmarks/reliability.py [--repeats 3] [--steps 48] [--batch 32]``. Prints Markdown.
 """
 
 import argparse
@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.timing import machine, markdown_table  # noqa: E402  the root must be on the path first
 
-BATCH, CLASSES, EACH = 32, 4, 600
+CLASSES, EACH = 4, 600
 # Says when a process takes its first training step, and how long a checkpoint takes, then goes on.
 WATCH = """
 import json, os, sys, time
@@ -64,12 +64,12 @@ def make_pictures(root: Path) -> None:
 class Bench:
     """Runs train.py on the same pictures in different ways."""
 
-    def __init__(self, folder: Path, steps: int) -> None:
-        self.folder, self.steps = folder, steps
+    def __init__(self, folder: Path, steps: int, batch: int) -> None:
+        self.folder, self.steps, self.batch = folder, steps, batch
         self.count = 0
         make_pictures(folder / "pictures")
         self.typed = ["data=image_folder", f"data.root={folder / 'pictures'}", "data.split={train: 0.94, val: 0.03, test: 0.03}", "model=resnet18",
-                      "model.weights=none", "data.image_size=[96,96]", f"data.batch_size={BATCH}", f"data.cache_dir={folder / 'cache'}",
+                      "model.weights=none", "data.image_size=[96,96]", f"data.batch_size={batch}", f"data.cache_dir={folder / 'cache'}",
                       "report.train_eval=false", "data.num_workers=0", "logger=csv", "trainer.progress=false", "checkpointing.every_minutes=null"]  # fmt: skip
 
     def train(self, *typed: str) -> tuple[Path, list[tuple[str, float]], float]:
@@ -95,7 +95,7 @@ class Bench:
     def images_per_second(self, *typed: str) -> float:
         """Of training alone: what a longer second epoch takes more than a short one, as history.csv has them."""
         short, long = (self._second_epoch(steps, *typed) for steps in (self.steps // 4, self.steps))
-        return (self.steps - self.steps // 4) * BATCH / (long - short)
+        return (self.steps - self.steps // 4) * self.batch / (long - short)
 
     def _second_epoch(self, steps: int, *typed: str) -> float:
         run, _, _ = self.train(f"trainer.limit_batches={steps}", "trainer.max_epochs=2", *typed)
@@ -160,9 +160,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--steps", type=int, default=48)
+    parser.add_argument("--batch", type=int, default=32)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        bench = Bench(Path(name), options.steps)
+        bench = Bench(Path(name), options.steps, options.batch)
         bench.train("trainer.limit_batches=1", "trainer.max_epochs=1")  # fills the caches
         starts = [bench.starting() for _ in range(options.repeats)]
         start = {key: statistics.median(each[key] for each in starts) for key in starts[0]}
@@ -175,7 +176,10 @@ def main() -> None:
     print(machine(("torch", "torchvision", "lightning", "numpy")), end="\n\n")
     reference = speed["one process, all cores"]
     rows = [(way, f"{value:.0f}", f"{value / reference:.2f}") for way, value in speed.items()]
-    print(markdown_table(("ResNet-18, 96 px, batch 32, precision auto", "images/s", "of the first"), rows), end="\n\n")
+    print(
+        markdown_table((f"ResNet-18, 96 px, batch {options.batch}, precision auto", "images/s", "of the first"), rows),
+        end="\n\n",
+    )
     limit = start["fresh"] + start["load"]
     print(markdown_table(("starting and saving", "seconds"), [
         ("fresh start to the first step", f"{start['fresh']:.2f}"),
