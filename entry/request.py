@@ -94,7 +94,8 @@ def foreign(request: Request) -> str | None:
         return "predictions"
     if config.predictions_label_space is not None:
         raise RequestError("predictions is missing. Type the folder of the masks: predictions=DIR")
-    return "weights" if "model.weights" in typed else None
+    trained = config.model.weights not in ("auto", "none", "imagenet")  # an experiment= may name them
+    return "weights" if "model.weights" in typed or trained else None
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -16,6 +16,7 @@ from entry.runs import Run
 from entry.session import session
 from reports.evaluation import Evaluation, scores_of, write_tables
 from reports.figures import write_figures
+from reports.per_class import per_class_figure
 from run_folder import RunFolder, Status, read_csv, replace_folder, write_json, write_text
 
 
@@ -73,7 +74,8 @@ def write_results(
     target: Path, folder: RunFolder, datamodule: ImageDataModule, evaluation: Evaluation, score: str
 ) -> None:
     """Write an evaluation's tables and figures, with learning curves of `score`, into the folder `target`."""
-    write_tables(target, evaluation, scores_of(evaluation))
+    scores = scores_of(evaluation)
+    write_tables(target, evaluation, scores)
     write_figures(
         target / "figures",
         evaluation.facts["confusion"],
@@ -84,3 +86,6 @@ def write_results(
         score,
         datamodule.unit,
     )
+    statuses = () if evaluation.crosswalk is None else evaluation.crosswalk.statuses
+    title = f"Each class, {evaluation.split} split"
+    per_class_figure(scores["classes"], scores, target / "figures/per_class.png", title, statuses)

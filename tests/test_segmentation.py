@@ -12,6 +12,7 @@ from PIL import Image
 from sklearn.metrics import jaccard_score
 
 from entry import writing
+from reports.figures import write_figures
 from tests.callbacks.test_ema import assert_evaluations_repeat_the_validation
 
 KEYS = ("model=deeplabv3_mobilenet_v3_large", "model.weights=none", "data=mask_folder", "data.classes=[sky,road,car]", "trainer=cpu", "trainer.threads=1",
@@ -54,7 +55,12 @@ def test_the_scores_are_those_of_the_matrix_and_each_frame_is_counted_once(run, 
 
 def test_pixels_are_called_pixels_and_the_curves_show_what_the_best_was_chosen_by(door, mask_folder, monkeypatch):
     told = {}
-    monkeypatch.setattr(writing, "write_figures", lambda *given: told.update(score=given[-2], unit=given[-1]))
+
+    def draw(*given):
+        told.update(score=given[-2], unit=given[-1])
+        return write_figures(*given)
+
+    monkeypatch.setattr(writing, "write_figures", draw)
     answer = door("train", *KEYS, f"data.root={mask_folder}", "trainer.max_epochs=1")
     assert answer.code == 0, answer.err
     assert told == {"score": "miou", "unit": "pixels"}

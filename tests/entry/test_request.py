@@ -162,7 +162,14 @@ def test_every_shipped_option_composes(tmp_path, group):
     options = [path.stem for path in (PROJECT / "conf" / group).glob("*.yaml")]
     assert options
     segments = ["model=deeplabv3_mobilenet_v3_large"]
-    needs = {"image_folder": [], "idd": [], "idd_lite": segments, "mask_folder": segments, "idd_lite_deeplabv3": []}
+    needs = {
+        "image_folder": [],
+        "idd": [],
+        "idd_lite": segments,
+        "mask_folder": segments,
+        "idd_lite_deeplabv3": [],
+        "q3_deeplabv3_voc_on_idd": [],
+    }
     for option in options:
         typed = [f"{group}={option}", *([f"data.root={tmp_path}", *needs[option]] if option in needs else [])]
         assert resolved(request(tmp_path, *typed))["data"]["root"]
