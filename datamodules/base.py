@@ -186,6 +186,11 @@ class ImageDataModule(PreparedDataModule):
         """What a baseline knows of samples of train, val or test: by name (N, d) numbers, a row per place in the table."""
         return {}
 
+    def extents(self, indices: Sequence[int]) -> Features:
+        """(N, 2) heights and widths in pixels of each sample's ``image`` (a crop's frame) and ``object``, where there are such."""
+        known = [self.sizes.get(self.table.samples[index].name) for index in indices]
+        return {} if None in known else {"image": np.array(known, dtype=np.float64).reshape(-1, 2)}
+
     def opened(
         self, kind: str, part: str, read: ReadImages, fingerprint: Callable[[str], str]
     ) -> ReadImages | CachedImages:

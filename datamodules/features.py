@@ -33,27 +33,36 @@ def mean_colours(image: Callable[[int], Image], indices: Sequence[int]) -> NDArr
         return np.array(list(means), dtype=np.float64).reshape(-1, 3)
 
 
-def box_sizes(polygons: Callable[[str], Path], names: Sequence[str]) -> NDArray[np.float64]:
-    """How large the boxes of annotated objects are.
+def box_extents(polygons: Callable[[str], Path], names: Sequence[str]) -> NDArray[np.float64]:
+    """How large the boxes of annotated objects and their frames are.
 
     Args:
         polygons: from a crop's name to the polygon file of its frame.
         names: N crops, ``<path of the frame>#<object's position in its polygon file>``.
 
     Returns:
-        (N, 4): the natural logarithms of width and height in pixels, and of width and height as parts of the frame's.
-        Logarithms, because twice as large means the same for a sign and for a bus.
+        (N, 4): width and height in pixels, at least 1, and width and height of the frame.
 
     Raises:
         DatasetError: a polygon file cannot be read, or has no such object.
     """
     read = lru_cache(maxsize=8)(read_annotation)  # the crops of a frame follow one another
-    sizes = np.empty((len(names), 4))
+    extents = np.empty((len(names), 4))
     for row, name in enumerate(names):
         file = polygons(name)
         annotation = read(file)
         thing = object_at(annotation, name.rpartition("#")[2], file)
         box = bounding_box(thing, (annotation.height, annotation.width))
         width, height = max(box.right - box.left, 1.0), max(box.bottom - box.top, 1.0)
-        sizes[row] = width, height, width / annotation.width, height / annotation.height
-    return np.log(sizes)
+        extents[row] = width, height, annotation.width, annotation.height
+    return extents
+
+
+def box_sizes(extents: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What a baseline looks at of `box_extents`.
+
+    Returns:
+        (N, 4): the natural logarithms of width and height in pixels, and of width and height as parts of the frame's.
+        Logarithms, because twice as large means the same for a sign and for a bus.
+    """
+    return np.log(np.hstack([extents[:, :2], extents[:, :2] / extents[:, 2:]]))

@@ -39,6 +39,7 @@ class ImageFolderDataModule(ClassificationDataModule):
                 f"no image of class {', '.join(sorted(lost))} under data.root={self.settings.root} can be read; "
                 "mend its files or remove the folder."
             )
+        self.sizes = {name: (findings[name].height, findings[name].width) for name, *_ in usable}
         return [Candidate(name, name, target, split, findings[name].content) for name, target, split in usable]
 
     def read(self, name: str) -> RGB:

@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from datamodules.annotations import (
     Annotation,
     AnnotationError,
@@ -22,7 +24,7 @@ from datamodules.audit import audit
 from datamodules.classification import ClassificationDataModule
 from datamodules.crop_rules import CROP_CLASSES, CropRules, bounding_box, lacking, square, usable_objects
 from datamodules.errors import DatasetError
-from datamodules.features import Features, box_sizes
+from datamodules.features import Features, box_extents, box_sizes
 from datamodules.images import RGB, read_image
 from datamodules.settings import DataSettings, typed
 from datamodules.splits import is_csv
@@ -45,6 +47,7 @@ class ObjectCropDataModule(ClassificationDataModule):
     def __init__(self, settings: DataSettings, *, rules: CropRules | None = None, **options: Any) -> None:
         super().__init__(settings, **options)
         self.rules = rules or CropRules()
+        self._boxes: dict[str, Sequence[float]] = {}
 
     def find(self) -> list[Candidate]:
         """Every usable object. Raises DatasetError; `skipped` says which frames are left out."""
@@ -93,8 +96,19 @@ class ObjectCropDataModule(ClassificationDataModule):
 
     def baseline_features(self, part: str, indices: Sequence[int]) -> Features:
         """The base class's mean colours, and the sizes of the boxes (N, 4)."""
+        return {**super().baseline_features(part, indices), "box_size": box_sizes(self._extents(indices))}
+
+    def extents(self, indices: Sequence[int]) -> Features:
+        """The sizes of the frames, and of the objects' boxes in them."""
+        found = self._extents(indices)
+        return {"image": found[:, :1:-1], "object": found[:, 1::-1]}
+
+    def _extents(self, indices: Sequence[int]) -> np.ndarray:
+        """`box_extents` of samples; each polygon file is read once."""
         names = [self.table.samples[index].name for index in indices]
-        return {**super().baseline_features(part, indices), "box_size": box_sizes(self.polygon_file, names)}
+        fresh = [name for name in names if name not in self._boxes]
+        self._boxes |= dict(zip(fresh, box_extents(self.polygon_file, fresh).tolist(), strict=True))
+        return np.array([self._boxes[name] for name in names]).reshape(-1, 4)
 
     def class_order(self, targets: set[str]) -> tuple[str, ...]:
         """The order of `CROP_CLASSES`."""

@@ -29,6 +29,7 @@ class PreparedDataModule(LightningDataModule, ABC):
         label_space: the classes, after `prepare`.
         notes: sentences for the user about what was found.
         skipped: (name, reason) of the files that cannot be used and are left out.
+        sizes: by sample name its image's own (height, width) in pixels, where that is known; after `prepare`.
         test_split: the split that `test_dataloader` feeds; `closing_split` unless it is set.
     """
 
@@ -42,6 +43,7 @@ class PreparedDataModule(LightningDataModule, ABC):
         self.label_space: LabelSpace
         self.notes: list[str] = []
         self.skipped: list[tuple[str, str]] = []
+        self.sizes: dict[str, tuple[int, int]] = {}
         self.test_split = "test"
 
     # What a dataset says about itself

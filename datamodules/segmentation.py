@@ -40,7 +40,6 @@ class SegmentationDataModule(ImageDataModule):
     Attributes:
         label_space: the classes, from the beginning.
         without_truth: the frames that can only be predicted, such as an official test's; after `prepare`.
-        sizes: by sample name its own (height, width) in pixels; after `prepare`.
         pixels: by sample name how many pixels it has of each class, of void last; after `prepare`.
     """
 
@@ -53,7 +52,6 @@ class SegmentationDataModule(ImageDataModule):
         if self.augmentation is not None:
             self.augmentation = Augmentation(self.augmentation.transform, self.seed, self.label_space.void)
         self.without_truth: list[Pair] = []
-        self.sizes: dict[str, tuple[int, int]] = {}
         self.pixels: dict[str, tuple[int, ...]] = {}
         self._pairs: dict[str, Pair] = {}
         self._native_size: tuple[int, int]

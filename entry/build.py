@@ -31,9 +31,11 @@ from datamodules.base import ImageDataModule
 from datamodules.settings import DataSettings
 from entry.errors import RequestError
 from entry.hardware import Hardware
+from entry.looks import looks
 from entry.parts import optimizer, part
 from label_spaces.space import LabelSpace
 from lightning_modules.checkpoint_io import CheckpointFiles
+from lightning_modules.inference import Inference
 from lightning_modules.losses import CrossEntropySum, DiceAndCrossEntropy, HardestPixels, WithAuxiliary
 from lightning_modules.supervised import SupervisedModule
 from lightning_modules.weights import WeightsReport, load_weights, normalisation
@@ -121,6 +123,7 @@ def build_module(
         channels_last=config["trainer"]["channels_last"],
         **({} if truth is None else {"truth": truth}),
     )
+    module.inference = Inference(**looks(config))
     return module, report
 
 

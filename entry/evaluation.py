@@ -158,6 +158,7 @@ def collect(
         training_counts=datamodule.class_counts("train"),
         facts=facts if crosswalk is None else crossed(facts, crosswalk),
         crosswalk=crosswalk,
+        sizes=datamodule.extents(facts["index"].tolist()),
         **known,
     )
 

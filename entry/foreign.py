@@ -48,9 +48,12 @@ def evaluate_weights(request: Request) -> None:
 
 def evaluate_predictions(request: Request) -> None:
     """Evaluate the masks that `predictions=` names; all are read before a folder is made, and refused together."""
-    if any(override.startswith(("model=", "model.", "experiment=")) for override in request.overrides):
+    needless = ("model", "experiment", "evaluation")
+    typed = (override.split("=")[0] for override in request.overrides)
+    beside = next((key for key in typed if key.split(".")[0] in needless), None)
+    if beside is not None:
         raise RequestError(
-            "predictions= makes no sense with model=: the masks are there already. Leave one of them out."
+            f"predictions= makes no sense with {beside}=: the masks are there already. Leave one of them out."
         )
     request.config.model = {"name": "predictions", "task": "segmentation", "weights": "none"}
     config = resolved(request)

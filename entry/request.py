@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from entry.allowed import check_targets
 from entry.door import PROJECT, Request, RequestError
+from entry.looks import looks
 from run_folder import RunFolder
 
 # Of a request, not of the run that it is about.
@@ -121,8 +122,9 @@ def _replace(config: dict[str, Any], key: str, request: Request) -> None:
     *path, last = key.replace("/", ".").split(".")
     place = config
     for step in path:
-        place = place.get(step, {})
-    if last not in place and path != ["report"]:  # a run of an earlier version may lack one of those
+        place = place.setdefault(step, {})
+    # A run of an earlier version may lack one of these.
+    if last not in place and [*path, last][0] not in ("report", "evaluation"):
         raise RequestError(f"{key}: the run's config.yaml has no such key.")
     place[last] = (
         OmegaConf.to_container(composed, resolve=True) if isinstance(composed, DictConfig) else copy.copy(composed)
@@ -194,6 +196,7 @@ def _check(config: Mapping[str, Any]) -> None:
     _check_checkpointing(config["checkpointing"])
     _check_predictions(config)
     _check_ema(config)
+    looks(config)
     if config["data"]["batch_size"] % config["trainer"]["accumulate"]:
         raise RequestError(
             f"data.batch_size={config['data']['batch_size']} does not divide by trainer.accumulate={config['trainer']['accumulate']}: it is what one optimiser step sees."

@@ -24,7 +24,7 @@ class ClassificationModule(SupervisedModule):
 
     def evaluate_batch(self, batch: Batch, stream: str) -> tuple[Tensor, Tensor]:
         """Count one batch of images (B, 3, H, W), targets (B,) and sample indices (B,)."""
-        logits, target, index = cast(Tensor, self(batch["image"])), batch["target"], batch["index"]
+        logits, target, index = self.look(batch["image"], stream), batch["target"], batch["index"]
         if not batch["counted"]:  # it only keeps this rank in step with the others
             logits, target, index = logits[:0], target[:0], index[:0]
         probability, prediction = logits.softmax(1).max(1)
@@ -38,7 +38,7 @@ class ClassificationModule(SupervisedModule):
         """(B,) sample indices, (B, C) probabilities, and the reasons of the samples that could not be read."""
         if batch["image"] is None:
             return batch["index"], torch.empty(0, self.label_space.num_classes), batch["unreadable"]
-        return batch["index"], cast(Tensor, self(batch["image"])).softmax(1), batch["unreadable"]
+        return batch["index"], self.look(batch["image"]).softmax(1), batch["unreadable"]
 
     def records_of(self, stream: str) -> SampleRecords:
         """The facts of each sample that a stream has seen."""

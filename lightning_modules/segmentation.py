@@ -34,7 +34,7 @@ class SegmentationModule(SupervisedModule):
 
     def evaluate_batch(self, batch: Batch, stream: str) -> tuple[Tensor, Tensor]:
         """Count one batch of images (B, 3, H, W), masks (B, H, W) and sample indices (B,)."""
-        logits, target, index = cast(Tensor, self(batch["image"])), batch["target"], batch["index"]
+        logits, target, index = self.look(batch["image"], stream), batch["target"], batch["index"]
         if not batch["counted"]:  # it only keeps this rank in step with the others
             logits, target, index = logits[:0], target[:0], index[:0]
         prediction = logits.argmax(1)
@@ -72,4 +72,4 @@ class SegmentationModule(SupervisedModule):
         """(B,) sample indices, (B, H, W) uint8 class indices, and the reasons of the samples that could not be read."""
         if batch["image"] is None:
             return batch["index"], torch.empty(0, 1, 1, dtype=torch.uint8), batch["unreadable"]
-        return batch["index"], cast(Tensor, self(batch["image"])).argmax(1).to(torch.uint8), batch["unreadable"]
+        return batch["index"], self.look(batch["image"]).argmax(1).to(torch.uint8), batch["unreadable"]

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from label_spaces.space import LabelSpace
+from lightning_modules.inference import Inference
 from metrics.confusion import ConfusionMatrix
 from metrics.scores import mean_scores
 
@@ -33,6 +34,9 @@ class SupervisedModule(lightning.LightningModule, ABC):
         loss: from logits and target to a sum and the weight it is to be divided by, such as `losses.CrossEntropySum`.
         share: samples of a full batch: what one optimiser step sees, over devices × accumulation.
         channels_last: the memory layout of network and images; the faster one on most hardware.
+
+    Attributes:
+        inference: how images are looked at in the stream ``test`` and in prediction; validation looks once.
     """
 
     headline: ClassVar[str]  # the score by which the best checkpoint is chosen
@@ -59,6 +63,7 @@ class SupervisedModule(lightning.LightningModule, ABC):
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("inverse_deviation", 1 / deviation, persistent=False)
         self.share = share
+        self.inference = Inference()
         self.training_loss = loss
         # Not buffers: DDP would give every rank those of the first. They become tensors where they are added to.
         self._step_weight: Tensor | float = 0.0
@@ -76,6 +81,11 @@ class SupervisedModule(lightning.LightningModule, ABC):
         normalised = (images.to(self.dtype) - cast(Tensor, self.mean)) * cast(Tensor, self.inverse_deviation)
         logits = self.network(normalised.contiguous(memory_format=self.memory_format))
         return tuple(head.float() for head in logits) if isinstance(logits, tuple) else cast(Tensor, logits).float()
+
+    def look(self, images: Tensor, stream: str = "test") -> Tensor:
+        """(B, 3, H, W) uint8 images -> logits, float32, from as many looks as `inference` says, or the stream's one."""
+        once = cast(Callable[[Tensor], Tensor], self)
+        return self.inference(once, images) if stream == "test" else once(images)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """The loss of this rank's part of a step: a sum over the weight of a full part, see `on_before_optimizer_step`."""

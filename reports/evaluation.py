@@ -15,6 +15,7 @@ from label_spaces.space import LabelSpace
 from metrics.baselines import baseline_scores
 from metrics.intervals import jackknife_intervals, sample_matrices, sum_by_group
 from metrics.scores import class_scores, mean_scores
+from metrics.slices import by_drive, by_image_size, by_object_size, slice_scores
 from reports.crossing import crossed_levels, crossing
 from reports.pixels import pixel_scores
 from run_folder import atomic, write_csv, write_json
@@ -70,6 +71,7 @@ class Evaluation:
         fitted_target: (N,) class indices of the training samples that baselines are fitted to.
         pixel_baselines: for masks, the scores of what needs no network, by name.
         crosswalk: from the label space of S classes that was predicted in, where it is another.
+        sizes: (M, 2) heights and widths in pixels of each sample's ``image`` and ``object``, where these are known.
         features: what a baseline looks at, by its name: (N, d) of those samples, and (M, d) in the order of the facts.
     """
 
@@ -88,6 +90,7 @@ class Evaluation:
     features: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     pixel_baselines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     crosswalk: Crosswalk | None = None
+    sizes: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def scores_of(evaluation: Evaluation) -> dict[str, Any]:
@@ -170,8 +173,16 @@ def _matrices(evaluation: Evaluation) -> "csr_array":
     return sample_matrices(facts["target"], facts["prediction"], evaluation.label_space.num_classes)
 
 
+def slices(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """The scores of each drive, of each size of image and of objects by their size, whichever of these there are."""
+    samples, sizes = evaluation.samples, evaluation.sizes
+    drives = [by_drive([sample.group for sample in samples])] if any(s.group != s.name for s in samples) else []
+    ways = {"image": by_image_size, "object": by_object_size}
+    return slice_scores(_matrices(evaluation), [*drives, *(ways[what](sizes[what]) for what in ways if what in sizes)])
+
+
 def write_tables(folder: Path, evaluation: Evaluation, scores: Mapping[str, Any]) -> None:
-    """Write scores.json, per_class.csv, confusion.csv, per_sample.npz, and where there was a crossing uncrossed.csv."""
+    """Write scores.json, per_class.csv, confusion.csv, slices.csv, per_sample.npz, and where there was a crossing uncrossed.csv."""
     names = [*evaluation.label_space.classes, "void"]
     write_json(folder / "scores.json", scores)
     write_csv(folder / "per_class.csv", scores["classes"])
@@ -179,6 +190,7 @@ def write_tables(folder: Path, evaluation: Evaluation, scores: Mapping[str, Any]
     if evaluation.crosswalk is not None:
         said = [*evaluation.crosswalk.source.classes, "void"]
         _write_matrix(folder / "uncrossed.csv", evaluation.facts["uncrossed"], names, said)
+    write_csv(folder / "slices.csv", slices(evaluation))
     _write_samples(folder / "per_sample.npz", evaluation)
 
 

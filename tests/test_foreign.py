@@ -199,6 +199,10 @@ def test_a_crosswalk_of_ones_own(door, streets, masks, tmp_path):
         (["predictions=.", "predictions_label_space=voc12"], "no label space 'voc12'"),
         (["predictions_label_space=voc21"], "predictions is missing"),
         (["predictions=.", "predictions_label_space=voc21", MODEL], "makes no sense with model="),
+        (
+            ["predictions=.", "predictions_label_space=voc21", "evaluation.flip=true"],
+            "makes no sense with evaluation.flip=",
+        ),
         (["predictions=.", "run=."], "predictions= makes no sense with run="),
         (
             ["predictions=.", "predictions_label_space=idd_level1"],

@@ -8,6 +8,7 @@ import json
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from sklearn.metrics import jaccard_score
 
@@ -79,6 +80,29 @@ def test_per_sample_matrices_add_up(run):
     with (run.folder / "evaluation/test/confusion.csv").open() as file:
         counts = [[int(cell) for cell in row[1:]] for row in list(csv.reader(file))[1:]]
     assert total.reshape(4, 4).tolist() == counts
+    with (run.folder / "evaluation/test/slices.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["slice"], row["value"], row["n_samples"]) for row in rows] == [
+        ("all", "all", "4"),
+        ("image_size", "48x32", "4"),
+    ]
+    for row in rows:
+        assert float(row["miou"]) == scores(run.folder)["miou"]
+        assert int(row["support"]) == sum(sum(line) for line in counts[:3])
+
+
+def test_more_looks_say_something_else_and_count_the_same(door, run):
+    plain = scores(run.folder)
+    looks = ("evaluation.flip=true", "evaluation.scales=[1.0,1.5]", "evaluation.window=[24,32]")
+    answer = door("evaluate", f"run={run.folder}", *looks)
+    assert answer.code == 0, answer.err
+    found = scores(run.folder)
+    assert found["loss"] != plain["loss"]
+    for key in ("n_seen", "n_unique", "n_expected", "split_sha256", "policy"):
+        assert found[key] == plain[key]
+    assert [c["support"] for c in found["classes"]] == [c["support"] for c in plain["classes"]]
+    told = yaml.safe_load((run.folder / "evaluation/test/config.yaml").read_text())["evaluation"]
+    assert told == {"flip": True, "scales": [1.0, 1.5], "window": [24, 32], "stride": None}
 
 
 def test_evaluating_repeats_the_scores_byte_for_byte(door, run):

@@ -45,7 +45,7 @@ def test_the_run_folder_is_complete(finished, tmp_path):
     folder = finished.folder
     assert folder.parent.parent.parent == tmp_path
     assert folder.name.endswith("_custom_cnn_image_folder")
-    evaluation = {"scores.json", "per_class.csv", "confusion.csv", "per_sample.npz", "config.yaml", "status.json",
+    evaluation = {"scores.json", "per_class.csv", "confusion.csv", "slices.csv", "per_sample.npz", "config.yaml", "status.json",
                   "figures/confusion.png", "figures/per_class.png", "figures/learning_curves.png", "figures/class_distribution.png"}  # fmt: skip
     assert files_below(folder) == {
         "config.yaml", "overrides.txt", "status.json", "environment.json", "split.csv", "history.csv",

@@ -52,6 +52,7 @@ def test_a_folder_per_class_is_split_and_read(tmp_path, module):
     assert (first.name, first.target, first.group) == ("a/000.png", "a", "a/000.png")
     np.testing.assert_array_equal(data.read("b/000.png"), np.asarray(Image.open(root / "b/000.png")))
     assert (data.notes, data.skipped) == ([], [])
+    assert {what: sizes.tolist() for what, sizes in data.extents([3, 0]).items()} == {"image": [[4, 5], [4, 5]]}
 
 
 def test_what_is_not_an_image_is_ignored_counted_and_said(tmp_path, module):

@@ -155,6 +155,11 @@ def test_baselines_may_know_colour_and_box(root):
     assert list(found) == ["mean_colour", "box_size"]
     expected = np.log([[60, 30, 60 / 240, 30 / 100], [40, 40, 40 / 240, 40 / 100]])
     np.testing.assert_allclose(found["box_size"], expected)
+    path.unlink()  # it was read once for all
+    extents = data.extents([wide, square, wide])
+    assert extents["object"].tolist() == [[30, 60], [40, 40], [30, 60]]  # height, width
+    assert extents["image"].tolist() == [[100, 240]] * 3
+    path.write_text(json.dumps(content))
     car = data.read(names[square]).reshape(-1, 3).mean(0)  # 40 × 40 red pixels in a grey margin, whatever the size
     np.testing.assert_allclose(found["mean_colour"][1], car, atol=3)
     with pytest.raises(DatasetError, match="has no object 0 to draw"):

@@ -118,6 +118,9 @@ def test_frames_that_are_not_scored_at_their_own_size_are_counted(make, lite):
     note = "2 of 4 frames of val are resized to be evaluated at 36×24: 72×48 (1), 36×30 (1); 1 of them are squashed"
     assert make().size_note("val").startswith(note)
     assert make().size_note("train") is None
+    data = make()
+    heights_and_widths = [list(data.sizes[data.names[index]]) for index in data.indices("val")]
+    assert data.extents(data.indices("val"))["image"].tolist() == heights_and_widths
     large = make(eval_size=(48, 72)).size_note("train")
     assert large == "22 of 22 frames of train are resized to be evaluated at 72×48: 36×24 (22)."
 

@@ -16,6 +16,7 @@ from tests.chaos.harness import ROOT, Setting, compare, finish, resume, start, t
 from tests.conftest import make_image_folder, make_mask_folder
 
 pytestmark = pytest.mark.slow
+LOOKS = ("evaluation.flip=true", "evaluation.scales=[1.0,1.5]", "evaluation.window=[24,32]")
 SCORES = (
     "accuracy",
     "f1_macro",
@@ -104,12 +105,12 @@ def reference(tmp_path_factory, data):
 
 @pytest.fixture(scope="module")
 def alone(reference):
-    """By task and batch size a run, its scores on one device, and what the command printed; made once."""
+    """By task, batch size and looks a run, its scores on one device, and what the command printed; made once."""
 
     @functools.cache
-    def of(task, eval_batch_size):
+    def of(task, eval_batch_size, looks):
         run = reference(task, 1)
-        answer = call("evaluate.py", f"run={run}", f"data.eval_batch_size={eval_batch_size}")
+        answer = call("evaluate.py", f"run={run}", f"data.eval_batch_size={eval_batch_size}", *looks)
         assert answer.returncode == 0, answer.stderr
         return run, scores(run), answer.stdout
 
@@ -130,13 +131,19 @@ def endless(tmp_path, pictures):
 
 # Three batches, which no number of ranks but three divides; and a single one.
 @pytest.mark.parametrize(
-    ("task", "eval_batch_size", "ranks"),
-    [("classification", size, ranks) for size in (3, 1000) for ranks in (2, 3, 4)]
-    + [("segmentation", 3, 2), ("segmentation", 1000, 3)],
+    ("task", "eval_batch_size", "ranks", "looks"),
+    [("classification", size, ranks, ()) for size in (3, 1000) for ranks in (2, 3, 4)]
+    + [("segmentation", 3, 2, LOOKS), ("segmentation", 1000, 3, ())],
 )
-def test_a_checkpoint_has_the_same_scores_on_any_number_of_ranks(alone, task, eval_batch_size, ranks):
-    run, expected, said = alone(task, eval_batch_size)
-    typed = [f"run={run}", f"data.eval_batch_size={eval_batch_size}", "trainer=ddp_cpu", f"trainer.devices={ranks}"]
+def test_a_checkpoint_has_the_same_scores_on_any_number_of_ranks(alone, task, eval_batch_size, ranks, looks):
+    run, expected, said = alone(task, eval_batch_size, looks)
+    typed = [
+        f"run={run}",
+        f"data.eval_batch_size={eval_batch_size}",
+        "trainer=ddp_cpu",
+        f"trainer.devices={ranks}",
+        *looks,
+    ]
     several = call("evaluate.py", *typed, "trainer.threads=1", "trainer.precision=32-true")
     assert several.returncode == 0, several.stderr
     found = scores(run)
