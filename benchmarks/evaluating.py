@@ -168,8 +168,8 @@ def _measure_memory(folder: Path, answer: "multiprocessing.SimpleQueue[dict[str,
     high_water(reset=True)
     facts = evaluating(config, folder, datamodule, module)()
     peaks["evaluated"] = high_water(reset=True)
-    checkpoint = Checkpoint(folder / "best.ckpt", 0, 0, {}, datamodule.label_space)
-    scores_of(collect(config, RunFolder(folder), checkpoint, datamodule, "test", facts))
+    origin = Checkpoint(folder / "best.ckpt", 0, 0, {}, datamodule.label_space).origin
+    scores_of(collect(config, RunFolder(folder), origin, datamodule, "test", facts))
     peaks["scored, with intervals and baselines"] = high_water()
     answer.put(peaks)
 
