@@ -1,7 +1,5 @@
 """A run that was killed at any moment ends as one that nobody killed, to the last bit. The long form: make chaos."""
 
-import functools
-
 import pytest
 
 from tests.chaos.harness import (
@@ -14,6 +12,7 @@ from tests.chaos.harness import (
     kill_and_resume,
     make_data,
     train,
+    undisturbed,
 )
 
 pytestmark = pytest.mark.slow
@@ -29,14 +28,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory, data):
     """By task and number of ranks a run that nobody kills; made once."""
-
-    @functools.cache
-    def of(task, ranks):
-        run = tmp_path_factory.mktemp("reference") / "run"
-        finish(train(run, data[task], Setting(ranks, task=task)))
-        return run
-
-    return of
+    return undisturbed(tmp_path_factory, data)
 
 
 @pytest.mark.parametrize(

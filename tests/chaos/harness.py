@@ -1,6 +1,7 @@
 """Starting runs, killing them at chosen moments, going on with them, and comparing every bit."""
 
 import csv
+import functools
 import json
 import os
 import random
@@ -9,10 +10,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 import torch
 
 from tests.conftest import make_image_folder, make_mask_folder
@@ -66,6 +68,18 @@ def make_data(root: Path, task: str) -> Path:
     return (
         make_image_folder(root, per_class=30, classes=HARD) if task == "classification" else make_mask_folder(root, 40)
     )
+
+
+def undisturbed(folders: pytest.TempPathFactory, data: Mapping[str, Path]) -> Callable[[str, int], Path]:
+    """What gives, by task and number of ranks, a run that nothing happens to; each is made once."""
+
+    @functools.cache
+    def of(task: str, ranks: int) -> Path:
+        run = folders.mktemp("reference") / "run"
+        finish(train(run, data[task], Setting(ranks, task=task)))
+        return run
+
+    return of
 
 
 def start(*arguments: str, phase_file: Path | None = None) -> subprocess.Popen[str]:

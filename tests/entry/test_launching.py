@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.harness import ROOT, Setting, compare, finish, resume, start, train
+from tests.chaos.harness import ROOT, Setting, compare, finish, resume, start, train, undisturbed
 from tests.conftest import make_image_folder, make_mask_folder
 
 pytestmark = pytest.mark.slow
@@ -93,14 +93,7 @@ def data(tmp_path_factory, pictures):
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory, data):
     """By task and number of ranks a run that nothing happens to; made once."""
-
-    @functools.cache
-    def of(task, ranks):
-        run = tmp_path_factory.mktemp("reference") / "run"
-        finish(train(run, data[task], Setting(ranks, task=task)))
-        return run
-
-    return of
+    return undisturbed(tmp_path_factory, data)
 
 
 @pytest.fixture(scope="module")
