@@ -65,7 +65,8 @@ def load_weights(
         return WeightsReport(requested, "none")
     published = "imagenet" if requested == "auto" else requested
     if published not in ("imagenet", "coco_voc"):
-        notes = _fit(network, read_state_dict(Path(requested).expanduser()), heads, requested, partial=partial)
+        state = read_state_dict(Path(requested).expanduser())
+        notes = _fit(network, state, heads, requested, auxiliary=architecture.auxiliary, partial=partial)
         return WeightsReport(
             requested, requested, "; ".join([f"{model} starts from {requested}", *notes]), Path(requested).name
         )
@@ -135,10 +136,14 @@ def _fit(
     heads: Iterable[str],
     origin: str,
     *,
+    auxiliary: Iterable[str] = (),
     keep_heads: bool = True,
     partial: bool = False,
 ) -> list[str]:
-    """Load a state dict into a network, heads of another size left fresh. Returns what the user should know."""
+    """Load a state dict into a network; heads of another size, and auxiliary layers that are not in it, are left fresh.
+
+    Returns what the user should know.
+    """
     expected = network.state_dict()
     prefix = _prefix(state, expected)
     state, outside = _strip(state, prefix)
@@ -146,6 +151,10 @@ def _fit(
     fresh = [head for head in heads if not keep_heads or _differs(head, state, expected)]
     if fresh and keep_heads:
         notes.append(f"the head ({', '.join(fresh)}) is for another number of classes and starts fresh")
+    absent = [layer for layer in auxiliary if not any(_belongs(name, [layer]) for name in state)]
+    if absent:
+        notes.append(f"{', '.join(absent)}, which only training uses, is not in it and starts fresh")
+        fresh += absent
     wanted = {name: tensor for name, tensor in expected.items() if not _belongs(name, fresh)}
     given = {name: tensor for name, tensor in state.items() if not _belongs(name, fresh)}
     problems = list(_mismatches(given, wanted))

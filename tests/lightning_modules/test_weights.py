@@ -23,7 +23,11 @@ def _tiny(monkeypatch):
     monkeypatch.setattr(
         weights,
         "ARCHITECTURES",
-        {"tiny": Architecture(("head",), "http://x/tiny-01234567.pth"), "plain": Architecture(("head",))},
+        {
+            "tiny": Architecture(("head",), "http://x/tiny-01234567.pth"),
+            "plain": Architecture(("head",)),
+            "with auxiliary": Architecture(("head",), auxiliary=("auxiliary",)),
+        },
     )
 
 
@@ -97,6 +101,27 @@ def test_a_head_of_another_size_starts_fresh_and_is_said(tmp_path):
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name] if name.startswith("head.") else source.state_dict()[name])
     assert "the head (head) is for another number of classes and starts fresh" in report.note
+
+
+def test_a_layer_that_only_training_uses_may_be_missing_and_is_said(tmp_path):
+    class WithAuxiliary(Tiny):
+        def __init__(self):
+            super().__init__()
+            self.auxiliary = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3))
+
+    source, network = Tiny(), WithAuxiliary()
+    before = copy(network.auxiliary)
+    path = saved(tmp_path, source.state_dict())
+    report = load_weights(network, "with auxiliary", path, whole=True)
+    assert report.note == (
+        f"with auxiliary starts from {path}; auxiliary, which only training uses, is not in it and starts fresh"
+    )
+    assert same(network.auxiliary, before)
+    assert all(torch.equal(network.state_dict()[name], tensor) for name, tensor in source.state_dict().items())
+    # A part of it is no whole.
+    broken = {**source.state_dict(), "auxiliary.0.weight": torch.zeros(4, 4)}
+    with pytest.raises(WeightsError, match=r"missing auxiliary\.0\.bias, missing auxiliary\.1\.weight"):
+        load_weights(network, "with auxiliary", saved(tmp_path, broken), whole=True)
 
 
 def test_every_mismatch_is_listed_and_nothing_is_loaded(tmp_path):
