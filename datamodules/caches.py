@@ -151,7 +151,7 @@ def _make(path: Path, shape: tuple[int, ...], image: Callable[[int], Image], bes
 def _patient_bar(console: Console, total: int) -> Iterator[Callable[[int], None]]:
     """A progress bar that shows itself only when the work takes longer than a moment."""
     columns = (TextColumn("caching images"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=console, transient=True)
+    bar = Progress(*columns, console=console, transient=console.is_terminal)  # in a log the last state stays
     task = bar.add_task("", total=total)
     started = time.monotonic()
 
@@ -163,4 +163,5 @@ def _patient_bar(console: Console, total: int) -> Iterator[Callable[[int], None]
     try:
         yield advance
     finally:
-        bar.stop()
+        if bar.live.is_started:  # to stop one that never was prints an empty line
+            bar.stop()

@@ -140,6 +140,15 @@ def test_much_room_is_said_first(tmp_path, monkeypatch, capsys):
     assert said.out == ""
 
 
+@pytest.mark.parametrize(("patience", "says"), [(60.0, ""), (-1.0, "caching images")])
+def test_a_bar_shows_only_where_it_takes_long(tmp_path, monkeypatch, capsys, patience, says):
+    monkeypatch.setattr(caches, "PATIENCE", patience)
+    cached_images(tmp_path / "a.npy", COUNT, SHAPE, image)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert says in said.err if says else said.err == ""
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DatasetError, match=r"file/a\.npy cannot be written: .*data\.cache_dir=FOLDER"):
