@@ -55,6 +55,11 @@ def evaluate_predictions(request: Request) -> None:
         raise RequestError(
             f"predictions= makes no sense with {beside}=: the masks are there already. Leave one of them out."
         )
+    if "segmentation" not in request.config.data.get("targets", {}):
+        raise RequestError(
+            f"predictions= are masks, and data={request.config.data.name} has none to score them with. Type data=idd, "
+            "data=idd_lite or data=mask_folder, and data.root=DIR."
+        )
     request.config.model = {"name": "predictions", "task": "segmentation", "weights": "none"}
     config = resolved(request)
     folder = _folder(request, "predictions", config["data"]["name"])

@@ -78,15 +78,17 @@ def read_rows(path: Path) -> list[Row]:
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise LabelSpaceError(f"{path} cannot be read as a label table: {error}") from error
+    except OSError as error:
+        raise LabelSpaceError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise LabelSpaceError(f"{path} is no table as text (CSV in UTF-8): {error}") from error
     kept = [
         (number, [cell.strip() for cell in next(csv.reader([line]))])
         for number, line in enumerate(lines, start=1)
         if line.strip() and not line.startswith("# ")
     ]
     if len(kept) < 2:
-        raise LabelSpaceError(f"{path} holds no labels; expected a header with name and id, and a row per class")
+        raise LabelSpaceError(f"{path} holds no classes; expected a header of columns, and a row per class")
     header = kept[0][1]
     repeated = sorted({column for column in header if header.count(column) > 1})
     if repeated:

@@ -53,20 +53,20 @@ def load_weights(
         requested: ``auto`` (ImageNet where it can be had, else from scratch), ``none``, ``imagenet`` (the backbone's, where
             the network has one), ``coco_voc``, or the path of a checkpoint.
         timeout: seconds in which the server of the weights must answer.
-        whole: the heads too, for a network of the weights' own classes: nothing may start fresh.
-        partial: load what fits, and say what does not.
+        whole: the heads too, for a network of the weights' own classes: what says them may not start fresh.
+        partial: load what else fits, and say what does not.
 
     Raises:
         WeightsError: the weights cannot be had, cannot be read, or do not fit.
     """
     architecture = ARCHITECTURES[model]
-    heads = () if whole else architecture.heads
     if requested == "none":
         return WeightsReport(requested, "none")
     published = "imagenet" if requested == "auto" else requested
     if published not in ("imagenet", "coco_voc"):
         state = read_state_dict(Path(requested).expanduser())
-        notes = _fit(network, state, heads, requested, auxiliary=architecture.auxiliary, partial=partial)
+        heads = _Heads(architecture.heads, architecture.auxiliary, "all" if whole else "fitting")
+        notes = _fit(network, state, heads, requested, partial=partial)
         return WeightsReport(
             requested, requested, "; ".join([f"{model} starts from {requested}", *notes]), Path(requested).name
         )
@@ -95,7 +95,7 @@ def load_weights(
         _fit_backbone(network.get_submodule(architecture.backbone), state, architecture.backbone_prefix, str(file))
         what = f"a backbone with {NAMES[published]} weights ({file.name}) and fresh heads"
     else:
-        _fit(network, state, heads, str(file), keep_heads=False)
+        _fit(network, state, _Heads(architecture.heads, (), "all" if whole else "none"), str(file))
         what = f"{NAMES[published]} weights ({file.name}){'' if whole else ' with a fresh head'}"
     return WeightsReport(requested, published, f"{model} starts from {what}", file.name)
 
@@ -130,37 +130,50 @@ def _fit_backbone(backbone: nn.Module, state: Mapping[str, Tensor], prefix: str,
     backbone.load_state_dict(given, strict=False)
 
 
-def _fit(
-    network: nn.Module,
-    state: Mapping[str, Tensor],
-    heads: Iterable[str],
-    origin: str,
-    *,
-    auxiliary: Iterable[str] = (),
-    keep_heads: bool = True,
-    partial: bool = False,
-) -> list[str]:
-    """Load a state dict into a network; heads of another size, and auxiliary layers that are not in it, are left fresh.
+@dataclass(frozen=True)
+class _Heads:
+    """What is done with the layers whose size follows from the number of classes.
 
-    Returns what the user should know.
+    Args:
+        names: the layers.
+        auxiliary: those that only training uses; where a file has nothing of them they are left fresh.
+        kept: ``all``: none may be missing or of another number of classes, ``fitting``: the latter are left fresh,
+            ``none``: all are.
     """
+
+    names: tuple[str, ...]
+    auxiliary: tuple[str, ...]
+    kept: str
+
+
+def _fit(
+    network: nn.Module, state: Mapping[str, Tensor], heads: _Heads, origin: str, *, partial: bool = False
+) -> list[str]:
+    """Load a state dict into a network. Returns what the user should know. Raises WeightsError."""
     expected = network.state_dict()
     prefix = _prefix(state, expected)
     state, outside = _strip(state, prefix)
     notes = [f"left out what is not under {prefix}: {_listed(outside)}"] if outside else []
-    fresh = [head for head in heads if not keep_heads or _differs(head, state, expected)]
-    if fresh and keep_heads:
+    fresh = [head for head in heads.names if heads.kept == "none" or _differs(head, state, expected)]
+    if fresh and heads.kept == "all":
+        sizes = [f"{len(tensors[f'{fresh[0]}.weight'])}" for tensors in (state, expected)]
+        raise WeightsError(
+            f"model.weights={origin}: its head ({fresh[0]}) says {sizes[0]} classes, and model.label_space has {sizes[1]}; "
+            "name the classes that these weights say, in their order"
+        )
+    if fresh and heads.kept == "fitting":
         notes.append(f"the head ({', '.join(fresh)}) is for another number of classes and starts fresh")
-    absent = [layer for layer in auxiliary if not any(_belongs(name, [layer]) for name in state)]
+    absent = [layer for layer in heads.auxiliary if not any(_belongs(name, [layer]) for name in state)]
     if absent:
         notes.append(f"{', '.join(absent)}, which only training uses, is not in it and starts fresh")
-        fresh += absent
+    fresh += absent
     wanted = {name: tensor for name, tensor in expected.items() if not _belongs(name, fresh)}
     given = {name: tensor for name, tensor in state.items() if not _belongs(name, fresh)}
     problems = list(_mismatches(given, wanted))
     given = {name: tensor for name, tensor in given.items() if _fits(name, tensor, wanted)}
-    if problems and not (partial and given):
-        hint = "; with model.partial=true what fits is loaded" if given else ""
+    speechless = heads.kept == "all" and any(name not in given for name in wanted if _belongs(name, heads.names))
+    if problems and (speechless or not (partial and given)):
+        hint = "; with model.partial=true what fits is loaded" if given and not speechless else ""
         raise WeightsError(f"model.weights={origin} does not fit the network: {_listed(problems)}{hint}")
     network.load_state_dict(given, strict=False)
     return [*notes, f"what did not fit and is left as it was: {_listed(problems)}"] if problems else notes

@@ -203,6 +203,10 @@ def test_a_crosswalk_of_ones_own(door, streets, masks, tmp_path):
             ["predictions=.", "predictions_label_space=voc21", "evaluation.flip=true"],
             "makes no sense with evaluation.flip=",
         ),
+        (
+            ["predictions=.", "predictions_label_space=voc21", "data=image_folder"],
+            "data=image_folder has none to score them with. Type data=idd",
+        ),
         (["predictions=.", "run=."], "predictions= makes no sense with run="),
         (
             ["predictions=.", "predictions_label_space=idd_level1"],
@@ -264,15 +268,22 @@ def test_any_state_dict_and_what_does_not_fit(door, streets, foreigner, tmp_path
     assert scored(door("evaluate", *typed, "model.label_space=voc21"))["crossing"]["from"] == "voc21"
     answer = door("evaluate", *typed, "model.label_space=cityscapes19")
     assert answer.code == 2
-    assert "classifier.4.weight is 21×256×1×1, the network's is 19×256×1×1" in answer.err
-    torch.save({name: tensor for name, tensor in state.items() if "aux" not in name}, tmp_path / "plain.pt")
+    assert "its head (classifier.4) says 21 classes, and model.label_space has 19" in answer.err
+    # Many publish weights without the head that only training uses.
+    state = {name: tensor for name, tensor in state.items() if "aux_classifier" not in name}
+    torch.save(state, tmp_path / "plain.pt")
+    answer = door("evaluate", *typed, "model.label_space=voc21")
+    assert scored(answer)["crossing"]["from"] == "voc21"
+    assert "aux_classifier, which only training uses, is not in it" in answer.out
+    first = next(name for name in state if name.startswith("module.backbone"))
+    torch.save({name: tensor for name, tensor in state.items() if name != first}, tmp_path / "plain.pt")
     answer = door("evaluate", *typed, "model.label_space=voc21")
     assert answer.code == 2
-    assert "missing aux_classifier.0.weight" in answer.err
+    assert f"missing {first.removeprefix('module.')}" in answer.err
     assert "model.partial=true" in answer.err
     answer = door("evaluate", *typed, "model.label_space=voc21", "model.partial=true")
     assert scored(answer)["crossing"]["from"] == "voc21"
-    assert "left as it was: missing aux_classifier.0.weight" in answer.out
+    assert f"left as it was: missing {first.removeprefix('module.')}" in answer.out
 
 
 class Quiet(SimpleHTTPRequestHandler):

@@ -54,8 +54,8 @@ def test_a_colour_may_come_first_without_being_a_comment(tmp_path):
         ("name,id,red,green,blue\nfig,0,1,2,3\nplum,1,,,\n", r"line 3: no colour; give one per class or none"),
         ("name,id,void\nfig,0,maybe\n", r"line 2: void is 'maybe'; it must be yes or no"),
         ("name,id,void\nfig,0,yes\n", r"every row is void"),
-        ("name,id\n", r"holds no labels"),
-        ("", r"holds no labels"),
+        ("name,id\n", r"holds no classes"),
+        ("", r"holds no classes"),
         ("name,nummer\nfig,0\n", r"no column id; it has name, nummer"),
         ("name,id,colur\nfig,0,#000000\n", r"unknown column colur; known are name, id, red"),
         ("name,id,id\nfig,0,0\n", r"line 1: the column id stands there twice"),
@@ -69,8 +69,8 @@ def test_a_broken_file_is_refused_by_its_row(tmp_path, text, complaint):
 
 
 def test_a_file_that_is_not_there_or_no_text(tmp_path):
-    with pytest.raises(LabelSpaceError, match=r"none\.csv cannot be read as a label table"):
+    with pytest.raises(LabelSpaceError, match=r"none\.csv cannot be read: No such file"):
         read_space(tmp_path / "none.csv")
     (tmp_path / "image.csv").write_bytes(b"\x89PNG\xff")
-    with pytest.raises(LabelSpaceError, match=r"image\.csv cannot be read"):
+    with pytest.raises(LabelSpaceError, match=r"image\.csv is no table as text"):
         read_space(tmp_path / "image.csv")

@@ -265,8 +265,11 @@ def test_weights_that_are_evaluated_bring_their_heads(segmenter):
     assert report.note == "segmenter starts from COCO/VOC weights (voc-01234567.pth)"
     network = Segmenter(19)
     before = copy(network)
-    with pytest.raises(WeightsError, match=r"classifier\.1\.weight is 21×4×1×1, the network's is 19×4×1×1"):
-        load_weights(network, "segmenter", "coco_voc", whole=True)
+    for partial in (False, True):  # a head that knows nothing must not be scored
+        with pytest.raises(
+            WeightsError, match=r"head \(classifier\.1\) says 21 classes, and model\.label_space has 19"
+        ):
+            load_weights(network, "segmenter", "coco_voc", whole=True, partial=partial)
     assert same(network, before)
 
 
@@ -284,12 +287,18 @@ def test_partly_matching_weights_are_loaded_where_asked_and_listed(tmp_path):
     state["extra.weight"] = torch.ones(1)
     before, path = copy(network), saved(tmp_path, state)
     with pytest.raises(WeightsError, match=r"missing head\.bias, unexpected extra.*with model\.partial=true what fits"):
-        load_weights(network, "tiny", path, whole=True)
-    report = load_weights(network, "tiny", path, whole=True, partial=True)
+        load_weights(network, "tiny", path)
+    report = load_weights(network, "tiny", path, partial=True)
     assert "left as it was: body.1.weight is 5, the network's is 4, missing head.bias, unexpected extra" in report.note
     for name in ("head.bias", "body.1.weight"):
         assert torch.equal(network.state_dict()[name], before[name])
     assert torch.equal(network.head.weight, source.head.weight)
+    network.load_state_dict(before)
+    with pytest.raises(WeightsError, match=r"missing head\.bias, unexpected extra\.weight$"):  # what says the classes
+        load_weights(network, "tiny", path, whole=True, partial=True)
+    assert same(network, before)
+    state["head.bias"] = before["head.bias"]
+    assert "body.1.weight" in load_weights(network, "tiny", saved(tmp_path, state), whole=True, partial=True).note
     nothing = saved(tmp_path, {"other": torch.ones(1)})
     with pytest.raises(WeightsError, match="does not fit the network: missing body"):
         load_weights(network, "tiny", nothing, partial=True)
