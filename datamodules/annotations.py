@@ -1,7 +1,8 @@
 """IDD's files: where frames and their polygon files lie, and what a polygon file says."""
 
 import json
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -77,6 +78,16 @@ def find_frames(root: Path) -> list[Frame]:
             f"and {POLYGONS}/train/<drive>/<frame>{suffix}."
         )
     return sorted(frames, key=lambda frame: frame.name)
+
+
+def refuse_repeated(names: Iterable[str], root: str) -> None:
+    """Raise DatasetError where a frame is named twice: it lies in more than one of the folders of `root`, as typed."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DatasetError(
+            f"data.root={root}: {len(twice)} frames are in more than one of these folders, such as {twice[0]}; give "
+            "folders that have no frame in common."
+        )
 
 
 def polygon_file(root: Path, name: str) -> Path:

@@ -1,10 +1,9 @@
 """IDD as it is downloaded: frames of Part I (PNG) and Part II (JPG) with polygon files."""
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from datamodules.annotations import IMAGE_SUFFIXES, IMAGES, POLYGONS
+from datamodules.annotations import IMAGE_SUFFIXES, IMAGES, POLYGONS, refuse_repeated
 from datamodules.errors import DatasetError
 from datamodules.masks import Mask, image_mask, polygon_mask
 from datamodules.pairs import Layout, Listing, list_pairs
@@ -55,12 +54,7 @@ class IDDDataModule(SegmentationDataModule):
             raise DatasetError(
                 f"No frames with truth under data.root={typed(self.settings.root)}; expected {self.layout.expected()}."
             )
-        twice = [truth for truth, n in Counter(pair.truth for pair in found.pairs).items() if n > 1]
-        if twice:
-            raise DatasetError(
-                f"data.root={typed(self.settings.root)}: {len(twice)} frames are in more than one of these folders, "
-                f"such as {twice[0]}; give folders that have no frame in common."
-            )
+        refuse_repeated((pair.truth for pair in found.pairs), typed(self.settings.root))
         return found
 
     def prediction_file(self, name: str) -> str:

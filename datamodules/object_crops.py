@@ -19,6 +19,7 @@ from datamodules.annotations import (
     object_at,
     polygon_file,
     read_annotation,
+    refuse_repeated,
 )
 from datamodules.audit import audit
 from datamodules.classification import ClassificationDataModule
@@ -52,8 +53,10 @@ class ObjectCropDataModule(ClassificationDataModule):
     def find(self) -> list[Candidate]:
         """Every usable object. Raises DatasetError; `skipped` says which frames are left out."""
         found, frames = [], 0
-        for root in self.roots:
-            here = self._intact(root, find_frames(root))
+        listed = {root: find_frames(root) for root in self.roots}
+        refuse_repeated((frame.name for here in listed.values() for frame in here), typed(self.settings.root))
+        for root, everything in listed.items():
+            here = self._intact(root, everything)
             objects, broken = _objects(root, here, self.rules, Path(self.settings.cache_dir))
             self.leave_out(broken, len(here), "frames")
             found += objects

@@ -72,8 +72,10 @@ def _close(logger: Logger | None, code: int) -> None:
 def _wandb(settings: Mapping[str, Any], folder: RunFolder) -> WandbLogger:
     offline = os.environ.get("WANDB_MODE", "online" if _has_account() else "offline") != "online"
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-    from wandb import Settings
+    from wandb import Settings, termsetup
 
+    quiet = Settings(silent=True, console="off")
+    termsetup(quiet, None)  # a run's own settings come too late: it would warn of what Lightning passes
     facts = json.loads(folder.environment.read_text(encoding="utf-8"))
     logger = WandbLogger(
         name=folder.path.name,
@@ -86,10 +88,11 @@ def _wandb(settings: Mapping[str, Any], folder: RunFolder) -> WandbLogger:
         tags=settings["tags"],
         offline=offline,
         log_model=False,
-        settings=Settings(silent=True, console="off"),
+        settings=quiet,
     )
-    if logger.experiment.url and logger.experiment.url != facts["logger"]["url"]:
-        facts["logger"]["url"] = logger.experiment.url
+    url = None if offline else logger.experiment.url
+    if url and url != facts["logger"]["url"]:
+        facts["logger"]["url"] = url
         write_json(folder.environment, facts)
     return logger
 

@@ -156,6 +156,7 @@ def test_wandb_is_one_offline_run_inside_the_folder(door, image_folder):
     answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, "logger=wandb")
     assert answer.code == 0, answer.err
     logger = json.loads((answer.folder / "environment.json").read_text())["logger"]
+    assert "wandb" not in answer.err  # it has nothing to say that its user could act on
     runs = list((answer.folder / "wandb").glob("offline-run-*"))
     assert [run.name.rsplit("-", 1)[-1] for run in runs] == [logger["id"]]
 

@@ -44,9 +44,10 @@ def root(tmp_path):
 
 
 def crops(root, rules=FEW, **changes):
+    roots = [str(part) for part in root] if isinstance(root, list) else str(root)
     keys = {
-        "name": "idd", "root": str(root), "split": {"train": 0.6, "val": 0.2, "test": 0.2}, "split_by": "group",
-        "image_size": (32, 32), "cache_dir": str(root.parent / "cache"), "eval_batch_size": 8, "cache": False,
+        "name": "idd", "root": roots, "split": {"train": 0.6, "val": 0.2, "test": 0.2}, "split_by": "group",
+        "image_size": (32, 32), "cache_dir": str((root[0] if isinstance(root, list) else root).parent / "cache"), "eval_batch_size": 8, "cache": False,
     }  # fmt: skip
     return ObjectCropDataModule(DataSettings(**keys | changes), rules=rules)
 
@@ -70,6 +71,20 @@ def test_a_crop_shows_its_object_with_a_margin(root):
         assert crop.shape == (46, 46, 3)
         assert crop[3:-3, 3:-3].reshape(-1, 3).tolist() == [list(COLOURS[sample.target])] * 1600
         assert (crop[0] == 128).all()
+
+
+def test_drives_of_two_parts_are_one_and_a_frame_in_both_is_refused(root, tmp_path):
+    other = make_dataset(tmp_path / "part2")
+    with pytest.raises(DatasetError, match=r"20 frames are in more than one of these folders, such as leftImg8bit/tra"):
+        crops([root, other]).prepare()
+    for path in sorted(other.rglob("*_*")):
+        path.rename(path.with_name(f"second{path.name}"))  # other frames of the same drives
+    data = crops([root, other])
+    data.prepare()
+    assert len(data.table) == 2 * DRIVES * FRAMES * 3
+    drives = [{s.group for s in data.table.samples if s.split == split} for split in ("train", "val", "test")]
+    assert [len(groups) for groups in drives] == [6, 2, 2]
+    assert len(set().union(*drives)) == DRIVES
 
 
 def test_a_split_table_is_taken_as_it_is(root, tmp_path):
