@@ -3,6 +3,7 @@
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,6 +19,7 @@ from datamodules.opening import open_images
 from datamodules.prepared import TRAIN_EVAL, PreparedDataModule
 from datamodules.sampling import EvaluationBatches, SampleKey, TrainingBatches
 from datamodules.settings import DataSettings, typed
+from metrics.regions import region_sizes
 
 if TYPE_CHECKING:
     from albumentations import Compose
@@ -39,6 +41,7 @@ class ImageDataModule(PreparedDataModule):
         transform: the augmentation of training images, an albumentations pipeline; None: none.
         accumulate: batches per optimiser step.
         train_eval: whether `val_dataloader` also scores a fixed, unaugmented part of the training split.
+        region_sizes: whether what is reported, `test_dataloader`, also says how large the region of each pixel is; of masks only.
 
     Attributes:
         start_batch: how many batches of the coming training epoch have been consumed; used once.
@@ -52,12 +55,14 @@ class ImageDataModule(PreparedDataModule):
         transform: "Compose | None" = None,
         accumulate: int = 1,
         train_eval: bool = True,
+        region_sizes: bool = False,
     ) -> None:
         super().__init__(settings)
         self.seed = seed
         self.augmentation = None if transform is None else Augmentation(transform, seed)
         self.accumulate = accumulate
         self.train_eval = train_eval
+        self.region_sizes = region_sizes
         self.start_batch = 0
         self._open: dict[tuple[str, str, tuple[int, int]], ReadImages | CachedImages] = {}
 
@@ -153,12 +158,12 @@ class ImageDataModule(PreparedDataModule):
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """The loader of `test_split`."""
-        return self.evaluation_dataloader(self.test_split)
+        return self.evaluation_dataloader(self.test_split, region_sizes=self.region_sizes)
 
-    def evaluation_dataloader(self, part: str) -> DataLoader[Batch]:
+    def evaluation_dataloader(self, part: str, *, region_sizes: bool = False) -> DataLoader[Batch]:
         """This rank's whole batches of train, val, test or train_eval: unaugmented, each sample counted once."""
         batches = EvaluationBatches(self.indices(part), self.settings.eval_batch_size, self.rank, self.world_size)
-        return self._loader(batches, part, self.eval_size)
+        return self._loader(batches, part, self.eval_size, regions=region_sizes)
 
     @property
     def train_size(self) -> tuple[int, int]:
@@ -247,21 +252,25 @@ class ImageDataModule(PreparedDataModule):
         part: str,
         size: tuple[int, int],
         augmentation: Augmentation | None = None,
+        *,
+        regions: bool = False,
     ) -> DataLoader[Batch]:
         images = self.images(part, size)
         on_cuda = torch.cuda.is_available() and (
             self.trainer is None or self.trainer.strategy.root_device.type == "cuda"
         )
-        dataset = ImageDataset(self.names, self.targets(part, size), images, augmentation)
-        return make_loader(dataset, batches, self._workers(images, augmentation), pin_memory=on_cuda)
+        look = partial(region_sizes, void=self.label_space.void) if regions else None
+        dataset = ImageDataset(self.names, self.targets(part, size), images, augmentation, look)
+        workers = self._workers(images, idle=augmentation is None and look is None)
+        return make_loader(dataset, batches, workers, pin_memory=on_cuda)
 
     def sample_bytes(self, size: tuple[int, int]) -> int:
         """The bytes of all that a cache would hold of a sample at (height, width) `size`."""
         return math.prod(size) * 3
 
-    def _workers(self, images: ReadImages | CachedImages, augmentation: Augmentation | None) -> int:
+    def _workers(self, images: ReadImages | CachedImages, *, idle: bool) -> int:
         """How many processes read. Small images that are ready cost less than starting a worker and passing batches."""
-        ready = isinstance(images, CachedImages) and augmentation is None and images.image_bytes <= SMALL_IMAGE
+        ready = isinstance(images, CachedImages) and idle and images.image_bytes <= SMALL_IMAGE
         if self.settings.num_workers is None and ready:
             return 0
         return self.settings.worker_count(1 if self.trainer is None else self.world_size // self.trainer.num_nodes)

@@ -79,13 +79,14 @@ class ImageDataset(Dataset[dict[str, Any]]):
     """Images with the index of their class, or with the mask that has it for each pixel.
 
     An item is ``image`` (3, H, W) uint8, ``target`` (int, or (H, W) uint8), ``index`` (int, the sample's place in the
-    table) and ``counted`` (bool, see `SampleKey`).
+    table), ``counted`` (bool, see `SampleKey`) and, where `regions` finds it, ``region`` (H, W) uint8.
 
     Args:
         names: all samples' names; an index is a place in here.
         targets: the class index of each, or from an index to a mask (H, W) uint8.
         images: from an index to an image (H, W, 3) uint8.
         augmentation: what is done to an image, and to its mask with it; None: nothing.
+        regions: from a mask to how large the region of each of its pixels is, (H, W) uint8; None: nobody asks.
     """
 
     def __init__(
@@ -94,11 +95,13 @@ class ImageDataset(Dataset[dict[str, Any]]):
         targets: Sequence[int] | Callable[[int], Image],
         images: Callable[[int], Image],
         augmentation: Augmentation | None = None,
+        regions: Callable[[Image], Image] | None = None,
     ) -> None:
         self.names = names
         self.targets = targets
         self.images = images
         self.augmentation = augmentation
+        self.regions = regions
 
     def __len__(self) -> int:
         return len(self.names)
@@ -113,6 +116,7 @@ class ImageDataset(Dataset[dict[str, Any]]):
             "target": self.targets[key.sample] if not callable(self.targets) else _tensor(mask),
             "index": key.sample,
             "counted": key.counted,
+            **({} if mask is None or self.regions is None else {"region": _tensor(self.regions(mask))}),
         }
 
 
@@ -126,11 +130,11 @@ def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
 
     Returns:
         ``image`` (B, 3, H, W) uint8, ``target`` (B,) int64 or (B, H, W) uint8, ``index`` (B,) int64, ``counted`` one
-        bool for all.
+        bool for all, and where the items have it ``region`` (B, H, W) uint8.
     """
+    stacked = [name for name in ("image", "target", "region") if name in items[0]]
     return {
-        "image": default_collate([item["image"] for item in items]),
-        "target": default_collate([item["target"] for item in items]),
+        **{name: default_collate([item[name] for item in items]) for name in stacked},
         "index": torch.tensor([item["index"] for item in items]),
         "counted": items[0]["counted"],
     }

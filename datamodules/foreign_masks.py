@@ -20,6 +20,7 @@ from datamodules.segmentation import SegmentationDataModule
 from label_spaces.space import LabelSpace
 from metrics.confusion import confusion_matrix
 from metrics.pixel_records import PixelRecords
+from metrics.regions import RegionConfusion, confusion_by_region, region_sizes
 
 # What IDD, IDD-Lite and Cityscapes put after the name that a frame's files have in common.
 _ENDINGS = re.compile(r"_(gtFine_[A-Za-z0-9]+|leftImg8bit|image|label)$")
@@ -100,14 +101,16 @@ def count(datamodule: SegmentationDataModule, split: str, matches: Matches, spac
         space: the label space of the masks: they hold its ids or its colours.
 
     Returns:
-        ``confusion``, (T+1, S+1) int64 counts of truth by what was said, and what `PixelRecords.compute` returns.
+        ``confusion``, (T+1, S+1) int64 counts of truth by what was said, what `PixelRecords.compute` returns, and where the
+        data module is to tell the sizes of regions, what `RegionConfusion.compute` returns.
 
     Raises:
         DatasetError: with everything that is wrong with any mask.
     """
     places = {datamodule.table.samples[index].name: index for index in datamodule.table.indices(split)}
     sides = datamodule.label_space.num_classes, space.num_classes
-    records, total = PixelRecords(*sides), torch.zeros(sides[0] + 1, sides[1] + 1, dtype=torch.int64)
+    records, regions = PixelRecords(*sides), RegionConfusion(*sides)
+    total = torch.zeros(sides[0] + 1, sides[1] + 1, dtype=torch.int64)
 
     def look(name: str) -> torch.Tensor | tuple[str, str]:
         try:
@@ -122,10 +125,13 @@ def count(datamodule: SegmentationDataModule, split: str, matches: Matches, spac
         if isinstance(counts, tuple):
             problems.setdefault(counts[0], []).append(counts[1])
             continue
-        total += counts
-        records.update(torch.tensor([places[name]]), counts[None], torch.tensor([torch.nan]))
+        if datamodule.region_sizes:
+            regions.update(counts[None])
+        summed = counts.sum(0)
+        total += summed
+        records.update(torch.tensor([places[name]]), summed[None], torch.tensor([torch.nan]))
     _refuse(problems, matches.folder, f"{split} of {datamodule.settings.name}", space)
-    return {"confusion": total.numpy(), **records.compute()}
+    return {"confusion": total.numpy(), **records.compute(), **(regions.compute() if datamodule.region_sizes else {})}
 
 
 class _SizeError(ValueError):
@@ -133,13 +139,20 @@ class _SizeError(ValueError):
 
 
 def _counted(datamodule: SegmentationDataModule, name: str, path: Path, space: LabelSpace) -> torch.Tensor:
+    """(1, T+1, S+1) counts of a frame, or (4, T+1, S+1) by the sizes of regions, void first."""
     truth, said = datamodule.read_mask(name), image_mask(path, space)
     size = datamodule.settings.eval_size or truth.shape
     if said.shape not in (truth.shape, tuple(size)):
         raise _SizeError(f"{said.shape[1]}×{said.shape[0]}, the frame {truth.shape[1]}×{truth.shape[0]}")
     height, width = size
-    target, prediction = (torch.from_numpy(resize_mask(mask, (height, width))) for mask in (truth, said))
-    return confusion_matrix(prediction, target, datamodule.label_space.num_classes, space.num_classes)
+    truth, said = (resize_mask(mask, (height, width)) for mask in (truth, said))
+    target, prediction = torch.from_numpy(truth), torch.from_numpy(said)
+    ours = datamodule.label_space
+    if datamodule.region_sizes:
+        region = torch.from_numpy(region_sizes(truth, ours.void))
+        parts = confusion_by_region(prediction[None], target[None], region[None], ours.num_classes, space.num_classes)
+        return parts[0]
+    return confusion_matrix(prediction, target, ours.num_classes, space.num_classes)[None]
 
 
 def _refuse(problems: Mapping[str, list[str]], folder: Path, what: str, space: LabelSpace) -> None:

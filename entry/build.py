@@ -72,6 +72,7 @@ def build_datamodule(config: Config, split: Path | None = None) -> ImageDataModu
         transform=instantiate(config["aug"]["transform"]),
         accumulate=config["trainer"]["accumulate"],
         train_eval=config["report"]["train_eval"],
+        region_sizes=config["report"].get("region_sizes", False),  # a run of an earlier version lacks the key
     )
 
 

@@ -101,13 +101,17 @@ def evaluate(
     """Predict a split once, on all ranks together, and return the module's counts and per-sample facts of all of them.
 
     Returns:
-        ``confusion`` (C + 1, C + 1) and, per counted sample, ``index``, ``loss``, and what the task's records hold.
+        ``confusion`` (C + 1, C + 1) and, per counted sample, ``index``, ``loss``, and what the task's records hold; where
+        the data module tells the sizes of regions, what `metrics.regions.RegionConfusion` counted.
     """
     assert isinstance(module, ClassificationModule | SegmentationModule)
     module.reset_stream("test")
     datamodule.test_split = split
     trainer.test(module, datamodule=datamodule, verbose=False)
-    return {"confusion": module.confusion_of("test").compute().cpu().numpy(), **module.records_of("test").compute()}
+    counts = {"confusion": module.confusion_of("test").compute().cpu().numpy()}
+    if isinstance(module, SegmentationModule) and datamodule.region_sizes:
+        counts |= module.regions.compute()
+    return {**counts, **module.records_of("test").compute()}
 
 
 def collect(
@@ -166,9 +170,10 @@ def collect(
 def crossed(facts: Mapping[str, Any], crosswalk: Crosswalk) -> dict[str, Any]:
     """The facts in the data's own classes; `uncrossed` and `uncrossed_matrices` keep what was counted."""
     counts, matrices = facts["confusion"], facts["matrices"]
+    summed = {name: facts[name] for name in ("confusion", "region_matrices") if name in facts}
     return {
         **facts,
-        "confusion": cross(torch.from_numpy(counts), crosswalk.mapping).numpy(),
+        **{name: cross(torch.from_numpy(each), crosswalk.mapping).numpy() for name, each in summed.items()},
         "matrices": cross_samples(matrices, crosswalk.mapping),
         "uncrossed": counts,
         "uncrossed_matrices": matrices,

@@ -194,7 +194,7 @@ def _check(config: Mapping[str, Any]) -> None:
     if not isinstance(config["trainer"]["deterministic"], bool):
         raise RequestError(f"trainer.deterministic={config['trainer']['deterministic']}: must be true or false.")
     _check_checkpointing(config["checkpointing"])
-    _check_predictions(config)
+    _check_report(config)
     _check_ema(config)
     looks(config)
     if config["data"]["batch_size"] % config["trainer"]["accumulate"]:
@@ -215,14 +215,17 @@ def _check_checkpointing(keys: Mapping[str, Any]) -> None:
         raise RequestError(f"checkpointing.keep={keep}: must be a whole number of 0 or more.")
 
 
-def _check_predictions(config: Mapping[str, Any]) -> None:
-    wanted = config["report"].get("predictions", False)  # runs of earlier versions lack the key
-    if not isinstance(wanted, bool):
-        raise RequestError(f"report.predictions={wanted}: must be true or false.")
-    if wanted and config["model"]["task"] != "segmentation":
-        raise RequestError(
-            "report.predictions=true writes masks, and the run classifies: each image's prediction is in per_sample.npz anyway."
-        )
+def _check_report(config: Mapping[str, Any]) -> None:
+    instead = {
+        "predictions": "writes masks, and the run classifies: each image's prediction is in per_sample.npz anyway.",
+        "region_sizes": "parts the pixels of masks, and the run classifies images: leave it out.",
+    }
+    for key, reason in instead.items():
+        wanted = config["report"].get(key, False)  # runs of earlier versions lack some
+        if not isinstance(wanted, bool):
+            raise RequestError(f"report.{key}={wanted}: must be true or false.")
+        if wanted and config["model"]["task"] != "segmentation":
+            raise RequestError(f"report.{key}=true {reason}")
 
 
 def _check_ema(config: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from run_folder import RunFolder, now, write_json, write_text
 
 # Keys that may change without the run becoming another one; a trailing dot stands for everything below.
 HARMLESS = ("data.root", "data.num_workers", "data.cache", "data.cache_dir", "data.on_corrupt", "trainer.max_epochs",
-            "trainer.progress", "checkpointing.", "logger.", "report.predictions", "evaluation.")  # fmt: skip
+            "trainer.progress", "checkpointing.", "logger.", "report.predictions", "report.region_sizes", "evaluation.")  # fmt: skip
 
 
 def folder_of(request: Request) -> RunFolder:

@@ -12,10 +12,13 @@ from label_spaces.space import LabelSpace
 from lightning_modules.supervised import Batch, SupervisedModule
 from metrics.confusion import ConfusionMatrix
 from metrics.pixel_records import PixelRecords, confusion_matrices
+from metrics.regions import RegionConfusion, confusion_by_region
 
 
 class SegmentationModule(SupervisedModule):
     """Says a class for every pixel, and remembers each evaluated sample's own confusion matrix.
+
+    Batches that have ``region``, as those of the split that is reported may, are also counted by the sizes of regions.
 
     Args:
         truth: the classes of the masks where these are not the network's, as for weights from elsewhere: it can be
@@ -24,6 +27,7 @@ class SegmentationModule(SupervisedModule):
     """
 
     headline = "miou"
+    regions: RegionConfusion
 
     def __init__(self, *args: Any, truth: LabelSpace | None = None, **settings: Any) -> None:
         super().__init__(*args, **settings)
@@ -31,15 +35,21 @@ class SegmentationModule(SupervisedModule):
         sides = self.truth.num_classes, self.label_space.num_classes
         self.confusion = nn.ModuleDict({stream: ConfusionMatrix(*sides) for stream in self.streams})
         self.records = nn.ModuleDict({stream: PixelRecords(*sides) for stream in self.streams})
+        self.regions = RegionConfusion(*sides)
 
     def evaluate_batch(self, batch: Batch, stream: str) -> tuple[Tensor, Tensor]:
-        """Count one batch of images (B, 3, H, W), masks (B, H, W) and sample indices (B,)."""
+        """Count one batch of images (B, 3, H, W), masks (B, H, W), sample indices (B,) and, if given, regions (B, H, W)."""
         logits, target, index = self.look(batch["image"], stream), batch["target"], batch["index"]
         if not batch["counted"]:  # it only keeps this rank in step with the others
             logits, target, index = logits[:0], target[:0], index[:0]
         prediction = logits.argmax(1)
         sides = self.truth.num_classes, self.label_space.num_classes
-        matrices = confusion_matrices(prediction, target, *sides)
+        if "region" in batch:  # counted once: the parts are summed up
+            parts = confusion_by_region(prediction, target, batch["region"][: len(target)], *sides)
+            self.regions.update(parts)
+            matrices = parts.sum(1)
+        else:
+            matrices = confusion_matrices(prediction, target, *sides)
         self.confusion_of(stream).add(matrices.sum(0))
         self.records_of(stream).update(index, matrices, self._losses(logits, target))
         return index, prediction
@@ -67,6 +77,8 @@ class SegmentationModule(SupervisedModule):
         """Forget what was counted in a stream."""
         super().reset_stream(stream)
         self.records_of(stream).reset()
+        if stream == "test":
+            self.regions.reset()
 
     def predict_step(self, batch: Batch, _: int) -> tuple[Tensor, Tensor, Mapping[int, str]]:
         """(B,) sample indices, (B, H, W) uint8 class indices, and the reasons of the samples that could not be read."""

@@ -1,4 +1,4 @@
-"""The scores of parts of what was evaluated: each drive, each size of image, small and large objects."""
+"""The scores of parts of what was evaluated: each drive, each size of image, small and large objects or regions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +12,10 @@ from metrics.scores import mean_scores
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-# COCO's bounds, in square pixels: https://cocodataset.org/#detection-eval. There an area is the mask's, here the box's.
-OBJECT_SIZES = (("small", 32**2), ("medium", 96**2), ("large", np.inf))
+# COCO's bounds, in square pixels: https://cocodataset.org/#detection-eval. There an area is that of an object's mask, here
+# it is that of its box or of a region.
+SIZES = ("small", "medium", "large")
+SIZE_BOUNDS = (32**2, 96**2)
 MOST_SIZES = 10  # images of more sizes than these, such as photos from anywhere, are put together by magnitude
 
 
@@ -40,8 +42,7 @@ def by_drive(groups: Sequence[str]) -> Slicing:
 
 def by_object_size(sizes: np.ndarray) -> Slicing:
     """Small below 32² square pixels, medium below 96², or large: (N, 2) heights and widths of objects' boxes."""
-    bounds = [bound for _, bound in OBJECT_SIZES[:-1]]
-    return Slicing("object_size", [name for name, _ in OBJECT_SIZES], np.searchsorted(bounds, sizes.prod(1), "right"))
+    return Slicing("object_size", SIZES, np.searchsorted(SIZE_BOUNDS, sizes.prod(1), "right"))
 
 
 def by_image_size(sizes: np.ndarray) -> Slicing:
@@ -81,14 +82,26 @@ def slice_scores(matrices: "csr_array", slicings: Sequence[Slicing]) -> list[dic
         numbers, counts = np.unique(slicing.of, return_counts=True)
         parts = sum_by_group(matrices, slicing.of)
         for row, (number, count) in enumerate(zip(numbers.tolist(), counts.tolist(), strict=True)):
-            rows.append(
-                {"slice": slicing.name, "value": slicing.values[number], "n_samples": count, **_scores(parts[[row]])}
-            )
+            cells = parts[[row]].toarray().ravel()
+            side = round(len(cells) ** 0.5)
+            rows.append(_row(slicing.name, slicing.values[number], count, cells.reshape(side, side)))
     return rows
 
 
-def _scores(part: "csr_array") -> dict[str, Any]:
-    cells = part.toarray().ravel()
-    side = round(len(cells) ** 0.5)
-    matrix = cells.reshape(side, side)
-    return {"support": int(matrix[:-1].sum()), **mean_scores(matrix)}
+def region_scores(matrices: np.ndarray, frames: np.ndarray) -> list[dict[str, Any]]:
+    """The scores among the pixels of small, of medium and of large regions, whichever of these there are.
+
+    Args:
+        matrices: (3, C+1, C+1) counts of these pixels, as `metrics.regions.RegionConfusion` has them.
+        frames: (3,) how many frames have such a region.
+
+    Returns:
+        Rows as `slice_scores` makes them.
+    """
+    parts = zip(SIZES, frames.tolist(), matrices, strict=True)
+    return [_row("region_size", name, count, matrix) for name, count, matrix in parts if count]
+
+
+def _row(name: str, value: str, count: int, matrix: np.ndarray) -> dict[str, Any]:
+    support = int(matrix[:-1].sum())
+    return {"slice": name, "value": value, "n_samples": count, "support": support, **mean_scores(matrix)}

@@ -15,7 +15,7 @@ from label_spaces.space import LabelSpace
 from metrics.baselines import baseline_scores
 from metrics.intervals import jackknife_intervals, sample_matrices, sum_by_group
 from metrics.scores import class_scores, mean_scores
-from metrics.slices import by_drive, by_image_size, by_object_size, slice_scores
+from metrics.slices import by_drive, by_image_size, by_object_size, region_scores, slice_scores
 from reports.crossing import crossed_levels, crossing
 from reports.pixels import pixel_scores
 from run_folder import atomic, write_csv, write_json
@@ -66,7 +66,8 @@ class Evaluation:
         samples: those that were counted, in the order of the facts.
         training_counts: samples per class in the training split.
         facts: confusion (C + 1, C + 1); per sample index and loss; for classification target, prediction and probability, for
-            segmentation matrices ((N, (C + 1)²) sparse counts) and weight, the pixels that a loss is the mean of; where
+            segmentation matrices ((N, (C + 1)²) sparse counts) and weight, the pixels that a loss is the mean of, and where
+            asked for region_matrices (3, C + 1, C + 1) and region_frames (3,) of `metrics.regions.RegionConfusion`; where
             another label space was crossed also uncrossed (C + 1, S + 1) and uncrossed_matrices.
         fitted_target: (N,) class indices of the training samples that baselines are fitted to.
         pixel_baselines: for masks, the scores of what needs no network, by name.
@@ -174,11 +175,13 @@ def _matrices(evaluation: Evaluation) -> "csr_array":
 
 
 def slices(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """The scores of each drive, of each size of image and of objects by their size, whichever of these there are."""
-    samples, sizes = evaluation.samples, evaluation.sizes
+    """The scores of each drive, of each size of image, of objects and of regions by their size, whichever of these there are."""
+    samples, sizes, facts = evaluation.samples, evaluation.sizes, evaluation.facts
     drives = [by_drive([sample.group for sample in samples])] if any(s.group != s.name for s in samples) else []
     ways = {"image": by_image_size, "object": by_object_size}
-    return slice_scores(_matrices(evaluation), [*drives, *(ways[what](sizes[what]) for what in ways if what in sizes)])
+    parts = [*drives, *(ways[what](sizes[what]) for what in ways if what in sizes)]
+    regions = region_scores(facts["region_matrices"], facts["region_frames"]) if "region_matrices" in facts else []
+    return slice_scores(_matrices(evaluation), parts) + regions
 
 
 def write_tables(folder: Path, evaluation: Evaluation, scores: Mapping[str, Any]) -> None:

@@ -8,7 +8,9 @@ import torch
 from PIL import Image
 
 from datamodules.errors import DatasetError
+from metrics.slices import SIZE_BOUNDS
 from tests.datamodules.conftest import AUGMENTATIONS, SIZE, picture, scene, shipped
+from tests.metrics.test_regions import flood_filled
 
 VOID = 7
 
@@ -68,6 +70,31 @@ def test_a_stage_prepares_what_it_needs(make, stage, split):
     module.setup(stage)
     loader = module.val_dataloader()[0] if stage == "fit" else module.test_dataloader()
     assert [i for batch in loader for i in batch["index"].tolist()] == module.indices(split)
+
+
+def test_only_what_is_reported_tells_how_large_regions_are_and_only_if_asked(make):
+    module = make()
+    assert "region" not in next(iter(module.test_dataloader()))
+    module.region_sizes = True
+    for loader in (*module.val_dataloader(), module.training_dataloader(0), module.evaluation_dataloader("val")):
+        assert "region" not in next(iter(loader))
+    for workers in (0, 2):
+        module = make(num_workers=workers)
+        module.region_sizes = True
+        seen = []
+        for batch in module.test_dataloader():
+            assert (batch["region"].dtype, batch["region"].shape) == (torch.uint8, batch["target"].shape)
+            for mask, region in zip(batch["target"].numpy(), batch["region"].numpy(), strict=True):
+                np.testing.assert_array_equal(region, flood_filled(mask, VOID, SIZE_BOUNDS))
+            seen += batch["index"].tolist()
+        assert seen == module.indices("val")
+
+
+def test_workers_find_regions_also_of_small_frames_that_are_ready(make):
+    module = make(cache=True, num_workers=None)
+    assert module.test_dataloader().num_workers == 0
+    module.region_sizes = True
+    assert module.test_dataloader().num_workers == module.settings.worker_count(1) > 0
 
 
 def test_frames_without_truth_can_be_predicted_and_their_masks_are_void(make, lite):

@@ -16,7 +16,7 @@ from tests.chaos.harness import ROOT, Setting, compare, finish, resume, start, t
 from tests.conftest import make_image_folder, make_mask_folder
 
 pytestmark = pytest.mark.slow
-LOOKS = ("evaluation.flip=true", "evaluation.scales=[1.0,1.5]", "evaluation.window=[24,32]")
+LOOKS = ("evaluation.flip=true", "evaluation.scales=[1.0,1.5]", "evaluation.window=[24,32]", "report.region_sizes=true")
 SCORES = (
     "accuracy",
     "f1_macro",
@@ -36,6 +36,10 @@ SCORES = (
 
 def scores(run, split="test"):
     return json.loads((run / "evaluation" / split / "scores.json").read_text())
+
+
+def slices(run):
+    return (run / "evaluation/test/slices.csv").read_text()
 
 
 def status(run):
@@ -98,14 +102,14 @@ def reference(tmp_path_factory, data):
 
 @pytest.fixture(scope="module")
 def alone(reference):
-    """By task, batch size and looks a run, its scores on one device, and what the command printed; made once."""
+    """By task, batch size and looks a run, its scores and slices on one device, and what the command printed; made once."""
 
     @functools.cache
     def of(task, eval_batch_size, looks):
         run = reference(task, 1)
         answer = call("evaluate.py", f"run={run}", f"data.eval_batch_size={eval_batch_size}", *looks)
         assert answer.returncode == 0, answer.stderr
-        return run, scores(run), answer.stdout
+        return run, scores(run), slices(run), answer.stdout
 
     return of
 
@@ -129,7 +133,7 @@ def endless(tmp_path, pictures):
     + [("segmentation", 3, 2, LOOKS), ("segmentation", 1000, 3, ())],
 )
 def test_a_checkpoint_has_the_same_scores_on_any_number_of_ranks(alone, task, eval_batch_size, ranks, looks):
-    run, expected, said = alone(task, eval_batch_size, looks)
+    run, expected, parts, said = alone(task, eval_batch_size, looks)
     typed = [
         f"run={run}",
         f"data.eval_batch_size={eval_batch_size}",
@@ -141,6 +145,8 @@ def test_a_checkpoint_has_the_same_scores_on_any_number_of_ranks(alone, task, ev
     assert several.returncode == 0, several.stderr
     found = scores(run)
     assert {key: found[key] for key in SCORES} == {key: expected[key] for key in SCORES}
+    assert slices(run) == parts
+    assert ("region_size,small,8," in parts) == (looks == LOOKS)
     assert found["n_seen"] == found["n_unique"] == found["n_expected"] == (9 if task == "classification" else 8)
     assert several.stdout.splitlines()[-2:] == said.splitlines()[-2:]
     assert sorted(path.name for path in (run / "evaluation").iterdir()) == ["test"]

@@ -57,6 +57,8 @@ def test_everything_is_plain_and_absolute(tmp_path, monkeypatch):
         (["trainer.devices=0"], r"trainer\.devices=0: must be a whole number of 1 or more"),
         (["checkpointing.every_minutes=0"], r"checkpointing\.every_minutes=0: must be a number above 0 or null"),
         (["checkpointing.keep=-1"], r"checkpointing\.keep=-1: must be a whole number of 0 or more"),
+        (["report.region_sizes=maybe"], r"report\.region_sizes=maybe: must be true or false"),
+        (["report.region_sizes=true"], r"report\.region_sizes=true parts the pixels of masks, and the run classifies"),
         (["ema.decay=1.0"], r"ema\.decay=1\.0: must be a number above 0 and below 1 or null"),
         (["ema.decay=-1"], r"ema\.decay=-1: must be a number above 0 and below 1"),
         (["ema.decay=abc"], r"ema\.decay=abc: must be a number above 0 and below 1"),
