@@ -50,7 +50,7 @@ class SegmentationModule(SupervisedModule):
             matrices = parts.sum(1)
         else:
             matrices = confusion_matrices(prediction, target, *sides)
-        self.confusion_of(stream).add(matrices.sum(0))
+        self.confusion_of(stream).add(matrices.sum(0), target.numel())
         self.records_of(stream).update(index, matrices, self._losses(logits, target))
         return index, prediction
 

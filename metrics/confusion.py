@@ -126,11 +126,12 @@ class ConfusionMatrix(Metric):
         self.counts += confusion_matrix(prediction, target, self.num_classes, self.num_predicted)
         self.elements += target.numel()
 
-    def add(self, counts: Tensor) -> None:
-        """Add what was counted elsewhere: (C+1, P+1) int64 counts on this metric's device."""
+    def add(self, counts: Tensor, elements: int) -> None:
+        """Add what was counted elsewhere: (C+1, P+1) int64 counts on this metric's device, of so many elements."""
         self._update_count += 1
+        self._computed = None  # as `update` does: what was computed before no longer holds
         self.counts += counts
-        self.elements += counts.sum()
+        self.elements += elements
 
     def compute(self) -> Tensor:
         """The (C+1, P+1) int64 counts of all batches on all ranks.

@@ -166,6 +166,15 @@ def test_metric_notices_what_an_accelerator_left_out(monkeypatch):
         metric.compute()
 
 
+def test_metric_notices_what_was_left_out_elsewhere():
+    metric = ConfusionMatrix(num_classes=2)
+    metric.add(torch.tensor([[3, 0, 0], [0, 4, 0], [0, 0, 1]]), 8)
+    assert metric.compute().sum() == 8
+    metric.add(torch.tensor([[1, 0, 0], [0, 0, 0], [0, 0, 0]]), 3)
+    with pytest.raises(ValueError, match=r"2 of 11 elements had a class index outside 0\.\.2"):
+        metric.compute()
+
+
 def count_on_rank(rank, init_file, result_file):
     torch.distributed.init_process_group("gloo", init_method=f"file://{init_file}", rank=rank, world_size=2)
     metric = ConfusionMatrix(5)
