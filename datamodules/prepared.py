@@ -81,6 +81,10 @@ class PreparedDataModule(LightningDataModule, ABC):
         """The split table that is used: a dataset may leave out what the split made too small. May add to `notes`."""
         return table
 
+    def write_split(self, path: Path) -> None:
+        """Write the split table as a CSV that `data.split` can name."""
+        self.table.write_csv(path)
+
     # Finding and splitting
 
     def prepare(self, splits: Sequence[str] | None = None) -> None:

@@ -136,14 +136,20 @@ class SegmentationDataModule(ImageDataModule):
         """Test where its truth is known, else val: that is what an official test without truth leaves."""
         return "test" if self.table.indices("test") else "val"
 
+    def without_any_truth(self, split: str) -> list[Pair]:
+        """The frames without truth of a split that has no others."""
+        return [] if self.table.indices(split) else [pair for pair in self.without_truth if pair.split == split]
+
     def only_predict(self, split: str) -> bool:
         """Make the frames without truth the samples of a split that has no others: all of their masks is void.
 
-        Returns whether that was done. Raises DatasetError naming the images that cannot be read, unless they are to be
-        skipped.
+        Returns whether they are that now. Raises DatasetError naming the images that cannot be read, unless they are to
+        be skipped.
         """
-        frames = [pair for pair in self.without_truth if pair.split == split]
-        if self.table.indices(split) or not frames:
+        if split == self._only_predicted:
+            return True
+        frames = self.without_any_truth(split)
+        if not frames:
             return False
         images = self._looked_at(frames, "images without truth")
         broken = [(pair.name, error) for pair in frames if (error := images[pair.name].error)]
@@ -154,6 +160,10 @@ class SegmentationDataModule(ImageDataModule):
         added = [Sample(pair.name, pair.group, TARGET, split) for pair in frames if pair.name in self._pairs]
         self.table = SampleTable([*self.table.samples, *added])
         return True
+
+    def write_split(self, path: Path) -> None:
+        """Write the split table; what is only predicted is not in it, as `data.split` could not read that again."""
+        SampleTable(sample for sample in self.table.samples if self._pairs[sample.name].truth).write_csv(path)
 
     def prediction_files(self, split: str) -> dict[int, str]:
         """`prediction_file` of each sample of a split, by its place in the table. Raises DatasetError where two are the same."""

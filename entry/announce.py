@@ -130,7 +130,7 @@ def conclude(folder: RunFolder, split: str) -> None:
     if (place / "predictions").exists():
         print(f"predictions: {place / 'predictions'}")
     print(f"{split}: {_headline(scores)}")
-    if scores["crossing"]:
+    if scores["crossing"] and scores["accuracy"] is not None:
         print(in_a_sentence(scores["crossing"], len(scores["classes"])))
     print(folder.path, flush=True)
 

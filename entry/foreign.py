@@ -70,6 +70,12 @@ def evaluate_predictions(request: Request) -> None:
     crosswalk = crosswalk_of(config, source, datamodule.label_space)
     datamodule.prepare([])
     split = str(request.config.split or datamodule.closing_split)
+    if frames := datamodule.without_any_truth(split):
+        known = [f"split={name}" for name in ("val", "train") if datamodule.table.indices(name)]
+        raise RequestError(
+            f"predictions={config['predictions']}: the {len(frames)} frames of {split} have no truth to score masks by. Give "
+            f"the masks of a split that has: {' or '.join(known)}. What a server scores is sent to it as it is."
+        )
     datamodule.prepare([split])
     wanted = [datamodule.table.samples[index].name for index in datamodule.table.indices(split)]
     matches = foreign_masks.match(wanted, datamodule.frames, Path(config["predictions"]))

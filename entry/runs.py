@@ -78,6 +78,8 @@ def assemble(
 def assemble_foreign(folder: RunFolder, config: Config, split: str | None = None) -> Run:
     """Build a model from elsewhere, whose own classes `crosswalk` maps to the data's. Raises what speaks to the user.
 
+    Frames of a split without truth are there to be predicted.
+
     Args:
         folder: the run's; its split.csv, where there is one, is the split.
         config: the whole configuration.
@@ -91,7 +93,12 @@ def assemble_foreign(folder: RunFolder, config: Config, split: str | None = None
     said = target if crosswalk is None else source
     module, report = build.build_module(config, said, config["model"]["weights"], truth=target)
     datamodule.prepare([])
-    datamodule.prepare([split or datamodule.closing_split])
+    split = split or datamodule.closing_split
+    assert isinstance(datamodule, SegmentationDataModule)
+    only_predicted = datamodule.only_predict(split)
+    datamodule.prepare([split])
+    if only_predicted or config["report"]["predictions"]:
+        datamodule.prediction_files(split)  # refused now, not when all is predicted
     return Run(folder, config, machine, datamodule, module, report, crosswalk=crosswalk)
 
 
@@ -134,7 +141,7 @@ def write_start(
     weights: WeightsReport,
 ) -> None:
     """split.csv and environment.json: what the run found before its first step."""
-    datamodule.table.write_csv(folder.split)
+    datamodule.write_split(folder.split)
     write_json(
         folder.environment,
         {

@@ -24,10 +24,8 @@ QUICK = ("model=deeplabv3_mobilenet_v3_large", "model.weights=none", "trainer=cp
          "logger=csv", "data.num_workers=0", "data.image_size=[32,48]", "data.batch_size=4", "trainer.max_epochs=1")  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
+def make_streets(root):
     """IDD's layout: 6 drives for training, 2 for val, 2 without truth; one frame of val and one of test are taller."""
-    root = tmp_path_factory.mktemp("idd")
     for split, drives in {"train": range(6), "val": (50, 51), "test": (60, 61)}.items():
         for drive in drives:
             for frame in range(3):
@@ -45,6 +43,11 @@ def root(tmp_path_factory):
                     ]
                     truth.write_text(polygons(moved, size))
     return root
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return make_streets(tmp_path_factory.mktemp("idd"))
 
 
 @pytest.fixture

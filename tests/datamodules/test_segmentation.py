@@ -97,12 +97,17 @@ def test_workers_find_regions_also_of_small_frames_that_are_ready(make):
     assert module.test_dataloader().num_workers == module.settings.worker_count(1) > 0
 
 
-def test_frames_without_truth_can_be_predicted_and_their_masks_are_void(make, lite):
+def test_frames_without_truth_can_be_predicted_and_their_masks_are_void(make, lite, tmp_path):
     module = make(cache=True)
     assert not module.only_predict("val")
     before = module.names
     assert module.only_predict("test")
     assert set(module.names) - set(before) == {pair.name for pair in module.without_truth}
+    after = module.names
+    assert module.only_predict("test")
+    assert module.names == after
+    module.write_split(tmp_path / "split.csv")  # it can be read as a split: what has no truth is found anew
+    assert make(split=str(tmp_path / "split.csv")).names == before
     module.test_split = "test"
     module.setup("test")
     seen = {}
