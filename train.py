@@ -14,7 +14,7 @@ def train(request: Request) -> None:
     from lightning_modules.supervised import SupervisedModule
 
     if resuming.is_finished(request):
-        announce.nothing_to_do(resuming.folder_of(request))
+        announce.nothing_to_do(resuming.folder_of(request), resuming.evaluated_otherwise(request))
         return
     with resuming.reopened(request) if request.config.resume else runs.opened(request) as run:
         datamodule: ImageDataModule = run.datamodule

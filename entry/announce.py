@@ -1,6 +1,7 @@
 """What a run says about itself before its first step, and after its last."""
 
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -94,9 +95,12 @@ def going_on(folder: RunFolder, notes: Sequence[str]) -> None:
         screen.print(f"note: {note}")
 
 
-def nothing_to_do(folder: RunFolder) -> None:
-    """A run that is through stays as it is."""
+def nothing_to_do(folder: RunFolder, otherwise: Sequence[str]) -> None:
+    """A run that is through stays as it is; `otherwise` was typed for its evaluation."""
     print("This run is finished; nothing was changed. For more epochs type trainer.max_epochs=NUMBER.")
+    if otherwise:
+        command = shlex.join(["python", "evaluate.py", f"run={folder.path}", *otherwise])
+        print(f"Its evaluation stays as it is; for another: {command}")
     conclude(folder, "test" if any(row["split"] == "test" for row in read_csv(folder.split)) else "val")
 
 

@@ -16,8 +16,9 @@ from lightning_modules.checkpoint_files import damage
 from run_folder import RunFolder, now, write_json, write_text
 
 # Keys that may change without the run becoming another one; a trailing dot stands for everything below.
+OF_EVALUATION = ("report.predictions", "report.region_sizes", "evaluation.")
 HARMLESS = ("data.root", "data.num_workers", "data.cache", "data.cache_dir", "data.on_corrupt", "trainer.max_epochs",
-            "trainer.progress", "checkpointing.", "logger.", "report.predictions", "report.region_sizes", "evaluation.")  # fmt: skip
+            "trainer.progress", "checkpointing.", "logger.", *OF_EVALUATION)  # fmt: skip
 
 
 def folder_of(request: Request) -> RunFolder:
@@ -35,6 +36,13 @@ def is_finished(request: Request) -> bool:
     return not more and folder.status.exists() and json.loads(folder.status.read_text())["state"] == "finished"
 
 
+def evaluated_otherwise(request: Request) -> list[str]:
+    """What was typed that changes how the run is evaluated, and not how it is trained."""
+    changes = [key for key in _changes(*with_overrides(folder_of(request), request)) if key.startswith(OF_EVALUATION)]
+    typed = ((line.split("=")[0], line) for line in request.overrides)
+    return [line for key, line in typed if any(f"{change}.".startswith(f"{key}.") for change in changes)]
+
+
 @contextlib.contextmanager
 def reopened(request: Request) -> Iterator[Run]:
     """The run that `resume=` names, ready to go on, and this process's alone while the context lasts.
@@ -44,7 +52,7 @@ def reopened(request: Request) -> Iterator[Run]:
     folder = folder_of(request)
     told, config = with_overrides(folder, request)
     changes = _changes(told, config)
-    harmful = [key for key in changes if not key.startswith(tuple(HARMLESS))]
+    harmful = [key for key in changes if not key.startswith(HARMLESS)]
     if harmful and not request.config.resume_with_changes:
         raise RequestError(
             f"resume={folder.path}: {', '.join(harmful)} would make the rest of it another run. "
@@ -64,6 +72,8 @@ def reopened(request: Request) -> Iterator[Run]:
                 f"trainer.max_epochs is {config['trainer']['max_epochs']} now, not {told['trainer']['max_epochs']}; "
                 "the learning rate follows its schedule over all of them."
             )
+        if looks := evaluated_otherwise(request):
+            notes.append(f"The evaluation that ends it is done with {' '.join(looks)}; it is trained as before.")
         _write_down(folder, config, changes, request, checkpoint)
         announce.going_on(folder, notes)
         yield run

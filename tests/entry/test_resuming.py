@@ -113,6 +113,34 @@ def test_a_finished_run_says_so_and_stays_as_it_is(door, whole):
     assert contents(whole) == before
 
 
+def test_a_stopped_run_ends_with_the_looks_that_are_typed_later(door, stopped, whole):
+    answer = door("train", f"resume={stopped}", "evaluation.flip=true")
+    assert answer.code == 0, answer.err
+    assert "note: The evaluation that ends it is done with evaluation.flip=true; it is trained as before." in answer.out
+    different = compare(whole, stopped)
+    assert "scores.json loss" in different
+    assert all(name.startswith("scores.json") or name.endswith((".csv", ".npz")) for name in different)
+    assert "history.csv" not in different
+    assert door("evaluate", f"run={whole}", "evaluation.flip=true").code == 0
+    assert compare(whole, stopped) == []
+    assert "evaluation.flip=true" in (stopped / "overrides.txt").read_text().splitlines()
+    again = door("train", f"resume={stopped}", "evaluation.flip=true")  # a batch system repeats what was typed
+    assert "evaluate.py" not in again.out
+
+
+def test_a_finished_run_is_not_evaluated_anew_but_says_how(door, whole):
+    before = contents(whole)
+    typed = ("evaluation.flip=true", "report.train_eval=true", "data.num_workers=1", "evaluation.scales=[1.0]")
+    answer = door("train", f"resume={whole}", *typed)
+    assert answer.code == 0, answer.err
+    assert f"Its evaluation stays as it is; for another: python evaluate.py run={whole} evaluation.flip=true" in (
+        answer.out.splitlines()
+    )
+    assert contents(whole) == before
+    answer = door("train", f"resume={whole}", "evaluation.flip=maybe")
+    assert (answer.code, contents(whole) == before) == (2, True)
+
+
 def test_more_epochs_are_as_if_they_had_been_asked_for_at_first(door, train, whole, tmp_path):
     longer = train("longer", "trainer.max_epochs=4")
     assert longer.code == 0, longer.err
