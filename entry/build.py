@@ -124,6 +124,8 @@ def build_module(
         channels_last=config["trainer"]["channels_last"],
         **({} if truth is None else {"truth": truth}),
     )
+    if config["trainer"]["precision"] == "64-true":
+        module.double()  # the trainer would do it only after a checkpoint has been read into, and rounded to, float32
     module.inference = Inference(**looks(config))
     return module, report
 

@@ -1,6 +1,7 @@
 """Training losses as a sum and a weight, so that a mean can be taken over all that several processes have seen.
 
-A loss maps logits (B, C, ...) and class indices (B, ...) to the sum of the losses and the sum of the weights.
+A loss maps logits (B, C, ...) and class indices (B, ...) to the sum of the losses and the sum of the weights, both of the
+logits' type, whatever type a trainer has converted the loss's own class weights to.
 """
 
 import math
@@ -32,7 +33,7 @@ class CrossEntropySum(nn.Module):
 
     def forward(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, C, ...) and class indices (B, ...) -> sum of the losses, sum of the weights."""
-        weights, target = cast(Tensor, self.weights), target.long()
+        weights, target = cast(Tensor, self.weights).to(logits.dtype), target.long()
         total = functional.cross_entropy(
             logits,
             target,
@@ -71,7 +72,7 @@ class HardestPixels(nn.Module):
 
     def forward(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Sum of the weighted losses of the hard pixels, sum of their weights."""
-        weights, target = cast(Tensor, self.weights)[target.long()].flatten(), target.long()
+        weights, target = cast(Tensor, self.weights).to(logits.dtype)[target.long()].flatten(), target.long()
         loss = functional.cross_entropy(logits, target, ignore_index=self.void, reduction="none").flatten()
         known = weights > 0
         # Shapes that do not depend on the data: a GPU need not be waited for.

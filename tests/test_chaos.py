@@ -16,6 +16,7 @@ from tests.chaos.harness import (
 )
 
 pytestmark = pytest.mark.slow
+DOUBLE = ("trainer.precision=64-true",)
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +45,12 @@ def reference(tmp_path_factory, data):
         (Setting(2, 0, 1), [in_phase("validation", 1), in_phase("checkpoint", 3, 0.04)], {"validation", "checkpoint"}),
         (Setting(1, 0, 2, task="segmentation"), [in_phase("step", 6)], {"step", "between"}),
         (Setting(2, 2, 0, task="segmentation"), [in_phase("step", 7)], {"step", "between"}),
+        (Setting(1, 0, 0, DOUBLE), [in_phase("step", 11)], {"step", "between"}),
+        (Setting(1, 0, 0, DOUBLE, task="segmentation"), [in_phase("step", 6)], {"step", "between"}),  # with an average
     ],
 )
 def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path, data, reference, setting, moments, phases):
-    kept = reference(setting.task, setting.ranks)
+    kept = reference(setting.task, setting.ranks, *setting.extra)
     kills = kill_and_resume(tmp_path, data[setting.task], setting, moments, kept)
     assert len(kills) == len(moments)
     assert phases is None or {killed.phase for killed in kills} <= phases

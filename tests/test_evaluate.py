@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+import torch
 
 from tests.conftest import make_image_folder
 from tests.test_train import QUICK, files_below
@@ -29,6 +30,18 @@ def test_scores_are_repeated_to_the_last_digit(door, run):
     assert (run / "evaluation" / "test" / "scores.json").read_bytes() == before
     assert {name: (run / name).read_bytes() for name in files_below(run) if not name.startswith("evaluation")} == kept
     assert json.loads((run / "evaluation" / "test" / "status.json").read_text())["state"] == "finished"
+
+
+def test_scores_in_double_precision_are_those_of_the_weights_that_were_kept(door, image_folder):
+    typed = ("trainer.precision=64-true", "loss.class_weights=balanced", "trainer.max_epochs=1")
+    answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, *typed)
+    assert answer.code == 0, answer.err
+    place = answer.folder / "evaluation/test"
+    before = {name: (place / name).read_bytes() for name in ("scores.json", "per_sample.npz")}
+    state = torch.load(answer.folder / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
+    assert {weight.dtype for weight in state.values() if weight.is_floating_point()} == {torch.float64}
+    assert door("evaluate", f"run={answer.folder}").code == 0
+    assert {name: (place / name).read_bytes() for name in before} == before
 
 
 def test_another_split_and_another_checkpoint(door, run):

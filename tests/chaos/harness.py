@@ -70,13 +70,13 @@ def make_data(root: Path, task: str) -> Path:
     )
 
 
-def undisturbed(folders: pytest.TempPathFactory, data: Mapping[str, Path]) -> Callable[[str, int], Path]:
-    """What gives, by task and number of ranks, a run that nothing happens to; each is made once."""
+def undisturbed(folders: pytest.TempPathFactory, data: Mapping[str, Path]) -> Callable[..., Path]:
+    """What gives, by task, number of ranks and what else is typed, a run that nothing happens to; each is made once."""
 
     @functools.cache
-    def of(task: str, ranks: int) -> Path:
+    def of(task: str, ranks: int, *extra: str) -> Path:
         run = folders.mktemp("reference") / "run"
-        finish(train(run, data[task], Setting(ranks, task=task)))
+        finish(train(run, data[task], Setting(ranks, task=task, extra=extra)))
         return run
 
     return of

@@ -17,6 +17,18 @@ def test_sum_over_weight_is_torchs_mean(smoothing, weights, shape):
     torch.testing.assert_close(total / weight, mean)
 
 
+@pytest.mark.parametrize("make", [CrossEntropySum, HardestPixels, DiceAndCrossEntropy])
+@pytest.mark.parametrize("precision", [torch.float64, torch.bfloat16])
+def test_a_network_of_another_precision_changes_nothing(make, precision):
+    """Such a network's module is converted as a whole, its loss too; the logits are float32 all the same."""
+    logits, target = pixels()
+    weights = torch.tensor([0.25, 1.0, 3.0])  # bfloat16 holds them
+    found = make(3, weights).to(precision)(logits, target)
+    for value, expected in zip(found, make(3, weights)(logits, target), strict=True):
+        assert value.dtype == torch.float32
+        assert torch.equal(value, expected)
+
+
 def test_all_void_weighs_nothing():
     total, weight = CrossEntropySum(3)(torch.randn(2, 3), torch.tensor([3, 3]))
     assert (total.item(), weight.item()) == (0.0, 0.0)
