@@ -16,6 +16,7 @@ from entry.hardware import Hardware
 from label_spaces.crosswalk import Crosswalk
 from lightning_modules.weights import WeightsReport
 from reports.crossing import in_a_sentence
+from reports.wording import with_interval
 from run_folder import RunFolder, read_csv
 
 WITHOUT_A_NETWORK = {
@@ -135,7 +136,8 @@ def conclude(folder: RunFolder, split: str) -> None:
         print(f"predictions: {place / 'predictions'}")
     print(f"{split}: {_headline(scores)}")
     if scores["crossing"] and scores["accuracy"] is not None:
-        print(in_a_sentence(scores["crossing"], len(scores["classes"])))
+        interval = scores["intervals"]["miou_expressible"]
+        print(in_a_sentence(scores["crossing"], len(scores["classes"]), interval))
     print(folder.path, flush=True)
 
 
@@ -145,11 +147,8 @@ def _headline(scores: Mapping[str, Any]) -> str:
     names = (
         ("accuracy", "f1_macro", "f1_weighted") if scores["task"] == "classification" else ("miou", "fwiou", "accuracy")
     )
-    figures = []
-    for name in names:
-        value, interval = scores[name], (scores["intervals"] or {}).get(name)
-        spread = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
-        figures.append(f"{name} {'undefined' if value is None else f'{value:.3f}'}{spread}")
+    intervals = scores["intervals"] or {}
+    figures = [f"{name} {with_interval(scores[name], intervals.get(name))}" for name in names]
     judged = "accuracy" if scores["task"] == "classification" else "miou"
     known = {name: each[judged] for name, each in (scores["baselines"] or {}).items() if each[judged] is not None}
     best = max(known, key=known.__getitem__, default=None)  # of equals the first, which is the majority

@@ -4,6 +4,7 @@ A crosswalk is total and single-valued: each source class counts as its primary 
 one without a target counts as void, a miss. A target that is nobody's primary cannot be expressed.
 """
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from metrics.folding import merge
-from metrics.scores import iou, support
+from metrics.scores import iou, mean_over, support
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -94,7 +95,40 @@ def crossing_scores(
         rest: the source classes that mean everything else.
 
     Returns:
-        Plain numbers in 0–1, None where undefined, and per mean `<mean>_classes`, the number of classes it is over:
+        The scores of `crossing_means` as plain numbers, None where undefined, and per mean `<mean>_classes`, the number
+        of classes it is over.
+    """
+    confusion = confusion.cpu()
+    means = crossing_means(confusion, targets, expressible, rest)
+    ious = _ious(confusion, targets, expressible, rest)
+    scores: dict[str, float | int | None] = {}
+    for name, value in means.items():
+        number = value.item()
+        scores[name] = None if math.isnan(number) else number
+        if name in ious:
+            scores[f"{name}_classes"] = int((~ious[name].isnan()).sum())
+    return scores
+
+
+def crossing_means(
+    confusion: Tensor,
+    targets: Sequence[Sequence[int]],
+    expressible: Sequence[int],
+    rest: Sequence[int] = (),
+    classes_of: Tensor | None = None,
+) -> dict[str, Tensor]:
+    """The scores that sum up a foreign model's matrix, for any number of matrices at once.
+
+    Args:
+        confusion: (..., T+1, S+1) counts as in `crossing_scores`, and so are the next three.
+        targets: what each source class stands for.
+        expressible: the target classes that are a primary.
+        rest: the source classes that mean everything else.
+        classes_of: (T+1, S+1) counts that decide which classes a mean is over (a class without counts in
+            `confusion` is then a 0 in it); by default each matrix decides for itself.
+
+    Returns:
+        (...) float64 in 0–1 per score, nan where it is undefined:
 
         - `expressible_share`: the true elements whose class can be expressed, of all.
         - `miou_expressible`: over the expressible classes; what cannot be expressed can still cost a false alarm.
@@ -103,23 +137,30 @@ def crossing_scores(
 
         A class that is neither true nor predicted is left out of each.
     """
-    confusion = confusion.cpu()
-    num_targets = confusion.shape[-2] - 1
-    chosen = list(expressible)
+    true = support(confusion)
+    ious = _ious(confusion, targets, expressible, rest)
+    deciding = ious if classes_of is None else _ious(classes_of, targets, expressible, rest)
+    return {
+        "expressible_share": true[..., list(expressible)].sum(-1) / true.sum(-1),
+        **{name: mean_over(values, ~deciding[name].isnan()) for name, values in ious.items()},
+    }
+
+
+def _ious(
+    confusion: Tensor, targets: Sequence[Sequence[int]], expressible: Sequence[int], rest: Sequence[int]
+) -> dict[str, Tensor]:
+    """The IoUs that each mean of `crossing_means` is taken of, (..., number of classes); nan where a class does not occur."""
+    num_targets, chosen = confusion.shape[-2] - 1, list(expressible)
     crossed = cross(confusion, [each[0] if each else num_targets for each in targets])
     closed = torch.zeros_like(crossed)
-    closed[chosen] = crossed[chosen]
+    closed[..., chosen, :] = crossed[..., chosen, :]
     said, true, count = common_classes(targets, num_targets, rest)
     common = merge(merge(confusion, true, count, -2), said, count, -1)
-    total = float(support(crossed).sum())
-    scores: dict[str, float | int | None] = {
-        "expressible_share": float(support(crossed)[chosen].sum()) / total if total else None
+    return {
+        "miou_expressible": iou(crossed)[..., chosen],
+        "miou_closed": iou(closed)[..., chosen],
+        "miou_common": iou(common),
     }
-    for name, ious in (("expressible", iou(crossed)[chosen]), ("closed", iou(closed)[chosen]), ("common", iou(common))):
-        known = ious[~ious.isnan()]
-        scores[f"miou_{name}"] = float(known.mean()) if len(known) else None
-        scores[f"miou_{name}_classes"] = len(known)
-    return scores
 
 
 def said_instead(confusion: Tensor, classes: Sequence[int], most: int = 3) -> dict[int, list[tuple[int, float]]]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Statistic = Callable[[Tensor], Mapping[str, Tensor]]
 
-_PROPORTIONS = frozenset({"accuracy", "void_rate"})
+_PROPORTIONS = frozenset({"accuracy", "void_rate", "expressible_share"})
 _BLOCK = 1 << 21  # matrix cells that are expanded at a time: 16 MB
 
 
@@ -47,11 +47,11 @@ def sum_by_group(matrices: "csr_array", groups: np.ndarray) -> "csr_array":
     """Add up the samples of each group.
 
     Args:
-        matrices: (N, (C+1)²) sparse counts, a row per sample.
+        matrices: (N, cells) sparse counts, a row per sample.
         groups: (N,) the samples' groups, of any type that can be sorted.
 
     Returns:
-        (G, (C+1)²) sparse counts, in the groups' sorted order.
+        (G, cells) sparse counts, in the groups' sorted order.
     """
     from scipy.sparse import csr_array
 
@@ -70,28 +70,30 @@ def groups_with_support(matrices: "csr_array") -> np.ndarray:
 
 
 def jackknife_intervals(
-    matrices: "csr_array", statistic: Statistic | None = None, level: float = 0.95
+    matrices: "csr_array", statistic: Statistic | None = None, level: float = 0.95, num_rows: int | None = None
 ) -> dict[str, list[float] | None]:
     """Intervals for the scores of all groups together.
 
     Args:
-        matrices: (G, (C+1)²) sparse counts, a row per group (`sum_by_group`).
-        statistic: (..., C+1, C+1) float64 counts -> (...) per score, each in 0–1; by default the scores of
+        matrices: (G, R·Q) sparse counts, a row per group (`sum_by_group`); each is a matrix of R rows of truth, void
+            last, and Q columns.
+        statistic: (..., R, Q) float64 counts -> (...) per score, each in 0–1; by default the scores of
             `metrics.scores.means` over the classes of the full sample.
         level: the share of such intervals that should hold the true value.
+        num_rows: R; by default the matrices are square.
 
     Returns:
         `[low, high]` within 0–1 per score; None where the score is undefined or fewer than two groups have truth.
     """
-    matrices, repeats = _distinct(matrices)
-    side = math.isqrt(matrices.shape[1])
-    full = torch.from_numpy((repeats @ matrices).astype(np.float64)).view(side, side)
+    num_rows = num_rows or math.isqrt(matrices.shape[1])
+    matrices, repeats = _distinct(matrices, num_rows)
+    full = torch.from_numpy((repeats @ matrices).astype(np.float64)).view(num_rows, -1)
     statistic = statistic or partial(means, classes_of=full)
     scores = {name: value.item() for name, value in statistic(full).items()}
     if repeats.sum() < 2:
         return dict.fromkeys(scores)
     variances = _variances(matrices, repeats, full, statistic)
-    sizes = _sizes(matrices)
+    sizes = _sizes(matrices, num_rows)
     total = float(repeats @ sizes)
     effective_groups = total**2 / float(repeats @ sizes**2)
     quantile = _t_quantile(level, effective_groups - 1)
@@ -130,20 +132,20 @@ def _t_quantile(level: float, degrees_of_freedom: float) -> float:
     return float(stdtrit(degrees_of_freedom, (1 + level) / 2))
 
 
-def _sizes(matrices: "csr_array") -> np.ndarray:
+def _sizes(matrices: "csr_array", num_rows: int) -> np.ndarray:
     """The elements with truth in each group, (G,) float64."""
-    side = math.isqrt(matrices.shape[1])
-    return np.asarray(matrices[:, : (side - 1) * side].sum(axis=1), dtype=np.float64)
+    num_columns = matrices.shape[1] // num_rows
+    return np.asarray(matrices[:, : (num_rows - 1) * num_columns].sum(axis=1), dtype=np.float64)
 
 
-def _distinct(matrices: "csr_array") -> tuple["csr_array", np.ndarray]:
-    """Leave out groups without truth and merge equal groups of one element: (U, (C+1)²) counts, (U,) repeats.
+def _distinct(matrices: "csr_array", num_rows: int) -> tuple["csr_array", np.ndarray]:
+    """Leave out groups without truth and merge equal groups of one element: (U, R·Q) counts, (U,) repeats.
 
     Where each sample is its own group there are only as many different groups as cells of the matrix.
     """
     from scipy.sparse import csr_array, vstack
 
-    matrices = matrices[_sizes(matrices) > 0]
+    matrices = matrices[_sizes(matrices, num_rows) > 0]
     single = matrices.sum(axis=1) == 1
     cells, repeats = np.unique(matrices[single].indices, return_counts=True)
     merged = csr_array(

@@ -76,18 +76,19 @@ def means(confusion: Tensor, classes_of: Tensor | None = None) -> dict[str, Tens
     class_iou, class_f1 = hits / (true + found - hits), 2 * hits / (true + found)
     return {
         "accuracy": hits.sum(-1) / total,
-        "f1_macro": _mean(class_f1, occurring),
+        "f1_macro": mean_over(class_f1, occurring),
         "f1_weighted": (class_f1.nan_to_num() * weights).sum(-1),
-        "precision_macro": _mean(hits / found, occurring),
-        "recall_macro": _mean(hits / true, present),
-        "miou": _mean(class_iou, occurring),
-        "miou_present": _mean(class_iou, present),
+        "precision_macro": mean_over(hits / found, occurring),
+        "recall_macro": mean_over(hits / true, present),
+        "miou": mean_over(class_iou, occurring),
+        "miou_present": mean_over(class_iou, present),
         "fwiou": (class_iou.nan_to_num() * weights).sum(-1),
         "void_rate": confusion[..., :-1, -1].sum(-1) / total,
     }
 
 
-def _mean(values: Tensor, over: Tensor) -> Tensor:
+def mean_over(values: Tensor, over: Tensor) -> Tensor:
+    """The mean of (..., C) values over chosen classes, a bool each; one of them that is undefined (nan) is a 0 in it."""
     return (values.nan_to_num() * over).sum(-1) / over.sum(-1)
 
 

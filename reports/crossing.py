@@ -1,14 +1,21 @@
 """What scores.json says of a model that speaks another label space: how much it can say, and what it says instead."""
 
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from label_spaces.catalogue import load
 from label_spaces.crosswalk import STATUSES, Crosswalk
-from metrics.crossing import cross, crossing_scores, said_instead
+from metrics.crossing import cross, crossing_means, crossing_scores, said_instead
 from metrics.folding import merge
+from metrics.intervals import jackknife_intervals
 from metrics.scores import class_scores, mean_scores
+from reports.wording import with_interval
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 
 def crossing(uncrossed: Tensor, walk: Crosswalk) -> dict[str, Any]:
@@ -35,6 +42,20 @@ def crossing(uncrossed: Tensor, walk: Crosswalk) -> dict[str, Any]:
     }
 
 
+def crossing_intervals(uncrossed: Tensor, drives: "csr_array", walk: Crosswalk) -> dict[str, list[float] | None]:
+    """95 % intervals for the scores of `crossing_means`, over the classes that all drives together have.
+
+    Args:
+        uncrossed: (T+1, S+1) int64 counts as in `crossing`.
+        drives: (G, (T+1)·(S+1)) sparse counts, the same per drive, or per sample where there are no drives.
+        walk: from one label space to the other.
+    """
+    statistic = partial(
+        crossing_means, targets=walk.targets, expressible=walk.expressible, rest=walk.rest, classes_of=uncrossed
+    )
+    return jackknife_intervals(drives, statistic, num_rows=len(uncrossed))
+
+
 def crossed_levels(uncrossed: Tensor, walk: Crosswalk) -> dict[str, dict[str, Any]]:
     """The scores at each coarser level of the target, by its name: truth is folded, and what was said is crossed anew."""
     found = {}
@@ -51,11 +72,11 @@ def crossed_levels(uncrossed: Tensor, walk: Crosswalk) -> dict[str, dict[str, An
     return found
 
 
-def in_a_sentence(scores: dict[str, Any], num_classes: int) -> str:
-    """What `crossing` of scores.json comes to, for people."""
+def in_a_sentence(scores: dict[str, Any], num_classes: int, interval: Sequence[float] | None = None) -> str:
+    """What `crossing` of scores.json comes to, for people; the interval is `miou_expressible`'s."""
     can_say = len(scores["full"]) + len(scores["partly"])
-    score, share = scores["miou_expressible"], scores["expressible_share"]
-    told = "undefined" if score is None else f"{score:.3f}"
+    share = scores["expressible_share"]
+    told = with_interval(scores["miou_expressible"], interval)
     mute = (
         "no pixel has a class"
         if share is None

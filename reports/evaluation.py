@@ -16,7 +16,7 @@ from metrics.baselines import baseline_scores
 from metrics.intervals import jackknife_intervals, sample_matrices, sum_by_group
 from metrics.scores import class_scores, mean_scores
 from metrics.slices import by_drive, by_image_size, by_object_size, region_scores, slice_scores
-from reports.crossing import crossed_levels, crossing
+from reports.crossing import crossed_levels, crossing, crossing_intervals
 from reports.pixels import pixel_scores
 from run_folder import atomic, write_csv, write_json
 
@@ -162,9 +162,13 @@ def baselines(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
 
 def intervals(evaluation: Evaluation) -> dict[str, list[float] | None]:
     """95 % intervals with the group as the unit: the samples of a drive resemble each other."""
-    return jackknife_intervals(
-        sum_by_group(_matrices(evaluation), np.array([sample.group for sample in evaluation.samples]))
-    )
+    groups = np.array([sample.group for sample in evaluation.samples])
+    found = jackknife_intervals(sum_by_group(_matrices(evaluation), groups))
+    if evaluation.crosswalk is None:
+        return found
+    uncrossed = torch.from_numpy(evaluation.facts["uncrossed"])
+    drives = sum_by_group(evaluation.facts["uncrossed_matrices"], groups)
+    return found | crossing_intervals(uncrossed, drives, evaluation.crosswalk)
 
 
 def _matrices(evaluation: Evaluation) -> "csr_array":

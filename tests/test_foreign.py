@@ -91,6 +91,10 @@ def check_perfect(scores):
     assert scores["levels"]["idd_level2"]["crossing"]["miou_closed"] == pytest.approx((1 + 1 + 4 / 7) / 3)
     assert scores["levels"]["idd_level1"]["crossing"]["miou_common"] == pytest.approx((1 + 6 / 9 + 16 / 19) / 3)
     assert scores["loss"] is None
+    for name in ("miou_expressible", "miou_closed", "miou_common", "expressible_share"):
+        low, high = scores["intervals"][name]
+        assert low <= found[name] <= high
+    assert {"accuracy", "miou", "fwiou"} < set(scores["intervals"])
 
 
 def test_perfect_masks_come_to_what_the_table_says(door, streets, masks):
@@ -101,7 +105,7 @@ def test_perfect_masks_come_to_what_the_table_says(door, streets, masks):
     assert scores["checkpoint"] == {"file": None, "epoch": None, "step": None}
     assert "evaluate_predictions_mask_folder" in answer.folder.name
     assert (
-        "This model can say 6 of 26 classes; over those its mIoU is 0.867; "
+        "This model can say 6 of 26 classes; over those its mIoU is 0.867 [0.867, 0.867]; "
         "70 % of the pixels belong to classes it has no word for."
     ) in answer.out.splitlines()
     assert "note: 16 masks of frames that are not scored are left aside" in answer.out

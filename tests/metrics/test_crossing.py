@@ -6,7 +6,7 @@ from scipy.sparse import csr_array
 from label_spaces.catalogue import label_table, load
 from label_spaces.crosswalk import find
 from metrics.confusion import confusion_matrix
-from metrics.crossing import common_classes, cross, cross_samples, crossing_scores, said_instead
+from metrics.crossing import common_classes, cross, cross_samples, crossing_means, crossing_scores, said_instead
 from metrics.scores import mean_scores
 
 # Truth: person, rider, car, tree, void. Said: background, people (person and rider), auto and van (both car), bike
@@ -63,6 +63,25 @@ def test_classes_that_do_not_occur_are_left_out_of_each_mean():
     assert (found["miou_expressible_classes"], found["miou_common_classes"]) == (1, 2)
     nothing = crossing_scores(torch.zeros(5, 6, dtype=torch.int64), TARGETS, EXPRESSIBLE, REST)
     assert set(nothing.values()) == {None, 0}
+
+
+def test_many_matrices_are_scored_at_once_over_the_classes_of_the_whole():
+    no_cars = COUNTS.clone()
+    no_cars[2], no_cars[:, 2:4] = 0, 0
+    both = torch.stack([torch.stack([COUNTS, no_cars])])
+    alone = crossing_means(both, TARGETS, EXPRESSIBLE, REST)
+    found = crossing_means(both, TARGETS, EXPRESSIBLE, REST, classes_of=COUNTS)
+    for name, score in crossing_scores(COUNTS, TARGETS, EXPRESSIBLE, REST).items():
+        if not name.endswith("_classes"):
+            assert found[name].shape == (1, 2)
+            assert found[name][0, 0].item() == score
+    # Without a word of cars, they are a 0 in the mean over the classes of the whole, and no part of its own.
+    assert found["expressible_share"][0, 1].item() == alone["expressible_share"][0, 1].item() == 95 / (95 + 45 + 84)
+    for name, share in (("expressible", 70 / 129), ("closed", 70 / 95)):
+        assert alone[f"miou_{name}"][0, 1].item() == pytest.approx(share)
+        assert found[f"miou_{name}"][0, 1].item() == pytest.approx(share / 2)
+    assert alone["miou_common"][0, 1].item() == pytest.approx((100 / 144 + 80 / 114) / 2)
+    assert found["miou_common"][0, 1].item() == pytest.approx((100 / 144 + 80 / 114) / 3)
 
 
 def test_common_classes_by_hand():
