@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,10 +12,19 @@ import pytest
 import torch
 from torch import nn
 
-from callbacks.checkpoints import Checkpoints
 from callbacks.ema import AveragedWeights
 from tests.callbacks.tiny import loader, trainer
-from tests.chaos.harness import ROOT, Setting, compare, finish, in_phase, kill_and_resume, make_data, start
+from tests.chaos.harness import (
+    ROOT,
+    Setting,
+    compare,
+    finish,
+    in_phase,
+    kill_and_resume,
+    make_data,
+    signal_after,
+    start,
+)
 from tests.test_train import QUICK
 
 DECAY = 0.6  # reached at the fourth step: 5 / 14 and so on before that
@@ -142,18 +150,10 @@ def test_evaluating_gives_the_scores_of_the_validation(door, train, typed):
     assert_evaluations_repeat_the_validation(evaluate, run)
 
 
-def test_a_stopped_run_goes_on_to_the_same_bits(door, train, monkeypatch):
+def test_a_stopped_run_goes_on_to_the_same_bits(door, train):
     answer, whole = train("whole", "ema.decay=0.9")
     assert answer.code == 0, answer.err
-    with monkeypatch.context() as patched:
-        plain = Checkpoints.on_train_batch_end
-
-        def end(self, trainer, *arguments):
-            if trainer.global_step == 7:
-                os.kill(os.getpid(), signal.SIGTERM)
-            plain(self, trainer, *arguments)
-
-        patched.setattr(Checkpoints, "on_train_batch_end", end)
+    with signal_after(step=7):
         answer, stopped = train("stopped", "ema.decay=0.9")
     assert answer.code == 128 + signal.SIGTERM, answer.err
     answer = door("train", f"resume={stopped}")

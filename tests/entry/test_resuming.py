@@ -8,8 +8,8 @@ import pytest
 import torch
 import yaml
 
-from callbacks.checkpoints import Checkpoints, earlier
-from tests.chaos.harness import compare
+from callbacks.checkpoints import earlier
+from tests.chaos.harness import compare, signal_after
 from tests.conftest import make_image_folder
 from tests.test_segmentation import KEYS as MASKS
 from tests.test_train import QUICK, files_below
@@ -47,17 +47,9 @@ def train(door, tmp_path, image_folder, mask_folder, task):
 
 
 @pytest.fixture
-def stopped(train, tmp_path, monkeypatch):
+def stopped(train, tmp_path):
     """A run that was stopped by a signal in its second epoch, after step 7 of 10."""
-    with monkeypatch.context() as patched:
-        plain = Checkpoints.on_train_batch_end
-
-        def end(self, trainer, *arguments):
-            if trainer.global_step == 7:
-                os.kill(os.getpid(), signal.SIGTERM)
-            plain(self, trainer, *arguments)
-
-        patched.setattr(Checkpoints, "on_train_batch_end", end)
+    with signal_after(step=7):
         answer = train("stopped")
     assert answer.code == 128 + signal.SIGTERM, answer.err
     return tmp_path / "stopped"
