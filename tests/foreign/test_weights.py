@@ -15,10 +15,10 @@ from lightning_modules.networks.architectures import ARCHITECTURES
 from tests.foreign.conftest import DATA, MODEL, TRAINER, VOC, idd, scored
 
 
-@pytest.fixture
-def foreigner(door, streets):
+@pytest.fixture(scope="module")
+def foreigner(shared_door, streets):
     """A checkpoint that was trained on masks of VOC's classes."""
-    answer = door("train", MODEL, "model.weights=none", *DATA, f"data.root={streets / 'voc'}", "data.label_space=voc21", *TRAINER,
+    answer = shared_door("train", MODEL, "model.weights=none", *DATA, f"data.root={streets / 'voc'}", "data.label_space=voc21", *TRAINER,
                   "trainer.max_epochs=1")  # fmt: skip
     assert answer.code == 0, answer.err
     return answer.folder / "checkpoints/best.ckpt"
