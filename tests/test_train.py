@@ -200,6 +200,7 @@ def wrong_requests() -> dict[str, tuple[list[str], str]]:
         "a misspelt option": (["aug=flip_rotat"], "flip_rotate"),
         "a misspelt group": (["modell=resnet18"], "model"),
         "another misfit": (["trainer.precision=17"], "trainer.precision=17"),
+        "a rotation below 0": (["aug=flip_rotate", "aug.rotation=-5"], "aug.rotation=-5"),
         "no such accelerator": (["trainer.accelerator=tpu"], "trainer.accelerator=tpu"),
         "a worker count that is none": (["data.num_workers=-1"], "data.num_workers=-1"),
     }
