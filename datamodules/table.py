@@ -6,7 +6,6 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Self
 
 from datamodules.errors import DatasetError
 from run_folder import write_text
@@ -91,11 +90,6 @@ class SampleTable:
     def write_csv(self, path: Path) -> None:
         """Write the table with the columns sample, group, target, split; the name appears only when all is written."""
         write_text(path, self.csv_text())
-
-    @classmethod
-    def read_csv(cls, path: Path) -> Self:
-        """Read what `write_csv` wrote. Raises DatasetError naming the file and the row."""
-        return cls(Sample(*(row[column] for column in COLUMNS)) for row in read_rows(path, COLUMNS))
 
 
 def read_rows(path: Path, required: Sequence[str]) -> list[dict[str, str]]:

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import lightning
 import torch
-from hydra.utils import get_class, instantiate
+from hydra.utils import get_class
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.callbacks import Callback, EarlyStopping
@@ -32,7 +32,7 @@ from datamodules.settings import DataSettings
 from entry.errors import RequestError
 from entry.hardware import Hardware
 from entry.looks import looks
-from entry.parts import optimizer, part
+from entry.parts import built, optimizer, part
 from label_spaces.space import LabelSpace
 from lightning_modules.checkpoint_io import CheckpointFiles
 from lightning_modules.inference import Inference
@@ -69,7 +69,7 @@ def build_datamodule(config: Config, split: Path | None = None) -> ImageDataModu
     return make(
         data_settings(config if split is None else {**config, "data": {**config["data"], "split": str(split)}}),
         seed=config["seed"],
-        transform=instantiate(config["aug"]["transform"]),
+        transform=built(config["aug"]["transform"], "aug.transform"),
         accumulate=config["trainer"]["accumulate"],
         train_eval=config["report"]["train_eval"],
         region_sizes=config["report"].get("region_sizes", False),  # a run of an earlier version lacks the key

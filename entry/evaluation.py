@@ -56,7 +56,7 @@ def find_checkpoint(folder: RunFolder, wanted: str) -> Checkpoint:
     path = folder.checkpoints / f"{wanted}.ckpt" if wanted in ("best", "last") else Path(wanted).expanduser().absolute()
     if not path.is_file():
         raise RequestError(f"checkpoint={wanted}: there is no {path}. Type checkpoint=best, last or a path.")
-    content = read_checkpoint(path, f"checkpoint={path}")
+    content = read_checkpoint(path, f"checkpoint={path}", in_file=True)  # of what the optimiser keeps nothing is used
     if (
         not isinstance(content, Mapping)
         or not {"state_dict", "epoch", "global_step", "hyper_parameters"} <= content.keys()

@@ -1,11 +1,13 @@
-"""An optimiser, a schedule or a network from its settings; one that does not take them is told before anything starts."""
+"""An optimiser, a schedule, a network or an augmentation from its settings; one that does not take them is told before anything starts."""
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from torch import nn
 from torch.optim import Optimizer
@@ -33,7 +35,31 @@ def part(settings: Settings, key: str, **known: Any) -> Any:
         raise RequestError(
             f"{key}.{unknown[0]}: {target.__name__} has no such setting. Those it has: {', '.join(own) or 'none at all'}."
         )
-    return instantiate(settings, **known)
+    return built(settings, key, **known)
+
+
+def built(settings: Settings | None, key: str, **known: Any) -> Any:
+    """What settings with a ``_target_`` describe, and those inside them; None for None.
+
+    Raises RequestError where only the target itself can tell that it does not take them: a value, or a name that it
+    hands on. Other errors are bugs, and stay as they are.
+
+    Args:
+        settings: a part of the configuration.
+        key: where it stands.
+        known: arguments that are known here only.
+    """
+    try:
+        return instantiate(settings, **known)
+    except InstantiationException as error:
+        reason, named = error.__cause__, re.search(r"target '(?:\w+\.)*(\w+)'", str(error))
+        if settings is None or named is None or not isinstance(reason, TypeError | ValueError):
+            raise
+        unknown = re.search(r"unexpected keyword argument '(\w+)'", str(reason))
+        if unknown and unknown[1] in settings:
+            raise RequestError(f"{key}.{unknown[1]}: {named[1]} has no such setting.") from None
+        lines = [line.strip() for line in str(reason).splitlines() if "For further information" not in line]
+        raise RequestError(f"{key}: {named[1]} does not take these settings: {' '.join(lines)}.") from None
 
 
 def optimizer(settings: Settings, precision: str) -> Callable[[Iterable[nn.Parameter]], Optimizer]:

@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from datamodules.settings import is_number
 from entry.allowed import check_targets
 from entry.door import PROJECT, Request, RequestError
 from entry.looks import looks
@@ -196,6 +197,7 @@ def _check(config: Mapping[str, Any]) -> None:
     _check_checkpointing(config["checkpointing"])
     _check_report(config)
     _check_ema(config)
+    _check_rotation(config)
     looks(config)
     if config["data"]["batch_size"] % config["trainer"]["accumulate"]:
         raise RequestError(
@@ -238,6 +240,14 @@ def _check_ema(config: Mapping[str, Any]) -> None:
         raise RequestError(
             f"ema.decay={decay} goes with weights that can hold small changes: trainer.precision=bf16-mixed, not bf16-true."
         )
+
+
+def _check_rotation(config: Mapping[str, Any]) -> None:
+    if _get(config, "aug.name") != "flip_rotate":  # an option of one's own may mean something else by it
+        return
+    degrees = _get(config, "aug.rotation")
+    if not is_number(degrees) or not 0 <= degrees <= 180:
+        raise RequestError(f"aug.rotation={degrees}: must be a number of degrees from 0 to 180.")
 
 
 def _groups() -> set[str]:

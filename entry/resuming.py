@@ -9,7 +9,7 @@ from typing import Any
 from callbacks.checkpoints import earlier, link
 from entry import announce, hardware, loggers, runs
 from entry.door import Request, RequestError
-from entry.evaluation import Checkpoint, find_checkpoint
+from entry.evaluation import find_checkpoint
 from entry.request import flat, to_yaml, with_overrides
 from entry.runs import Run
 from lightning_modules.checkpoint_files import damage
@@ -59,10 +59,10 @@ def reopened(request: Request) -> Iterator[Run]:
             "Leave it as it was, or type resume_with_changes=true."
         )
     with folder.in_use(alone=True):
-        checkpoint, notes = _newest(folder)
+        checkpoint, step, notes = _newest(folder)
         begun = folder.environment.exists() and folder.split.exists()
         weights = "none" if checkpoint else runs.first_weights(folder) if begun else config["model"]["weights"]
-        run = runs.assemble(folder, config, weights, resume_from=checkpoint.path if checkpoint else None)
+        run = runs.assemble(folder, config, weights, resume_from=checkpoint)
         folder.clear_leftovers()
         if not begun:
             runs.write_start(folder, config, run.machine, run.datamodule, run.weights)
@@ -74,7 +74,7 @@ def reopened(request: Request) -> Iterator[Run]:
             )
         if looks := evaluated_otherwise(request):
             notes.append(f"The evaluation that ends it is done with {' '.join(looks)}; it is trained as before.")
-        _write_down(folder, config, changes, request, checkpoint)
+        _write_down(folder, config, changes, request, step)
         announce.going_on(folder, notes)
         yield run
 
@@ -84,8 +84,8 @@ def _changes(told: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     return [key for key in {**before, **after} if before.get(key) != after.get(key)]
 
 
-def _newest(folder: RunFolder) -> tuple[Checkpoint | None, list[str]]:
-    """The newest checkpoint that is whole, put in last.ckpt's place; and what to say of it."""
+def _newest(folder: RunFolder) -> tuple[Path | None, int, list[str]]:
+    """The newest checkpoint that is whole, put in last.ckpt's place; its step, 0 without one; and what to say of it."""
     last, notes = folder.checkpoints / "last.ckpt", []
     for path in (last, *earlier(folder.checkpoints), folder.checkpoints / "best.ckpt"):
         reason = damage(path) if path.exists() else None
@@ -96,8 +96,9 @@ def _newest(folder: RunFolder) -> tuple[Checkpoint | None, list[str]]:
                 link(path, last)
             found = find_checkpoint(folder, "last")
             before = f" of {path.name}, the one before it" if path != last else ""
-            return found, [*notes, f"Going on after step {found.step}{before}, in epoch {found.epoch + 1}."]
-    return None, [*notes, "There is no checkpoint yet: it starts at the first step."]
+            going_on = f"Going on after step {found.step}{before}, in epoch {found.epoch + 1}."
+            return found.path, found.step, [*notes, going_on]
+    return None, 0, [*notes, "There is no checkpoint yet: it starts at the first step."]
 
 
 def _machine_notes(folder: RunFolder, machine: hardware.Hardware) -> list[str]:
@@ -112,18 +113,14 @@ def _machine_notes(folder: RunFolder, machine: hardware.Hardware) -> list[str]:
     ]
 
 
-def _write_down(
-    folder: RunFolder, config: Mapping[str, Any], changes: list[str], request: Request, checkpoint: Checkpoint | None
-) -> None:
+def _write_down(folder: RunFolder, config: Mapping[str, Any], changes: list[str], request: Request, step: int) -> None:
     if changes:
         write_text(folder.config, to_yaml(config))
     facts = json.loads(folder.environment.read_text(encoding="utf-8"))
     if facts["logger"]["kind"] != config["logger"]["name"]:
         facts["logger"] = loggers.description(config)
     typed = [line for line in request.overrides if not line.startswith("resume")]
-    facts.setdefault("resumed", []).append(
-        {"time": now(), "step": checkpoint.step if checkpoint else 0, "overrides": typed}
-    )
+    facts.setdefault("resumed", []).append({"time": now(), "step": step, "overrides": typed})
     write_json(folder.environment, facts)
     written = folder.overrides.read_text(encoding="utf-8") if folder.overrides.exists() else ""
     write_text(folder.overrides, written + "".join(f"{line}\n" for line in typed))

@@ -101,8 +101,8 @@ def read_rows(path: Path) -> list[Row]:
     return rows
 
 
-def read_space(path: Path, name: str | None = None) -> LabelSpace:
-    """Read a label space: a row per class, in index order.
+def read_space(path: Path) -> LabelSpace:
+    """Read a label space, called like its file: a row per class, in index order.
 
     Columns: ``name``; ``id``, the number 0–255 that stands for it in a mask file; optionally its colour, as ``red``,
     ``green`` and ``blue`` in 0–255 or as ``colour`` (#rrggbb), for every class or for none; ``void``: a row that
@@ -110,7 +110,6 @@ def read_space(path: Path, name: str | None = None) -> LabelSpace:
 
     Args:
         path: the CSV file.
-        name: what to call it; by default the file's name without its suffix.
 
     Raises:
         LabelSpaceError: naming the file and the row.
@@ -128,7 +127,7 @@ def read_space(path: Path, name: str | None = None) -> LabelSpace:
     labels = {row.values["name"]: index for index, row in enumerate(classes)}
     void = [row for row in rows if row.truth("void")]
     return LabelSpace(
-        name=name or path.stem,
+        name=path.stem,
         classes=tuple(labels),
         colours=_colours(classes),
         ids=tuple(row.byte("id") for row in classes),

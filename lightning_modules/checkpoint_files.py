@@ -48,12 +48,13 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     return dict(content)
 
 
-def read_checkpoint(path: Path, asked: str) -> object:
+def read_checkpoint(path: Path, asked: str, *, in_file: bool = False) -> object:
     """Whatever plain data a checkpoint file holds, its tensors on the CPU; nothing in it is executed.
 
     Args:
         path: the file.
         asked: how the user named it, for the message.
+        in_file: whether its tensors stay in the file, each to be read when it is used; not for files from before torch 1.6.
 
     Raises:
         WeightsError: it is not a checkpoint, or would have to run code to be read.
@@ -61,7 +62,7 @@ def read_checkpoint(path: Path, asked: str) -> object:
     if path.suffix == ".safetensors":
         return _read_safetensors(path, asked)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=in_file)
     except pickle.UnpicklingError as error:
         code = re.search(r"GLOBAL (\S+)|Trying to call reduce for unrecognized function (.+)", str(error))
         if code is None:

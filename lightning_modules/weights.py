@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from lightning_modules.checkpoint_files import read_state_dict
-from lightning_modules.downloads import CONNECT_SECONDS, NotReachableError, cached_path, fetch
+from lightning_modules.downloads import NotReachableError, cached_path, fetch
 from lightning_modules.errors import WeightsError
 from lightning_modules.networks.architectures import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD
 
@@ -40,7 +40,6 @@ def load_weights(
     network: nn.Module,
     model: str,
     requested: str,
-    timeout: float = CONNECT_SECONDS,
     *,
     whole: bool = False,
     partial: bool = False,
@@ -52,7 +51,6 @@ def load_weights(
         model: the network's name, a key of ``ARCHITECTURES``.
         requested: ``auto`` (ImageNet where it can be had, else from scratch), ``none``, ``imagenet`` (the backbone's, where
             the network has one), ``coco_voc``, or the path of a checkpoint.
-        timeout: seconds in which the server of the weights must answer.
         whole: the heads too, for a network of the weights' own classes: what says them may not start fresh.
         partial: load what else fits, and say what does not.
 
@@ -79,7 +77,7 @@ def load_weights(
             f"model.weights={published}: there are no {NAMES[published]} weights for {model}, only for {having or 'none'}; use model.weights=none"
         )
     try:
-        file = fetch(address, timeout)
+        file = fetch(address)
     except NotReachableError as error:
         file = cached_path(address)
         if requested != "auto":

@@ -61,14 +61,6 @@ def sum_by_group(matrices: "csr_array", groups: np.ndarray) -> "csr_array":
     return csr_array(members @ matrices)
 
 
-def groups_with_support(matrices: "csr_array") -> np.ndarray:
-    """In how many groups each class has truth: (G, (C+1)²) sparse counts -> (C,) int64."""
-    side = math.isqrt(matrices.shape[1])
-    group, cell = matrices.nonzero()
-    held = np.unique(np.stack([group, cell // side]), axis=1)
-    return np.bincount(held[1], minlength=side)[:-1]
-
-
 def jackknife_intervals(
     matrices: "csr_array", statistic: Statistic | None = None, level: float = 0.95, num_rows: int | None = None
 ) -> dict[str, list[float] | None]:

@@ -1,8 +1,11 @@
 """What tests share: a closed world, tiny generated pictures, and a way to type a command without a new process."""
 
+import importlib
+import io
 import os
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,22 +80,55 @@ def mask_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_mask_folder(tmp_path_factory.mktemp("streets") / "tiny")
 
 
+def type_command(name: str, *overrides: str) -> int:
+    """Call a door in this process and working directory, as if it had been typed. Returns its exit code."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    GlobalHydra.instance().clear()
+    module = importlib.import_module(name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [f"{name}.py", *overrides])
+        with pytest.raises(SystemExit) as end:
+            getattr(module, name)()
+    return int(end.value.code or 0)
+
+
 @pytest.fixture
 def door(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Answer]:
     """Call a door in this process: door("train", "model=custom_cnn", …) in an empty working directory."""
-    from hydra.core.global_hydra import GlobalHydra
 
     def call(name: str, *overrides: str) -> Answer:
-        import importlib
-
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", [f"{name}.py", *overrides])
-        GlobalHydra.instance().clear()
         capfd.readouterr()
-        module = importlib.import_module(name)
-        with pytest.raises(SystemExit) as end:
-            getattr(module, name)()
-        out, err = capfd.readouterr()
-        return Answer(int(end.value.code or 0), out, err)
+        code = type_command(name, *overrides)
+        return Answer(code, *capfd.readouterr())
 
     return call
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The working directory of what the tests of a module share."""
+    return tmp_path_factory.mktemp("workplace")
+
+
+@pytest.fixture(scope="module")
+def shared_door(workplace: Path) -> Callable[..., Answer]:
+    """As `door`, for runs that the tests of a module share; what changes its run takes a copy of it."""
+
+    def call(name: str, *overrides: str) -> Answer:
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.chdir(workplace)
+            patch.setenv("XDG_CACHE_HOME", str(workplace / "cache"))
+            code = type_command(name, *overrides)
+        return Answer(code, out.getvalue(), err.getvalue())
+
+    return call
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For runs of which nobody looks at the figures: to draw them takes half of such a run's time."""
+    for drawing in ("write_figures", "per_class_figure"):
+        monkeypatch.setattr(f"entry.writing.{drawing}", lambda *_: None)

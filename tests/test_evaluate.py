@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,12 +10,19 @@ import torch
 from tests.conftest import make_image_folder
 from tests.test_train import QUICK, files_below
 
+pytestmark = pytest.mark.usefixtures("no_figures")
 
-@pytest.fixture
-def run(door, image_folder):
-    answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK)
+
+@pytest.fixture(scope="module")
+def trained(shared_door, image_folder):
+    answer = shared_door("train", "data=image_folder", f"data.root={image_folder}", *QUICK)
     assert answer.code == 0, answer.err
     return answer.folder
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    return Path(shutil.copytree(trained, tmp_path / trained.name))
 
 
 def scores(run, split="test"):

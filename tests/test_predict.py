@@ -9,9 +9,9 @@ from tests.conftest import COLOURS, make_image_folder
 from tests.test_train import QUICK
 
 
-@pytest.fixture
-def run(door, image_folder):
-    answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, "trainer.max_epochs=4")
+@pytest.fixture(scope="module")
+def run(shared_door, image_folder):
+    answer = shared_door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, "trainer.max_epochs=4")
     assert answer.code == 0, answer.err
     return answer.folder
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ from datamodules.settings import DataSettings
 from label_spaces.catalogue import load
 from tests.chaos.harness import ROOT
 from tests.datamodules.conftest import STREET, polygons
+
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 SIZE, TALL = (32, 48), (40, 48)
 SPACE = load("idd_level3")
@@ -50,11 +53,17 @@ def root(tmp_path_factory):
     return make_streets(tmp_path_factory.mktemp("idd"))
 
 
-@pytest.fixture
-def run(door, root):
-    answer = door("train", *QUICK, "data=idd", f"data.root={root}", "report.predictions=true")
+@pytest.fixture(scope="module")
+def run(shared_door, root):
+    answer = shared_door("train", *QUICK, "data=idd", f"data.root={root}", "report.predictions=true")
     assert answer.code == 0, answer.err
     return answer
+
+
+@pytest.fixture
+def copy(run, tmp_path):
+    """A copy of the run's folder, for what writes into it."""
+    return Path(shutil.copytree(run.folder, tmp_path / run.folder.name))
 
 
 def confusion(folder):
@@ -119,10 +128,10 @@ def test_written_masks_can_be_read_as_truth(run, root, tmp_path):
         np.testing.assert_array_equal(module.read_mask(candidate.name), ids)
 
 
-def test_without_truth_there_are_masks_and_no_scores(door, run, root):
-    answer = door("evaluate", f"run={run.folder}", "split=test", "report.predictions=false")
+def test_without_truth_there_are_masks_and_no_scores(door, copy):
+    answer = door("evaluate", f"run={copy}", "split=test", "report.predictions=false")
     assert answer.code == 0, answer.err
-    folder = run.folder / "evaluation/test"
+    folder = copy / "evaluation/test"
     assert sorted(path.name for path in folder.iterdir()) == [
         "config.yaml",
         "predictions",
@@ -140,18 +149,18 @@ def test_without_truth_there_are_masks_and_no_scores(door, run, root):
     assert sizes == {**expected, "60/1_gtFine_labellevel3Ids.png": TALL[::-1]}
     assert json.loads((folder / "status.json").read_text())["state"] == "finished"
     # A finished run still tells the scores of the split that it reports.
-    assert door("train", f"resume={run.folder}").out.splitlines()[-2].startswith("val: miou")
+    assert door("train", f"resume={copy}").out.splitlines()[-2].startswith("val: miou")
 
 
-def test_masks_are_written_only_where_they_are_asked_for(door, run):
-    before = files(run.folder / "evaluation/val/predictions")
-    answer = door("evaluate", f"run={run.folder}", "report.predictions=false")
+def test_masks_are_written_only_where_they_are_asked_for(door, copy):
+    before = files(copy / "evaluation/val/predictions")
+    answer = door("evaluate", f"run={copy}", "report.predictions=false")
     assert answer.code == 0, answer.err
-    assert not (run.folder / "evaluation/val/predictions").exists()
-    config = run.folder / "config.yaml"  # as an earlier version wrote it
+    assert not (copy / "evaluation/val/predictions").exists()
+    config = copy / "config.yaml"  # as an earlier version wrote it
     config.write_text(config.read_text().replace("  predictions: true\n", ""))
-    assert door("evaluate", f"run={run.folder}", "report.predictions=true").code == 0
-    assert files(run.folder / "evaluation/val/predictions") == before
+    assert door("evaluate", f"run={copy}", "report.predictions=true").code == 0
+    assert files(copy / "evaluation/val/predictions") == before
 
 
 @pytest.mark.parametrize(
@@ -168,9 +177,9 @@ def test_wrong_requests(door, typed, says):
 
 
 @pytest.mark.slow
-def test_ranks_write_each_frame_once_and_the_same(door, run):
+def test_ranks_write_each_frame_once_and_the_same(door, copy):
     for split in ("val", "test"):
-        command = [sys.executable, "evaluate.py", f"run={run.folder}", f"split={split}", "data.eval_batch_size=2"]
+        command = [sys.executable, "evaluate.py", f"run={copy}", f"split={split}", "data.eval_batch_size=2"]
         found = {}
         for ranks, typed in (
             (1, ["trainer=cpu"]),
@@ -179,12 +188,12 @@ def test_ranks_write_each_frame_once_and_the_same(door, run):
         ):
             given = [*typed, "trainer.threads=1", "trainer.precision=32-true"]
             subprocess.run([*command, *given], cwd=ROOT, check=True, capture_output=True, timeout=300)
-            found[ranks] = files(run.folder / "evaluation" / split / "predictions")
-            scores = json.loads((run.folder / "evaluation" / split / "scores.json").read_text())
+            found[ranks] = files(copy / "evaluation" / split / "predictions")
+            scores = json.loads((copy / "evaluation" / split / "scores.json").read_text())
             assert (scores["n_seen"], scores["n_unique"]) == (6, 6)
         assert len(found[1]) == 12
         assert found[1] == found[2] == found[4]
-    assert not [path for path in run.folder.rglob(".*") if path.name != ".hydra"]
+    assert not [path for path in copy.rglob(".*") if path.name != ".hydra"]
 
 
 @pytest.mark.slow

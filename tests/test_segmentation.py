@@ -5,6 +5,8 @@ Repeated runs, stops and several ranks: test_chaos.py, entry/test_resuming.py an
 
 import csv
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,15 +18,23 @@ from entry import writing
 from reports.figures import write_figures
 from tests.callbacks.test_ema import assert_evaluations_repeat_the_validation
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 KEYS = ("model=deeplabv3_mobilenet_v3_large", "model.weights=none", "data=mask_folder", "data.classes=[sky,road,car]", "trainer=cpu", "trainer.threads=1",
         "trainer.precision=32-true", "logger=csv", "data.num_workers=0", "data.image_size=[32,48]", "data.batch_size=4", "trainer.max_epochs=2", "aug=road")  # fmt: skip
 
 
-@pytest.fixture
-def run(door, mask_folder):
-    answer = door("train", *KEYS, f"data.root={mask_folder}")
+@pytest.fixture(scope="module")
+def run(shared_door, mask_folder):
+    answer = shared_door("train", *KEYS, f"data.root={mask_folder}")
     assert answer.code == 0, answer.err
     return answer
+
+
+@pytest.fixture
+def copy(run, tmp_path):
+    """A copy of the run's folder, for what writes into it."""
+    return Path(shutil.copytree(run.folder, tmp_path / run.folder.name))
 
 
 def scores(folder):
@@ -91,25 +101,25 @@ def test_per_sample_matrices_add_up(run):
         assert int(row["support"]) == sum(sum(line) for line in counts[:3])
 
 
-def test_more_looks_say_something_else_and_count_the_same(door, run):
-    plain = scores(run.folder)
+def test_more_looks_say_something_else_and_count_the_same(door, copy):
+    plain = scores(copy)
     looks = ("evaluation.flip=true", "evaluation.scales=[1.0,1.5]", "evaluation.window=[24,32]")
-    answer = door("evaluate", f"run={run.folder}", *looks)
+    answer = door("evaluate", f"run={copy}", *looks)
     assert answer.code == 0, answer.err
-    found = scores(run.folder)
+    found = scores(copy)
     assert found["loss"] != plain["loss"]
     for key in ("n_seen", "n_unique", "n_expected", "split_sha256", "policy"):
         assert found[key] == plain[key]
     assert [c["support"] for c in found["classes"]] == [c["support"] for c in plain["classes"]]
-    told = yaml.safe_load((run.folder / "evaluation/test/config.yaml").read_text())["evaluation"]
+    told = yaml.safe_load((copy / "evaluation/test/config.yaml").read_text())["evaluation"]
     assert told == {"flip": True, "scales": [1.0, 1.5], "window": [24, 32], "stride": None}
 
 
-def test_evaluating_repeats_the_scores_byte_for_byte(door, run):
-    before = (run.folder / "evaluation/test/scores.json").read_bytes()
-    answer = door("evaluate", f"run={run.folder}")
+def test_evaluating_repeats_the_scores_byte_for_byte(door, copy):
+    before = (copy / "evaluation/test/scores.json").read_bytes()
+    answer = door("evaluate", f"run={copy}")
     assert answer.code == 0, answer.err
-    assert (run.folder / "evaluation/test/scores.json").read_bytes() == before
+    assert (copy / "evaluation/test/scores.json").read_bytes() == before
 
 
 @pytest.mark.slow

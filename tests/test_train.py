@@ -18,6 +18,8 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 from tests.conftest import make_image_folder
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = (
     "trainer=cpu",
@@ -34,16 +36,16 @@ def files_below(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.fixture
-def finished(door, image_folder):
-    answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK)
+@pytest.fixture(scope="module")
+def finished(shared_door, image_folder):
+    answer = shared_door("train", "data=image_folder", f"data.root={image_folder}", *QUICK)
     assert answer.code == 0, answer.err
     return answer
 
 
-def test_the_run_folder_is_complete(finished, tmp_path):
+def test_the_run_folder_is_complete(finished, workplace):
     folder = finished.folder
-    assert folder.parent.parent.parent == tmp_path
+    assert folder.parent.parent.parent == workplace
     assert folder.name.endswith("_custom_cnn_image_folder")
     evaluation = {"scores.json", "per_class.csv", "confusion.csv", "slices.csv", "per_sample.npz", "config.yaml", "status.json",
                   "figures/confusion.png", "figures/per_class.png", "figures/learning_curves.png", "figures/class_distribution.png"}  # fmt: skip
@@ -198,6 +200,7 @@ def wrong_requests() -> dict[str, tuple[list[str], str]]:
         "a misspelt option": (["aug=flip_rotat"], "flip_rotate"),
         "a misspelt group": (["modell=resnet18"], "model"),
         "another misfit": (["trainer.precision=17"], "trainer.precision=17"),
+        "a rotation below 0": (["aug=flip_rotate", "aug.rotation=-5"], "aug.rotation=-5"),
         "no such accelerator": (["trainer.accelerator=tpu"], "trainer.accelerator=tpu"),
         "a worker count that is none": (["data.num_workers=-1"], "data.num_workers=-1"),
     }

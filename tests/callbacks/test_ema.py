@@ -2,10 +2,11 @@
 
 import csv
 import json
-import os
+import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import lightning
 import numpy as np
@@ -13,14 +14,30 @@ import pytest
 import torch
 from torch import nn
 
-from callbacks.checkpoints import Checkpoints
 from callbacks.ema import AveragedWeights
 from tests.callbacks.tiny import loader, trainer
-from tests.chaos.harness import ROOT, Setting, compare, finish, in_phase, kill_and_resume, make_data, start
+from tests.chaos.harness import (
+    ROOT,
+    Setting,
+    compare,
+    finish,
+    in_phase,
+    kill_and_resume,
+    make_data,
+    signal_after,
+    start,
+)
 from tests.test_train import QUICK
 
 DECAY = 0.6  # reached at the fourth step: 5 / 14 and so on before that
-KEYS = (*QUICK, "data.batch_size=5", "optimizer.lr=0.01", "model.network.dropout=0.3", "checkpointing.every_n_steps=1")
+KEYS = (
+    *QUICK,
+    "data=image_folder",
+    "data.batch_size=5",
+    "optimizer.lr=0.01",
+    "model.network.dropout=0.3",
+    "checkpointing.every_n_steps=1",
+)
 
 
 def network():
@@ -105,12 +122,19 @@ def test_what_is_validated_and_kept_is_the_average_that_a_plain_loop_finds(tmp_p
 @pytest.fixture
 def train(door, tmp_path, image_folder):
     def call(name, *typed):
-        answer = door(
-            "train", f"hydra.run.dir={tmp_path / name}", "data=image_folder", f"data.root={image_folder}", *KEYS, *typed
-        )
-        return answer, tmp_path / name
+        folder = tmp_path / name
+        return door("train", f"hydra.run.dir={folder}", *KEYS, f"data.root={image_folder}", *typed), folder
 
     return call
+
+
+@pytest.fixture(scope="module")
+def averaged(shared_door, workplace, image_folder):
+    """A run whose weights are averaged."""
+    folder = workplace / "averaged"
+    answer = shared_door("train", f"hydra.run.dir={folder}", *KEYS, f"data.root={image_folder}", "ema.decay=0.9")
+    assert answer.code == 0, answer.err
+    return folder
 
 
 def checkpoint(folder, name):
@@ -132,9 +156,12 @@ def assert_evaluations_repeat_the_validation(evaluate, run):
 
 
 @pytest.mark.parametrize("typed", [(), ("trainer.precision=bf16-mixed", "data.batch_size=10", "trainer.accumulate=2")])
-def test_evaluating_gives_the_scores_of_the_validation(door, train, typed):
-    answer, run = train("run", "ema.decay=0.9", *typed)
-    assert answer.code == 0, answer.err
+def test_evaluating_gives_the_scores_of_the_validation(door, train, averaged, tmp_path, typed):
+    if typed:
+        answer, run = train("run", "ema.decay=0.9", *typed)
+        assert answer.code == 0, answer.err
+    else:
+        run = Path(shutil.copytree(averaged, tmp_path / "run"))
 
     def evaluate(name):
         assert door("evaluate", f"run={run}", "split=val", f"checkpoint={name}").code == 0
@@ -142,40 +169,29 @@ def test_evaluating_gives_the_scores_of_the_validation(door, train, typed):
     assert_evaluations_repeat_the_validation(evaluate, run)
 
 
-def test_a_stopped_run_goes_on_to_the_same_bits(door, train, monkeypatch):
-    answer, whole = train("whole", "ema.decay=0.9")
-    assert answer.code == 0, answer.err
-    with monkeypatch.context() as patched:
-        plain = Checkpoints.on_train_batch_end
-
-        def end(self, trainer, *arguments):
-            if trainer.global_step == 7:
-                os.kill(os.getpid(), signal.SIGTERM)
-            plain(self, trainer, *arguments)
-
-        patched.setattr(Checkpoints, "on_train_batch_end", end)
+def test_a_stopped_run_goes_on_to_the_same_bits(door, train, averaged):
+    with signal_after(step=7):
         answer, stopped = train("stopped", "ema.decay=0.9")
     assert answer.code == 128 + signal.SIGTERM, answer.err
     answer = door("train", f"resume={stopped}")
     assert answer.code == 0, answer.err
-    assert compare(whole, stopped) == []
-    assert checkpoint(whole, "last")["current_state_dict"].keys() == checkpoint(whole, "last")["state_dict"].keys()
+    assert compare(averaged, stopped) == []
+    kept = checkpoint(averaged, "last")
+    assert kept["current_state_dict"].keys() == kept["state_dict"].keys()
 
 
-def test_the_weights_that_train_are_those_of_a_run_without(door, train):
+def test_the_weights_that_train_are_those_of_a_run_without(train, averaged):
     _, plain = train("plain")
-    _, averaged = train("averaged", "ema.decay=0.9")
     without, with_it = checkpoint(plain, "last"), checkpoint(averaged, "last")
     assert "current_state_dict" not in without
     assert all(torch.equal(w, with_it["current_state_dict"][n]) for n, w in without["state_dict"].items())
 
 
-def test_another_run_starts_from_the_average(train):
-    _, first = train("first", "ema.decay=0.9")
-    path = first / "checkpoints/last.ckpt"
+def test_another_run_starts_from_the_average(train, averaged):
+    path = averaged / "checkpoints/last.ckpt"
     answer, second = train("second", f"model.weights={path}", "ema.decay=0.9", "trainer.limit_batches=1", "optimizer.lr=1e-30", "trainer.max_epochs=1")  # fmt: skip
     assert answer.code == 0, answer.err
-    given, taken = checkpoint(first, "last")["state_dict"], checkpoint(second, "last")["current_state_dict"]
+    given, taken = checkpoint(averaged, "last")["state_dict"], checkpoint(second, "last")["current_state_dict"]
     names = [name for name in given if name.endswith((".weight", ".bias"))]
     assert names
     assert all(torch.equal(given[name], taken[name]) for name in names)

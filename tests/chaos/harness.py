@@ -1,5 +1,6 @@
 """Starting runs, killing them at chosen moments, going on with them, and comparing every bit."""
 
+import contextlib
 import csv
 import functools
 import json
@@ -10,13 +11,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import torch
 
+from callbacks.checkpoints import Checkpoints
 from tests.conftest import make_image_folder, make_mask_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -184,6 +186,21 @@ def kill_and_resume(
     for killed in kills:
         killed.resumed_from, killed.differences = " ".join(going), differences
     return kills
+
+
+@contextlib.contextmanager
+def signal_after(step: int, number: int = signal.SIGTERM) -> Iterator[None]:
+    """Inside it, whatever trains in this process gets a signal when an optimiser step has ended."""
+    plain = Checkpoints.on_train_batch_end
+
+    def end(self, trainer, *arguments):
+        if trainer.global_step == step:
+            os.kill(os.getpid(), number)
+        plain(self, trainer, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpoints, "on_train_batch_end", end)
+        yield
 
 
 def compare(one: Path, other: Path) -> list[str]:

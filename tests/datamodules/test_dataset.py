@@ -71,7 +71,7 @@ def test_a_loader_leaves_torchs_generator_alone():
 
 class Stalled(torch.utils.data.Dataset):
     def __getitem__(self, key):
-        time.sleep(60)
+        time.sleep(2)  # twice as long as is waited for it; the loader's end waits for it too
 
 
 def test_a_worker_that_gives_nothing_ends_the_reading(monkeypatch):

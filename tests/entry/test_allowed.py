@@ -13,6 +13,8 @@ from entry.allowed import check_targets
 from entry.errors import RequestError
 from tests.test_train import QUICK
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 
 @pytest.mark.parametrize(
     "target",
@@ -235,27 +237,32 @@ def test_nothing_is_run_wherever_it_is_built(door, folder, image_folder, key):
     assert answer.err.startswith(f"{key}._target_=entry.writing.subprocess.run is not built")
 
 
-@pytest.fixture
-def run(door, image_folder):
-    answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, "trainer.max_epochs=1")
+@pytest.fixture(scope="module")
+def trained(shared_door, image_folder):
+    answer = shared_door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, "trainer.max_epochs=1")
     assert answer.code == 0, answer.err
     return answer.folder
 
 
-def test_nothing_in_a_run_folder_is_run(door, folder, image_folder, run):
+@pytest.fixture
+def run(trained, tmp_path):
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+# evaluate.py builds the augmentation too, predict.py only the model
+@pytest.mark.parametrize(
+    ("group", "key", "command"),
+    [("aug", "transform", "evaluate"), pytest.param("model", "network", "predict", marks=pytest.mark.slow)],
+)
+def test_nothing_in_a_run_folder_is_run(door, folder, image_folder, run, group, key, command):
     config = yaml.safe_load((run / "config.yaml").read_text())
     for name, attack in attacks(folder).items():
-        # evaluate.py builds the augmentation too, predict.py only the model
-        for group, key, command in (
-            ("aug", "transform", ["evaluate"]),
-            ("model", "network", ["predict", f"source={image_folder}"]),
-        ):
-            tampered = json.loads(json.dumps(config))
-            tampered[group][key] = attack
-            (run / "config.yaml").write_text(yaml.safe_dump(tampered))
-            answer = door(command[0], f"run={run}", *command[1:])
-            assert f"{group}.{key}" in answer.err, name
-            unharmed(folder, answer)
+        tampered = json.loads(json.dumps(config))
+        tampered[group][key] = attack
+        (run / "config.yaml").write_text(yaml.safe_dump(tampered))
+        answer = door(command, f"run={run}", *([f"source={image_folder}"] if command == "predict" else []))
+        assert f"{group}.{key}" in answer.err, name
+        unharmed(folder, answer)
 
 
 def test_no_weights_and_no_checkpoint_are_run(door, folder, image_folder, run):

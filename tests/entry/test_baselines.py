@@ -1,6 +1,8 @@
 """What baselines are fitted to: the same few training samples everywhere, and the evaluated samples in their order."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +21,8 @@ from metrics.baselines import baseline_scores
 from run_folder import read_csv
 from tests.conftest import make_image_folder
 from tests.test_train import QUICK
+
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 
 def settings(root, **changes):
@@ -86,13 +90,16 @@ def test_only_so_many_are_fitted_and_always_the_same(tmp_path, monkeypatch):
     assert fitted() == fitted(batch_size=4)
 
 
-@pytest.fixture
-def run(door, tmp_path):
+@pytest.fixture(scope="module")
+def run(shared_door, tmp_path_factory):
     """A run on pictures whose colours overlap, so that no baseline is perfect."""
     root = make_image_folder(
-        tmp_path / "alike", per_class=30, side=16, classes={"dull": (120, 120, 120), "dun": (121, 120, 120)}
+        tmp_path_factory.mktemp("pictures") / "alike",
+        per_class=30,
+        side=16,
+        classes={"dull": (120, 120, 120), "dun": (121, 120, 120)},
     )
-    answer = door("train", "data=image_folder", f"data.root={root}", *QUICK, "trainer.max_epochs=1")
+    answer = shared_door("train", "data=image_folder", f"data.root={root}", *QUICK, "trainer.max_epochs=1")
     assert answer.code == 0, answer.err
     return root, answer
 
@@ -121,13 +128,14 @@ def test_scores_have_what_sklearn_reaches_on_the_mean_colour(run):
     assert f"(the mean colour alone: accuracy {expected['accuracy']:.3f})" in answer.out
 
 
-def test_evaluating_again_repeats_them_also_where_only_some_are_evaluated(door, run):
-    _, answer = run
-    before = (answer.folder / "evaluation" / "test" / "scores.json").read_bytes()
-    assert door("evaluate", f"run={answer.folder}", "data.cache=false").code == 0
-    assert (answer.folder / "evaluation" / "test" / "scores.json").read_bytes() == before
-    assert door("evaluate", f"run={answer.folder}", "trainer.limit_batches=1", "data.eval_batch_size=5").code == 0
-    scores = json.loads((answer.folder / "evaluation" / "test" / "scores.json").read_text())
+def test_evaluating_again_repeats_them_also_where_only_some_are_evaluated(door, run, tmp_path):
+    folder = run[1].folder
+    copy = Path(shutil.copytree(folder, tmp_path / folder.name))
+    before = (copy / "evaluation" / "test" / "scores.json").read_bytes()
+    assert door("evaluate", f"run={copy}", "data.cache=false").code == 0
+    assert (copy / "evaluation" / "test" / "scores.json").read_bytes() == before
+    assert door("evaluate", f"run={copy}", "trainer.limit_batches=1", "data.eval_batch_size=5").code == 0
+    scores = json.loads((copy / "evaluation" / "test" / "scores.json").read_text())
     assert scores["n_seen"] == 5
     assert scores["baselines"]["mean_colour"]["accuracy"] * 5 == pytest.approx(
         round(scores["baselines"]["mean_colour"]["accuracy"] * 5)

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from hydra.errors import InstantiationException
 from torch import nn
 
 from entry.errors import RequestError
@@ -27,6 +28,44 @@ def test_settings_that_are_not_taken_are_refused_before_anything_starts(door, tm
     assert says in answer.err
     assert "Traceback" not in answer.err
     assert files_below(tmp_path) == set()
+
+
+RESNET = ("model=resnet18", "model.weights=none", "model.network._target_=torchvision.models.resnet18")
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        ((*RESNET, "+model.network.nonsense=3"), "model.network.nonsense: resnet18 has no such setting."),
+        (
+            (*RESNET, "+model.network.replace_stride_with_dilation=[1]"),
+            "model.network: resnet18 does not take these settings: replace_stride_with_dilation should be None or a 3-element tuple, got [1].",
+        ),
+        (
+            ("model.network.dropout=2",),
+            "model.network: custom_cnn does not take these settings: dropout probability has to be between 0 and 1, but got 2.",
+        ),
+        (
+            ("aug=road", "aug.transform.transforms=[{_target_: albumentations.HorizontalFlip, p: often}]"),
+            "aug.transform: HorizontalFlip does not take these settings: 1 validation error for InitSchema p Input should be a valid number",
+        ),
+    ],
+)
+def test_what_only_the_target_itself_can_tell_is_one_sentence_too(door, tmp_path, image_folder, typed, says):
+    answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, *typed)
+    assert answer.code == 2, answer.err
+    assert answer.err.startswith(says)
+    assert len(answer.err.splitlines()) == 1
+    assert files_below(tmp_path) == set()
+
+
+def test_a_bug_of_a_target_keeps_its_traceback(monkeypatch):
+    def build(num_classes):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("lightning_modules.networks.custom_cnn.custom_cnn", build)
+    with pytest.raises(InstantiationException, match="a bug"):
+        part({"_target_": "lightning_modules.networks.custom_cnn.custom_cnn"}, "model.network", num_classes=2)
 
 
 def test_what_is_taken_is_made():

@@ -67,6 +67,11 @@ def test_everything_is_plain_and_absolute(tmp_path, monkeypatch):
         (["early_stopping=3"], r"early_stopping=3: it is not one value"),
         (["loss=ohem"], r"loss=ohem: it is not one value but has some below it: loss\.name"),
         (["ema.decay=0.9", "trainer.precision=bf16-true"], "trainer.precision=bf16-mixed, not bf16-true"),
+        (["aug=flip_rotate", "aug.rotation=-5"], r"aug\.rotation=-5: must be a number of degrees from 0 to 180"),
+        (["aug=flip_rotate", "aug.rotation=180.5"], r"aug\.rotation=180\.5: must be a number of degrees from 0 to 180"),
+        (["aug=flip_rotate", "aug.rotation=nan"], r"aug\.rotation=nan: must be a number of degrees"),
+        (["aug=flip_rotate", "aug.rotation=true"], r"aug\.rotation=True: must be a number of degrees"),
+        (["aug=flip_rotate", "aug.rotation=[-5,5]"], r"aug\.rotation=\[-5, 5\]: must be a number of degrees"),
         (["+speed=3"], "There is no key 'speed'"),
         (["model.task=segmentation", "data=image_folder", "data.root=x"], "does segmentation, but data=image_folder serves classification. Models that fit: custom_cnn, resnet18"),
     ],
@@ -74,6 +79,16 @@ def test_everything_is_plain_and_absolute(tmp_path, monkeypatch):
 def test_a_wrong_request_is_answered_by_name(tmp_path, typed, says):
     with pytest.raises(RequestError, match=says):
         resolved(request(tmp_path, *typed))
+
+
+@pytest.mark.parametrize("degrees", ["0", "22.5", "180"])
+def test_legal_rotations(tmp_path, degrees):
+    config = resolved(request(tmp_path, "aug=flip_rotate", f"aug.rotation={degrees}"))
+    assert config["aug"]["transform"]["transforms"][2]["limit"] == float(degrees)
+
+
+def test_an_augmentation_of_ones_own_may_mean_something_else_by_rotation(tmp_path):
+    assert resolved(request(tmp_path, "+aug.rotation=[-5,10]"))["aug"]["rotation"] == [-5, 10]
 
 
 FRACTIONS = {"train": 0.7, "val": 0.1, "test": 0.2}

@@ -1,15 +1,19 @@
 """Going on with a run, as it is typed."""
 
+import contextlib
+import functools
 import json
 import os
+import shutil
 import signal
+from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
-from callbacks.checkpoints import Checkpoints, earlier
-from tests.chaos.harness import compare
+from callbacks.checkpoints import earlier
+from tests.chaos.harness import compare, signal_after
 from tests.conftest import make_image_folder
 from tests.test_segmentation import KEYS as MASKS
 from tests.test_train import QUICK, files_below
@@ -30,44 +34,52 @@ both_tasks = pytest.mark.parametrize(
 )
 
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
+
 @pytest.fixture
 def task(request):
     return getattr(request, "param", "classification")
 
 
-@pytest.fixture
-def train(door, tmp_path, image_folder, mask_folder, task):
-    root = image_folder if task == "classification" else mask_folder
+@pytest.fixture(scope="module")
+def keys(image_folder, mask_folder):
+    """By task what is typed."""
+    roots = {"classification": image_folder, "segmentation": mask_folder}
+    return {task: (*own, f"data.root={roots[task]}", "checkpointing.every_n_steps=1") for task, own in KEYS.items()}
 
-    def call(name, *typed):
-        folder = f"hydra.run.dir={tmp_path / name}"
-        return door("train", folder, *KEYS[task], f"data.root={root}", "checkpointing.every_n_steps=1", *typed)
+
+@pytest.fixture
+def train(door, tmp_path, keys, task):
+    def call(name, *more):
+        return door("train", f"hydra.run.dir={tmp_path / name}", *keys[task], *more)
 
     return call
 
 
-@pytest.fixture
-def stopped(train, tmp_path, monkeypatch):
-    """A run that was stopped by a signal in its second epoch, after step 7 of 10."""
-    with monkeypatch.context() as patched:
-        plain = Checkpoints.on_train_batch_end
+@pytest.fixture(scope="module")
+def made(shared_door, workplace, keys):
+    """By task and name a run that is made once: "whole", or "stopped" by a signal in its second epoch, after step 7 of 10."""
 
-        def end(self, trainer, *arguments):
-            if trainer.global_step == 7:
-                os.kill(os.getpid(), signal.SIGTERM)
-            plain(self, trainer, *arguments)
+    @functools.cache
+    def of(task, name):
+        folder = workplace / task / name
+        with signal_after(step=7) if name == "stopped" else contextlib.nullcontext():
+            answer = shared_door("train", f"hydra.run.dir={folder}", *keys[task])
+        assert answer.code == (128 + signal.SIGTERM if name == "stopped" else 0), answer.err
+        return folder
 
-        patched.setattr(Checkpoints, "on_train_batch_end", end)
-        answer = train("stopped")
-    assert answer.code == 128 + signal.SIGTERM, answer.err
-    return tmp_path / "stopped"
+    return of
 
 
 @pytest.fixture
-def whole(train, tmp_path):
-    answer = train("whole")
-    assert answer.code == 0, answer.err
-    return tmp_path / "whole"
+def stopped(made, task, tmp_path):
+    return Path(shutil.copytree(made(task, "stopped"), tmp_path / "stopped"))
+
+
+@pytest.fixture
+def whole(made, task, tmp_path):
+    return Path(shutil.copytree(made(task, "whole"), tmp_path / "whole"))
 
 
 def contents(folder):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lightning_modules.checkpoint_files import read_state_dict
+from lightning_modules.checkpoint_files import read_checkpoint, read_state_dict
 from lightning_modules.errors import WeightsError
 
 STATE = {"layer.weight": torch.arange(6.0).reshape(2, 3), "layer.bias": torch.zeros(2)}
@@ -127,6 +127,39 @@ def test_no_file_and_a_folder(tmp_path):
         read_state_dict(tmp_path / "nothing.pt")
     with pytest.raises(WeightsError, match="is a folder"):
         read_state_dict(tmp_path)
+
+
+READ = pathlib.Path("/proc/self/io")  # what the kernel counted
+
+
+def bytes_read():
+    return int(READ.read_text().split("rchar:")[1].split()[0])
+
+
+@pytest.mark.skipif(not READ.exists(), reason="the kernel does not count what is read")
+def test_tensors_that_stay_in_the_file_are_the_same_and_not_read_before_they_are_used(tmp_path):
+    torch.save({"state_dict": STATE, "moments": torch.ones(1 << 20)}, tmp_path / "w.ckpt")
+    before = bytes_read()
+    found = read_checkpoint(tmp_path / "w.ckpt", "w", in_file=True)
+    assert bytes_read() - before < 1 << 18  # of 4 MB
+    assert equal(found["state_dict"], STATE)
+    found["state_dict"]["layer.bias"] += 1  # not in the file
+    assert equal(read_checkpoint(tmp_path / "w.ckpt", "w")["state_dict"], STATE)
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04" + bytes(99)])
+def test_no_checkpoint_is_no_checkpoint_wherever_its_tensors_stay(tmp_path, content, in_file):
+    (tmp_path / "w.ckpt").write_bytes(content)
+    with pytest.raises(WeightsError, match="asked cannot be read as a checkpoint"):
+        read_checkpoint(tmp_path / "w.ckpt", "asked", in_file=in_file)
+
+
+def test_nothing_is_executed_where_tensors_stay_in_the_file(tmp_path):
+    torch.save({"state_dict": STATE, "payload": Payload(tmp_path / "canary")}, tmp_path / "w.ckpt")
+    with pytest.raises(WeightsError, match="would have to run code"):
+        read_checkpoint(tmp_path / "w.ckpt", "w", in_file=True)
+    assert not (tmp_path / "canary").exists()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

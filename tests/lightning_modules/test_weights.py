@@ -229,7 +229,7 @@ def segmenter(monkeypatch, tmp_path):
     trained = {f"features.{name}": tensor + 1 for name, tensor in Segmenter().backbone.state_dict().items()}
     torch.save({**trained, "classifier.0.weight": torch.zeros(9, 9)}, tmp_path / "backbone-01234567.pth")
     torch.save(whole.state_dict(), tmp_path / "voc-01234567.pth")
-    monkeypatch.setattr(weights, "fetch", lambda url, _: tmp_path / url.rsplit("/", 1)[1])
+    monkeypatch.setattr(weights, "fetch", lambda url: tmp_path / url.rsplit("/", 1)[1])
     return trained, whole
 
 

@@ -14,6 +14,8 @@ from torchvision.models.segmentation import deeplabv3_mobilenet_v3_large
 from tests.chaos.harness import ROOT
 from tests.test_predictions import QUICK, SIZE, SPACE, files, make_streets
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 # What VOC's classes are called at IDD's level 3, in the order of their numbers; None: it has no word for them.
 WORDS = (None, None, "bicycle", "person + animal", None, None, "bus", "car", "person + animal", None, "person + animal",
          None, "person + animal", "person + animal", "motorcycle", "person + animal", None, "person + animal", None,
@@ -103,11 +105,13 @@ def test_weights_from_elsewhere_without_truth_leave_what_a_run_leaves(door, root
     ]
     assert "test: 6 frames at 32×48, idd_level3" in answer.out
     scores, ours = (json.loads((place / "scores.json").read_text()) for place in (folder, own))
-    told = ("run", "checkpoint", "crossing", "levels")
+    told = ("run", "checkpoint", "crossing", "levels", "intervals")
     assert {key: value for key, value in scores.items() if key not in told} == {
         key: value for key, value in ours.items() if key not in told
     }
     assert scores["checkpoint"] == {"file": "stranger.pt", "epoch": None, "step": None}
+    assert scores["intervals"].keys() > ours["intervals"].keys()
+    assert set(scores["intervals"].values()) == {None}
     for crossing in (scores["crossing"], *(level["crossing"] for level in scores["levels"].values())):
         assert crossing["from"] == "voc21"
         assert crossing["instead"] == {}

@@ -1,0 +1,199 @@
+"""Masks that were predicted elsewhere, in another label space, as they are typed: scored as worked out by hand."""
+
+import csv
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.foreign.conftest import HEIGHT, LEVEL3, MODEL, TRAINER, VOC, WIDTH, idd, scored
+
+pytestmark = pytest.mark.usefixtures("no_figures")
+
+
+def check_perfect(scores):
+    """Persons are 3 rows and riders, taken for persons, 2; sky, road and autorickshaws, 19 rows of 30, are background."""
+    found = scores["crossing"]
+    assert (found["from"], found["full"]) == ("voc21", ["motorcycle", "bicycle", "car", "bus"])
+    assert (found["partly"], found["shared"]) == (["person + animal", "vehicle fallback"], ["rider"])
+    assert len(found["no"]) == 26 - 7
+    assert found["expressible_share"] == pytest.approx((4 + 3 + 2) / 30)
+    assert found["miou_expressible"] == pytest.approx((1 + 1 + 3 / 5) / 3)
+    assert found["miou_closed"] == found["miou_common"] == 1
+    assert found["instead"]["rider"] == {"person": 1.0}
+    assert found["instead"]["autorickshaw"] == {"background": 1.0}
+    assert scores["miou"] == pytest.approx((1 + 1 + 3 / 5) / 7)
+    assert scores["levels"]["idd_level2"]["crossing"]["miou_closed"] == pytest.approx((1 + 1 + 4 / 7) / 3)
+    assert scores["levels"]["idd_level1"]["crossing"]["miou_common"] == pytest.approx((1 + 6 / 9 + 16 / 19) / 3)
+    assert scores["loss"] is None
+    for name in ("miou_expressible", "miou_closed", "miou_common", "expressible_share"):
+        low, high = scores["intervals"][name]
+        assert low <= found[name] <= high
+    assert {"accuracy", "miou", "fwiou"} < set(scores["intervals"])
+
+
+@pytest.fixture(scope="module")
+def perfect(shared_door, streets):
+    """The answer to masks that are perfect in VOC's classes."""
+    masks = streets / "voc/masks"
+    return shared_door("evaluate", f"predictions={masks}", "predictions_label_space=voc21", *idd(streets), *TRAINER)
+
+
+def test_perfect_masks_come_to_what_the_table_says(perfect):
+    answer, scores = perfect, scored(perfect)
+    check_perfect(scores)
+    assert (scores["n_expected"], scores["n_seen"], scores["n_unique"]) == (4, 4, 4)
+    assert scores["checkpoint"] == {"file": None, "epoch": None, "step": None}
+    assert "evaluate_predictions_mask_folder" in answer.folder.name
+    assert (
+        "This model can say 6 of 26 classes; over those its mIoU is 0.867 [0.867, 0.867]; "
+        "70 % of the pixels belong to classes it has no word for."
+    ) in answer.out.splitlines()
+    assert "note: 16 masks of frames that are not scored are left aside" in answer.out
+    with (answer.folder / "evaluation/test/uncrossed.csv").open() as file:
+        rows = {row["truth"]: row for row in csv.DictReader(file)}
+    assert (len(rows), len(rows["rider"])) == (27, 23)
+    assert int(rows["rider"]["person"]) == 4 * 2 * WIDTH
+    assert json.loads((answer.folder / "status.json").read_text())["state"] == "finished"
+    assert {"config.yaml", "overrides.txt", "environment.json", "split.csv"} <= {
+        p.name for p in answer.folder.iterdir()
+    }
+
+
+def test_per_sample_matrices_are_crossed_and_uncrossed(perfect):
+    facts = np.load(perfect.folder / "evaluation/test/per_sample.npz")
+    assert facts["count"].sum() == facts["uncrossed_count"].sum() == 4 * HEIGHT * WIDTH
+    truth, said = np.divmod(facts["uncrossed_cell"][facts["uncrossed_indptr"][0] : facts["uncrossed_indptr"][1]], 22)
+    assert (LEVEL3.index("rider"), VOC.index("person")) in set(zip(truth.tolist(), said.tolist(), strict=True))
+    assert (np.diff(facts["indptr"]) == 8).all()
+
+
+def test_colours_names_and_folders_of_other_tools(door, streets, masks, tmp_path):
+    palette = np.zeros((256, 3), np.uint8)
+    palette[:21] = VOC.colours
+    for i, path in enumerate(sorted(masks.iterdir())):
+        coloured = palette[np.array(Image.open(path))]
+        (masks / "deep" / str(i % 2)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(coloured).save(masks / "deep" / str(i % 2) / f"{path.stem}_gtFine_labelIds.png")
+        path.unlink()
+    (masks / "notes.txt").write_text("not a mask")
+    answer = door("evaluate", f"predictions={masks}", "predictions_label_space=voc21", *idd(streets), *TRAINER)
+    check_perfect(scored(answer))
+
+
+def test_all_that_is_wrong_with_masks_is_said_at_once(door, streets, masks, perfect, tmp_path):
+    names = np.load(perfect.folder / "evaluation/test/per_sample.npz")["sample"]
+    missing, wrong, sized, broken = (masks / f"{name.split('/')[-1]}" for name in names)
+    missing.unlink()
+    Image.fromarray(np.full((HEIGHT, WIDTH), 77, np.uint8)).save(wrong)
+    Image.fromarray(np.zeros((16, 24), np.uint8)).save(sized)
+    broken.write_text("no picture")
+    shutil.copy(masks / "00.png" if (masks / "00.png").exists() else masks / "01.png", masks / "stranger.png")
+    answer = door("evaluate", f"predictions={masks}", "predictions_label_space=voc21", *idd(streets), *TRAINER)
+    assert answer.code == 2
+    for said in (
+        "cannot be scored as test of mask_folder",
+        f"1 frames have no mask:\n  images/{missing.name}",
+        "1 belong to no frame of the dataset:\n  stranger.png",
+        f"1 have another size than their frame:\n  {sized.name} (24×16, the frame 48×32)",
+        "2 cannot be read or hold what is no class:",
+        f"{wrong.name}: it has the ids 77; voc21 knows 0–20, 255",
+        f"{broken.name}: ",
+    ):
+        assert said in answer.err
+    assert "Traceback" not in answer.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_masks_at_the_size_that_is_asked_for(door, streets, masks):
+    for path in masks.iterdir():
+        Image.open(path).resize((WIDTH // 2, HEIGHT // 2), Image.Resampling.NEAREST).save(path)
+    typed = (f"predictions={masks}", "predictions_label_space=voc21", *idd(streets), *TRAINER)
+    assert door("evaluate", *typed).code == 2
+    scores = scored(door("evaluate", *typed, "data.eval_size=[16,24]"))
+    assert sum(row["support"] for row in scores["classes"]) == 4 * 15 * 24
+
+
+def test_masks_in_the_datas_own_classes_need_no_crossing(door, streets):
+    typed = (f"predictions={streets / 'idd/masks'}", "predictions_label_space=idd_level3")
+    scores = scored(door("evaluate", *typed, *idd(streets), *TRAINER, "split=val"), "val")
+    assert scores["crossing"] is None
+    assert scores["miou"] == 1
+
+
+def test_a_crosswalk_of_ones_own(door, streets, masks, tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("source,target\n" + "".join(f"{name},{'road' if name == 'car' else ''}\n" for name in VOC.classes))
+    typed = (f"predictions={masks}", "predictions_label_space=voc21", *idd(streets), *TRAINER)
+    found = scored(door("evaluate", *typed, f"crosswalk={path}"))["crossing"]
+    assert (found["full"], found["miou_expressible"]) == (["road"], 0)
+    path.write_text("source,target\ncar,street\n")
+    answer = door("evaluate", *typed, f"crosswalk={path}")
+    assert answer.code == 2
+    assert "mine.csv, line 2: idd_level3 has no 'street'" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        (["predictions=nowhere", "predictions_label_space=voc21"], "there is no such folder"),
+        (["predictions=."], "predictions_label_space=NAME, such as voc21"),
+        (["predictions=.", "predictions_label_space=voc12"], "no label space 'voc12'"),
+        (["predictions_label_space=voc21"], "predictions is missing"),
+        (["predictions=.", "predictions_label_space=voc21", MODEL], "makes no sense with model="),
+        (
+            ["predictions=.", "predictions_label_space=voc21", "evaluation.flip=true"],
+            "makes no sense with evaluation.flip=",
+        ),
+        (
+            ["predictions=.", "predictions_label_space=voc21", "data=image_folder"],
+            "data=image_folder has none to score them with. Type data=idd",
+        ),
+        (["predictions=.", "run=."], "predictions= makes no sense with run="),
+        (
+            ["predictions=.", "predictions_label_space=idd_level1"],
+            "no crosswalk from idd_level1 to idd_level3; write one",
+        ),
+        ([MODEL, "model.weights=none"], "has no word for any class yet"),
+        (["model=resnet18", "model.weights=imagenet", "data=synthetic_idd"], "for segmentation only"),
+        ([MODEL, "model.weights=absent.pt"], "Type model.label_space=NAME, such as voc21"),
+        ([MODEL, "model.weights=absent.pt", "model.label_space=voc21"], "absent.pt: no such file"),
+        ([MODEL], "run is missing"),
+    ],
+)
+def test_wrong_requests_leave_nothing(door, streets, tmp_path, typed, says):
+    answer = door("evaluate", *idd(streets), *TRAINER, *typed)
+    assert answer.code == 2, answer.err
+    assert says in answer.err
+    assert "Traceback" not in answer.err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif("REAL_DATA" not in os.environ, reason="REAL_DATA is not set")
+def test_masks_of_the_genuine_idd_lite_and_a_broken_copy(door, tmp_path):
+    root = Path(os.environ["REAL_DATA"]) / "idd20k_lite"
+    for path in (root / "gtFine/val").rglob("*_label.png"):
+        if not path.name.endswith("_inst_label.png"):
+            (tmp_path / "masks" / path.parent.name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, tmp_path / "masks" / path.parent.name / path.name)
+    files = sorted((tmp_path / "masks").rglob("*.png"))
+    typed = (
+        f"predictions={tmp_path / 'masks'}",
+        "predictions_label_space=idd_lite",
+        "data=idd_lite",
+        f"data.root={root}",
+    )
+    scores = scored(door("evaluate", *typed, *TRAINER), "val")
+    assert (scores["miou"], scores["n_unique"], scores["crossing"]) == (1, 109, None)
+    files[0].rename(files[0].with_name("stranger_label.png"))
+    Image.open(files[1]).resize((640, 454), Image.Resampling.NEAREST).save(files[1])
+    Image.fromarray(np.full((227, 320), 9, np.uint8)).save(files[2])
+    answer = door("evaluate", *typed, *TRAINER)
+    assert answer.code == 2
+    for said in ("1 belong to no frame", "1 frames have no mask", "640×454, the frame 320×227", "it has the ids 9"):
+        assert said in answer.err

@@ -1,0 +1,109 @@
+"""Weights that were trained elsewhere, in another label space, as they are typed."""
+
+import csv
+import functools
+import hashlib
+import json
+import threading
+from dataclasses import replace
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import torch
+
+from lightning_modules.networks.architectures import ARCHITECTURES
+from tests.foreign.conftest import DATA, MODEL, TRAINER, VOC, idd, scored
+
+
+@pytest.fixture(scope="module")
+def foreigner(shared_door, streets):
+    """A checkpoint that was trained on masks of VOC's classes."""
+    answer = shared_door("train", MODEL, "model.weights=none", *DATA, f"data.root={streets / 'voc'}", "data.label_space=voc21", *TRAINER,
+                  "trainer.max_epochs=1")  # fmt: skip
+    assert answer.code == 0, answer.err
+    return answer.folder / "checkpoints/best.ckpt"
+
+
+def test_weights_from_elsewhere(door, streets, foreigner, tmp_path):
+    typed = (MODEL, f"model.weights={foreigner}", "model.label_space=voc21", *idd(streets), *TRAINER)
+    answer = door("evaluate", *typed, "report.predictions=true")
+    scores = scored(answer)
+    assert "evaluate_deeplabv3_mobilenet_v3_large_mask_folder" in answer.folder.name
+    assert scores["checkpoint"] == {"file": "best.ckpt", "epoch": None, "step": None}
+    assert (scores["n_expected"], scores["n_unique"], scores["loss"]) == (4, 4, None)
+    assert scores["crossing"]["from"] == "voc21"
+    assert "This model can say 6 of 26 classes" in answer.out
+    # The masks that are written are in the data's classes: scored as such, they come to the same matrix.
+    written = answer.folder / "evaluation/test/predictions/ids"
+    again = door("evaluate", f"predictions={written}", "predictions_label_space=idd_level3", *idd(streets), *TRAINER)
+    assert scored(again)["classes"] == scores["classes"]
+    # What it said is what it says as a run of its own, counted in VOC's classes.
+    own = door("evaluate", f"run={foreigner.parents[1]}", *TRAINER)
+    with (own.folder / "evaluation/test/confusion.csv").open() as file:
+        said = {
+            name: sum(int(row[name]) for row in rows) for rows in [list(csv.DictReader(file))] for name in VOC.classes
+        }
+    with (answer.folder / "evaluation/test/uncrossed.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {name: sum(int(row[name]) for row in rows) for name in VOC.classes} == said
+
+
+def test_any_state_dict_and_what_does_not_fit(door, streets, foreigner, tmp_path):
+    state = torch.load(foreigner, weights_only=True)["state_dict"]
+    state = {f"module.{name.removeprefix('network.')}": tensor for name, tensor in state.items()}
+    torch.save(state, tmp_path / "plain.pt")
+    typed = (MODEL, f"model.weights={tmp_path / 'plain.pt'}", *idd(streets), *TRAINER)
+    assert scored(door("evaluate", *typed, "model.label_space=voc21"))["crossing"]["from"] == "voc21"
+    answer = door("evaluate", *typed, "model.label_space=cityscapes19")
+    assert answer.code == 2
+    assert "its head (classifier.4) says 21 classes, and model.label_space has 19" in answer.err
+    # Many publish weights without the head that only training uses.
+    state = {name: tensor for name, tensor in state.items() if "aux_classifier" not in name}
+    torch.save(state, tmp_path / "plain.pt")
+    answer = door("evaluate", *typed, "model.label_space=voc21")
+    assert scored(answer)["crossing"]["from"] == "voc21"
+    assert "aux_classifier, which only training uses, is not in it" in answer.out
+    first = next(name for name in state if name.startswith("module.backbone"))
+    torch.save({name: tensor for name, tensor in state.items() if name != first}, tmp_path / "plain.pt")
+    answer = door("evaluate", *typed, "model.label_space=voc21")
+    assert answer.code == 2
+    assert f"missing {first.removeprefix('module.')}" in answer.err
+    assert "model.partial=true" in answer.err
+    answer = door("evaluate", *typed, "model.label_space=voc21", "model.partial=true")
+    assert scored(answer)["crossing"]["from"] == "voc21"
+    assert f"left as it was: missing {first.removeprefix('module.')}" in answer.out
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        """Keep the test's output quiet."""
+
+
+def test_published_weights_are_fetched_or_said_to_be_missing(door, streets, foreigner, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    state = torch.load(foreigner, weights_only=True)["state_dict"]
+    published = tmp_path / "published.pth"
+    torch.save({name.removeprefix("network."): tensor for name, tensor in state.items()}, published)
+    name = f"voc-{hashlib.sha256(published.read_bytes()).hexdigest()[:8]}.pth"
+    published.rename(tmp_path / name)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(tmp_path)))
+    known = replace(
+        ARCHITECTURES["deeplabv3_mobilenet_v3_large"], coco_voc=f"http://127.0.0.1:{server.server_port}/{name}"
+    )
+    monkeypatch.setitem(ARCHITECTURES, "deeplabv3_mobilenet_v3_large", known)
+    typed = (MODEL, "model.weights=coco_voc", *idd(streets), *TRAINER)
+    with server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        answer = door("evaluate", *typed)
+        server.shutdown()
+        thread.join()
+    scores = scored(answer)
+    assert (scores["crossing"]["from"], scores["checkpoint"]["file"]) == ("voc21", name)
+    assert json.loads((answer.folder / "environment.json").read_text())["weights"]["used"] == "coco_voc"
+    (tmp_path / "torch/hub/checkpoints" / name).unlink()
+    answer = door("evaluate", *typed)
+    assert answer.code == 2
+    assert f"put it at {tmp_path / 'torch/hub/checkpoints' / name}" in answer.err
