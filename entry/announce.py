@@ -134,6 +134,11 @@ def conclude(folder: RunFolder, split: str) -> None:
         print(f"figures: {place / 'figures'}")
     if (place / "predictions").exists():
         print(f"predictions: {place / 'predictions'}")
+    if few := scores.get("few_groups"):  # evaluations of earlier versions lack it
+        told = ", ".join(f"{name} {count}" for name, count in few.items())
+        print(
+            f"note: true in fewer than 10 drives (images, where there are none): {told}; chance may have made their scores"
+        )
     print(f"{split}: {_headline(scores)}")
     if scores["crossing"] and scores["accuracy"] is not None:
         interval = scores["intervals"]["miou_expressible"]

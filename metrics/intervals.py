@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Statistic = Callable[[Tensor], Mapping[str, Tensor]]
 
 _PROPORTIONS = frozenset({"accuracy", "void_rate", "expressible_share"})
+FEW_GROUPS = 10  # classes in fewer are flagged: what few drives say may be chance
 _BLOCK = 1 << 21  # matrix cells that are expanded at a time: 16 MB
 
 
@@ -59,6 +60,14 @@ def sum_by_group(matrices: "csr_array", groups: np.ndarray) -> "csr_array":
     sample = np.arange(len(group))
     members = csr_array((np.ones(len(group), dtype=np.int64), (group, sample)), shape=(len(names), len(group)))
     return csr_array(members @ matrices)
+
+
+def groups_with_support(matrices: "csr_array") -> np.ndarray:
+    """In how many groups each class has truth: (G, (C+1)²) sparse counts -> (C,) int64."""
+    side = math.isqrt(matrices.shape[1])
+    group, cell = matrices.nonzero()
+    held = np.unique(np.stack([group, cell // side]), axis=1)
+    return np.bincount(held[1], minlength=side)[:-1]
 
 
 def jackknife_intervals(

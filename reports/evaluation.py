@@ -13,7 +13,7 @@ import torch
 from label_spaces.crosswalk import Crosswalk
 from label_spaces.space import LabelSpace
 from metrics.baselines import baseline_scores
-from metrics.intervals import jackknife_intervals, sample_matrices, sum_by_group
+from metrics.intervals import FEW_GROUPS, groups_with_support, jackknife_intervals, sample_matrices, sum_by_group
 from metrics.scores import class_scores, mean_scores
 from metrics.slices import by_drive, by_image_size, by_object_size, region_scores, slice_scores
 from reports.crossing import crossed_levels, crossing, crossing_intervals
@@ -122,6 +122,7 @@ def scores_of(evaluation: Evaluation) -> dict[str, Any]:
         **_crossing(evaluation),
         "baselines": baselines(evaluation),
         "intervals": intervals(evaluation),
+        "few_groups": few_groups(evaluation),
         "classes": class_scores(matrix, classes),
     }
 
@@ -162,13 +163,24 @@ def baselines(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
 
 def intervals(evaluation: Evaluation) -> dict[str, list[float] | None]:
     """95 % intervals with the group as the unit: the samples of a drive resemble each other."""
-    groups = np.array([sample.group for sample in evaluation.samples])
+    groups = _groups(evaluation)
     found = jackknife_intervals(sum_by_group(_matrices(evaluation), groups))
     if evaluation.crosswalk is None:
         return found
     uncrossed = torch.from_numpy(evaluation.facts["uncrossed"])
     drives = sum_by_group(evaluation.facts["uncrossed_matrices"], groups)
     return found | crossing_intervals(uncrossed, drives, evaluation.crosswalk)
+
+
+def few_groups(evaluation: Evaluation) -> dict[str, int]:
+    """The classes that are true in fewer than ten groups, and in how many: neither score nor interval says much of them."""
+    counts = groups_with_support(sum_by_group(_matrices(evaluation), _groups(evaluation))).tolist()
+    names = evaluation.label_space.classes
+    return {name: count for name, count in zip(names, counts, strict=True) if 0 < count < FEW_GROUPS}
+
+
+def _groups(evaluation: Evaluation) -> np.ndarray:
+    return np.array([sample.group for sample in evaluation.samples])
 
 
 def _matrices(evaluation: Evaluation) -> "csr_array":

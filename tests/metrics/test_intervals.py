@@ -7,7 +7,7 @@ from scipy import stats
 from scipy.sparse import csr_array
 from sklearn import metrics as sklearn_metrics
 
-from metrics.intervals import jackknife_intervals, sample_matrices, sum_by_group, wilson
+from metrics.intervals import groups_with_support, jackknife_intervals, sample_matrices, sum_by_group, wilson
 from metrics.scores import means
 
 
@@ -94,6 +94,12 @@ def test_intervals_stay_within_0_and_1():
     target = np.array([0, 0, 1, 1, 2])
     intervals = jackknife_intervals(sample_matrices(target, np.array([0, 0, 1, 1, 0]), 3)).values()
     assert all(0 <= low <= high <= 1 for low, high in intervals)
+
+
+def test_groups_with_support():
+    target, prediction = np.array([0, 0, 1, 1, 3]), np.array([2, 2, 2, 2, 2])
+    matrices = sum_by_group(sample_matrices(target, prediction, 3), np.array(["a", "b", "b", "b", "c"]))
+    assert groups_with_support(matrices).tolist() == [2, 1, 0]
 
 
 @pytest.mark.parametrize("grouped", [False, True])

@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 from entry.evaluation import crossed
 from label_spaces.crosswalk import Crosswalk, Link
 from label_spaces.space import LabelSpace
-from reports.evaluation import Evaluation, baselines, intervals
+from reports.evaluation import Evaluation, baselines, few_groups, intervals
 
 TARGET = np.array([0, 1, 2, 1])
 
@@ -73,3 +73,15 @@ def test_a_crossing_has_intervals_with_the_drive_as_its_unit(evaluation):
     one = intervals(frames_of_drives(evaluation, halves, "a" * 10))
     assert set(one) == set(whole)
     assert set(one.values()) == {None}
+
+
+def test_classes_of_fewer_than_ten_drives_are_flagged(evaluation):
+    frames = np.zeros((24, 4, 3), dtype=np.int64)
+    frames[:, 0, 0] = 5  # red is in all 12 drives
+    frames[:18, 1, 1] = 5  # green in 9, two frames each
+    frames[0, 2, 2] = 5000  # blue in one, however large it is there
+    drives = [f"{i // 2}" for i in range(24)]
+    assert few_groups(frames_of_drives(evaluation, frames, drives)) == {"green": 9, "blue": 1}
+    frames[18:20, 1, 0] = 1  # and missed in a tenth
+    frames[:, 2, 2] = 0  # what is nowhere has no score that could be doubted
+    assert few_groups(frames_of_drives(evaluation, frames, drives)) == {}
