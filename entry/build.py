@@ -5,7 +5,6 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,7 +31,7 @@ from datamodules.settings import DataSettings
 from entry.errors import RequestError
 from entry.hardware import Hardware
 from entry.looks import looks
-from entry.parts import built, optimizer, part
+from entry.parts import built, optimizer, part, scheduler
 from label_spaces.space import LabelSpace
 from lightning_modules.checkpoint_io import CheckpointFiles
 from lightning_modules.inference import Inference
@@ -118,7 +117,7 @@ def build_module(
         label_space=space,
         normalisation=normalisation(model.get("mean"), model.get("std")),
         optimizer=optimizer(config["optimizer"], config["trainer"]["precision"]),
-        scheduler=partial(part(config["scheduler"], "scheduler"), total_steps=total_steps),
+        scheduler=scheduler(config["scheduler"], total_steps),
         share=share,
         loss=build_loss(config["loss"], space.num_classes, class_counts),
         channels_last=config["trainer"]["channels_last"],

@@ -10,7 +10,8 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from torch import nn
-from torch.optim import Optimizer
+from torch.optim import SGD, Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from entry.errors import RequestError
 
@@ -77,4 +78,26 @@ def optimizer(settings: Settings, precision: str) -> Callable[[Iterable[nn.Param
         make([nn.Parameter(torch.zeros(1))])  # torch looks at the values only when it makes one
     except (TypeError, ValueError) as error:
         raise RequestError(f"optimizer: {make.func.__name__} does not take these settings: {error}.") from None
+    return make
+
+
+def scheduler(settings: Settings, total_steps: int) -> Callable[[Optimizer], LRScheduler]:
+    """What makes the schedule of an optimiser, ours or one of torch's. Raises RequestError for settings that it does not take.
+
+    Args:
+        settings: `scheduler`.
+        total_steps: optimiser steps of the whole training; told to a schedule that asks.
+    """
+    make: partial[LRScheduler] = part(settings, "scheduler")
+    if make.func is ReduceLROnPlateau:
+        raise RequestError(
+            "scheduler: ReduceLROnPlateau waits for a score; a schedule here is a function of the step, so that a run that "
+            "goes on after a stop has the same rates. Type scheduler=cosine, or early_stopping.patience=EPOCHS."
+        )
+    if "total_steps" in inspect.signature(make.func).parameters:
+        make = partial(make, total_steps=total_steps)
+    try:
+        make(SGD([nn.Parameter(torch.zeros(1))], lr=1.0))
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"scheduler: {make.func.__name__} does not take these settings: {error}.") from None
     return make

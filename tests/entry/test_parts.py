@@ -4,7 +4,7 @@ from hydra.errors import InstantiationException
 from torch import nn
 
 from entry.errors import RequestError
-from entry.parts import optimizer, part
+from entry.parts import optimizer, part, scheduler
 from tests.test_train import QUICK, files_below
 
 ADAM = {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 1e-3}
@@ -15,6 +15,14 @@ ADAM = {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 1e-3}
     [
         ("+optimizer.foo=1", "optimizer.foo: Adam has no such setting. Those it has: lr, betas"),
         ("optimizer.weight_decay=-1", "optimizer: Adam does not take these settings: Invalid weight_decay value: -1."),
+        (
+            "scheduler._target_=torch.optim.lr_scheduler.StepLR",
+            "scheduler: StepLR does not take these settings: StepLR.__init__() missing 1 required positional argument: 'step_size'.",
+        ),
+        (
+            "scheduler._target_=torch.optim.lr_scheduler.ReduceLROnPlateau",
+            "scheduler: ReduceLROnPlateau waits for a score",
+        ),
         ("+scheduler.foo=1", "scheduler.foo: constant has no such setting. Those it has: none at all."),
         (
             "+model.network.foo=1",
@@ -98,3 +106,30 @@ def test_a_step_is_fused_unless_a_loss_scaler_works_with_it(name, precision, fus
 def test_an_optimizer_that_knows_no_fused_step_is_left_alone():
     made = optimizer({"_target_": "torch.optim.Adagrad", "_partial_": True}, "16-mixed")(nn.Linear(2, 1).parameters())
     assert made.defaults["fused"] is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "rates"),
+    [
+        ({"_target_": "torch.optim.lr_scheduler.StepLR", "step_size": 2, "gamma": 0.5}, [1, 1, 0.5, 0.5, 0.25]),
+        (
+            {"_target_": "torch.optim.lr_scheduler.LinearLR", "start_factor": 0.5, "total_iters": 2},
+            [0.5, 0.75, 1, 1, 1],
+        ),
+        ({"_target_": "lightning_modules.schedules.poly", "power": 1}, [1, 0.75, 0.5, 0.25, 0]),
+    ],
+)
+def test_schedules_of_torch_are_made_as_ours_are(settings, rates):
+    steps = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule, found = scheduler({**settings, "_partial_": True}, total_steps=4)(steps), []
+    for _ in rates:
+        found.append(steps.param_groups[0]["lr"])
+        steps.step()
+        schedule.step()
+    assert found == pytest.approx(rates)
+
+
+def test_a_schedule_that_asks_is_told_how_many_steps_there_are():
+    settings = {"_target_": "torch.optim.lr_scheduler.OneCycleLR", "_partial_": True, "max_lr": 1.0}
+    steps = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    assert scheduler(settings, total_steps=7)(steps).total_steps == 7
