@@ -14,6 +14,7 @@ from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
 from entry.baselines import baseline_data, pixel_baselines
 from entry.errors import RequestError
+from entry.looks import looks
 from label_spaces.crosswalk import Crosswalk
 from label_spaces.space import LabelSpace
 from lightning_modules.checkpoint_files import read_checkpoint
@@ -163,6 +164,7 @@ def collect(
         facts=facts if crosswalk is None else crossed(facts, crosswalk),
         crosswalk=crosswalk,
         sizes=datamodule.extents(facts["index"].tolist()),
+        looks=None if config.get("predictions") else looks(config),
         **known,
     )
 

@@ -74,6 +74,7 @@ class Evaluation:
         crosswalk: from the label space of S classes that was predicted in, where it is another.
         sizes: (M, 2) heights and widths in pixels of each sample's ``image`` and ``object``, where these are known.
         features: what a baseline looks at, by its name: (N, d) of those samples, and (M, d) in the order of the facts.
+        looks: how often and in which windows each image was looked at, the keys of `evaluation`; None where nobody knows.
     """
 
     task: str
@@ -92,6 +93,7 @@ class Evaluation:
     pixel_baselines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     crosswalk: Crosswalk | None = None
     sizes: Mapping[str, np.ndarray] = field(default_factory=dict)
+    looks: Mapping[str, Any] | None = None
 
 
 def scores_of(evaluation: Evaluation) -> dict[str, Any]:
@@ -107,7 +109,12 @@ def scores_of(evaluation: Evaluation) -> dict[str, Any]:
         "run": evaluation.run,
         "checkpoint": dict(evaluation.checkpoint),
         "split_sha256": evaluation.split_sha256,
-        "policy": {"void_truth": "ignored", "void_prediction": "miss", "resolution": list(evaluation.resolution)},
+        "policy": {
+            "void_truth": "ignored",
+            "void_prediction": "miss",
+            "resolution": list(evaluation.resolution),
+            "looks": evaluation.looks,
+        },
         "n_expected": evaluation.n_expected,
         "n_seen": len(facts["index"]),
         "n_unique": len(np.unique(facts["index"])),

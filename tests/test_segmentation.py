@@ -108,8 +108,11 @@ def test_more_looks_say_something_else_and_count_the_same(door, copy):
     assert answer.code == 0, answer.err
     found = scores(copy)
     assert found["loss"] != plain["loss"]
-    for key in ("n_seen", "n_unique", "n_expected", "split_sha256", "policy"):
+    for key in ("n_seen", "n_unique", "n_expected", "split_sha256"):
         assert found[key] == plain[key]
+    assert plain["policy"].pop("looks") == {"flip": False, "scales": [1.0], "window": None, "stride": None}
+    assert found["policy"].pop("looks") == {"flip": True, "scales": [1.0, 1.5], "window": [24, 32], "stride": [16, 22]}
+    assert found["policy"] == plain["policy"]
     assert [c["support"] for c in found["classes"]] == [c["support"] for c in plain["classes"]]
     told = yaml.safe_load((copy / "evaluation/test/config.yaml").read_text())["evaluation"]
     assert told == {"flip": True, "scales": [1.0, 1.5], "window": [24, 32], "stride": None}
