@@ -88,14 +88,14 @@ def scheduler(settings: Settings, total_steps: int) -> Callable[[Optimizer], LRS
         settings: `scheduler`.
         total_steps: optimiser steps of the whole training; told to a schedule that asks.
     """
-    make: partial[LRScheduler] = part(settings, "scheduler")
-    if make.func is ReduceLROnPlateau:
+    target = get_object(settings["_target_"])
+    if target is ReduceLROnPlateau:
         raise RequestError(
             "scheduler: ReduceLROnPlateau waits for a score; a schedule here is a function of the step, so that a run that "
             "goes on after a stop has the same rates. Type scheduler=cosine, or early_stopping.patience=EPOCHS."
         )
-    if "total_steps" in inspect.signature(make.func).parameters:
-        make = partial(make, total_steps=total_steps)
+    told = {"total_steps": total_steps} if "total_steps" in inspect.signature(target).parameters else {}
+    make: partial[LRScheduler] = part(settings, "scheduler", **told)
     try:
         make(SGD([nn.Parameter(torch.zeros(1))], lr=1.0))
     except (TypeError, ValueError) as error:

@@ -2,7 +2,8 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,8 @@ def reopened(request: Request) -> Iterator[Run]:
         begun = folder.environment.exists() and folder.split.exists()
         weights = "none" if checkpoint else runs.first_weights(folder) if begun else config["model"]["weights"]
         run = runs.assemble(folder, config, weights, resume_from=checkpoint)
+        if checkpoint and "trainer.max_epochs" in changes:
+            _check_schedule(run.module.make_scheduler)
         folder.clear_leftovers()
         if not begun:
             runs.write_start(folder, config, run.machine, run.datamodule, run.weights)
@@ -77,6 +80,15 @@ def reopened(request: Request) -> Iterator[Run]:
         _write_down(folder, config, changes, request, step)
         announce.going_on(folder, notes)
         yield run
+
+
+def _check_schedule(make: Callable[..., object]) -> None:
+    """A schedule of torch's that was told the number of steps keeps that number in the checkpoint. Raises RequestError."""
+    if isinstance(make, partial) and isinstance(make.func, type) and "total_steps" in make.keywords:
+        raise RequestError(
+            f"trainer.max_epochs: {make.func.__name__} has fixed its steps when the run began, and has no rate for more or "
+            "fewer. Leave it as it was, or begin a run with scheduler=cosine, which can be prolonged."
+        )
 
 
 def _changes(told: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:

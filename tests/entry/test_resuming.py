@@ -163,6 +163,16 @@ def test_more_epochs_are_as_if_they_had_been_asked_for_at_first(door, train, who
     assert yaml.safe_load((whole / "config.yaml").read_text())["trainer"]["max_epochs"] == 4
 
 
+def test_a_schedule_that_has_fixed_its_steps_cannot_be_prolonged(door, train, tmp_path):
+    cycle = ("scheduler=constant", "scheduler._target_=torch.optim.lr_scheduler.OneCycleLR", "+scheduler.max_lr=0.1")
+    assert train("cycle", *cycle, "trainer.max_epochs=1").code == 0
+    before = contents(tmp_path / "cycle")
+    answer = door("train", f"resume={tmp_path / 'cycle'}", "trainer.max_epochs=2")
+    assert answer.code == 2
+    assert "trainer.max_epochs: OneCycleLR has fixed its steps when the run began" in answer.err
+    assert contents(tmp_path / "cycle") == before
+
+
 @pytest.mark.parametrize(
     "typed", ["optimizer.lr=0.01", "seed=3", "aug=none", "data.batch_size=6", "ema.decay=0.9", "trainer.accumulate=1"]
 )
