@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metrics.folding import merge
+from metrics.folding import merge, merge_samples
 from metrics.scores import iou, mean_over, support
 
 if TYPE_CHECKING:
@@ -34,15 +34,8 @@ def cross(confusion: Tensor, mapping: Sequence[int]) -> Tensor:
 
 def cross_samples(matrices: "csr_array", mapping: Sequence[int]) -> "csr_array":
     """As `cross`, for sparse rows: (N, (T+1)·(S+1)) counts -> (N, (T+1)²)."""
-    from scipy.sparse import csr_array
-
-    columns = len(mapping) + 1
-    rows = matrices.shape[1] // columns
-    truth, said = np.divmod(matrices.indices, columns)
-    cells = truth * rows + np.array([*mapping, rows - 1])[said]
-    crossed = csr_array((matrices.data, cells, matrices.indptr), shape=(matrices.shape[0], rows * rows))
-    crossed.sum_duplicates()
-    return crossed
+    void = matrices.shape[1] // (len(mapping) + 1) - 1
+    return merge_samples(matrices, range(void + 1), [*mapping, void])
 
 
 def common_classes(

@@ -1,9 +1,14 @@
 """Coarser matrices from finer ones: classes are summed up, so that every level is counted once."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 
 def fold(confusion: Tensor, mapping: Sequence[int], num_coarse: int) -> Tensor:
@@ -35,3 +40,25 @@ def merge(counts: Tensor, mapping: Sequence[int], num_coarse: int, dim: int) -> 
     shape = list(counts.shape)
     shape[dim] = num_coarse + 1
     return counts.new_zeros(shape).index_add_(dim, to, counts)
+
+
+def merge_samples(matrices: "csr_array", rows: Sequence[int], columns: Sequence[int]) -> "csr_array":
+    """Sum up counts along both dimensions, each by a mapping of its own, for sparse matrices.
+
+    Args:
+        matrices: (N, R·Q) counts, a matrix of R rows and Q columns in each row; void last.
+        rows: the new row of each of the R, void's being the last of the new ones.
+        columns: the new column of each of the Q, likewise.
+
+    Returns:
+        (N, R'·Q') counts.
+    """
+    from scipy.sparse import csr_array
+
+    truth, said = np.divmod(matrices.indices, len(columns))
+    width = columns[-1] + 1
+    cells = np.asarray(rows)[truth] * width + np.asarray(columns)[said]
+    shape = matrices.shape[0], (rows[-1] + 1) * width
+    merged = csr_array((matrices.data, cells, matrices.indptr), shape=shape, copy=True)  # summing up writes into them
+    merged.sum_duplicates()
+    return merged

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 Statistic = Callable[[Tensor], Mapping[str, Tensor]]
 
 _PROPORTIONS = frozenset({"accuracy", "void_rate", "expressible_share"})
-FEW_GROUPS = 10  # classes in fewer are flagged: what few drives say may be chance
 _BLOCK = 1 << 21  # matrix cells that are expanded at a time: 16 MB
 
 

@@ -1,21 +1,16 @@
 """What scores.json says of a model that speaks another label space: how much it can say, and what it says instead."""
 
 from collections.abc import Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
 from label_spaces.catalogue import load
 from label_spaces.crosswalk import STATUSES, Crosswalk
-from metrics.crossing import cross, crossing_means, crossing_scores, said_instead
+from metrics.crossing import cross, crossing_scores, said_instead
 from metrics.folding import merge
-from metrics.intervals import jackknife_intervals
 from metrics.scores import class_scores, mean_scores
 from reports.wording import with_interval
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
 
 
 def crossing(uncrossed: Tensor, walk: Crosswalk) -> dict[str, Any]:
@@ -40,20 +35,6 @@ def crossing(uncrossed: Tensor, walk: Crosswalk) -> dict[str, Any]:
             for index, answers in said_instead(uncrossed, mute).items()
         },
     }
-
-
-def crossing_intervals(uncrossed: Tensor, drives: "csr_array", walk: Crosswalk) -> dict[str, list[float] | None]:
-    """95 % intervals for the scores of `crossing_means`, over the classes that all drives together have.
-
-    Args:
-        uncrossed: (T+1, S+1) int64 counts as in `crossing`.
-        drives: (G, (T+1)·(S+1)) sparse counts, the same per drive, or per sample where there are no drives.
-        walk: from one label space to the other.
-    """
-    statistic = partial(
-        crossing_means, targets=walk.targets, expressible=walk.expressible, rest=walk.rest, classes_of=uncrossed
-    )
-    return jackknife_intervals(drives, statistic, num_rows=len(uncrossed))
 
 
 def crossed_levels(uncrossed: Tensor, walk: Crosswalk) -> dict[str, dict[str, Any]]:

@@ -13,10 +13,17 @@ import torch
 from label_spaces.crosswalk import Crosswalk
 from label_spaces.space import LabelSpace
 from metrics.baselines import baseline_scores
-from metrics.intervals import FEW_GROUPS, groups_with_support, jackknife_intervals, sample_matrices, sum_by_group
+from metrics.intervals import jackknife_intervals, sample_matrices, sum_by_group
 from metrics.scores import class_scores, mean_scores
 from metrics.slices import by_drive, by_image_size, by_object_size, region_scores, slice_scores
-from reports.crossing import crossed_levels, crossing, crossing_intervals
+from reports.crossing import crossed_levels, crossing
+from reports.intervals import (
+    crossed_level_intervals,
+    crossing_intervals,
+    few_groups,
+    level_intervals,
+    pixel_intervals,
+)
 from reports.pixels import pixel_scores
 from run_folder import atomic, write_csv, write_json
 
@@ -101,6 +108,8 @@ def scores_of(evaluation: Evaluation) -> dict[str, Any]:
     facts, classes = evaluation.facts, evaluation.label_space.classes
     matrix = torch.from_numpy(facts["confusion"])
     means = mean_scores(matrix)
+    of_pixels = pixel_scores(matrix, facts["matrices"], evaluation.label_space) if "matrices" in facts else {}
+    found = {**of_pixels, **_crossing(evaluation)}
     return {
         "schema": SCHEMA,
         "task": evaluation.task,
@@ -125,11 +134,9 @@ def scores_of(evaluation: Evaluation) -> dict[str, Any]:
         "levels": None,
         "crossing": None,
         "autonue_compat": None,
-        **(pixel_scores(matrix, facts["matrices"], evaluation.label_space) if "matrices" in facts else {}),
-        **_crossing(evaluation),
+        **found,
+        **_intervals(evaluation, found.get("levels")),
         "baselines": baselines(evaluation),
-        "intervals": intervals(evaluation),
-        "few_groups": few_groups(evaluation),
         "classes": class_scores(matrix, classes),
     }
 
@@ -168,26 +175,21 @@ def baselines(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
     return {**baseline_scores(evaluation.fitted_target, target, len(counts), evaluation.features), **commonest}
 
 
-def intervals(evaluation: Evaluation) -> dict[str, list[float] | None]:
-    """95 % intervals with the group as the unit: the samples of a drive resemble each other."""
-    groups = _groups(evaluation)
-    found = jackknife_intervals(sum_by_group(_matrices(evaluation), groups))
-    if evaluation.crosswalk is None:
-        return found
-    uncrossed = torch.from_numpy(evaluation.facts["uncrossed"])
-    drives = sum_by_group(evaluation.facts["uncrossed_matrices"], groups)
-    return found | crossing_intervals(uncrossed, drives, evaluation.crosswalk)
-
-
-def few_groups(evaluation: Evaluation) -> dict[str, int]:
-    """The classes that are true in fewer than ten groups, and in how many: neither score nor interval says much of them."""
-    counts = groups_with_support(sum_by_group(_matrices(evaluation), _groups(evaluation))).tolist()
-    names = evaluation.label_space.classes
-    return {name: count for name, count in zip(names, counts, strict=True) if 0 < count < FEW_GROUPS}
-
-
-def _groups(evaluation: Evaluation) -> np.ndarray:
-    return np.array([sample.group for sample in evaluation.samples])
+def _intervals(evaluation: Evaluation, found_levels: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What the drives say of how far each score may be trusted."""
+    groups = np.array([sample.group for sample in evaluation.samples])
+    drives, space, walk = sum_by_group(_matrices(evaluation), groups), evaluation.label_space, evaluation.crosswalk
+    told = {"few_groups": few_groups(drives, space)}
+    if evaluation.task == "classification":
+        return {"intervals": jackknife_intervals(drives), **told}
+    if walk is None:
+        spread, by_level = pixel_intervals(drives, space), level_intervals(drives, space)
+    else:
+        uncrossed = sum_by_group(evaluation.facts["uncrossed_matrices"], groups)
+        spread = pixel_intervals(drives, space) | crossing_intervals(uncrossed, walk)
+        by_level = crossed_level_intervals(uncrossed, walk)
+    levels = {name: {**level, "intervals": by_level[name]} for name, level in (found_levels or {}).items()}
+    return {"intervals": spread, **told, "levels": levels or None}
 
 
 def _matrices(evaluation: Evaluation) -> "csr_array":

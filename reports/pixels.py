@@ -47,11 +47,15 @@ def levels(confusion: Tensor, space: LabelSpace) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _safe(confusion: Tensor, space: LabelSpace) -> float | None:
+def safety(space: LabelSpace) -> tuple[Tensor, tuple[int, ...]] | None:
+    """What Safe mIoU needs to know of a label space: (C, C) distances, and which classes count; None where it has no such facts."""
     chosen = important(space.name) if space.name in names() else ()
-    if not chosen or not space.levels:
-        return None
-    value = float(safe_miou(confusion, tree_distance(list(space.levels.values())), chosen))
+    return (tree_distance(list(space.levels.values())), chosen) if chosen and space.levels else None
+
+
+def _safe(confusion: Tensor, space: LabelSpace) -> float | None:
+    known = safety(space)
+    value = math.nan if known is None else float(safe_miou(confusion, *known))
     return None if math.isnan(value) else value
 
 

@@ -8,6 +8,7 @@ import threading
 from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
 import pytest
 import torch
 
@@ -46,6 +47,10 @@ def test_weights_from_elsewhere(door, streets, foreigner, tmp_path):
     with (answer.folder / "evaluation/test/uncrossed.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {name: sum(int(row[name]) for row in rows) for name in VOC.classes} == said
+    # The samples' own matrices come to that of all.
+    facts = np.load(answer.folder / "evaluation/test/per_sample.npz")
+    summed = np.bincount(facts["uncrossed_cell"], facts["uncrossed_count"], minlength=27 * 22).reshape(27, 22)
+    assert summed[:, :-1].tolist() == [[int(row[name]) for name in VOC.classes] for row in rows]
 
 
 def test_any_state_dict_and_what_does_not_fit(door, streets, foreigner, tmp_path):

@@ -104,7 +104,9 @@ def test_crossing_equals_counting_what_was_crossed_before(seed):
     crossed = torch.tensor([*mapping, targets])[said]
     direct = torch.stack([confusion_matrix(*pair, targets) for pair in zip(crossed, truth, strict=True)])
     assert torch.equal(cross(counted, mapping), direct)
-    sparse = cross_samples(csr_array(counted.flatten(1).numpy()), mapping)
+    uncrossed = csr_array(counted.flatten(1).numpy())
+    sparse = cross_samples(uncrossed, mapping)
+    assert np.array_equal(uncrossed.toarray(), counted.flatten(1).numpy())  # it is kept beside what is made of it
     assert np.array_equal(sparse.toarray(), direct.flatten(1).numpy())
     assert sparse.nnz == (direct > 0).sum()
 

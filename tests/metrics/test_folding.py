@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_array
 
 from metrics.confusion import confusion_matrix
-from metrics.folding import fold
+from metrics.folding import fold, merge_samples
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -30,6 +31,17 @@ def test_many_matrices_at_once_and_two_steps_are_one():
     two_steps = fold(fold(matrices, first, 4), second, 2)
     assert torch.equal(two_steps, fold(matrices, [second[i] for i in first], 2))
     assert torch.equal(two_steps[3, 1], fold(fold(matrices[3, 1], first, 4), second, 2))
+
+
+def test_sparse_matrices_are_folded_as_dense_ones_are_and_stay_what_they_were():
+    draws = np.random.default_rng(0)
+    dense = draws.poisson(2, (5, 7, 7)) * (draws.random((5, 7, 7)) < 0.4)
+    matrices, mapping = csr_array(dense.reshape(5, -1)), [0, 0, 1, 2, 4, 3]  # 4 is void
+    folded = merge_samples(matrices, [*mapping, 4], [*mapping, 4])
+    assert folded.toarray().reshape(5, 5, 5).tolist() == fold(torch.from_numpy(dense), mapping, 4).tolist()
+    assert np.array_equal(matrices.toarray(), dense.reshape(5, -1))
+    rows = merge_samples(matrices, [*mapping, 4], range(7)).toarray().reshape(5, 5, 7)
+    assert rows[:, 0].tolist() == (dense[:, 0] + dense[:, 1]).tolist()
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,9 @@
-import math
-import time
-
-import numpy as np
 import pytest
 import torch
-from scipy import stats
-from scipy.sparse import csr_array
 
 from label_spaces.catalogue import load
-from label_spaces.crosswalk import Crosswalk, Link, find
-from label_spaces.space import LabelSpace
-from reports.crossing import crossed_levels, crossing, crossing_intervals, in_a_sentence
+from label_spaces.crosswalk import find
+from reports.crossing import crossed_levels, crossing, in_a_sentence
 
 WALK = find(load("voc21"), load("idd_level3"))
 
@@ -55,115 +48,3 @@ def test_nothing_to_say_is_said():
     assert in_a_sentence(found, 26) == (
         "This model can say 6 of 26 classes; over those its mIoU is undefined; no pixel has a class."
     )
-
-
-# Said: background (everything else), people (persons and riders), auto and van (both car).
-TOY = Crosswalk(
-    LabelSpace("theirs", ("background", "people", "auto", "van")),
-    LabelSpace("ours", ("person", "rider", "car", "tree")),
-    (Link(rest=True), Link((0, 1)), Link((2,)), Link((2,))),
-    (0, 1, 2, 3),
-)
-CAN_SAY = (0, 2)
-COUNTS_AS = {1: 0, 2: 2, 3: 2}
-TRUE_IN_COMMON, SAID_IN_COMMON = dict(enumerate(("living", "living", "car", "else"))), dict(enumerate(("else", "living", "car", "car")))  # fmt: skip
-
-
-def drives_of(seed, number=9):
-    """(number, 5, 5) counts of drives of which one is empty, one without truth, and one the only one that has cars."""
-    draws = np.random.default_rng(seed)
-    counts = draws.poisson(draws.gamma(0.5, 40, (number, 5, 5)))
-    counts[:, 2] *= np.arange(number)[:, None] == 3
-    counts[:, :, 2:4] *= np.arange(number)[:, None, None] == 3
-    counts[5] = 0
-    counts[6, :4] = 0
-    return counts
-
-
-def ious(cells, classes):
-    """By class the pixels that are both true and said over those that are either; none where there is neither."""
-    found = {}
-    for name in classes:
-        either = sum(n for truth, said, n in cells if name in (truth, said))
-        if either:
-            found[name] = sum(n for truth, said, n in cells if truth == said == name) / either
-    return found
-
-
-def by_hand(counts):
-    """The IoUs that each mean is over, cell by cell, and the pixels that can be said, of how many."""
-    cells = [(truth, said, int(n)) for truth, row in enumerate(counts[:4]) for said, n in enumerate(row)]
-    crossed = [(truth, COUNTS_AS.get(said), n) for truth, said, n in cells]
-    closed = [cell for cell in crossed if cell[0] in CAN_SAY]
-    common = [(TRUE_IN_COMMON[truth], SAID_IN_COMMON.get(said), n) for truth, said, n in cells]
-    means = {
-        "miou_expressible": ious(crossed, CAN_SAY),
-        "miou_closed": ious(closed, CAN_SAY),
-        "miou_common": ious(common, ("living", "car", "else")),
-    }
-    return means, sum(n for *_, n in closed), sum(n for *_, n in cells)
-
-
-def naive_intervals(drives):
-    """The textbook: leave out each drive, cross and score the rest over the classes of the whole."""
-    drives = [drive for drive in drives if drive[:4].sum()]
-    sizes = [int(drive[:4].sum()) for drive in drives]
-    effective = sum(sizes) ** 2 / sum(size**2 for size in sizes)
-    quantile = stats.t.ppf(0.975, effective - 1)
-    whole, can_say, total = by_hand(sum(drives))
-    rests = [by_hand(sum(drives) - drive) for drive in drives]
-
-    def variance(score, without):
-        return (len(drives) - 1) / len(drives) * math.fsum((value - score) ** 2 for value in without)
-
-    found = {}
-    for name, known in whole.items():
-        score = sum(known.values()) / len(known)
-        without = [sum(means[name].get(c, 0) for c in known) / len(known) for means, *_ in rests]
-        reach = quantile * math.sqrt(variance(score, without))
-        found[name] = [max(0, score - reach), min(1, score + reach)]
-    share = can_say / total
-    number = share * (1 - share) / variance(share, [part / of for _, part, of in rests])
-    # Wilson's: where the share is just as far from p as p's own standard error times the quantile.
-    a, b, c = 1 + quantile**2 / number, 2 * share + quantile**2 / number, share**2
-    root = math.sqrt(b**2 - 4 * a * c)
-    return found | {"expressible_share": [(b - root) / (2 * a), (b + root) / (2 * a)]}
-
-
-def sparse(drives):
-    return csr_array(drives.reshape(len(drives), -1))
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_intervals_equal_leaving_drives_out_one_by_one(seed):
-    drives = drives_of(seed)
-    found = crossing_intervals(torch.from_numpy(drives.sum(0)), sparse(drives), TOY)
-    expected = naive_intervals(drives)
-    assert set(found) == set(expected)
-    for name, interval in expected.items():
-        assert found[name] == pytest.approx(interval, rel=1e-9), name
-        low, high = found[name]
-        assert low < crossing(torch.from_numpy(drives.sum(0)), TOY)[name] < high
-
-
-def test_what_is_undefined_has_no_interval():
-    drives = drives_of(0)
-    assert set(crossing_intervals(torch.from_numpy(drives[0]), sparse(drives[:1]), TOY).values()) == {None}
-    void = drives[5:7]  # drives without truth are none
-    assert set(crossing_intervals(torch.from_numpy(void.sum(0)), sparse(void), TOY).values()) == {None}
-    # No word means anything that the truth knows: nothing can be said, nothing is common.
-    silent = Crosswalk(TOY.source, TOY.target, (Link(), Link(), Link(), Link()), TOY.class_of)
-    found = crossing_intervals(torch.from_numpy(drives.sum(0)), sparse(drives), silent)
-    low, high = found.pop("expressible_share")
-    assert low == 0 < high < 1
-    assert found == {"miou_expressible": None, "miou_closed": None, "miou_common": None}
-
-
-def test_hundreds_of_drives_are_quick():
-    draws = np.random.default_rng(0)
-    drives = draws.poisson(300, (400, 27, 22)) * (draws.random((400, 27, 22)) < 0.2)
-    total, rows = torch.from_numpy(drives.sum(0)), sparse(drives)
-    crossing_intervals(total, rows[:3], WALK)
-    start = time.perf_counter()
-    crossing_intervals(total, rows, WALK)
-    assert time.perf_counter() - start < 0.5
