@@ -112,6 +112,31 @@ def jackknife_intervals(
     return intervals
 
 
+def mean_interval(values: np.ndarray, groups: np.ndarray, level: float = 0.95) -> list[float] | None:
+    """The interval of a mean over samples, such as of each one's own mIoU, by the same jackknife.
+
+    Args:
+        values: (N,) in 0–1, nan where a sample has none.
+        groups: (N,) the samples' groups, of any type that can be sorted.
+        level: as in `jackknife_intervals`.
+
+    Returns:
+        `[low, high]` within 0–1; None where fewer than two groups have values.
+    """
+    known = ~np.isnan(values)
+    names, group = np.unique(groups[known], return_inverse=True)
+    number = len(names)
+    if number < 2:
+        return None
+    sums, sizes = np.bincount(group, values[known]), np.bincount(group).astype(np.float64)
+    score = float(sums.sum() / sizes.sum())
+    rests = (sums.sum() - sums) / (sizes.sum() - sizes)
+    variance = (number - 1) / number * float(((rests - score) ** 2).sum())
+    effective_groups = sizes.sum() ** 2 / float((sizes**2).sum())
+    reach = _t_quantile(level, effective_groups - 1) * math.sqrt(variance)
+    return [max(0.0, score - reach), min(1.0, score + reach)]
+
+
 def wilson(proportion: float, number: float, quantile: float) -> list[float]:
     """Wilson's interval for a proportion.
 

@@ -13,7 +13,8 @@ import torch
 from label_spaces.crosswalk import Crosswalk
 from label_spaces.space import LabelSpace
 from metrics.baselines import baseline_scores
-from metrics.intervals import jackknife_intervals, sample_matrices, sum_by_group
+from metrics.intervals import jackknife_intervals, mean_interval, sample_matrices, sum_by_group
+from metrics.per_image import image_mious
 from metrics.scores import class_scores, mean_scores
 from metrics.slices import by_drive, by_image_size, by_object_size, region_scores, slice_scores
 from reports.crossing import crossed_levels, crossing
@@ -188,6 +189,7 @@ def _intervals(evaluation: Evaluation, found_levels: Mapping[str, Any] | None) -
         uncrossed = sum_by_group(evaluation.facts["uncrossed_matrices"], groups)
         spread = pixel_intervals(drives, space) | crossing_intervals(uncrossed, walk)
         by_level = crossed_level_intervals(uncrossed, walk)
+    spread["miou_image"] = mean_interval(image_mious(_matrices(evaluation)), groups)
     levels = {name: {**level, "intervals": by_level[name]} for name, level in (found_levels or {}).items()}
     return {"intervals": spread, **told, "levels": levels or None}
 
