@@ -26,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.timing import high_water, interleaved, machine, markdown_table
 from datamodules.segmentation import SegmentationDataModule
+from entry.asked import Request
 from entry.build import build_datamodule, build_module, build_trainer
-from entry.door import Request
 from entry.evaluation import Checkpoint, collect, evaluate
 from entry.hardware import choose
 from entry.request import resolved

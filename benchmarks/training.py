@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.timing import interleaved, machine, markdown_table
 from callbacks.checkpoints import Checkpoints
 from callbacks.stopping import StopSignal
+from entry.asked import Request
 from entry.build import build_datamodule, build_module, build_trainer
-from entry.door import Request
 from entry.hardware import choose
 from entry.request import resolved
 from lightning_modules.networks.architectures import IMAGENET_MEAN, IMAGENET_STD

@@ -6,7 +6,6 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +16,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from entry import environment
+from entry.asked import PROJECT, Request
 from entry.complaints import in_our_words
 from entry.errors import DONE, FAILED, FAILURES, REFUSED, REQUEST_ERRORS, RequestError, RunStopped, exit_code
 from entry.hydra_guard import guarded, refusal
-
-PROJECT = Path(__file__).resolve().parent.parent
-
-
-@dataclass(frozen=True)
-class Request:
-    """What was asked for.
-
-    Args:
-        config: everything composed, interpolations still open.
-        overrides: what was typed, without Hydra's own keys.
-        folder: where the results go.
-        folder_was_typed: whether that was asked for, or is the default name.
-    """
-
-    config: DictConfig
-    overrides: tuple[str, ...]
-    folder: Path
-    folder_was_typed: bool
 
 
 class RememberFolders(Callback):

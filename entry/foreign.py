@@ -7,8 +7,9 @@ from typing import Any
 from datamodules import foreign_masks
 from datamodules.segmentation import SegmentationDataModule
 from entry import announce, build, hardware, runs
+from entry.asked import Request
 from entry.crossing import crosswalk_of, foreign_space
-from entry.door import Request, RequestError
+from entry.errors import RequestError
 from entry.evaluation import collect
 from entry.launching import launch
 from entry.request import resolved, to_yaml

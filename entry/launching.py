@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from callbacks.stopping import StopSignal
-from entry.door import PROJECT
+from entry.asked import PROJECT
 from entry.environment import launched
 from entry.errors import REFUSED, RankError, RequestError, RunStopped, TrainingError
 from entry.hardware import Hardware

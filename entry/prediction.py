@@ -7,9 +7,9 @@ from typing import Any, cast
 
 from callbacks.mask_writer import PictureMasks
 from datamodules.pictures import find_pictures, picture_loader
+from entry.asked import Request
 from entry.build import Config, build_module, build_trainer, data_settings
-from entry.door import Request, RequestError
-from entry.errors import IncompleteError
+from entry.errors import IncompleteError, RequestError
 from entry.evaluation import find_checkpoint, load
 from entry.hardware import choose
 from label_spaces import catalogue

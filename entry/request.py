@@ -12,7 +12,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from datamodules.settings import is_number
 from entry.allowed import check_targets
-from entry.door import PROJECT, Request, RequestError
+from entry.asked import PROJECT, Request
+from entry.errors import RequestError
 from entry.looks import looks
 from run_folder import RunFolder
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from callbacks.checkpoints import earlier, link
 from entry import announce, hardware, loggers, runs
-from entry.door import Request, RequestError
+from entry.asked import Request
+from entry.errors import RequestError
 from entry.evaluation import find_checkpoint
 from entry.request import flat, to_yaml, with_overrides
 from entry.runs import Run

@@ -10,9 +10,9 @@ from pathlib import Path
 from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
 from entry import build, hardware, loggers
+from entry.asked import PROJECT, Request
 from entry.build import Config
 from entry.crossing import crosswalk_of, foreign_space
-from entry.door import PROJECT, Request
 from entry.request import resolved, to_yaml
 from label_spaces.crosswalk import Crosswalk
 from lightning_modules.supervised import SupervisedModule

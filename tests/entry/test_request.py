@@ -7,8 +7,8 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from entry.asked import PROJECT, Request
 from entry.build import data_settings
-from entry.door import PROJECT, Request
 from entry.errors import RequestError
 from entry.request import of_run, resolved, to_yaml
 from run_folder import RunFolder, RunFolderError
