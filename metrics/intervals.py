@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Statistic = Callable[[Tensor], Mapping[str, Tensor]]
 
 _PROPORTIONS = frozenset({"accuracy", "void_rate", "expressible_share"})
+_SIGNED = frozenset({"safe_miou"})  # in -1–1
 _BLOCK = 1 << 21  # matrix cells that are expanded at a time: 16 MB
 
 
@@ -77,13 +78,13 @@ def jackknife_intervals(
     Args:
         matrices: (G, R·Q) sparse counts, a row per group (`sum_by_group`); each is a matrix of R rows of truth, void
             last, and Q columns.
-        statistic: (..., R, Q) float64 counts -> (...) per score, each in 0–1; by default the scores of
+        statistic: (..., R, Q) float64 counts -> (...) per score, each in 0–1 (Safe mIoU in -1–1); by default the scores of
             `metrics.scores.means` over the classes of the full sample.
         level: the share of such intervals that should hold the true value.
         num_rows: R; by default the matrices are square.
 
     Returns:
-        `[low, high]` within 0–1 per score; None where the score is undefined or fewer than two groups have truth.
+        `[low, high]` within these bounds per score; None where the score is undefined or fewer than two groups have truth.
     """
     num_rows = num_rows or math.isqrt(matrices.shape[1])
     matrices, repeats = _distinct(matrices, num_rows)
@@ -107,8 +108,8 @@ def jackknife_intervals(
             number = min(score * (1 - score) / variance, total) if variance > 0 else effective_groups
             intervals[name] = wilson(score, number, quantile)
         else:
-            reach = quantile * math.sqrt(variance)
-            intervals[name] = [max(0.0, score - reach), min(1.0, score + reach)]
+            reach, least = quantile * math.sqrt(variance), -1.0 if name in _SIGNED else 0.0
+            intervals[name] = [max(least, score - reach), min(1.0, score + reach)]
     return intervals
 
 

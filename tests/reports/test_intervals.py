@@ -190,17 +190,20 @@ def naive_safe_miou(matrix, classes):
     return sum(values) / len(values)
 
 
-def test_safe_miou_has_an_interval_too():
-    drives = matrices(*reversed(masks_of_drives(3)), 26)
+@pytest.mark.parametrize("right", [True, False])
+def test_safe_miou_has_an_interval_too(right):
+    truth, said = masks_of_drives(3)
+    drives = matrices(said if right else (truth + 11) % 26, truth, 26)
     whole = drives.sum(0)
     classes = [c for c in range(26) if whole[c].sum() + whole[:26, c].sum()]
     score = naive_safe_miou(whole, classes)
+    assert bool(score > 0) is right  # it is below 0 where important classes are taken for ones that are far from them
     rests = [naive_safe_miou(whole - drive, classes) for drive in drives]
     sizes = drives[:, :26].sum((1, 2))
     quantile = stats.t.ppf(0.975, sizes.sum() ** 2 / (sizes**2).sum() - 1)
     reach = quantile * math.sqrt(6 / 7 * sum((rest - score) ** 2 for rest in rests))
     found = pixel_intervals(sparse(drives), LEVEL3)
-    assert found["safe_miou"] == pytest.approx([max(0, score - reach), min(1, score + reach)])
+    assert found["safe_miou"] == pytest.approx([max(-1, score - reach), min(1, score + reach)])
     assert found["miou"] == jackknife_intervals(sparse(drives))["miou"]
     assert "safe_miou" not in pixel_intervals(sparse(drives[:, :8, :8]), load("idd_lite"))
 
