@@ -19,6 +19,7 @@ from reports.crossing import in_a_sentence
 from reports.wording import with_interval
 from run_folder import RunFolder, read_csv
 
+MOST_NAMED = 6  # rare classes in a note
 WITHOUT_A_NETWORK = {
     "majority": "always the commonest class",
     "mean_colour": "the mean colour alone",
@@ -135,9 +136,10 @@ def conclude(folder: RunFolder, split: str) -> None:
     if (place / "predictions").exists():
         print(f"predictions: {place / 'predictions'}")
     if few := scores.get("few_groups"):  # evaluations of earlier versions lack it
-        told = ", ".join(f"{name} {count}" for name, count in few.items())
+        told = ", ".join(f"{name} {count}" for name, count in list(few.items())[:MOST_NAMED])
+        more = f" and {len(few) - MOST_NAMED} more (few_groups in scores.json)" if len(few) > MOST_NAMED else ""
         print(
-            f"note: true in fewer than 10 drives (images, where there are none): {told}; chance may have made their scores"
+            f"note: true in fewer than 10 drives (images, where there are none): {told}{more}; chance may have made their scores"
         )
     print(f"{split}: {_headline(scores)}")
     if scores["crossing"] and scores["accuracy"] is not None:

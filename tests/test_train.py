@@ -72,6 +72,9 @@ def test_scores_are_sklearns_and_each_sample_is_counted_once(finished):
     truth = [names.index(expected[name]) for name in facts["sample"].tolist()]
     assert sorted(facts["sample"]) == sorted(expected)
     assert facts["target"].tolist() == truth
+    assert scores["few_groups"] == {name: truth.count(index) for index, name in enumerate(names)}  # of 12 pictures each
+    told = ", ".join(f"{name} {count}" for name, count in scores["few_groups"].items())
+    assert f"note: true in fewer than 10 drives (images, where there are none): {told}; chance" in finished.out
     # 36 pictures: 25.2 and 3.6 rounded down, and the rest.
     assert scores["n_expected"] == scores["n_seen"] == scores["n_unique"] == len(expected) == 36 - 25 - 3
     assert scores["accuracy"] == pytest.approx(accuracy_score(truth, facts["prediction"]))

@@ -54,6 +54,7 @@ def test_perfect_masks_come_to_what_the_table_says(perfect):
         "70 % of the pixels belong to classes it has no word for."
     ) in answer.out.splitlines()
     assert "note: 16 masks of frames that are not scored are left aside" in answer.out
+    assert " and 1 more (few_groups in scores.json); chance may" in answer.out  # of seven classes in four frames
     with (answer.folder / "evaluation/test/uncrossed.csv").open() as file:
         rows = {row["truth"]: row for row in csv.DictReader(file)}
     assert (len(rows), len(rows["rider"])) == (27, 23)
