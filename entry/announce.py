@@ -16,6 +16,7 @@ from entry.hardware import Hardware
 from label_spaces.crosswalk import Crosswalk
 from lightning_modules.weights import WeightsReport
 from reports.crossing import in_a_sentence
+from reports.intervals import FEW
 from reports.wording import with_interval
 from run_folder import RunFolder, read_csv
 
@@ -139,7 +140,7 @@ def conclude(folder: RunFolder, split: str) -> None:
         told = ", ".join(f"{name} {count}" for name, count in list(few.items())[:MOST_NAMED])
         more = f" and {len(few) - MOST_NAMED} more (few_groups in scores.json)" if len(few) > MOST_NAMED else ""
         print(
-            f"note: true in fewer than 10 drives (images, where there are none): {told}{more}; chance may have made their scores"
+            f"note: true in fewer than {FEW} drives (images, where there are none): {told}{more}; chance may have made their scores"
         )
     print(f"{split}: {_headline(scores)}")
     if scores["crossing"] and scores["accuracy"] is not None:

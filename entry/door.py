@@ -163,4 +163,4 @@ def _carry_out(task: Callable[[Request], None], request: Request) -> int:
     return DONE
 
 
-__all__ = ["PROJECT", "RememberFolders", "Request", "RequestError", "door"]
+__all__ = ["RememberFolders", "Request", "RequestError", "door"]

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,13 @@ def is_finished(request: Request) -> bool:
 
 def evaluated_otherwise(request: Request) -> list[str]:
     """What was typed that changes how the run is evaluated, and not how it is trained."""
-    changes = [key for key in _changes(*with_overrides(folder_of(request), request)) if key.startswith(OF_EVALUATION)]
+    return _of_evaluation(request, _changes(*with_overrides(folder_of(request), request)))
+
+
+def _of_evaluation(request: Request, changes: Sequence[str]) -> list[str]:
+    looks = [key for key in changes if key.startswith(OF_EVALUATION)]
     typed = ((line.split("=")[0], line) for line in request.overrides)
-    return [line for key, line in typed if any(f"{change}.".startswith(f"{key}.") for change in changes)]
+    return [line for key, line in typed if any(f"{look}.".startswith(f"{key}.") for look in looks)]
 
 
 @contextlib.contextmanager
@@ -76,7 +80,7 @@ def reopened(request: Request) -> Iterator[Run]:
                 f"trainer.max_epochs is {config['trainer']['max_epochs']} now, not {told['trainer']['max_epochs']}; "
                 "the learning rate follows its schedule over all of them."
             )
-        if looks := evaluated_otherwise(request):
+        if looks := _of_evaluation(request, changes):
             notes.append(f"The evaluation that ends it is done with {' '.join(looks)}; it is trained as before.")
         _write_down(folder, config, changes, request, step)
         announce.going_on(folder, notes)

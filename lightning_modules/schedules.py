@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 
-def constant(optimizer: Optimizer, total_steps: int) -> LRScheduler:  # noqa: ARG001  every schedule is told
+def constant(optimizer: Optimizer) -> LRScheduler:
     """The learning rate stays as it is."""
     return LambdaLR(optimizer, lambda _: 1.0)
 

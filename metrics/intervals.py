@@ -96,7 +96,7 @@ def jackknife_intervals(
     variances = _variances(matrices, repeats, full, statistic)
     sizes = _sizes(matrices, num_rows)
     total = float(repeats @ sizes)
-    effective_groups = total**2 / float(repeats @ sizes**2)
+    effective_groups = _effective(sizes, repeats)
     quantile = _t_quantile(level, effective_groups - 1)
     intervals: dict[str, list[float] | None] = {}
     for name, score in scores.items():
@@ -133,8 +133,7 @@ def mean_interval(values: np.ndarray, groups: np.ndarray, level: float = 0.95) -
     score = float(sums.sum() / sizes.sum())
     rests = (sums.sum() - sums) / (sizes.sum() - sizes)
     variance = (number - 1) / number * float(((rests - score) ** 2).sum())
-    effective_groups = sizes.sum() ** 2 / float((sizes**2).sum())
-    reach = _t_quantile(level, effective_groups - 1) * math.sqrt(variance)
+    reach = _t_quantile(level, _effective(sizes, np.ones(number)) - 1) * math.sqrt(variance)
     return [max(0.0, score - reach), min(1.0, score + reach)]
 
 
@@ -150,6 +149,11 @@ def wilson(proportion: float, number: float, quantile: float) -> list[float]:
     centre = (proportion + quantile**2 / (2 * number)) / shrink
     reach = quantile / shrink * math.sqrt(proportion * (1 - proportion) / number + quantile**2 / (4 * number**2))
     return [max(0.0, centre - reach), min(1.0, centre + reach)]
+
+
+def _effective(sizes: np.ndarray, repeats: np.ndarray) -> float:
+    """Kish's effective number of groups of these sizes, each there so many times."""
+    return float(repeats @ sizes) ** 2 / float(repeats @ sizes**2)
 
 
 def _t_quantile(level: float, degrees_of_freedom: float) -> float:

@@ -13,7 +13,7 @@ from metrics.crossing import cross_samples, crossing_means
 from metrics.folding import merge_samples
 from metrics.intervals import groups_with_support, jackknife_intervals
 from metrics.safety import safe_iou
-from metrics.scores import mean_over
+from metrics.scores import mean_over, means
 from reports.pixels import safety
 
 if TYPE_CHECKING:
@@ -37,16 +37,20 @@ def few_groups(drives: "csr_array", space: LabelSpace) -> dict[str, int]:
 
 def pixel_intervals(drives: "csr_array", space: LabelSpace) -> Intervals:
     """95 % intervals of the scores of masks, Safe mIoU among them where there is one."""
-    found, known = jackknife_intervals(drives), safety(space)
+    known = safety(space)
     if known is None:
-        return found
+        return jackknife_intervals(drives)
     rows = space.num_classes + 1
-    full = safe_iou(torch.from_numpy(drives.sum(axis=0)).view(rows, rows), *known)
+    full = torch.from_numpy(drives.sum(axis=0)).view(rows, rows)
+    occurring = ~safe_iou(full, *known).isnan()
 
     def statistic(confusion: Tensor) -> dict[str, Tensor]:
-        return {"safe_miou": mean_over(safe_iou(confusion, *known), ~full.isnan())}
+        return {
+            **means(confusion, classes_of=full),
+            "safe_miou": mean_over(safe_iou(confusion, *known), occurring),
+        }
 
-    return found | jackknife_intervals(drives, statistic)
+    return jackknife_intervals(drives, statistic)
 
 
 def level_intervals(drives: "csr_array", space: LabelSpace) -> dict[str, Intervals]:
