@@ -135,7 +135,7 @@ def test_a_probability_of_nothing_has_a_finite_loss(images):
 def made(make, network, inference):
     module = make(
         network=network, label_space=SPACE, normalisation=((0.0,) * 3, (1.0,) * 3), loss=CrossEntropySum(3),
-        optimizer=partial(torch.optim.SGD, lr=0.1), scheduler=partial(schedules.constant, total_steps=1),
+        optimizer=partial(torch.optim.SGD, lr=0.1), scheduler=schedules.constant,
     )  # fmt: skip
     module.inference = inference
     return module.eval()

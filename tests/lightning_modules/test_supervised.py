@@ -65,7 +65,7 @@ def module(task, ranks, accumulate):
     return make(
         network=network, label_space=SPACE, normalisation=((0.5,) * 3, (0.3,) * 3), loss=loss,
         optimizer=partial(torch.optim.SGD, lr=LR, momentum=0.9, fused=True),
-        scheduler=partial(schedules.constant, total_steps=3),
+        scheduler=schedules.constant,
         share=BATCH // (ranks * accumulate),
     )  # fmt: skip
 
