@@ -23,6 +23,10 @@ def foreign_space(config: Mapping[str, Any]) -> LabelSpace:
         what = f"model.weights={weights}: which classes do these weights say, and in which order?"
     if name is None:
         raise RequestError(f"{what} Type {key}=NAME, such as voc21 or cityscapes19, or {key}=FILE.csv.")
+    if not isinstance(name, str):
+        raise RequestError(
+            f"{key}={name}: must be one name, such as voc21 or cityscapes19, or the path of a .csv file."
+        )
     return load(name)
 
 

@@ -50,7 +50,7 @@ def evaluate_weights(request: Request) -> None:
 def evaluate_predictions(request: Request) -> None:
     """Evaluate the masks that `predictions=` names; all are read before a folder is made, and refused together."""
     needless = ("model", "experiment", "evaluation")
-    typed = (override.split("=")[0] for override in request.overrides)
+    typed = (override.split("=")[0].lstrip("+~") for override in request.overrides)
     beside = next((key for key in typed if key.split(".")[0] in needless), None)
     if beside is not None:
         raise RequestError(

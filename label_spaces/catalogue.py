@@ -39,7 +39,12 @@ def load(name: str) -> LabelSpace:
     if name in names():
         return _ours(name)
     if name.lower().endswith(".csv"):
-        return read_space(Path(name))
+        space = read_space(Path(name))
+        if space.name in names():  # crosswalks, levels and the official scripts' scores are found by name
+            raise LabelSpaceError(
+                f"{name} is called as a label space of this project is: type {space.name} for that one, or rename the file"
+            )
+        return space
     raise LabelSpaceError(
         f"there is no label space {name!r}; there are {', '.join(names())}, or give the path of a .csv file "
         "with the columns name and id"

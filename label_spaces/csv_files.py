@@ -71,7 +71,7 @@ class Row:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a CSV file; lines that are empty or begin with ``# `` are comments, the first other one is the header.
+    """The rows of a CSV file; lines that are empty (commas apart) or begin with ``# `` are comments, the first other one is the header.
 
     Raises:
         LabelSpaceError: the file cannot be read, has no row, or a row has more or fewer cells than the header.
@@ -85,7 +85,7 @@ def read_rows(path: Path) -> list[Row]:
     kept = [
         (number, [cell.strip() for cell in next(csv.reader([line]))])
         for number, line in enumerate(lines, start=1)
-        if line.strip() and not line.startswith("# ")
+        if line.strip(" \t,") and not line.startswith("# ")  # spreadsheets write an empty row as ,,
     ]
     if len(kept) < 2:
         raise LabelSpaceError(f"{path} holds no classes; expected a header of columns, and a row per class")

@@ -144,8 +144,17 @@ def test_a_crosswalk_of_ones_own(door, streets, masks, tmp_path):
         (["predictions=nowhere", "predictions_label_space=voc21"], "there is no such folder"),
         (["predictions=."], "predictions_label_space=NAME, such as voc21"),
         (["predictions=.", "predictions_label_space=voc12"], "no label space 'voc12'"),
+        (
+            ["predictions=.", "predictions_label_space=19"],
+            "predictions_label_space=19: must be one name, such as voc21",
+        ),
+        (["predictions=.", "predictions_label_space=[a,b]"], "predictions_label_space=['a', 'b']: must be one name"),
         (["predictions_label_space=voc21"], "predictions is missing"),
         (["predictions=.", "predictions_label_space=voc21", MODEL], "makes no sense with model="),
+        (["predictions=.", "predictions_label_space=voc21", "~model"], "makes no sense with model="),
+        (["predictions=.", "predictions_label_space=voc21", "+model.x=1"], "makes no sense with model.x="),
+        (["predictions=.", "predictions_label_space=voc21", "++model.weights=x"], "makes no sense with model.weights="),
+        ([MODEL, "model.weights=absent.pt", "model.label_space=21"], "model.label_space=21: must be one name, such as"),
         (
             ["predictions=.", "predictions_label_space=voc21", "evaluation.flip=true"],
             "makes no sense with evaluation.flip=",

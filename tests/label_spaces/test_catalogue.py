@@ -178,6 +178,16 @@ def test_a_user_adds_a_file(tmp_path):
         load("lanes")
 
 
+@pytest.mark.parametrize("name", names())
+def test_a_users_file_may_not_be_called_as_ours_are(tmp_path, name):
+    path = tmp_path / f"{name}.CSV"
+    path.write_text("name,id\nlane,1\nrest,0\n")
+    with pytest.raises(
+        LabelSpaceError, match=rf"{name}\.CSV is called as a label space .* type {name} .* rename the file"
+    ):
+        load(str(path))
+
+
 def test_every_table_names_its_source_and_is_shipped():
     files = sorted(TABLES.iterdir())
     assert {file.stem for file in files} == {*names(), "idd_labels", "cityscapes_labels"}

@@ -31,6 +31,11 @@ def test_colours_in_three_columns_or_none_at_all(tmp_path):
     assert read_space(write(tmp_path, "\ufeffname,id\nfig,0\n")).colours == ()
 
 
+def test_rows_that_a_spreadsheet_left_empty_are_no_rows(tmp_path):
+    space = read_space(write(tmp_path, "\ufeffname,id,note\r\nfig,0,\r\n,,\r\nplum,1,\r\n , , \r\n,,\r\n"))
+    assert space.classes == ("fig", "plum")
+
+
 def test_a_colour_may_come_first_without_being_a_comment(tmp_path):
     assert read_space(write(tmp_path, "colour,name,id\n#010203,fig,0\n")).colours == ((1, 2, 3),)
 
