@@ -41,6 +41,7 @@ class SegmentationDataModule(ImageDataModule):
         label_space: the classes, from the beginning.
         without_truth: the frames that can only be predicted, such as an official test's; after `prepare`.
         pixels: by sample name how many pixels it has of each class, of void last; after `prepare`.
+        own_sizes: whether each frame is scored at its own size unless `settings.eval_size` is set: masks from elsewhere.
     """
 
     task: ClassVar[str] = "segmentation"
@@ -53,6 +54,7 @@ class SegmentationDataModule(ImageDataModule):
             self.augmentation = Augmentation(self.augmentation.transform, self.seed, self.label_space.void)
         self.without_truth: list[Pair] = []
         self.pixels: dict[str, tuple[int, ...]] = {}
+        self.own_sizes = False
         self._pairs: dict[str, Pair] = {}
         self._native_size: tuple[int, int]
         self._only_predicted: str | None = None  # a split
@@ -216,6 +218,13 @@ class SegmentationDataModule(ImageDataModule):
         """(height, width) in pixels at which is scored: as set, or the size of the dataset's frames, the commonest of several."""
         return self.settings.eval_size or self._native_size
 
+    def scored_at(self, split: str) -> tuple[int, int] | None:
+        """(height, width) in pixels at which the frames of a split are scored; None where each is at its own, and these differ."""
+        if not self.own_sizes or self.settings.eval_size is not None:
+            return self.eval_size
+        sizes = {self.sizes[self.table.samples[index].name] for index in self.table.indices(split)}
+        return sizes.pop() if len(sizes) == 1 else None
+
     def masks(self, part: str, size: tuple[int, int]) -> ReadImages | CachedImages:
         """The masks of train, select, val, test or train_eval at (height, width) `size`, as `images`."""
         read = ReadMasks(self.read_mask, self.names, size)
@@ -264,9 +273,10 @@ class SegmentationDataModule(ImageDataModule):
         """Find the commonest size, of equally common ones the largest, and say so where there are several."""
         self._native_size = max(sizes, key=lambda size: (sizes[size], size))
         if len(sizes) > 1 and self.settings.eval_size is None:
+            commonest = f"all are scored at the commonest, {self._native_size[1]}×{self._native_size[0]}"
+            where = "each is scored at its own" if self.own_sizes else commonest
             self.notes.append(
-                f"Frames have {len(sizes)} sizes: {_told(sizes)}; all are scored at the commonest, "
-                f"{self._native_size[1]}×{self._native_size[0]}, unless data.eval_size says otherwise."
+                f"Frames have {len(sizes)} sizes: {_told(sizes)}; {where}, unless data.eval_size says otherwise."
             )
 
 

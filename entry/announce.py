@@ -107,14 +107,15 @@ def nothing_to_do(folder: RunFolder, otherwise: Sequence[str]) -> None:
     conclude(folder, "test" if any(row["split"] == "test" for row in read_csv(folder.split)) else "val")
 
 
-def foreign(datamodule: ImageDataModule, split: str, note: str, crosswalk: Crosswalk | None) -> None:
+def foreign(datamodule: SegmentationDataModule, split: str, note: str, crosswalk: Crosswalk | None) -> None:
     """What is evaluated that was not trained here, and what its label space leaves unsaid."""
     screen, space = console(), datamodule.label_space
     for line in (*datamodule.notes, note):
         if line:
             screen.print(f"note: {line}")
-    height, width = datamodule.eval_size
-    screen.print(f"{split}: {len(datamodule.table.indices(split))} frames at {height}×{width}, {space.name}")
+    size = datamodule.scored_at(split)
+    where = "their own sizes" if size is None else f"{size[0]}×{size[1]}"
+    screen.print(f"{split}: {len(datamodule.table.indices(split))} frames at {where}, {space.name}")
     if crosswalk is None:
         return
     source = crosswalk.source.name

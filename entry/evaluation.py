@@ -146,6 +146,7 @@ def collect(
         )
     task = config["model"]["task"]
     known: dict[str, Any] = {}
+    size = datamodule.scored_at(split) if isinstance(datamodule, SegmentationDataModule) else datamodule.eval_size
     if task == "classification":
         known["fitted_target"], known["features"] = baseline_data(datamodule, split, facts["index"].tolist())
     elif isinstance(datamodule, SegmentationDataModule) and datamodule.indices("train") and facts["weight"].any():
@@ -157,7 +158,7 @@ def collect(
         run=folder.path.name,
         checkpoint=origin,
         split_sha256=table.sha256(split),
-        resolution=list(datamodule.eval_size),
+        resolution=size,
         n_expected=n_expected,
         samples=[table.samples[i] for i in facts["index"].tolist()],
         training_counts=datamodule.class_counts("train"),

@@ -37,6 +37,7 @@ def evaluate_weights(request: Request) -> None:
         )
     folder = _folder(request, config["model"]["name"], config["data"]["name"])
     run = runs.assemble_foreign(folder, config, request.config.split)
+    assert isinstance(run.datamodule, SegmentationDataModule)
     split = str(request.config.split or run.datamodule.closing_split)
     with (
         runs.claimed(folder, config, request, run.machine, run.datamodule, run.weights),
@@ -67,6 +68,7 @@ def evaluate_predictions(request: Request) -> None:
     machine = hardware.choose({**config["trainer"], "devices": 1, "num_nodes": 1})
     datamodule = build.build_datamodule(config)
     assert isinstance(datamodule, SegmentationDataModule)
+    datamodule.own_sizes = True
     source = foreign_space(config)
     crosswalk = crosswalk_of(config, source, datamodule.label_space)
     datamodule.prepare([])

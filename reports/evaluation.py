@@ -69,7 +69,7 @@ class Evaluation:
         run: the run folder's name.
         checkpoint: file, epoch and step.
         split_sha256: of the evaluated split's rows in split.csv.
-        resolution: (height, width) at which was predicted.
+        resolution: (height, width) at which was predicted; None where masks from elsewhere have each their frame's own.
         n_expected: how many samples the split has.
         samples: those that were counted, in the order of the facts.
         training_counts: samples per class in the training split.
@@ -91,7 +91,7 @@ class Evaluation:
     run: str
     checkpoint: Mapping[str, Any]
     split_sha256: str
-    resolution: Sequence[int]
+    resolution: Sequence[int] | None
     n_expected: int
     samples: Sequence[NamedSample]
     training_counts: Sequence[int]
@@ -122,7 +122,7 @@ def scores_of(evaluation: Evaluation) -> dict[str, Any]:
         "policy": {
             "void_truth": "ignored",
             "void_prediction": "miss",
-            "resolution": list(evaluation.resolution),
+            "resolution": evaluation.resolution and list(evaluation.resolution),
             "looks": evaluation.looks,
         },
         "n_expected": evaluation.n_expected,

@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 from torchvision.models.segmentation import deeplabv3_mobilenet_v3_large
 
+from datamodules.masks import polygon_mask
+from label_spaces.catalogue import load
 from tests.chaos.harness import ROOT
 from tests.test_predictions import QUICK, SIZE, SPACE, files, make_streets
 
@@ -152,6 +154,28 @@ def test_masks_cannot_be_scored_without_truth_and_are_told_where_they_can(door, 
         "split=val or split=train. What a server scores is sent to it as it is."
     )
     assert not (tmp_path / "runs").exists()
+
+
+def test_masks_of_frames_of_several_sizes_are_scored_at_these_and_it_says_so(door, root, tmp_path):
+    space = load("idd_level3")
+    for path in (root / "gtFine/val").rglob("*_polygons.json"):
+        mask = np.array([*space.ids, 255], np.uint8)[polygon_mask(path, space)]
+        (tmp_path / "masks" / path.parent.name).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask).save(tmp_path / "masks" / path.parent.name / f"{path.name.split('_')[0]}.png")
+    typed = (f"predictions={tmp_path / 'masks'}", "predictions_label_space=idd_level3", "data=idd", f"data.root={root}")
+    pixels = {}
+    for size in (None, [32, 48]):
+        answer = door("evaluate", *typed, *(["data.eval_size=[32,48]"] if size else []), "data.num_workers=0")
+        assert answer.code == 0, answer.err
+        scores = json.loads((answer.folder / "evaluation/val/scores.json").read_text())
+        with np.load(answer.folder / "evaluation/val/per_sample.npz") as facts:
+            pixels[scores["policy"]["resolution"] is None] = int(facts["count"].sum())
+        assert (scores["policy"]["resolution"], scores["miou"]) == (size, 1)
+        assert ("val: 6 frames at their own sizes, idd_level3" in answer.out) == (size is None)
+        assert ("val: 6 frames at 32×48, idd_level3" in answer.out) == (size is not None)
+        assert ("48×40 (1); each is scored at its own, unless data.eval_size" in answer.out) == (size is None)
+        assert "commonest" not in answer.out
+    assert pixels == {True: (5 * 32 + 40) * 48, False: 6 * 32 * 48}  # one frame of val is taller
 
 
 @pytest.mark.slow
