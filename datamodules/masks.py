@@ -18,6 +18,7 @@ from label_spaces.space import NO_ID, LabelSpace
 
 Mask = npt.NDArray[np.uint8]
 
+LOSSY = frozenset({"JPEG", "MPO"})
 SHOWN = 10  # unknown ids or colours that a message names
 
 
@@ -53,11 +54,11 @@ def polygon_mask(path: Path, space: LabelSpace) -> Mask:
 def image_mask(path: Path, space: LabelSpace) -> Mask:
     """Read the mask that an image file holds.
 
-    Greyscale and palette images hold the ids of `space` (a palette's colours have no say); coloured ones hold its
-    colours, with black for no class unless a class has it, or where all three channels are equal and that is no such
-    colour, ids.
+    Greyscale and palette images hold the ids of `space`; a palette has no say, but may not contradict them. Coloured
+    ones hold its colours, with black for no class unless a class has it, or where all three channels are equal and that
+    is no such colour, ids.
 
-    Raises DatasetError naming the file and what is wrong: it cannot be read, or holds unknown ids or colours.
+    Raises DatasetError naming the file and what is wrong: it cannot be read, holds unknown ids or colours, or is a JPEG.
     """
     try:
         with still_image(path.read_bytes()) as image:
@@ -82,8 +83,13 @@ def _is_coloured(image: Image.Image) -> bool:
 
 
 def _of_picture(image: Image.Image, space: LabelSpace) -> Mask:
+    if image.format in LOSSY:
+        raise DatasetError("it is a JPEG, which blurs ids and colours at every edge; save masks as PNG")
     if not _is_coloured(image):
-        return _of_ids(np.asarray(image), space)
+        of_ids = _of_ids(np.asarray(image), space)
+        if image.mode == "P":
+            _check_palette(image, space)
+        return of_ids
     pixels = np.asarray(image.convert("RGB"))
     if space.colours:
         mask, unknown = _of_colours(pixels, space)
@@ -96,6 +102,28 @@ def _of_picture(image: Image.Image, space: LabelSpace) -> Mask:
     raise DatasetError(
         f"it has {unknown}; give masks of ids, or a label space whose CSV names these colours ({space.name})"
     )
+
+
+def _check_palette(image: Image.Image, space: LabelSpace) -> None:
+    """Raise DatasetError where the palette has the classes' own colours, but for other ids: numbers of another list, or arbitrary ones."""
+    used = np.flatnonzero(image.histogram())
+    palette = np.zeros((256, 3), np.uint8)
+    given = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+    palette[: len(given)] = given
+    painted = palette[used]
+    if (painted == painted[:, :1]).all() or len(set(space.colours)) < len(space.colours):
+        return  # grey says nothing; nor do colours that classes share
+    says, _ = _of_colours(painted[None], space) if space.colours else (None, "")
+    if says is None:
+        return
+    index = np.array(space.index_of_id())[used]
+    names = (*space.classes, "void")
+    for identity, own, other in zip(used.tolist(), index.tolist(), says[0].tolist(), strict=True):
+        if other not in (own, space.void):
+            raise DatasetError(
+                f"its palette paints the id {identity}, {names[own]}, in the colour of {names[other]}; give greyscale masks of "
+                f"the ids of {space.name}, or its colours as RGB"
+            )
 
 
 def _of_ids(ids: npt.NDArray[np.generic], space: LabelSpace) -> Mask:

@@ -105,3 +105,17 @@ def _files(folder: Path, endings: Sequence[str], not_these: Sequence[str] = ()) 
             if ending is not None and not name.startswith(".") and not name.endswith(tuple(not_these)):
                 found.setdefault((split, drive, name.removesuffix(ending)), f"{split}/{drive}/{name}")
     return found
+
+
+def torn_drives(frames: Iterable[tuple[str, str, str]]) -> dict[str, str]:
+    """Of (name, drive, split): the frames of drives that are in more than one split, outside the last of them, and why."""
+    drives: dict[str, dict[str, list[str]]] = {}
+    for name, drive, split in frames:
+        drives.setdefault(drive, {}).setdefault(split, []).append(name)
+    order = ("train", "select", "val", "test")  # what is reported stays as it is
+    torn = {}
+    for drive, splits in drives.items():
+        for split in sorted(splits, key=order.index)[:-1] if len(splits) > 1 else ():
+            both = " and ".join(sorted(splits, key=order.index))
+            torn.update(dict.fromkeys(splits[split], f"drive {drive} is in {both}; a drive belongs on one side"))
+    return torn

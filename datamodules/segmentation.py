@@ -3,7 +3,7 @@
 import hashlib
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ from datamodules.dataset import CachedImages, ReadImages, ReadMasks
 from datamodules.errors import DatasetError
 from datamodules.images import RGB, read_image
 from datamodules.masks import Mask
-from datamodules.pairs import Listing, Pair
+from datamodules.pairs import Listing, Pair, torn_drives
 from datamodules.settings import DataSettings, typed
 from datamodules.splits import is_csv
 from datamodules.table import Candidate, Sample, SampleTable
@@ -100,7 +100,7 @@ class SegmentationDataModule(ImageDataModule):
         reasons = {pair.name: why for pair in found.pairs if (why := _reason(images[pair.name], masks[pair.name]))}
         usable = [pair for pair in found.pairs if pair.name not in reasons]
         if not isinstance(self.settings.split, Mapping) and not is_csv(self.settings.split):
-            reasons |= _torn((pair.name, pair.group, pair.split or "") for pair in usable)
+            reasons |= torn_drives((pair.name, pair.group, pair.split or "") for pair in usable)
         broken = [*found.alone, *reasons.items()]
         self.leave_out(broken, len(found.pairs) + len(found.alone), "frames", "used")
         self._pairs = {pair.name: pair for pair in found.pairs if pair.name not in reasons}
@@ -116,7 +116,7 @@ class SegmentationDataModule(ImageDataModule):
     def settle(self, table: SampleTable) -> SampleTable:
         """The table, without the training frames of drives that a CSV tears apart. Raises DatasetError unless they are to be skipped."""
         if is_csv(self.settings.split) and self.settings.split_by == "group":
-            torn = _torn((sample.name, sample.group, sample.split) for sample in table.samples)
+            torn = torn_drives((sample.name, sample.group, sample.split) for sample in table.samples)
             self.leave_out(list(torn.items()), len(table), "frames", "used")
             table = SampleTable(sample for sample in table.samples if sample.name not in torn)
         train = np.array([self.pixels[sample.name] for sample in table.samples if sample.split == "train"])
@@ -292,17 +292,3 @@ def _reason(image: Finding, mask: Finding) -> str | None:
 def _told(sizes: Counter[tuple[int, int]]) -> str:
     more = f" and {len(sizes) - MOST_SIZES} other sizes" if len(sizes) > MOST_SIZES else ""
     return ", ".join(f"{width}×{height} ({n})" for (height, width), n in sizes.most_common(MOST_SIZES)) + more
-
-
-def _torn(frames: Iterable[tuple[str, str, str]]) -> dict[str, str]:
-    """Of (name, drive, split): the frames of drives that are in more than one split, outside the last of them, and why."""
-    drives: dict[str, dict[str, list[str]]] = {}
-    for name, drive, split in frames:
-        drives.setdefault(drive, {}).setdefault(split, []).append(name)
-    order = ("train", "select", "val", "test")  # what is reported stays as it is
-    torn = {}
-    for drive, splits in drives.items():
-        for split in sorted(splits, key=order.index)[:-1] if len(splits) > 1 else ():
-            both = " and ".join(sorted(splits, key=order.index))
-            torn.update(dict.fromkeys(splits[split], f"drive {drive} is in {both}; a drive belongs on one side"))
-    return torn

@@ -128,6 +128,40 @@ def test_ids_and_colours_become_indices(tmp_path, image):
     assert mask.tolist() == INDICES
 
 
+def painted(numbers: np.ndarray, palette: dict[int, tuple[int, int, int]]) -> Image.Image:
+    """A picture of these numbers in these colours; other entries of its palette are black."""
+    image = Image.fromarray(numbers).convert("L")
+    image.putpalette(np.array([palette.get(number, (0, 0, 0)) for number in range(256)]).ravel().tolist())
+    return image
+
+
+def test_a_palette_that_contradicts_the_ids_is_refused(tmp_path):
+    a, b, c = SPACE.colours
+    assert image_mask(saved(tmp_path, painted(IDS, {4: a, 7: b, 9: c})), SPACE).tolist() == INDICES
+    # An optimiser has numbered the colours anew; 4 is what it calls b.
+    numbers = np.array([[7, 4, 9, 200], [9, 9, 7, 4]], np.uint8)
+    with pytest.raises(
+        DatasetError, match=r"mask\.png: its palette paints the id 4, a, in the colour of b; give greyscale"
+    ):
+        image_mask(saved(tmp_path, painted(numbers, {7: a, 4: b, 9: c})), SPACE)
+    # Colours of somebody else, greys, and none at all say nothing.
+    for palette in ({4: b, 7: a, 9: (1, 2, 3)}, {4: (9, 9, 9), 7: (70, 70, 70)}, {}):
+        assert image_mask(saved(tmp_path, painted(IDS, palette)), SPACE).tolist() == INDICES
+    bare = LabelSpace("bare", SPACE.classes, ids=SPACE.ids, void_ids=SPACE.void_ids)
+    twins = LabelSpace("twins", SPACE.classes, (a, a, b), SPACE.ids, SPACE.void_ids)
+    for space in (bare, twins):
+        assert image_mask(saved(tmp_path, painted(IDS, {4: b, 7: a, 9: c})), space).tolist() == INDICES
+
+
+def test_a_jpeg_is_no_mask(tmp_path):
+    numbers = np.zeros((16, 16), np.uint8)
+    numbers[:, 5:] = 2  # which leaves 1 and 3 along the edge: nobody could tell
+    path = saved(tmp_path, Image.fromarray(numbers), "mask.jpg")
+    assert np.unique(np.asarray(Image.open(path))).tolist() == [0, 1, 2, 3]
+    with pytest.raises(DatasetError, match=r"mask\.jpg: it is a JPEG, which blurs ids and colours at every edge"):
+        image_mask(path, LabelSpace("four", ("a", "b", "c", "d")))
+
+
 def test_a_mask_of_one_bit_holds_two_classes(tmp_path):
     image = Image.fromarray(np.array([[0, 255], [255, 255]], np.uint8)).convert("1")
     assert image_mask(saved(tmp_path, image), LabelSpace("two", ("off", "on"))).tolist() == [[0, 1], [1, 1]]
