@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +13,6 @@ import numpy as np
 
 from datamodules.annotations import (
     Annotation,
-    AnnotationError,
     Frame,
     find_frames,
     object_at,
@@ -49,6 +48,7 @@ class ObjectCropDataModule(ClassificationDataModule):
         super().__init__(settings, **options)
         self.rules = rules or CropRules()
         self._boxes: dict[str, Sequence[float]] = {}
+        self._image_sizes: dict[str, tuple[int, int]] = {}
 
     def find(self) -> list[Candidate]:
         """Every usable object. Raises DatasetError; `skipped` says which frames are left out."""
@@ -57,7 +57,7 @@ class ObjectCropDataModule(ClassificationDataModule):
         refuse_repeated((frame.name for here in listed.values() for frame in here), typed(self.settings.root))
         for root, everything in listed.items():
             here = self._intact(root, everything)
-            objects, broken = _objects(root, here, self.rules, Path(self.settings.cache_dir))
+            objects, broken = _objects(root, here, self.rules, self._image_sizes, Path(self.settings.cache_dir))
             self.leave_out(broken, len(here), "frames")
             found += objects
             frames += len(here)
@@ -78,11 +78,7 @@ class ObjectCropDataModule(ClassificationDataModule):
         file, polygons = self.file(name), self.polygon_file(name)
         image, annotation = _frame(file, polygons)
         size = image.shape[:2]
-        if size != (annotation.height, annotation.width):
-            raise DatasetError(
-                f"{file} has {size[1]}x{size[0]} pixels, but its polygon file says "
-                f"{annotation.width}x{annotation.height}."
-            )
+        _check_size(file, annotation, size)
         thing = object_at(annotation, name.rpartition("#")[2], polygons)
         left, top, side = square(bounding_box(thing, size), self.rules.margin, size)
         return image[top : top + side, left : left + side]
@@ -153,18 +149,30 @@ class ObjectCropDataModule(ClassificationDataModule):
         findings = audit(root, [frame.name for frame in frames], Path(self.settings.cache_dir))
         broken = [(name, finding.error) for name, finding in findings.items() if finding.error is not None]
         self.leave_out(broken, len(frames), "frames")
+        self._image_sizes |= {name: (finding.height, finding.width) for name, finding in findings.items()}
         names = {name for name, _ in broken}
         return [frame for frame in frames if frame.name not in names]
 
 
-def find_crops(root: Path, frames: list[Frame], rules: CropRules) -> tuple[list[Candidate], list[tuple[str, str]]]:
-    """The usable objects of the frames, and (frame, reason) for polygon files that cannot be read."""
+def find_crops(
+    root: Path, frames: list[Frame], rules: CropRules, sizes: Mapping[str, tuple[int, int]] | None = None
+) -> tuple[list[Candidate], list[tuple[str, str]]]:
+    """The usable objects of the frames, and (frame, reason) for polygon files that cannot be used.
+
+    Args:
+        root: the folder that the frames' names are relative to.
+        frames: where to look.
+        rules: which objects are usable.
+        sizes: (height, width) of the images by the frames' names, where these are known.
+    """
     found: list[Candidate] = []
     broken = []
     for frame in frames:
+        file = polygon_file(root, frame.name)
         try:
-            annotation = read_annotation(polygon_file(root, frame.name))
-        except AnnotationError as error:
+            annotation = read_annotation(file)
+            _check_size(frame.name, annotation, (sizes or {}).get(frame.name))
+        except DatasetError as error:
             broken.append((frame.name, str(error)))
             continue
         found += [
@@ -174,19 +182,27 @@ def find_crops(root: Path, frames: list[Frame], rules: CropRules) -> tuple[list[
     return found, broken
 
 
+def _check_size(image: object, annotation: Annotation, size: tuple[int, ...] | None) -> None:
+    """Raise DatasetError where an image of `size` (height, width) is not what was annotated."""
+    if size is not None and size != (annotation.height, annotation.width):
+        raise DatasetError(
+            f"{image} has {size[1]}x{size[0]} pixels, but its polygon file says {annotation.width}x{annotation.height}."
+        )
+
+
 def _objects(
-    root: Path, frames: list[Frame], rules: CropRules, cache_dir: Path
+    root: Path, frames: list[Frame], rules: CropRules, sizes: Mapping[str, tuple[int, int]], cache_dir: Path
 ) -> tuple[list[Candidate], list[tuple[str, str]]]:
-    """`find_crops`, remembered in `cache_dir` for as long as no polygon file changes."""
+    """`find_crops`, remembered in `cache_dir` for as long as no polygon file and no image's size changes."""
     facts = [astuple(rules), str(root.resolve())]
     for frame in frames:
         stat = polygon_file(root, frame.name).stat()
-        facts.append((frame.name, stat.st_size, stat.st_mtime_ns))
+        facts.append((frame.name, stat.st_size, stat.st_mtime_ns, sizes.get(frame.name)))
     memory = cache_dir.expanduser() / f"crops-{hashlib.blake2b(repr(facts).encode(), digest_size=8).hexdigest()}.json"
     try:
         return [Candidate(name, group, target) for name, group, target in json.loads(memory.read_bytes())], []
     except (OSError, ValueError, TypeError):
-        found, broken = find_crops(root, frames, rules)
+        found, broken = find_crops(root, frames, rules, sizes)
     if not broken:
         memory.parent.mkdir(parents=True, exist_ok=True)
         write_text(memory, json.dumps([(crop.name, crop.group, crop.target) for crop in found]))

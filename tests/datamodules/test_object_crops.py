@@ -156,6 +156,21 @@ def test_a_polygon_file_for_another_size_is_refused(root):
         crops(root).read("leftImg8bit/train/000/0_leftImg8bit.png#1")
 
 
+def test_polygon_files_for_other_sizes_are_named_before_anything_is_split_or_skipped(root):
+    every = CropRules(train=1, train_groups=1, evaluation=0)
+    crops(root, every).find()  # is remembered, but not for an image of another size
+    for name in ("000/0", "003/1"):
+        path = root / f"leftImg8bit/train/{name}_leftImg8bit.png"
+        Image.open(path).resize((480, 200)).save(path)
+    with pytest.raises(DatasetError, match="2 of 20 frames") as told:
+        crops(root, every).find()
+    for name in ("000/0", "003/1"):
+        assert f"train/{name}_leftImg8bit.png has 480x200 pixels, but its polygon file says 240x100" in str(told.value)
+    data = crops(root, every, on_corrupt="skip")
+    assert len(data.find()) == (DRIVES * FRAMES - 2) * 3
+    assert len(data.skipped) == 2
+
+
 def test_baselines_may_know_colour_and_box(root):
     path = root / "gtFine/train/000/0_gtFine_polygons.json"
     content = json.loads(path.read_text())
