@@ -1,22 +1,25 @@
 """Which annotated objects become crops: the rules, and the geometry behind them."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from datamodules.annotations import AnnotatedObject, Annotation
+from datamodules.annotations import AnnotatedObject, Annotation, object_at
 from datamodules.table import SampleTable
 
 CROP_CLASSES = (
     "person", "rider", "motorcycle", "bicycle", "autorickshaw", "car", "truck", "bus", "animal", "traffic sign",
     "traffic light",
 )  # fmt: skip
+TWO_WHEELERS = ("motorcycle", "bicycle")
+RIDES = 0.1  # the box IoU with a two-wheeler from which on a rider sits on it: less is a neighbour's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +31,8 @@ class CropRules:
         least_visible: the part of an object that later polygons leave uncovered.
         margin: the side of the square crop over the long side of the box.
         most_overlap: the box IoU above which two differently labelled objects are both left out: one crop, two truths.
+        riders: ``separate``: a class of their own; ``merge``: the crop of a two-wheeler holds those who ride it, and they have
+            no crop of their own; ``drop``: they have none.
         train: training samples that a class needs, `train_groups` the drives they must come from.
         evaluation: samples that a class needs in val and in test.
     """
@@ -36,6 +41,7 @@ class CropRules:
     least_visible: float = 0.5
     margin: float = 1.15
     most_overlap: float = 0.5
+    riders: str = "separate"
     train: int = 50
     train_groups: int = 5
     evaluation: int = 10
@@ -78,19 +84,77 @@ def overlap(first: Box, second: Box) -> float:
     return shared / (areas - shared) if shared else 0.0
 
 
-def visible_share(annotation: Annotation, chosen: Iterable[int]) -> dict[int, float]:
-    """For positions in `annotation.objects`: the part of the object within the frame that later ones leave uncovered."""
+def ridden(annotation: Annotation) -> dict[int, int]:
+    """By the position of a rider in `annotation.objects` that of the two-wheeler whose box agrees best with the rider's."""
+    size = (annotation.height, annotation.width)
+    boxes = {
+        position: bounding_box(thing, size)
+        for position, thing in enumerate(annotation.objects)
+        if thing.label in (*TWO_WHEELERS, "rider")
+    }
+    wheels = [position for position in boxes if annotation.objects[position].label != "rider"]
+    found = {}
+    for rider in (position for position in boxes if position not in wheels):
+        best = max(wheels, key=lambda wheel: overlap(boxes[rider], boxes[wheel]), default=None)
+        if best is not None and overlap(boxes[rider], boxes[best]) >= RIDES:
+            found[rider] = best
+    return found
+
+
+def crop_boxes(annotation: Annotation, riders: str) -> dict[int, Box]:
+    """By position in `annotation.objects` the boxes, within the frame, of those that may become crops; see `CropRules.riders`."""
+    size = (annotation.height, annotation.width)
+    boxes = {
+        position: bounding_box(thing, size)
+        for position, thing in enumerate(annotation.objects)
+        if thing.label in CROP_CLASSES and (thing.label != "rider" or riders == "separate")
+    }
+    for rider, wheel in ridden(annotation).items() if riders == "merge" else ():
+        one, other = boxes[wheel], bounding_box(annotation.objects[rider], size)
+        boxes[wheel] = Box(*map(min, one[:2], other[:2]), *map(max, one[2:], other[2:]))
+    return boxes
+
+
+def crop_box(annotation: Annotation, index: str, riders: str, path: Path) -> Box:
+    """The box of the crop called after an object's position in its polygon file. Raises AnnotationError naming that, at `path`."""
+    thing = object_at(annotation, index, path)
+    boxes = crop_boxes(annotation, riders) if riders == "merge" else {}
+    own = bounding_box(thing, (annotation.height, annotation.width))
+    return next((box for position, box in boxes.items() if annotation.objects[position] is thing), own)
+
+
+def visible_share(
+    annotation: Annotation, chosen: Iterable[int], part_of: Mapping[int, int] | None = None
+) -> dict[int, float]:
+    """For positions in `annotation.objects`: the part of the object within the frame that later ones leave uncovered.
+
+    Args:
+        annotation: a frame's.
+        chosen: which positions.
+        part_of: the position of the object that another one belongs to: together they are one.
+    """
     canvas = np.zeros((annotation.height, annotation.width), dtype=np.uint16)
     corners = [np.round(thing.polygon).astype(np.int32) for thing in annotation.objects]
-    windows = [_window(polygon, canvas.shape) for polygon in corners]
+    parts: dict[int, list[int]] = {}
+    for part, owner in (part_of or {}).items():
+        parts.setdefault(owner, [owner]).append(part)
+    windows = {
+        position: _window(np.concatenate([corners[part] for part in parts.get(position, [position])]), canvas.shape)
+        for position in chosen
+    }
 
     def pixels(position: int) -> int:
         return int(np.count_nonzero(canvas[windows[position]] == position + 1))
 
-    whole = dict.fromkeys(chosen, 0)
+    whole = dict.fromkeys(windows, 0)
+    for position, of_parts in parts.items():  # the parts cover each other, and what lies between may cover some
+        for part in of_parts:
+            cv2.fillPoly(canvas, [corners[part]], position + 1)
+        whole[position] = pixels(position)
+        canvas[windows[position]] = 0
     for position, polygon in enumerate(corners):
-        cv2.fillPoly(canvas, [polygon], position + 1)
-        if position in whole:
+        cv2.fillPoly(canvas, [polygon], (part_of or {}).get(position, position) + 1)
+        if position in whole and position not in parts:
             whole[position] = pixels(position)
     return {position: pixels(position) / area if area else 0.0 for position, area in whole.items()}
 
@@ -103,16 +167,15 @@ def _window(polygon: npt.NDArray[np.int32], size: tuple[int, ...]) -> tuple[slic
 
 def usable_objects(annotation: Annotation, rules: CropRules) -> list[AnnotatedObject]:
     """The objects of a frame that become samples."""
-    size = (annotation.height, annotation.width)
-    boxes = {}
-    for position, thing in enumerate(annotation.objects):
-        if thing.label in CROP_CLASSES:
-            box = bounding_box(thing, size)
-            if min(box.right - box.left, box.bottom - box.top) >= rules.least_side:
-                boxes[position] = box
+    boxes = {
+        position: box
+        for position, box in crop_boxes(annotation, rules.riders).items()
+        if min(box.right - box.left, box.bottom - box.top) >= rules.least_side
+    }
     if not boxes:
         return []
-    share = visible_share(annotation, boxes)
+    together = ridden(annotation) if rules.riders == "merge" else {}
+    share = visible_share(annotation, boxes, {part: owner for part, owner in together.items() if owner in boxes})
     seen = [position for position in boxes if share[position] >= rules.least_visible]
     labels = {position: annotation.objects[position].label for position in seen}
     doubtful = {

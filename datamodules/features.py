@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.annotations import object_at, read_annotation
+from datamodules.annotations import read_annotation
 from datamodules.augmentation import Image
 from datamodules.caches import MOST_THREADS
-from datamodules.crop_rules import bounding_box
+from datamodules.crop_rules import crop_box
 
 Features = dict[str, NDArray[np.float64]]
 
@@ -33,12 +33,13 @@ def mean_colours(image: Callable[[int], Image], indices: Sequence[int]) -> NDArr
         return np.array(list(means), dtype=np.float64).reshape(-1, 3)
 
 
-def box_extents(polygons: Callable[[str], Path], names: Sequence[str]) -> NDArray[np.float64]:
+def box_extents(polygons: Callable[[str], Path], names: Sequence[str], riders: str = "separate") -> NDArray[np.float64]:
     """How large the boxes of annotated objects and their frames are.
 
     Args:
         polygons: from a crop's name to the polygon file of its frame.
         names: N crops, ``<path of the frame>#<object's position in its polygon file>``.
+        riders: see `CropRules`.
 
     Returns:
         (N, 4): width and height in pixels, at least 1, and width and height of the frame.
@@ -51,8 +52,7 @@ def box_extents(polygons: Callable[[str], Path], names: Sequence[str]) -> NDArra
     for row, name in enumerate(names):
         file = polygons(name)
         annotation = read(file)
-        thing = object_at(annotation, name.rpartition("#")[2], file)
-        box = bounding_box(thing, (annotation.height, annotation.width))
+        box = crop_box(annotation, name.rpartition("#")[2], riders, file)
         width, height = max(box.right - box.left, 1.0), max(box.bottom - box.top, 1.0)
         extents[row] = width, height, annotation.width, annotation.height
     return extents

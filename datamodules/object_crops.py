@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,13 @@ from datamodules.annotations import (
     Annotation,
     Frame,
     find_frames,
-    object_at,
     polygon_file,
     read_annotation,
     refuse_repeated,
 )
 from datamodules.audit import audit
 from datamodules.classification import ClassificationDataModule
-from datamodules.crop_rules import CROP_CLASSES, CropRules, bounding_box, lacking, square, usable_objects
+from datamodules.crop_rules import CROP_CLASSES, CropRules, crop_box, lacking, square, usable_objects
 from datamodules.errors import DatasetError
 from datamodules.features import Features, box_extents, box_sizes
 from datamodules.images import RGB, read_image
@@ -46,7 +45,7 @@ class ObjectCropDataModule(ClassificationDataModule):
 
     def __init__(self, settings: DataSettings, *, rules: CropRules | None = None, **options: Any) -> None:
         super().__init__(settings, **options)
-        self.rules = rules or CropRules()
+        self.rules = replace(rules or CropRules(), riders=settings.riders)
         self._boxes: dict[str, Sequence[float]] = {}
         self._image_sizes: dict[str, tuple[int, int]] = {}
 
@@ -79,8 +78,8 @@ class ObjectCropDataModule(ClassificationDataModule):
         image, annotation = _frame(file, polygons)
         size = image.shape[:2]
         _check_size(file, annotation, size)
-        thing = object_at(annotation, name.rpartition("#")[2], polygons)
-        left, top, side = square(bounding_box(thing, size), self.rules.margin, size)
+        box = crop_box(annotation, name.rpartition("#")[2], self.rules.riders, polygons)
+        left, top, side = square(box, self.rules.margin, size)
         return image[top : top + side, left : left + side]
 
     def polygon_file(self, name: str) -> Path:
@@ -89,9 +88,11 @@ class ObjectCropDataModule(ClassificationDataModule):
         return polygon_file(file.parents[len(Path(path).parts) - 1], path)
 
     def fingerprint(self, name: str) -> str:
-        """Changes with the frame, its polygon file and the crop's margin."""
+        """Changes with the frame, its polygon file, the crop's margin, and what becomes of riders."""
         facts = self.polygon_file(name).stat()
-        return f"{super().fingerprint(name)}:{facts.st_size}:{facts.st_mtime_ns}:{self.rules.margin}"
+        return (
+            f"{super().fingerprint(name)}:{facts.st_size}:{facts.st_mtime_ns}:{self.rules.margin}:{self.rules.riders}"
+        )
 
     def baseline_features(self, part: str, indices: Sequence[int]) -> Features:
         """The base class's mean colours, and the sizes of the boxes (N, 4)."""
@@ -106,7 +107,7 @@ class ObjectCropDataModule(ClassificationDataModule):
         """`box_extents` of samples; each polygon file is read once."""
         names = [self.table.samples[index].name for index in indices]
         fresh = [name for name in names if name not in self._boxes]
-        self._boxes |= dict(zip(fresh, box_extents(self.polygon_file, fresh).tolist(), strict=True))
+        self._boxes |= dict(zip(fresh, box_extents(self.polygon_file, fresh, self.rules.riders).tolist(), strict=True))
         return np.array([self._boxes[name] for name in names]).reshape(-1, 4)
 
     def class_order(self, targets: set[str]) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ class DataSettings:
         label_space: the label space's name, or the path of a CSV, where the dataset has several.
         classes: the names of the classes, where the masks of a dataset hold 0, 1, … for them.
         masks: ``polygons`` to draw masks, ``files`` for ready ones, where the dataset may have both.
+        riders: ``separate``, ``merge`` or ``drop``: what becomes of riders where objects are cut out, see `CropRules`.
         image_size: (height, width) in pixels of what the model sees.
         eval_size: (height, width) in pixels at which predictions are scored, where that differs.
         load_size: (height, width) in pixels of training images before the augmentation cuts `image_size` out of them,
@@ -55,6 +56,7 @@ class DataSettings:
     label_space: str | None = None
     classes: Sequence[str] | None = None
     masks: str = "polygons"
+    riders: str = "separate"
     image_size: tuple[int, int]
     eval_size: tuple[int, int] | None = None
     load_size: tuple[int, int] | None = None
@@ -90,6 +92,7 @@ class DataSettings:
                 key, value is None or is_whole(value, least), f"give a whole number of at least {least}, or null"
             )
         self._check("masks", self.masks in ("polygons", "files"), "use polygons or files")
+        self._check("riders", self.riders in ("separate", "merge", "drop"), "use separate, merge or drop")
         for key, several in {"root": True, "label_space": False}.items():
             value = getattr(self, key)
             legal = value is None or is_text(value) or (several and is_texts(value))

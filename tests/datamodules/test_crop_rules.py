@@ -8,8 +8,10 @@ from datamodules.crop_rules import (
     Box,
     CropRules,
     bounding_box,
+    crop_boxes,
     lacking,
     overlap,
+    ridden,
     square,
     usable_objects,
     visible_share,
@@ -86,6 +88,57 @@ def test_two_truths_for_one_crop_are_both_left_out():
         ("car", 0),
         ("car", 1),
     ]
+
+
+# A motorcycle with two riders, a bicycle that nobody rides, a rider of nothing in the frame, and a person beside.
+STREET = [
+    ("motorcycle", (20, 60, 99, 139)), ("rider", (30, 20, 89, 119)), ("rider", (40, 30, 119, 99)),
+    ("bicycle", (150, 60, 199, 139)), ("rider", (230, 60, 289, 139)), ("person", (100, 100, 139, 179)),
+]  # fmt: skip
+
+
+def test_a_rider_rides_what_its_box_agrees_best_with():
+    assert ridden(frame(*STREET)) == {1: 0, 2: 0}
+    two = [("bicycle", (0, 0, 50, 50)), ("rider", (30, 0, 80, 50)), ("motorcycle", (40, 0, 90, 50))]
+    assert ridden(frame(*two)) == {1: 2}
+    grazed = [("bicycle", (0, 0, 50, 50)), ("rider", (45, 0, 95, 50))]  # 5 of 95 columns are shared
+    assert ridden(frame(*grazed)) == {}
+    assert ridden(frame(("rider", (0, 0, 50, 50)), ("car", (0, 0, 50, 50)))) == {}
+
+
+@pytest.mark.parametrize(
+    ("riders", "expected", "motorcycle"),
+    [
+        ("separate", ["motorcycle 0", "rider 1", "rider 2", "bicycle 3", "rider 4", "person 5"], (20, 60, 99, 139)),
+        ("merge", ["motorcycle 0", "bicycle 3", "person 5"], (20, 20, 119, 139)),
+        ("drop", ["motorcycle 0", "bicycle 3", "person 5"], (20, 60, 99, 139)),
+    ],
+)
+def test_riders_are_crops_or_part_of_their_two_wheelers_or_nothing(riders, expected, motorcycle):
+    found = names(frame(*STREET), riders=riders, least_visible=0.0, most_overlap=1.0)
+    assert [f"{label} {index}" for label, index in found] == expected
+    assert crop_boxes(frame(*STREET), riders)[0] == Box(*motorcycle)
+
+
+def test_a_merged_object_is_seen_as_one():
+    pair = [("motorcycle", (20, 60, 99, 139)), ("rider", (20, 20, 99, 119))]  # 20 rows of the motorcycle show: 0.25
+    assert names(frame(*pair), most_overlap=1.0) == [("rider", 1)]
+    assert names(frame(*pair), riders="drop") == []
+    assert names(frame(*pair), riders="merge") == [("motorcycle", 0)]
+    assert visible_share(frame(*pair), [0], {1: 0}) == {0: 1.0}
+    # A wall between the two covers the motorcycle, and one after both the lowest 30 of their 120 rows.
+    between = [pair[0], ("wall", (0, 60, 300, 199)), pair[1]]
+    assert visible_share(frame(*between), [0], {2: 0})[0] == pytest.approx(100 / 120)
+    assert visible_share(frame(*pair, ("wall", (0, 110, 300, 199))), [0], {1: 0})[0] == pytest.approx(90 / 120)
+    # What else is in the frame is counted as ever.
+    seen = visible_share(frame(*pair, ("car", (60, 0, 139, 199))), [0, 2], {1: 0})
+    assert seen == {0: pytest.approx(0.5), 2: 1.0}
+
+
+def test_merged_riders_repeat_nobodys_box():
+    close = [("motorcycle", (20, 30, 99, 129)), ("rider", (20, 20, 99, 85))]
+    assert names(frame(*close), least_visible=0.0, most_overlap=0.5) == []
+    assert names(frame(*close), least_visible=0.0, most_overlap=0.5, riders="merge") == [("motorcycle", 0)]
 
 
 def test_stuff_fallbacks_and_groups_are_no_crops():

@@ -156,6 +156,37 @@ def test_a_polygon_file_for_another_size_is_refused(root):
         crops(root).read("leftImg8bit/train/000/0_leftImg8bit.png#1")
 
 
+@pytest.mark.parametrize(
+    ("riders", "rows", "targets"), [("merge", (10, 60), 2), ("drop", (20, 60), 2), ("separate", (20, 60), 3)]
+)
+def test_riders_are_seen_with_their_two_wheelers_where_asked_for(root, riders, rows, targets):
+    for path in (root / "gtFine").glob("*/*/*.json"):
+        content = json.loads(path.read_text())
+        car, wheel, rider = content["objects"][1:]
+        wheel["label"], rider["label"] = "motorcycle", "rider"
+        wheel["polygon"] = [[10, 20], [50, 20], [50, 60], [10, 60]]
+        rider["polygon"] = [[10, 10], [50, 10], [50, 34], [10, 34]]
+        car["polygon"] = [[100, 20], [140, 20], [140, 60], [100, 60]]
+        path.write_text(json.dumps(content))
+    data = crops(root, CropRules(train=1, train_groups=1, evaluation=0, least_side=20, most_overlap=0.9), riders=riders)
+    data.prepare()
+    assert len(data.label_space.classes) == targets
+    names = [sample.name for sample in data.table.samples]
+    name = "leftImg8bit/train/000/0_leftImg8bit.png#2"
+    assert data.extents([names.index(name)])["object"].tolist() == [[rows[1] - rows[0], 40]]
+    side = round(1.15 * max(40, rows[1] - rows[0]))
+    top = round((rows[0] + rows[1] - side) / 2)
+    image = np.array(Image.open(root / name.removesuffix("#2")))
+    left = round((60 - side) / 2)
+    np.testing.assert_array_equal(data.read(name), image[top : top + side, left : left + side])
+    assert f":{riders}" in data.fingerprint(name)
+
+
+def test_what_becomes_of_riders_is_one_of_three(root):
+    with pytest.raises(DatasetError, match=r"data\.riders=join: use separate, merge or drop"):
+        crops(root, riders="join")
+
+
 def test_polygon_files_for_other_sizes_are_named_before_anything_is_split_or_skipped(root):
     every = CropRules(train=1, train_groups=1, evaluation=0)
     crops(root, every).find()  # is remembered, but not for an image of another size
