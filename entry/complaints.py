@@ -45,6 +45,8 @@ def _nearest(key: str, name: str) -> str:
 
     with initialize_config_dir(CONF, version_base="1.3"):
         known = list(_keys(OmegaConf.to_container(compose(config_name=name), resolve=False), ""))
+    if key in known:
+        return " with the options that were chosen; others have it"
     near = difflib.get_close_matches(key, known, n=3, cutoff=0.6)
     return f"; did you mean {' or '.join(near)}?" if near else ""
 

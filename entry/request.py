@@ -66,6 +66,11 @@ def with_overrides(folder: RunFolder, request: Request) -> tuple[dict[str, Any],
     config = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
     if not isinstance(config, dict) or not {"data", "model", "trainer"} <= config.keys():
         raise RequestError(f"{folder.config}: not a run's configuration: data, model or trainer is missing in it.")
+    if "predictions" in config:  # a key of evaluate.py's own, which train.py does not know
+        raise RequestError(
+            f"{folder.path} holds the scores of what was not trained here, and no checkpoint. Evaluate that again with "
+            "model.weights=… or predictions=…"
+        )
     told = copy.deepcopy(config)
     for override in OverridesParser.create().parse_overrides(list(request.overrides)):
         key = override.key_or_group

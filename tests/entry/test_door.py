@@ -76,6 +76,12 @@ def test_hydras_complaints_are_ours(command, tmp_path, typed, says):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_key_that_only_another_option_has_is_not_its_own_suggestion(command):
+    code, _, err = command(raising(AssertionError("must not be reached")), "data=image_folder", "data.riders=drop")
+    assert (code, "did you mean" in err) == (2, False)
+    assert "There is no key 'data.riders' with the options that were chosen; others have it. All keys:" in err
+
+
 def test_a_typed_folder_is_used_and_what_was_there_stays(command, tmp_path):
     (tmp_path / "mine").mkdir()
     code, _, _ = command(raising(RequestError("no")), f"hydra.run.dir={tmp_path}/mine/run")

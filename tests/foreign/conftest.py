@@ -60,3 +60,19 @@ def idd(streets, space="idd_level3"):
 def scored(answer, split="test"):
     assert answer.code == 0, answer.err
     return json.loads((answer.folder / "evaluation" / split / "scores.json").read_text())
+
+
+def check_is_no_run(door, folder):
+    """Evaluated, predicted with or gone on with, a folder that has no checkpoint is refused, and nothing in it changes."""
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    for name, *typed in (
+        ("evaluate", "run="),
+        ("predict", "source=.", "run="),
+        ("train", "trainer.max_epochs=2", "resume="),
+    ):
+        answer = door(name, *typed[:-1], f"{typed[-1]}{folder.absolute()}")
+        assert (answer.code, "Traceback" in answer.err) == (2, False)
+        assert (
+            "holds the scores of what was not trained here, and no checkpoint. Evaluate that again with" in answer.err
+        )
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.foreign.conftest import HEIGHT, LEVEL3, MODEL, TRAINER, VOC, WIDTH, idd, scored
+from tests.foreign.conftest import HEIGHT, LEVEL3, MODEL, TRAINER, VOC, WIDTH, check_is_no_run, idd, scored
 
 pytestmark = pytest.mark.usefixtures("no_figures")
 
@@ -63,6 +63,10 @@ def test_perfect_masks_come_to_what_the_table_says(perfect):
     assert {"config.yaml", "overrides.txt", "environment.json", "split.csv"} <= {
         p.name for p in answer.folder.iterdir()
     }
+
+
+def test_scores_of_masks_are_no_run(door, perfect):
+    check_is_no_run(door, perfect.folder)
 
 
 def test_per_sample_matrices_are_crossed_and_uncrossed(perfect):

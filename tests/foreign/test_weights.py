@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from lightning_modules.networks.architectures import ARCHITECTURES
-from tests.foreign.conftest import DATA, MODEL, TRAINER, VOC, idd, scored
+from tests.foreign.conftest import DATA, MODEL, TRAINER, VOC, check_is_no_run, idd, scored
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,7 @@ def test_weights_from_elsewhere(door, streets, foreigner, tmp_path):
     assert (scores["n_expected"], scores["n_unique"], scores["loss"]) == (4, 4, None)
     assert scores["crossing"]["from"] == "voc21"
     assert "This model can say 6 of 26 classes" in answer.out
+    check_is_no_run(door, answer.folder)
     # The masks that are written are in the data's classes: scored as such, they come to the same matrix.
     written = answer.folder / "evaluation/test/predictions/ids"
     again = door("evaluate", f"predictions={written}", "predictions_label_space=idd_level3", *idd(streets), *TRAINER)
