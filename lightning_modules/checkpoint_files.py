@@ -31,7 +31,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "no such file"
-        raise WeightsError(f"model.weights={path}: {what}; give auto, none, imagenet or the path of a checkpoint file")
+        raise WeightsError(
+            f"model.weights={path}: {what}; give auto, none, imagenet, coco_voc or the path of a checkpoint file"
+        )
     content = read_checkpoint(path, f"model.weights={path}")
     for nest in NESTS:
         if isinstance(content, Mapping) and isinstance(content.get(nest), Mapping):

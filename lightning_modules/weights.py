@@ -135,8 +135,8 @@ class _Heads:
     Args:
         names: the layers.
         auxiliary: those that only training uses; where a file has nothing of them they are left fresh.
-        kept: ``all``: none may be missing or of another number of classes, ``fitting``: the latter are left fresh,
-            ``none``: all are.
+        kept: ``all``: none may be missing or, auxiliary ones apart, of another number of classes, ``fitting``: the latter
+            are left fresh, ``none``: all are.
     """
 
     names: tuple[str, ...]
@@ -153,13 +153,14 @@ def _fit(
     state, outside = _strip(state, prefix)
     notes = [f"left out what is not under {prefix}: {_listed(outside)}"] if outside else []
     fresh = [head for head in heads.names if heads.kept == "none" or _differs(head, state, expected)]
-    if fresh and heads.kept == "all":
-        sizes = [f"{len(tensors[f'{fresh[0]}.weight'])}" for tensors in (state, expected)]
+    speaking = [head for head in fresh if not _belongs(f"{head}.", heads.auxiliary)]
+    if speaking and heads.kept == "all":
+        sizes = [f"{len(tensors[f'{speaking[0]}.weight'])}" for tensors in (state, expected)]
         raise WeightsError(
-            f"model.weights={origin}: its head ({fresh[0]}) says {sizes[0]} classes, and model.label_space has {sizes[1]}; "
+            f"model.weights={origin}: its head ({speaking[0]}) says {sizes[0]} classes, and model.label_space has {sizes[1]}; "
             "name the classes that these weights say, in their order"
         )
-    if fresh and heads.kept == "fitting":
+    if fresh and heads.kept != "none":
         notes.append(f"the head ({', '.join(fresh)}) is for another number of classes and starts fresh")
     absent = [layer for layer in heads.auxiliary if not any(_belongs(name, [layer]) for name in state)]
     if absent:

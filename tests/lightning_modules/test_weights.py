@@ -124,6 +124,27 @@ def test_a_layer_that_only_training_uses_may_be_missing_and_is_said(tmp_path):
         load_weights(network, "with auxiliary", saved(tmp_path, broken), whole=True)
 
 
+def test_an_auxiliary_head_of_other_classes_starts_fresh_and_what_says_them_may_not(tmp_path, monkeypatch):
+    known = Architecture(("head", "auxiliary.1"), auxiliary=("auxiliary",))
+    monkeypatch.setitem(weights.ARCHITECTURES, "with auxiliary", known)
+
+    class WithAuxiliary(Tiny):
+        def __init__(self, classes):
+            super().__init__()
+            self.auxiliary = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, classes))
+
+    source, network = WithAuxiliary(5), WithAuxiliary(3)
+    before = copy(network)
+    report = load_weights(network, "with auxiliary", saved(tmp_path, source.state_dict()), whole=True)
+    assert report.note.endswith("; the head (auxiliary.1) is for another number of classes and starts fresh")
+    for name, tensor in network.state_dict().items():
+        expected = before if name.startswith("auxiliary.1.") else source.state_dict()
+        assert torch.equal(tensor, expected[name])
+    other = {**source.state_dict(), "head.weight": torch.zeros(9, 4), "head.bias": torch.zeros(9)}
+    with pytest.raises(WeightsError, match=r"its head \(head\) says 9 classes, and model\.label_space has"):
+        load_weights(network, "with auxiliary", saved(tmp_path, other), whole=True)
+
+
 def test_every_mismatch_is_listed_and_nothing_is_loaded(tmp_path):
     state = Tiny().state_dict()
     del state["body.0.bias"]
@@ -204,7 +225,7 @@ def test_imagenet_for_a_network_that_has_none_says_which_have():
 
 def test_a_word_that_is_no_choice_is_answered_with_the_choices():
     with pytest.raises(
-        WeightsError, match=r"model.weights=imagnet: no such file; give auto, none, imagenet or the path"
+        WeightsError, match=r"model.weights=imagnet: no such file; give auto, none, imagenet, coco_voc or the path"
     ):
         load_weights(Tiny(), "tiny", "imagnet")
 
