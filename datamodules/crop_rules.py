@@ -151,7 +151,6 @@ def visible_share(
         for part in of_parts:
             cv2.fillPoly(canvas, [corners[part]], position + 1)
         whole[position] = pixels(position)
-        canvas[windows[position]] = 0
     for position, polygon in enumerate(corners):
         cv2.fillPoly(canvas, [polygon], (part_of or {}).get(position, position) + 1)
         if position in whole and position not in parts:

@@ -144,9 +144,20 @@ def test_a_palette_that_contradicts_the_ids_is_refused(tmp_path):
         DatasetError, match=r"mask\.png: its palette paints the id 4, a, in the colour of b; give greyscale"
     ):
         image_mask(saved(tmp_path, painted(numbers, {7: a, 4: b, 9: c})), SPACE)
-    # Colours of somebody else, greys, and none at all say nothing.
-    for palette in ({4: b, 7: a, 9: (1, 2, 3)}, {4: (9, 9, 9), 7: (70, 70, 70)}, {}):
+    # Colours of somebody else, black for some, and none at all say nothing.
+    for palette in ({4: b, 7: a, 9: (1, 2, 3)}, {4: a, 9: c}, {}):
         assert image_mask(saved(tmp_path, painted(IDS, palette)), SPACE).tolist() == INDICES
+    # Nor do greys, whatever class is painted grey: they are shades to look at.
+    grey = LabelSpace("grey", SPACE.classes, ((70, 70, 70), b, c), SPACE.ids, SPACE.void_ids)
+    assert image_mask(saved(tmp_path, painted(IDS, {4: (40, 40, 40), 7: (70, 70, 70)})), grey).tolist() == INDICES
+    shades = np.minimum(IDS, 9)
+    greys = {4: (0, 0, 0), 7: (70, 70, 70)}
+    assert image_mask(saved(tmp_path, painted(np.where(shades == 9, 4, shades), greys)), grey)[0].tolist() == [
+        0,
+        1,
+        0,
+        0,
+    ]
     bare = LabelSpace("bare", SPACE.classes, ids=SPACE.ids, void_ids=SPACE.void_ids)
     twins = LabelSpace("twins", SPACE.classes, (a, a, b), SPACE.ids, SPACE.void_ids)
     for space in (bare, twins):
