@@ -5,6 +5,8 @@ import sys
 import lightning
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 
+from callbacks.telling import tell
+
 
 def wants_bar(wanted: str | bool) -> bool:
     """Whether to draw a bar: as asked for, or with ``auto`` where a person looks at stderr."""
@@ -31,4 +33,4 @@ class EpochLines(Callback):
         if trainer.is_global_zero:
             known = {name: trainer.callback_metrics[name] for name in self.names if name in trainer.callback_metrics}
             figures = "  ".join(f"{name} {float(value):.3f}" for name, value in known.items())
-            print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {figures}", file=sys.stderr, flush=True)
+            tell(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {figures}")

@@ -1,7 +1,10 @@
 """From a sample's key to the tensors of a batch."""
 
+import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any
 
 import cv2
@@ -163,6 +166,15 @@ def make_loader(
 
 
 def _quiet_worker(_worker: int) -> None:
-    """Keep a reading process to one thread: there is one process per core already."""
+    """Keep a reading process to one thread, as there is one process per core already, and to its loader's word."""
+    signal.signal(signal.SIGTERM, _leave_at_the_second)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+
+
+def _leave_at_the_second(number: int, _: FrameType | None) -> None:
+    """Stay at a first SIGTERM: it came to all processes, and the run ends after its step, for which there must be batches.
+
+    A loader that wants to be rid of a worker sends one when it is closed and another when its process ends.
+    """
+    signal.signal(number, lambda *_: os._exit(0))

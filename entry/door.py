@@ -15,6 +15,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from callbacks.telling import tell
 from entry import environment
 from entry.asked import PROJECT, Request
 from entry.complaints import in_our_words
@@ -66,12 +67,23 @@ def door(name: str) -> Callable[[Callable[[Request], None]], Callable[[], None]]
 
     def decorate(task: Callable[[Request], None]) -> Callable[[], None]:
         def main() -> None:
-            sys.exit(_open(name, task))
+            code = _open(name, task)
+            _let_go()
+            sys.exit(code)
 
         main.__doc__ = task.__doc__
         return main
 
     return decorate
+
+
+def _let_go() -> None:
+    """Say the last of it; where nobody reads any more, Python would complain and end with a code of its own."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _open(name: str, task: Callable[[Request], None]) -> int:
@@ -152,10 +164,10 @@ def _carry_out(task: Callable[[Request], None], request: Request) -> int:
     try:
         task(request)
     except (*REQUEST_ERRORS, *FAILURES, RunStopped) as error:
-        print(error, file=sys.stderr)
+        tell(str(error))
         return exit_code(error)
     except KeyboardInterrupt as error:
-        print("Interrupted.", file=sys.stderr)
+        tell("Interrupted.")
         return exit_code(error)
     except Exception:  # noqa: BLE001  a bug keeps its traceback
         traceback.print_exc()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from callbacks.stopping import StopSignal
+from callbacks.telling import tell
 from entry.asked import PROJECT
 from entry.environment import launched
 from entry.errors import REFUSED, RankError, RequestError, RunStopped, TrainingError
@@ -127,7 +128,7 @@ def _watch(ranks: _Ranks) -> None:
                 if wanted:
                     raise
                 wanted = stop.number
-                print(f"{stop}: the ranks stop after this step. Once more stops at once.", file=sys.stderr, flush=True)
+                tell(f"{stop}: the ranks stop after this step. Once more stops at once.")
     except BaseException:
         ranks.kill()
         raise

@@ -1,6 +1,7 @@
 """One of several processes of a run: python -m entry.rank JOB FOLDER. Started by `entry.launching`, never by hand."""
 
 import json
+import math
 import os
 import sys
 import threading
@@ -25,7 +26,7 @@ def main(job_text: str, control: Path) -> int:
     from entry.errors import FAILURES, REQUEST_ERRORS, RunStopped, exit_code
     from entry.work import Job
 
-    signal = StopSignal()
+    signal = StopSignal(echo_seconds=math.inf)  # what it hears twice comes from outside and from the door
     error: BaseException | None = None
     try:
         with signal.listening():

@@ -1,12 +1,13 @@
 import os
 import signal
+import time
 
 import pytest
 import torch
 
 from callbacks.checkpoints import Checkpoints, earlier, link
 from callbacks.errors import RunStopped
-from callbacks.stopping import StopSignal
+from callbacks.stopping import ECHO_SECONDS, StopSignal
 from lightning_modules.checkpoint_io import CheckpointFiles
 from tests.callbacks.tiny import Feeder, Line, trainer
 
@@ -22,7 +23,8 @@ class SendSignal(Checkpoints):
         self.steps_done = 0
 
     def _send(self):
-        for _ in range(self.times):
+        for again in range(self.times):
+            time.sleep(ECHO_SECONDS * again)
             os.kill(os.getpid(), self.number)
 
     def on_before_backward(self, trainer, pl_module, loss):

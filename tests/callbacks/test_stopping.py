@@ -7,6 +7,7 @@ import pytest
 
 from callbacks.errors import RunStopped
 from callbacks.stopping import SIGNALS, StopSignal
+from callbacks.telling import tell
 from tests.callbacks.tiny import Line, loader, trainer
 
 
@@ -63,7 +64,53 @@ def test_while_training_the_first_only_sets_a_flag(tmp_path, capsys):
 
     heard = Loud()
     run = trainer(tmp_path, [heard], epochs=1)
-    with heard.listening():
+    with pytest.raises(RunStopped), heard.listening():  # at the end, as nothing here stops it earlier
         run.fit(Line(), loader(), loader())
     assert (heard.number, run.global_step) == (signal.SIGUSR1, 4)
     assert "SIGUSR1: stopping after this step" in capsys.readouterr().err
+
+
+def test_an_echo_is_no_second_signal_and_another_one_is(tmp_path):
+    class Loud(StopSignal):
+        def on_train_batch_end(self, trainer, *_):
+            for number in self.sent[trainer.global_step]:
+                os.kill(os.getpid(), number)
+
+    heard = Loud()
+    heard.sent = {1: (), 2: [signal.SIGTERM] * 3, 3: [signal.SIGINT], 4: ()}
+    run = trainer(tmp_path, [heard], epochs=1)
+    with pytest.raises(RunStopped, match="SIGINT"), heard.listening():
+        run.fit(Line(), loader(), loader())
+    assert (heard.number, run.global_step) == (signal.SIGTERM, 3)
+
+
+def test_one_that_comes_after_the_last_checkpoint_is_not_lost(tmp_path):
+    class Late(StopSignal):
+        def on_train_epoch_end(self, *_):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    heard = Late()
+    with pytest.raises(RunStopped, match="SIGTERM"), heard.listening():
+        trainer(tmp_path, [heard], epochs=1).fit(Line(), loader(), loader())
+
+
+def test_a_forked_process_hears_nothing():
+    with StopSignal().listening():
+        child = os.fork()
+        if child == 0:
+            try:
+                for number in SIGNALS:
+                    os.kill(os.getpid(), number)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        assert os.waitpid(child, 0)[1] == 0
+
+
+def test_nobody_has_to_listen(monkeypatch):
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as broken, monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", broken)
+        tell("a line")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), write)

@@ -1,5 +1,7 @@
 """Items and batches as the model gets them."""
 
+import os
+import signal
 import time
 
 import numpy as np
@@ -79,3 +81,21 @@ def test_a_worker_that_gives_nothing_ends_the_reading(monkeypatch):
     loader = make_loader(Stalled(), EvaluationBatches([0, 1], 1), workers=1, pin_memory=False)
     with pytest.raises(RuntimeError, match="timed out after 1 seconds"):
         next(iter(loader))
+
+
+def test_a_worker_outlives_a_first_sigterm_and_no_second():
+    loader = make_loader(dataset(), EvaluationBatches(range(6), 1), workers=1, pin_memory=False)
+    batches = iter(loader)
+    next(batches)
+    [worker] = batches._workers
+    os.kill(worker.pid, signal.SIGTERM)
+    assert [batch["index"].tolist() for batch in batches] == [[1], [2], [3], [4], [5]]
+
+    batches = iter(loader)
+    next(batches)
+    [worker] = batches._workers
+    for _ in range(2):
+        os.kill(worker.pid, signal.SIGTERM)
+        time.sleep(0.1)
+    worker.join(timeout=10)
+    assert worker.exitcode == 0

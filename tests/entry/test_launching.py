@@ -1,8 +1,10 @@
 """Several processes, as they are typed: one folder, the same scores, and an end for all when one dies."""
 
+import contextlib
 import functools
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.harness import ROOT, Setting, compare, finish, resume, start, train, undisturbed
+from tests.chaos.harness import ROOT, SITE, Setting, compare, finish, phase_of, resume, start, train, undisturbed
 from tests.conftest import make_image_folder, make_mask_folder
 
 pytestmark = pytest.mark.slow
@@ -69,6 +71,12 @@ def wait_for(condition, process, seconds=90):
 
 def rank_pids(run):
     return {int(path.stem): int(path.read_text()) for path in run.glob(".ranks-*.tmp/*.pid")}
+
+
+def below(pid):
+    """All processes that a process has started, and theirs."""
+    children = [int(pid) for path in Path(f"/proc/{pid}/task").glob("*/children") for pid in path.read_text().split()]
+    return [found for child in children for found in (child, *below(child))]
 
 
 def alive(pid):
@@ -178,6 +186,28 @@ def test_a_signal_stops_both_ranks_and_the_run_goes_on_as_if_it_had_not(tmp_path
     assert (status(run)["state"], status(run)["exit_code"]) == ("stopped", 128 + number)
     finish(resume(run, setting))
     assert compare(kept, run) == []
+
+
+@pytest.mark.parametrize(
+    ("ranks", "number", "reader"), [(1, signal.SIGINT, " 2>&1 | tee /dev/null"), (1, signal.SIGTERM, ""),
+                                    (2, signal.SIGINT, " 2>&1 | tee /dev/null"), (2, signal.SIGTERM, "")],
+)  # fmt: skip
+def test_a_signal_to_everything_around_stops_in_order(tmp_path, pictures, ranks, number, reader):
+    """As a terminal sends Ctrl-C to the reader and the loaders' workers too, and a batch system SIGTERM to the ranks."""
+    run, phase, setting = tmp_path / "run", tmp_path / "phase", Setting(ranks, extra=("trainer.max_epochs=100000",))
+    typed = ["train.py", f"hydra.run.dir={run}", f"data.root={pictures}", "data.num_workers=2", *setting.typed]
+    process = subprocess.Popen(
+        ["bash", "-c", f"{shlex.join([sys.executable, *typed])}{reader}; exit ${{PIPESTATUS[0]}}"], cwd=ROOT,
+        env={**os.environ, "CHAOS_PHASE": str(phase), "PYTHONPATH": str(SITE)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    wait_for(lambda: run.joinpath("history.csv").exists() and phase_of(phase) == "step", process)
+    for pid in [process.pid, *below(process.pid)][1:]:
+        if number == signal.SIGTERM or os.getpgid(pid) == process.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+    assert process.wait(60) == 128 + number
+    assert (status(run)["state"], status(run)["exit_code"]) == ("stopped", 128 + number)
 
 
 def test_a_second_signal_ends_at_once_without_a_broken_file(endless):
