@@ -14,11 +14,13 @@ from entry.errors import RequestError
 from entry.evaluation import find_checkpoint
 from entry.request import flat, to_yaml, with_overrides
 from entry.runs import Run
+from lightning_modules import schedules
 from lightning_modules.checkpoint_files import damage
 from run_folder import RunFolder, now, write_json, write_text
 
 # Keys that may change without the run becoming another one; a trailing dot stands for everything below.
 OF_EVALUATION = ("report.predictions", "report.region_sizes", "evaluation.")
+OF_SPLIT = ("data.fraction", "data.split", "data.select_from")
 HARMLESS = ("data.root", "data.num_workers", "data.cache", "data.cache_dir", "data.on_corrupt", "trainer.max_epochs",
             "trainer.progress", "checkpointing.", "logger.", *OF_EVALUATION)  # fmt: skip
 
@@ -58,6 +60,7 @@ def reopened(request: Request) -> Iterator[Run]:
     folder = folder_of(request)
     told, config = with_overrides(folder, request)
     changes = _changes(told, config)
+    _check_kept(told, config, changes)
     harmful = [key for key in changes if not key.startswith(HARMLESS)]
     if harmful and not request.config.resume_with_changes:
         raise RequestError(
@@ -65,7 +68,11 @@ def reopened(request: Request) -> Iterator[Run]:
             "Leave it as it was, or type resume_with_changes=true."
         )
     with folder.in_use(alone=True):
-        checkpoint, step, notes = _newest(folder)
+        checkpoint, step, reached, notes = _newest(folder)
+        if reached > config["trainer"]["max_epochs"]:
+            raise RequestError(
+                f"trainer.max_epochs={config['trainer']['max_epochs']}: {folder.path} has {reached} epochs behind it already."
+            )
         begun = folder.environment.exists() and folder.split.exists()
         weights = "none" if checkpoint else runs.first_weights(folder) if begun else config["model"]["weights"]
         run = runs.assemble(folder, config, weights, resume_from=checkpoint)
@@ -87,6 +94,26 @@ def reopened(request: Request) -> Iterator[Run]:
         yield run
 
 
+def _check_kept(told: Mapping[str, Any], config: Mapping[str, Any], changes: Sequence[str]) -> None:
+    """What the folder keeps must be of use to what goes on with it. Raises RequestError."""
+    split = next((key for key in changes if key.startswith(OF_SPLIT)), None)
+    if split is not None:
+        raise RequestError(
+            f"{split}: the run has its split, in its split.csv, which is never made anew. Leave it as it was, or train another run."
+        )
+    if "optimizer._target_" in changes:
+        raise RequestError(
+            "optimizer: a checkpoint holds what its own optimiser remembers, which another cannot go on with. Leave it as it "
+            "was, or train another run, from these weights with model.weights=…/checkpoints/last.ckpt."
+        )
+    settings = next((key for key in changes if key.startswith(("optimizer.", "scheduler."))), None)
+    targets = [each["scheduler"]["_target_"] for each in (told, config)]
+    if settings and not all(target.startswith(f"{schedules.__name__}.") for target in targets):
+        raise RequestError(
+            f"{settings}: a schedule of torch's keeps its rates in the checkpoint. Leave it as it was, or train another run."
+        )
+
+
 def _check_schedule(make: Callable[..., object]) -> None:
     """A schedule of torch's that was told the number of steps keeps that number in the checkpoint. Raises RequestError."""
     if isinstance(make, partial) and isinstance(make.func, type) and "total_steps" in make.keywords:
@@ -101,8 +128,8 @@ def _changes(told: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     return [key for key in {**before, **after} if before.get(key) != after.get(key)]
 
 
-def _newest(folder: RunFolder) -> tuple[Path | None, int, list[str]]:
-    """The newest checkpoint that is whole, put in last.ckpt's place; its step, 0 without one; and what to say of it."""
+def _newest(folder: RunFolder) -> tuple[Path | None, int, int, list[str]]:
+    """The newest checkpoint that is whole, put in last.ckpt's place; its step and epoch, 0 without one; what to say of it."""
     last, notes = folder.checkpoints / "last.ckpt", []
     for path in (last, *earlier(folder.checkpoints), folder.checkpoints / "best.ckpt"):
         reason = damage(path) if path.exists() else None
@@ -114,8 +141,8 @@ def _newest(folder: RunFolder) -> tuple[Path | None, int, list[str]]:
             found = find_checkpoint(folder, "last")
             before = f" of {path.name}, the one before it" if path != last else ""
             going_on = f"Going on after step {found.step}{before}, in epoch {found.epoch + 1}."
-            return found.path, found.step, [*notes, going_on]
-    return None, 0, [*notes, "There is no checkpoint yet: it starts at the first step."]
+            return found.path, found.step, found.epoch, [*notes, going_on]
+    return None, 0, 0, [*notes, "There is no checkpoint yet: it starts at the first step."]
 
 
 def _machine_notes(folder: RunFolder, machine: hardware.Hardware) -> list[str]:

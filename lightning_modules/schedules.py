@@ -5,6 +5,7 @@ each step the rate that its settings say.
 """
 
 import math
+from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
@@ -33,3 +34,19 @@ def cosine(
 def poly(optimizer: Optimizer, total_steps: int, power: float = 0.9) -> LRScheduler:
     """(1 - step / total_steps) ** power × the learning rate."""
     return LambdaLR(optimizer, lambda step: max(0.0, 1 - step / total_steps) ** power)
+
+
+def renew(checkpoint: dict[str, Any], optimizer: Optimizer, schedule: LRScheduler) -> None:
+    """Put a new optimiser's settings, and its rate at the step reached, in the place of those that a checkpoint keeps.
+
+    Otherwise a run that goes on with changed settings would not have them; where none has changed, nothing does. A
+    schedule that is not one of the above keeps its own state in them: it is left alone.
+    """
+    if not isinstance(schedule, LambdaLR):
+        return
+    [saved], [reached] = checkpoint["optimizer_states"], checkpoint["lr_schedulers"]
+    factors = [factor(reached["last_epoch"]) for factor in schedule.lr_lambdas]
+    rates = [rate * factor for rate, factor in zip(schedule.base_lrs, factors, strict=True)]
+    reached |= {"base_lrs": schedule.base_lrs, "_last_lr": rates}
+    for group, own, rate in zip(saved["param_groups"], optimizer.param_groups, rates, strict=True):
+        group |= {**own, "params": group["params"], "lr": rate}

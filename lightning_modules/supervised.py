@@ -15,6 +15,7 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 from label_spaces.space import LabelSpace
 from lightning_modules.inference import Inference
+from lightning_modules.schedules import renew
 from metrics.confusion import ConfusionMatrix
 from metrics.scores import mean_scores
 
@@ -164,11 +165,13 @@ class SupervisedModule(lightning.LightningModule, ABC):
         checkpoint["epoch_loss"] = self._epoch_loss_of_ranks().cpu()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with the epoch's training loss; on another number of ranks the first one takes all of it."""
+        """Go on with the epoch's training loss, of which on another number of ranks the first takes all; renew the settings."""
         of_ranks, rank, ranks = checkpoint["epoch_loss"], self.global_rank, self.trainer.world_size
         if len(of_ranks) != ranks:
             of_ranks = torch.cat([of_ranks.sum(0, keepdim=True), of_ranks.new_zeros(ranks - 1, 2)])
         self._epoch_loss = of_ranks[rank].to(self.trainer.strategy.root_device)
+        optimizer = self.make_optimizer(self.parameters())
+        renew(checkpoint, optimizer, self.make_scheduler(optimizer))
 
     def _epoch_loss_of_ranks(self) -> Tensor:
         """(ranks, 2) float64: the sum of the training losses and of their weights on each rank in this epoch."""

@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from callbacks.checkpoints import earlier
+from run_folder import read_csv
 from tests.chaos.harness import compare, signal_after
 from tests.conftest import make_image_folder
 from tests.test_segmentation import KEYS as MASKS
@@ -84,6 +85,10 @@ def whole(made, task, tmp_path):
 
 def contents(folder):
     return {name: (folder / name).read_bytes() for name in files_below(folder)}
+
+
+def read(path):
+    return torch.load(path, weights_only=True)
 
 
 def flip(path, position=0.5):
@@ -189,10 +194,40 @@ def test_changes_that_would_make_another_run_are_named(door, stopped, typed):
 
 
 def test_changes_can_be_wanted(door, stopped):
-    answer = door("train", f"resume={stopped}", "optimizer.lr=0.01", "resume_with_changes=true")
+    typed = ("optimizer.lr=0.01", "optimizer.weight_decay=0.3")
+    answer = door("train", f"resume={stopped}", *typed, "resume_with_changes=true")
     assert answer.code == 0, answer.err
+    assert [row["lr"] for row in read_csv(stopped / "history.csv")] == ["0.001", "0.01"]
+    [group] = read(stopped / "checkpoints/last.ckpt")["optimizer_states"][0]["param_groups"]
+    assert (group["lr"], group["weight_decay"]) == (0.01, 0.3)
     assert yaml.safe_load((stopped / "config.yaml").read_text())["optimizer"]["lr"] == 0.01
     assert "optimizer.lr=0.01" in (stopped / "overrides.txt").read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        (["optimizer=sgd"], "optimizer: a checkpoint holds what its own optimiser remembers"),
+        (["data.fraction=0.5"], "data.fraction: the run has its split"),
+        (["data.split={train: 0.5, val: 0.2, test: 0.3}"], "data.split.train: the run has its split"),
+        (["scheduler._target_=torch.optim.lr_scheduler.ConstantLR"], "scheduler._target_: a schedule of torch's"),
+    ],
+)
+def test_changes_without_effect_are_refused_although_they_are_wanted(door, stopped, typed, says):
+    before = contents(stopped)
+    answer = door("train", f"resume={stopped}", *typed, "resume_with_changes=true")
+    assert (answer.code, contents(stopped) == before) == (2, True), answer.err
+    assert says in answer.err
+
+
+def test_epochs_that_are_over_cannot_be_taken_back(door, train, tmp_path):
+    with signal_after(step=12):  # of five an epoch: in the third
+        assert train("third", "trainer.max_epochs=3").code == 128 + signal.SIGTERM
+    before = contents(tmp_path / "third")
+    answer = door("train", f"resume={tmp_path / 'third'}", "trainer.max_epochs=1")
+    assert (answer.code, contents(tmp_path / "third") == before) == (2, True), answer.err
+    assert "trainer.max_epochs=1:" in answer.err
+    assert "has 2 epochs behind it already" in answer.err
 
 
 @pytest.mark.parametrize(
