@@ -18,7 +18,7 @@ from lightning_modules.weights import WeightsReport
 from reports.crossing import in_a_sentence
 from reports.intervals import FEW
 from reports.wording import with_interval
-from run_folder import RunFolder, read_csv
+from run_folder import RunFolder
 
 MOST_NAMED = 6  # rare classes in a note
 WITHOUT_A_NETWORK = {
@@ -104,7 +104,12 @@ def nothing_to_do(folder: RunFolder, otherwise: Sequence[str]) -> None:
     if otherwise:
         command = shlex.join(["python", "evaluate.py", f"run={folder.path}", *otherwise])
         print(f"Its evaluation stays as it is; for another: {command}")
-    conclude(folder, "test" if any(row["split"] == "test" for row in read_csv(folder.split)) else "val")
+    split = next((split for split in ("test", "val") if (folder.evaluation(split) / "scores.json").exists()), None)
+    if split is not None:
+        conclude(folder, split)
+        return
+    print(f"It has no evaluation any more; for one: {shlex.join(['python', 'evaluate.py', f'run={folder.path}'])}")
+    print(folder.path, flush=True)
 
 
 def foreign(datamodule: SegmentationDataModule, split: str, note: str, crosswalk: Crosswalk | None) -> None:

@@ -17,7 +17,7 @@ from entry.errors import RequestError
 from entry.looks import looks
 from label_spaces.crosswalk import Crosswalk
 from label_spaces.space import LabelSpace
-from lightning_modules.checkpoint_files import read_checkpoint
+from lightning_modules.checkpoint_files import damage, read_checkpoint
 from lightning_modules.classification import ClassificationModule
 from lightning_modules.segmentation import SegmentationModule
 from lightning_modules.supervised import SupervisedModule
@@ -52,8 +52,11 @@ class Checkpoint:
         return {"file": self.path.name, "epoch": self.epoch, "step": self.step}
 
 
-def find_checkpoint(folder: RunFolder, wanted: str) -> Checkpoint:
-    """Read ``best``, ``last`` or a path. Raises RequestError or WeightsError where there is none, or it is not one of ours."""
+def find_checkpoint(folder: RunFolder, wanted: str, *, verified: bool = False) -> Checkpoint:
+    """Read ``best``, ``last`` or a path. Raises RequestError or WeightsError where there is none, or it is not one of ours.
+
+    Its checksums are looked at, unless it is `verified` already: weights with a wrong bit have scores too.
+    """
     path = folder.checkpoints / f"{wanted}.ckpt" if wanted in ("best", "last") else Path(wanted).expanduser().absolute()
     if not path.is_file():
         raise RequestError(f"checkpoint={wanted}: there is no {path}. Type checkpoint=best, last or a path.")
@@ -70,6 +73,11 @@ def find_checkpoint(folder: RunFolder, wanted: str) -> Checkpoint:
         "classes",
     }:  # such as _instantiator, which names code to run
         raise RequestError(f"checkpoint={wanted}: {path} holds hyper-parameters that train.py does not write.")
+    reason = None if verified else damage(path)
+    if reason is not None:
+        raise RequestError(
+            f"checkpoint={wanted}: {path} is damaged ({reason}). Take another: checkpoint=best, last or a path."
+        )
     return Checkpoint(
         path=path,
         epoch=int(content["epoch"]),

@@ -22,6 +22,7 @@ OWN_KEYS = (
     *("run", "checkpoint", "split", "source", "resume", "resume_with_changes"),
     *("predictions", "predictions_label_space", "crosswalk"),
 )
+OF_A_RUN = ("data", "model", "trainer", "optimizer", "checkpointing", "report")
 CONF = PROJECT / "conf"
 
 
@@ -63,9 +64,13 @@ def of_run(request: Request) -> tuple[RunFolder, dict[str, Any]]:
 
 def with_overrides(folder: RunFolder, request: Request) -> tuple[dict[str, Any], dict[str, Any]]:
     """A run's own configuration, as it is and with each typed override put in its key's place. Raises RequestError."""
-    config = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
-    if not isinstance(config, dict) or not {"data", "model", "trainer"} <= config.keys():
-        raise RequestError(f"{folder.config}: not a run's configuration: data, model or trainer is missing in it.")
+    try:
+        config = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RequestError(f"{folder.config} is damaged: {' '.join(str(error).split())}") from None
+    lacks = [key for key in OF_A_RUN if not isinstance(config, dict) or not isinstance(config.get(key), dict)]
+    if lacks:
+        raise RequestError(f"{folder.config}: not a run's configuration: {lacks[0]} is missing in it.")
     if "predictions" in config:  # a key of evaluate.py's own, which train.py does not know
         raise RequestError(
             f"{folder.path} holds the scores of what was not trained here, and no checkpoint. Evaluate that again with "

@@ -138,7 +138,7 @@ def _newest(folder: RunFolder) -> tuple[Path | None, int, int, list[str]]:
         elif path.exists():
             if path != last:
                 link(path, last)
-            found = find_checkpoint(folder, "last")
+            found = find_checkpoint(folder, "last", verified=True)
             before = f" of {path.name}, the one before it" if path != last else ""
             going_on = f"Going on after step {found.step}{before}, in epoch {found.epoch + 1}."
             return found.path, found.step, found.epoch, [*notes, going_on]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,20 @@ def test_no_run_is_named(door):
     answer = door("evaluate")
     assert answer.code == 2
     assert "run is missing" in answer.err
+
+
+@pytest.mark.parametrize("asked", ["best", "path"])
+def test_a_wrong_bit_in_a_weight_is_noticed(door, run, asked):
+    path = run / "checkpoints/best.ckpt"
+    with zipfile.ZipFile(path) as archive:
+        place = max(archive.infolist(), key=lambda record: record.file_size)
+    data = bytearray(path.read_bytes())
+    data[place.header_offset + place.file_size // 2] ^= 64
+    path.unlink()  # it may be last.ckpt too
+    path.write_bytes(data)
+    before = (run / "evaluation/test/scores.json").read_bytes()
+    answer = door("evaluate", f"run={run}", f"checkpoint={asked if asked == 'best' else path}")
+    assert answer.code == 2
+    assert f"{path} is damaged (the checksum of" in answer.err
+    assert (run / "evaluation/test/scores.json").read_bytes() == before
+    assert door("evaluate", f"run={run}", "checkpoint=last").code == 0

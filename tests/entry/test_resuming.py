@@ -130,6 +130,23 @@ def test_a_finished_run_says_so_and_stays_as_it_is(door, whole):
     assert contents(whole) == before
 
 
+def test_a_finished_run_without_its_evaluation_says_how_to_have_one(door, whole):
+    shutil.rmtree(whole / "evaluation")
+    answer = door("train", f"resume={whole}")
+    assert answer.code == 0, answer.err
+    assert f"It has no evaluation any more; for one: python evaluate.py run={whole}" in answer.out
+    assert answer.folder == whole
+
+
+@pytest.mark.parametrize("harm", [b"a: [1", b"\xff\xfe\x00", b"", b"data: {}\nmodel: {}\ntrainer: 3\n"])
+def test_a_damaged_configuration_is_named(door, stopped, harm):
+    (stopped / "config.yaml").write_bytes(harm)
+    answer = door("train", f"resume={stopped}")
+    assert (answer.code, (stopped / "config.yaml").read_bytes()) == (2, harm)
+    assert str(stopped / "config.yaml") in answer.err
+    assert "Traceback" not in answer.err
+
+
 def test_a_stopped_run_ends_with_the_looks_that_are_typed_later(door, stopped, whole):
     answer = door("train", f"resume={stopped}", "evaluation.flip=true")
     assert answer.code == 0, answer.err
