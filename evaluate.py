@@ -29,7 +29,7 @@ def evaluate(request: Request) -> None:
     checkpoint = find_checkpoint(folder, str(request.config.checkpoint))
     load(run.module, checkpoint)  # refused here, before any rank has started
     signal = StopSignal()
-    with signal.listening():
+    with folder.in_use(), signal.listening():
         launch(Job("evaluate", str(folder.path), config, checkpoint=str(checkpoint.path), split=split), run, signal)
     announce.conclude(folder, split)
 

@@ -182,13 +182,15 @@ class RunFolder:
         Args:
             alone: wait first until no other process has a mark, such as those of a run that was just killed.
 
-        Raises RunFolderError where others stay.
+        Raises RunFolderError where others stay, or where nothing can be written.
         """
+        if not os.access(self.path, os.W_OK):
+            raise RunFolderError(f"{self.path} cannot be written to. Change its permissions, or work on a copy of it.")
         descriptor = os.open(self.path, os.O_RDONLY)
         try:
             if alone and not _locked(descriptor, fcntl.LOCK_EX):
                 raise RunFolderError(
-                    f"{self.path}: a process is at work in this folder; its status.json says which. Stop that one first."
+                    f"{self.path}: a process is at work in this folder; its status.json says which, unless it evaluates. Stop that one first."
                 )
             _locked(descriptor, fcntl.LOCK_SH)
             yield

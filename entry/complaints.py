@@ -37,6 +37,9 @@ def in_our_words(complaint: str, name: str) -> str:
             f"The command line cannot be read: {broken[0]}. Values with spaces or any of = ( ) , {{ }} [ ] need quotes of their own, "
             "for example: 'data.root=\"/my data/a=b\"'\n"
         )
+    folder = re.search(r"^(?:OSError|[A-Z]\w+Error): \[Errno \d+\] (.*)\Z", text, re.MULTILINE)
+    if folder:  # all that Hydra does with files is to make it
+        return f"The run folder cannot be made: {folder[1]}\n"
     return text + "\n"
 
 

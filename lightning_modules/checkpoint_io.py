@@ -8,6 +8,7 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from lightning_modules.checkpoint_files import read_checkpoint
+from lightning_modules.errors import TrainingError
 from run_folder import atomic
 
 
@@ -17,13 +18,19 @@ class CheckpointFiles(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write to a temporary name, sync, rename: a reader sees the old file or the new one.
 
-        What is serialised first cannot leave half a file where it cannot be serialised.
+        What is serialised first cannot leave half a file where it cannot be serialised. Raises TrainingError for a full disk.
         """
         content = io.BytesIO()
         torch.save(checkpoint, content)
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with atomic(Path(path)) as file:
-            file.write(content.getbuffer())
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            with atomic(Path(path)) as file:
+                file.write(content.getbuffer())
+        except OSError as error:
+            raise TrainingError(
+                f"{path} cannot be written: {error.strerror}. Make room, and go on from the checkpoint before: "
+                "python train.py resume=RUN_FOLDER"
+            ) from error
 
     def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> dict[str, Any]:
         """Read plain data. Raises WeightsError where code would have to be run."""

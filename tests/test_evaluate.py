@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from run_folder import RunFolder, RunFolderError
 from tests.conftest import make_image_folder
 from tests.test_train import QUICK, files_below
 
@@ -127,3 +128,17 @@ def test_a_wrong_bit_in_a_weight_is_noticed(door, run, asked):
     assert f"{path} is damaged (the checksum of" in answer.err
     assert (run / "evaluation/test/scores.json").read_bytes() == before
     assert door("evaluate", f"run={run}", "checkpoint=last").code == 0
+
+
+def test_no_resume_clears_away_what_an_evaluation_is_writing(door, run, monkeypatch):
+    seen = []
+
+    def look(*_):
+        with pytest.raises(RunFolderError, match="a process is at work"), RunFolder(run).in_use(alone=True):
+            pass
+        seen.append(True)
+
+    monkeypatch.setattr("run_folder.LEAVING_SECONDS", 0)
+    monkeypatch.setattr("entry.launching.launch", look)
+    assert door("evaluate", f"run={run}").code == 0
+    assert seen == [True]

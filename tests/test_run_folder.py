@@ -104,3 +104,9 @@ def test_a_killed_process_leaves_an_honest_status(tmp_path):
     process.join()
     status = json.loads((tmp_path / "status.json").read_text())
     assert (status["state"], status["pid"], status["exit_code"]) == ("running", process.pid, None)
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (tmp_path, os.W_OK))
+    with pytest.raises(RunFolderError, match="cannot be written to"), RunFolder(tmp_path).in_use():
+        pass

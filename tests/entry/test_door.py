@@ -160,3 +160,10 @@ def test_what_hydra_says_in_the_middle_of_a_sweep_is_heard(command, tmp_path):
     code, _, err = command(sweeping(1), *typed)
     assert code == 1
     assert "model=no_such: there is no such option" in err
+
+
+def test_a_folder_that_cannot_be_made_is_named(command, tmp_path):
+    (tmp_path / "file").touch()
+    code, out, err = command(raising(AssertionError("must not be reached")), "hydra.run.dir=file/run")
+    assert (code, out) == (2, "")
+    assert err == "The run folder cannot be made: Not a directory: 'file/run'\n"
