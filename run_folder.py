@@ -179,6 +179,8 @@ class RunFolder:
     def in_use(self, *, alone: bool = False) -> Iterator[None]:
         """Hold a mark on the folder (a lock, no file) inside; it ends with the process, however that ends.
 
+        Who comes while nobody is there clears away what killed processes have left.
+
         Args:
             alone: wait first until no other process has a mark, such as those of a run that was just killed.
 
@@ -192,6 +194,8 @@ class RunFolder:
                 raise RunFolderError(
                     f"{self.path}: a process is at work in this folder; its status.json says which, unless it evaluates. Stop that one first."
                 )
+            if not alone and _nobody_else(descriptor):
+                self.clear_leftovers()
             _locked(descriptor, fcntl.LOCK_SH)
             yield
         finally:
@@ -213,6 +217,15 @@ class RunFolder:
     def evaluation(self, split: str) -> Path:
         """The folder of a split's evaluation."""
         return self.path / "evaluation" / split
+
+
+def _nobody_else(descriptor: int) -> bool:
+    """Whether a folder could be locked at once; on a file system that cannot lock, nobody knows."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _locked(descriptor: int, kind: int) -> bool:

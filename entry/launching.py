@@ -49,7 +49,7 @@ class _Ranks:
     """
 
     def __init__(self, job: Job, machine: Hardware, control: Path) -> None:
-        self.count, self.control = machine.ranks, control
+        self.count, self.control, self.kind = machine.ranks, control, job.kind
         # Read when a process loads OpenMP, before torch is told: otherwise every rank begins with a thread for each core.
         os.environ.setdefault("OMP_NUM_THREADS", str(machine.threads))
         self.error: BaseException | None = None
@@ -155,13 +155,13 @@ def _what_died(ranks: _Ranks, bad: list[dict[str, Any]]) -> str:
 
     ends = ranks.ends()
     failures = ranks.error.failures if isinstance(ranks.error, ChildFailedError) else {}
+    again = "What was evaluated before is as it was; type it again."
+    if ranks.kind == "train":
+        again = "Nothing before the last checkpoint is lost: python train.py resume=RUN_FOLDER"
     for rank, failure in failures.items():
         if failure.exitcode < 0 and rank not in ends:
             name = signals.Signals(-failure.exitcode).name
-            return (
-                f"Rank {rank} of {ranks.count} (process {failure.pid}) was ended by {name}; the others were ended too. "
-                "Nothing before the last checkpoint is lost: python train.py resume=RUN_FOLDER"
-            )
+            return f"Rank {rank} of {ranks.count} (process {failure.pid}) was ended by {name}; the others were ended too. {again}"
     if bad:
         rank = next(rank for rank, end in ends.items() if end is bad[0] or end == bad[0])
         return f"Rank {rank} of {ranks.count} failed: {bad[0]['kind']}: {bad[0]['message']}"

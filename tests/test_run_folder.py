@@ -1,3 +1,4 @@
+import errno
 import json
 import multiprocessing
 import os
@@ -110,3 +111,26 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (tmp_path, os.W_OK))
     with pytest.raises(RunFolderError, match="cannot be written to"), RunFolder(tmp_path).in_use():
         pass
+
+
+def test_who_comes_alone_clears_away_what_the_killed_have_left(tmp_path):
+    def leave():
+        (tmp_path / ".ranks-1.tmp").mkdir(exist_ok=True)
+        (tmp_path / "evaluation/.test.1.new").mkdir(parents=True, exist_ok=True)
+
+    leave()
+    with RunFolder(tmp_path).in_use():
+        assert [path.name for path in tmp_path.rglob("*")] == ["evaluation"]
+        leave()  # this time by somebody who is at work
+        with RunFolder(tmp_path).in_use():
+            assert len([*tmp_path.rglob("*")]) == 3
+
+
+def test_where_folders_cannot_be_locked_nothing_is_cleared_away(tmp_path, monkeypatch):
+    def cannot(*_):
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    (tmp_path / ".ranks-1.tmp").mkdir()
+    monkeypatch.setattr("fcntl.flock", cannot)
+    with RunFolder(tmp_path).in_use():
+        assert [path.name for path in tmp_path.iterdir()] == [".ranks-1.tmp"]
