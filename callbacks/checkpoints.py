@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import lightning
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 
 from callbacks.agreement import Agreement
 from callbacks.errors import RunStopped
 from callbacks.stopping import StopSignal
+from callbacks.telling import tell
 
 
 class Checkpoints(Checkpoint):
@@ -68,6 +69,15 @@ class Checkpoints(Checkpoint):
         """Take up the state of a checkpoint, and let the loader start at the next batch."""
         state = checkpoint["callbacks"][self.state_key]
         self.best_score, self._stopped_early = state["best_score"], state["stopped_early"]
+        patient = [each for each in cast(Any, trainer).callbacks if isinstance(each, EarlyStopping)]
+        waits = {
+            each: checkpoint["callbacks"][each.state_key]
+            for each in patient
+            if each.state_key in checkpoint["callbacks"]
+        }
+        for each, wait in waits.items():
+            wait["patience"] = each.patience  # it would take up the one that the run had before
+        self._stopped_early &= any(wait["wait_count"] >= each.patience for each, wait in waits.items())
         self._step_of_last = checkpoint["global_step"]
         cast(Any, trainer).datamodule.start_batch = state["next_batch"]
 
@@ -76,6 +86,10 @@ class Checkpoints(Checkpoint):
         self._agreement = Agreement()
         self._written_at = time.monotonic()
         trainer.should_stop = trainer.should_stop or self._stopped_early
+        if self._stopped_early and trainer.is_global_zero:
+            tell(
+                "Early stopping has ended this run: nothing more is trained. early_stopping.patience=… would change that."
+            )
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -105,8 +119,8 @@ class Checkpoints(Checkpoint):
         if stop:
             raise RunStopped(stop)
 
-    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """A run that is through needs no earlier checkpoint."""
+    def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """A run that is through needs no earlier checkpoint, nor one that was killed when it was and had nothing left to train."""
         if trainer.is_global_zero:
             self._prune(keep=0)
 

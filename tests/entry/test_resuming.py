@@ -285,6 +285,24 @@ def test_early_stopping_is_not_forgotten(door, train, tmp_path, monkeypatch):
     assert answer.code == 0, answer.err
     assert len(rows.splitlines()) == 3  # two epochs: the second was no better
     assert compare(tmp_path / "early", tmp_path / "cut") == []
+    assert "Early stopping has ended this run" in answer.err
+    more = ("early_stopping.patience=2", "trainer.max_epochs=10", "resume_with_changes=true")
+    answer = door("train", f"resume={tmp_path / 'cut'}", *more)
+    assert answer.code == 0, answer.err
+    assert len(read_csv(tmp_path / "cut/history.csv")) == 3
+    answer = door(
+        "train", f"resume={tmp_path / 'cut'}", "early_stopping.patience=null", "trainer.max_epochs=11", more[-1]
+    )
+    assert answer.code == 0, answer.err
+    assert len(read_csv(tmp_path / "cut/history.csv")) == 11
+
+
+def test_an_earlier_checkpoint_goes_although_nothing_was_left_to_train(door, whole):
+    shutil.copyfile(whole / "checkpoints/last.ckpt", whole / "checkpoints/last-00000009.ckpt")
+    status = json.loads((whole / "status.json").read_text())
+    (whole / "status.json").write_text(json.dumps({**status, "state": "running"}))
+    assert door("train", f"resume={whole}").code == 0
+    assert sorted(path.name for path in (whole / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
 
 
 def test_the_logged_run_stays_the_same(door, train, stopped, tmp_path):
