@@ -310,10 +310,10 @@ def test_the_logged_run_stays_the_same(door, train, stopped, tmp_path):
     assert answer.code == 0, answer.err
     facts = json.loads((stopped / "environment.json").read_text())["logger"]
     assert facts["kind"] == "wandb"
-    first = [path.name.rsplit("-", 1)[-1] for path in (stopped / "wandb").glob("offline-run-*")]
+    first = [path.name.split("-")[3] for path in (stopped / "wandb").glob("offline-run-*")]
     assert first == [facts["id"]]
     assert door("train", f"resume={stopped}", "trainer.max_epochs=3").code == 0
-    again = {path.name.rsplit("-", 1)[-1] for path in (stopped / "wandb").glob("offline-run-*")}
+    again = {path.name.split("-")[3] for path in (stopped / "wandb").glob("offline-run-*")}
     assert again == {facts["id"]}
 
 
