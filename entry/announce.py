@@ -18,7 +18,7 @@ from lightning_modules.weights import WeightsReport
 from reports.crossing import in_a_sentence
 from reports.intervals import FEW
 from reports.wording import with_interval
-from run_folder import RunFolder
+from run_folder import RunFolder, read_csv
 
 MOST_NAMED = 6  # rare classes in a note
 WITHOUT_A_NETWORK = {
@@ -104,8 +104,8 @@ def nothing_to_do(folder: RunFolder, otherwise: Sequence[str]) -> None:
     if otherwise:
         command = shlex.join(["python", "evaluate.py", f"run={folder.path}", *otherwise])
         print(f"Its evaluation stays as it is; for another: {command}")
-    split = next((split for split in ("test", "val") if (folder.evaluation(split) / "scores.json").exists()), None)
-    if split is not None:
+    split = "test" if any(row["split"] == "test" for row in read_csv(folder.split)) else "val"
+    if (folder.evaluation(split) / "scores.json").exists():
         conclude(folder, split)
         return
     print(f"It has no evaluation any more; for one: {shlex.join(['python', 'evaluate.py', f'run={folder.path}'])}")
