@@ -1,6 +1,5 @@
 """What a run says about itself before its first step, and after its last."""
 
-import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from lightning_modules.weights import WeightsReport
 from reports.crossing import in_a_sentence
 from reports.intervals import FEW
 from reports.wording import with_interval
-from run_folder import RunFolder, read_csv
+from run_folder import RunFolder, read_csv, read_json
 
 MOST_NAMED = 6  # rare classes in a note
 WITHOUT_A_NETWORK = {
@@ -137,7 +136,7 @@ def foreign(datamodule: SegmentationDataModule, split: str, note: str, crosswalk
 def conclude(folder: RunFolder, split: str) -> None:
     """The headline scores of a split's evaluation, and the folder as the last line."""
     place = folder.evaluation(split)
-    scores = json.loads((place / "scores.json").read_text(encoding="utf-8"))
+    scores = read_json(place / "scores.json")
     if (place / "figures").exists():
         print(f"figures: {place / 'figures'}")
     if (place / "predictions").exists():

@@ -1,7 +1,6 @@
 """The mirror of a run: Weights & Biases, TensorBoard, or nothing beyond the run folder's own files."""
 
 import contextlib
-import json
 import logging
 import netrc
 import os
@@ -13,7 +12,7 @@ from typing import Any
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from entry.errors import exit_code
-from run_folder import RunFolder, write_json
+from run_folder import RunFolder, read_json, write_json
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +75,7 @@ def _wandb(settings: Mapping[str, Any], folder: RunFolder) -> WandbLogger:
 
     quiet = Settings(silent=True, console="off")
     termsetup(quiet, None)  # a run's own settings come too late: it would warn of what Lightning passes
-    facts = json.loads(folder.environment.read_text(encoding="utf-8"))
+    facts = read_json(folder.environment)
     logger = WandbLogger(
         name=folder.path.name,
         id=facts["logger"]["id"],

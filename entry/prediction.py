@@ -1,6 +1,5 @@
 """Labels or masks for pictures that have no truth."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +13,7 @@ from entry.evaluation import find_checkpoint, load
 from entry.hardware import choose
 from label_spaces import catalogue
 from label_spaces.space import LabelSpace
-from run_folder import RunFolder, free_name, write_csv
+from run_folder import RunFolder, free_name, read_json, write_csv
 
 MOST_NAMED = 20  # a longer list of unreadable files hides the rest of the message
 
@@ -63,7 +62,7 @@ def _evaluated_size(folder: RunFolder) -> tuple[int, int] | None:
     for split in ("test", "val"):
         scores = folder.evaluation(split) / "scores.json"
         if scores.is_file():
-            height, width = json.loads(scores.read_text(encoding="utf-8"))["policy"]["resolution"]
+            height, width = read_json(scores)["policy"]["resolution"]
             return height, width
     return None
 

@@ -1,7 +1,6 @@
 """Going on with a run: the same folder, the same numbers as if it had never stopped."""
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from entry.request import flat, to_yaml, with_overrides
 from entry.runs import Run
 from lightning_modules import schedules
 from lightning_modules.checkpoint_files import damage
-from run_folder import RunFolder, now, write_json, write_text
+from run_folder import RunFolder, now, read_json, write_json, write_text
 
 # Keys that may change without the run becoming another one; a trailing dot stands for everything below.
 OF_EVALUATION = ("report.predictions", "report.region_sizes", "evaluation.")
@@ -37,7 +36,7 @@ def is_finished(request: Request) -> bool:
     folder = folder_of(request)
     told, config = with_overrides(folder, request)
     more = config["trainer"]["max_epochs"] > told["trainer"]["max_epochs"]
-    return not more and folder.status.exists() and json.loads(folder.status.read_text())["state"] == "finished"
+    return not more and folder.status.exists() and read_json(folder.status)["state"] == "finished"
 
 
 def evaluated_otherwise(request: Request) -> list[str]:
@@ -147,7 +146,7 @@ def _newest(folder: RunFolder) -> tuple[Path | None, int, int, list[str]]:
 
 def _machine_notes(folder: RunFolder, machine: hardware.Hardware) -> list[str]:
     """What this machine does otherwise than the one that the run was begun on."""
-    begun = json.loads(folder.environment.read_text(encoding="utf-8"))
+    begun = read_json(folder.environment)
     here = {key: getattr(machine, key) for key in ("accelerator", "precision", "threads", "devices", "nodes")}
     other = [f"{key} {value}, not {begun[key]}" for key, value in here.items() if begun.get(key, value) != value]
     if not other:
@@ -160,7 +159,7 @@ def _machine_notes(folder: RunFolder, machine: hardware.Hardware) -> list[str]:
 def _write_down(folder: RunFolder, config: Mapping[str, Any], changes: list[str], request: Request, step: int) -> None:
     if changes:
         write_text(folder.config, to_yaml(config))
-    facts = json.loads(folder.environment.read_text(encoding="utf-8"))
+    facts = read_json(folder.environment)
     if facts["logger"]["kind"] != config["logger"]["name"]:
         facts["logger"] = loggers.description(config)
     typed = [line for line in request.overrides if not line.startswith("resume")]

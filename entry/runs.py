@@ -1,7 +1,6 @@
 """A run with everything that was built for it, and the files that say what it was told and what it found."""
 
 import contextlib
-import json
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from entry.request import resolved, to_yaml
 from label_spaces.crosswalk import Crosswalk
 from lightning_modules.supervised import SupervisedModule
 from lightning_modules.weights import WeightsReport
-from run_folder import RunFolder, free_name, write_json
+from run_folder import RunFolder, free_name, read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ def claimed(
 
 def first_weights(folder: RunFolder) -> str:
     """What the run's first weights were, for every rank and for a start that is repeated: found once, not looked for again."""
-    return str(json.loads(folder.environment.read_text(encoding="utf-8"))["weights"]["used"])
+    return str(read_json(folder.environment)["weights"]["used"])
 
 
 def write_start(

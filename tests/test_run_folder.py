@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 import run_folder
-from run_folder import RunFolder, RunFolderError, Status, atomic, free_name, replace_folder, write_csv, write_json
+from run_folder import (
+    RunFolder,
+    RunFolderError,
+    Status,
+    atomic,
+    free_name,
+    read_json,
+    replace_folder,
+    write_csv,
+    write_json,
+)
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path):
@@ -31,6 +41,13 @@ def test_json_refuses_what_is_undefined(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "x.json", {"iou": float("nan")})
     assert [p.name for p in tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("harm", [b"", b"{", b"\xff\xfe"])
+def test_json_that_is_none_is_named(tmp_path, harm):
+    (tmp_path / "x.json").write_bytes(harm)
+    with pytest.raises(RunFolderError, match=r"x\.json is damaged: "):
+        read_json(tmp_path / "x.json")
 
 
 def test_csv_quotes_and_leaves_none_empty(tmp_path):

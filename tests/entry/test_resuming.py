@@ -147,6 +147,14 @@ def test_a_damaged_configuration_is_named(door, stopped, harm):
     assert "Traceback" not in answer.err
 
 
+@pytest.mark.parametrize("name", ["status.json", "environment.json"])
+def test_a_damaged_file_of_the_folder_is_named(door, stopped, name):
+    (stopped / name).write_bytes(b"{")
+    answer = door("train", f"resume={stopped}")
+    assert (answer.code, "Traceback" in answer.err) == (2, False)
+    assert f"{stopped / name} is damaged" in answer.err
+
+
 def test_a_stopped_run_ends_with_the_looks_that_are_typed_later(door, stopped, whole):
     answer = door("train", f"resume={stopped}", "evaluation.flip=true")
     assert answer.code == 0, answer.err
