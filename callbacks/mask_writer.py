@@ -93,7 +93,7 @@ class PictureMasks(MaskWriter):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any, **__: Any
     ) -> None:
         """Write the masks of a batch, and remember what could not be read."""
-        index, masks, unreadable = outputs
+        index, masks, _, unreadable = outputs
         self.unreadable |= {self.paths[i]: reason for i, reason in unreadable.items()}
         self.write(index, masks)
 

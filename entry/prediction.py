@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from callbacks.finite_logits import FiniteLogits
 from callbacks.mask_writer import PictureMasks
 from datamodules.pictures import find_pictures, picture_loader
 from entry.asked import Request
@@ -43,6 +44,7 @@ def predict(
     loader = picture_loader(paths, size, settings.eval_batch_size, settings.worker_count())
     alone = {**config["trainer"], "devices": 1, "num_nodes": 1}  # whatever it was trained with
     trainer = build_trainer(config, choose(alone), folder, headline=module.headline)
+    cast(Any, trainer).callbacks.append(FiniteLogits([str(path) for path in paths]))
     target = request.folder if request.folder_was_typed else free_name(request.folder)
     target.mkdir(parents=True, exist_ok=True)
     if config["model"]["task"] == "segmentation":
@@ -73,7 +75,7 @@ def _labels(
     """By picture: file, label, probability and the probability of each class; and the reasons of those that are unreadable."""
     rows: dict[int, dict[str, Any]] = {}
     reasons: dict[Path, str] = {}
-    for index, probabilities, unreadable in batches:
+    for index, probabilities, _, unreadable in batches:
         reasons |= {paths[i]: reason for i, reason in unreadable.items()}
         for i, row in zip(index.tolist(), probabilities.tolist(), strict=True):
             best = max(range(len(row)), key=row.__getitem__)

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from callbacks.finite_logits import FiniteLogits
 from callbacks.mask_writer import FrameMasks
 from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
@@ -47,6 +48,7 @@ def evaluate_into(run: Run, *, checkpoint: str | None, split: str, first: bool =
 
     def counted(masks: Path | None) -> dict[str, np.ndarray]:
         trainer = build_trainer(run.config, run.machine, folder, headline=module.headline)
+        cast(Any, trainer).callbacks.append(FiniteLogits(datamodule.names))
         if frames is not None and files is not None:
             sizes = {index: frames.sizes[frames.names[index]] for index in files}
             cast(Any, trainer).callbacks.append(FrameMasks(masks, files, sizes, frames.label_space, mapping))

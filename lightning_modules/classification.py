@@ -22,7 +22,7 @@ class ClassificationModule(SupervisedModule):
         super().__init__(*args, **settings)
         self.records = nn.ModuleDict({stream: SampleRecords() for stream in self.streams})
 
-    def evaluate_batch(self, batch: Batch, stream: str) -> tuple[Tensor, Tensor]:
+    def evaluate_batch(self, batch: Batch, stream: str) -> tuple[Tensor, Tensor, Tensor]:
         """Count one batch of images (B, 3, H, W), targets (B,) and sample indices (B,)."""
         logits, target, index = self.look(batch["image"], stream), batch["target"], batch["index"]
         if not batch["counted"]:  # it only keeps this rank in step with the others
@@ -32,13 +32,15 @@ class ClassificationModule(SupervisedModule):
         self.records_of(stream).update(
             index, target, prediction, probability, functional.cross_entropy(logits, target, reduction="none")
         )
-        return index, prediction
+        return index, prediction, probability.isfinite()
 
-    def predict_step(self, batch: Batch, _: int) -> tuple[Tensor, Tensor, Mapping[int, str]]:
-        """(B,) sample indices, (B, C) probabilities, and the reasons of the samples that could not be read."""
+    def predict_step(self, batch: Batch, _: int) -> tuple[Tensor, Tensor, Tensor, Mapping[int, str]]:
+        """(B,) sample indices, (B, C) probabilities, (B,) whether these are numbers, and why other samples could not be read."""
         if batch["image"] is None:
-            return batch["index"], torch.empty(0, self.label_space.num_classes), batch["unreadable"]
-        return batch["index"], self.look(batch["image"]).softmax(1), batch["unreadable"]
+            probability = torch.empty(0, self.label_space.num_classes)
+        else:
+            probability = self.look(batch["image"]).softmax(1)
+        return batch["index"], probability, probability.isfinite().all(1), batch["unreadable"]
 
     def records_of(self, stream: str) -> SampleRecords:
         """The facts of each sample that a stream has seen."""

@@ -6,4 +6,4 @@ class WeightsError(ValueError):
 
 
 class TrainingError(RuntimeError):
-    """Training cannot go on; the message says at which step and why."""
+    """Training, or an evaluation, cannot go on; the message says at which step or sample, and why."""

@@ -37,12 +37,12 @@ class SegmentationModule(SupervisedModule):
         self.records = nn.ModuleDict({stream: PixelRecords(*sides) for stream in self.streams})
         self.regions = RegionConfusion(*sides)
 
-    def evaluate_batch(self, batch: Batch, stream: str) -> tuple[Tensor, Tensor]:
+    def evaluate_batch(self, batch: Batch, stream: str) -> tuple[Tensor, Tensor, Tensor]:
         """Count one batch of images (B, 3, H, W), masks (B, H, W), sample indices (B,) and, if given, regions (B, H, W)."""
         logits, target, index = self.look(batch["image"], stream), batch["target"], batch["index"]
         if not batch["counted"]:  # it only keeps this rank in step with the others
             logits, target, index = logits[:0], target[:0], index[:0]
-        prediction = logits.argmax(1)
+        best, prediction = logits.max(1)
         sides = self.truth.num_classes, self.label_space.num_classes
         if "region" in batch:  # counted once: the parts are summed up
             parts = confusion_by_region(prediction, target, batch["region"][: len(target)], *sides)
@@ -52,7 +52,7 @@ class SegmentationModule(SupervisedModule):
             matrices = confusion_matrices(prediction, target, *sides)
         self.confusion_of(stream).add(matrices.sum(0), target.numel())
         self.records_of(stream).update(index, matrices, self._losses(logits, target))
-        return index, prediction
+        return index, prediction, _finite(best)
 
     def _losses(self, logits: Tensor, target: Tensor) -> Tensor:
         """(B,) the sum of each sample's loss over its pixels; nan where the target's classes are not the logits'."""
@@ -80,8 +80,15 @@ class SegmentationModule(SupervisedModule):
         if stream == "test":
             self.regions.reset()
 
-    def predict_step(self, batch: Batch, _: int) -> tuple[Tensor, Tensor, Mapping[int, str]]:
-        """(B,) sample indices, (B, H, W) uint8 class indices, and the reasons of the samples that could not be read."""
+    def predict_step(self, batch: Batch, _: int) -> tuple[Tensor, Tensor, Tensor, Mapping[int, str]]:
+        """(B,) sample indices, (B, H, W) uint8 classes, (B,) whether logits were numbers, and why others could not be read."""
         if batch["image"] is None:
-            return batch["index"], torch.empty(0, 1, 1, dtype=torch.uint8), batch["unreadable"]
-        return batch["index"], self.look(batch["image"]).argmax(1).to(torch.uint8), batch["unreadable"]
+            nothing = torch.empty(0, 1, 1, dtype=torch.uint8)
+            return batch["index"], nothing, torch.empty(0, dtype=torch.bool), batch["unreadable"]
+        best, prediction = self.look(batch["image"]).max(1)
+        return batch["index"], prediction.to(torch.uint8), _finite(best), batch["unreadable"]
+
+
+def _finite(best: Tensor) -> Tensor:
+    """(B,) whether all of each sample's highest logits (B, H, W) are numbers."""
+    return best.flatten(1).sum(1).isfinite()

@@ -137,9 +137,9 @@ class SupervisedModule(lightning.LightningModule, ABC):
         self.evaluate_batch(batch, VALIDATION_STREAMS[dataloader_idx])
 
     def test_step(self, batch: Batch, _: int) -> Mapping[str, Tensor]:
-        """Count one batch of the split that is reported; gives callbacks the ``index`` and ``prediction`` of `evaluate_batch`."""
-        index, prediction = self.evaluate_batch(batch, "test")
-        return {"index": index, "prediction": prediction}
+        """Count one batch of the split that is reported; gives callbacks what `evaluate_batch` gives, by name."""
+        index, prediction, finite = self.evaluate_batch(batch, "test")
+        return {"index": index, "prediction": prediction, "finite": finite}
 
     def on_validation_epoch_end(self) -> None:
         """Log the scores of both streams and the epoch's training loss, and start their counts again.
@@ -183,10 +183,11 @@ class SupervisedModule(lightning.LightningModule, ABC):
         return cast(ConfusionMatrix, self.confusion[stream])
 
     @abstractmethod
-    def evaluate_batch(self, batch: Batch, stream: str) -> tuple[Tensor, Tensor]:
+    def evaluate_batch(self, batch: Batch, stream: str) -> tuple[Tensor, Tensor, Tensor]:
         """Predict a batch and count it, unless it is one that is not to be counted.
 
-        Returns the (B,) indices of the samples that were counted, and their predicted class indices: (B,), or (B, H, W).
+        Returns the (B,) ``index`` of the samples that were counted, their ``prediction``, class indices (B,) or (B, H, W),
+        and ``finite`` (B,): whether each sample's highest logits are numbers. Where they are nan, a class is said all the same.
         """
 
     @abstractmethod

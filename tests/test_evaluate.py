@@ -100,6 +100,18 @@ def test_wrong_requests_leave_the_old_evaluation(door, run, tmp_path, typed, say
     assert files_below(run) == before
 
 
+def test_a_model_that_says_nan_keeps_the_old_evaluation(door, run):
+    before = {name: (run / name).read_bytes() for name in files_below(run)}
+    content = torch.load(run / "checkpoints/best.ckpt", weights_only=True)
+    content["state_dict"][next(reversed(content["state_dict"]))][:] = torch.nan
+    torch.save(content, run.parent / "broken.ckpt")
+    answer = door("evaluate", f"run={run}", f"checkpoint={run.parent / 'broken.ckpt'}")
+    assert answer.code == 1
+    assert "is not a finite number, and no class follows from that. 1 of " in answer.err
+    assert "Traceback" not in answer.err
+    assert {name: (run / name).read_bytes() for name in files_below(run)} == before
+
+
 def test_samples_that_are_gone_are_named(door, run, tmp_path):
     other = make_image_folder(tmp_path / "fewer", per_class=6)
     answer = door("evaluate", f"run={run}", f"data.root={other}")

@@ -4,6 +4,7 @@ import csv
 import json
 
 import pytest
+import torch
 
 from tests.conftest import COLOURS, make_image_folder
 from tests.test_train import QUICK
@@ -41,6 +42,19 @@ def test_one_picture(door, run, image_folder):
     answer = door("predict", f"run={run}", f"source={image_folder}/red/red_000.png")
     assert answer.code == 0, answer.err
     assert [row["file"] for row in rows(answer)] == [f"{image_folder}/red/red_000.png"]
+
+
+def test_a_model_that_says_nan_has_no_labels(door, run, image_folder, tmp_path):
+    content = torch.load(run / "checkpoints/best.ckpt", weights_only=True)
+    content["state_dict"][next(reversed(content["state_dict"]))][0] = torch.nan
+    torch.save(content, tmp_path / "broken.ckpt")
+    folder = tmp_path / "told"
+    answer = door("predict", f"run={run}", f"source={image_folder}/red/red_000.png", f"checkpoint={tmp_path / 'broken.ckpt'}",
+                  f"hydra.run.dir={folder}")  # fmt: skip
+    assert answer.code == 1
+    assert f"What the model says of {image_folder}/red/red_000.png is not a finite number" in answer.err
+    assert "Traceback" not in answer.err
+    assert not folder.exists()
 
 
 def test_unreadable_ones_are_named_and_the_rest_is_done(door, run, tmp_path):

@@ -4,6 +4,7 @@ import csv
 import functools
 import hashlib
 import json
+import re
 import threading
 from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -78,6 +79,27 @@ def test_any_state_dict_and_what_does_not_fit(door, streets, foreigner, tmp_path
     answer = door("evaluate", *typed, "model.label_space=voc21", "model.partial=true")
     assert scored(answer)["crossing"]["from"] == "voc21"
     assert f"left as it was: missing {first.removeprefix('module.')}" in answer.out
+
+
+def test_weights_that_say_nan_have_no_scores(door, streets, foreigner, tmp_path):
+    state = torch.load(foreigner, weights_only=True)["state_dict"]
+    state["network.classifier.4.bias"][3] = torch.nan
+    torch.save(state, tmp_path / "broken.pt")
+    folder = tmp_path / "scored"
+    answer = door("evaluate", MODEL, f"model.weights={tmp_path / 'broken.pt'}", "model.label_space=voc21", *idd(streets), *TRAINER,
+                  "report.predictions=true", f"hydra.run.dir={folder}")  # fmt: skip
+    assert answer.code == 1
+    assert re.search(
+        r"^What the model says of images/\d\d\.png is not a finite number, and no class follows from that\.",
+        answer.err,
+        re.MULTILINE,
+    )
+    assert "tensors of its weights are not finite, such as classifier.4.bias: take other weights." in answer.err
+    assert "Traceback" not in answer.err
+    assert not list((folder / "evaluation").iterdir())
+    status = json.loads((folder / "status.json").read_text())
+    assert (status["state"], status["exit_code"]) == ("failed", 1)
+    assert "not a finite number" in status["error"]
 
 
 class Quiet(SimpleHTTPRequestHandler):

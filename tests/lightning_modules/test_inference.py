@@ -148,7 +148,7 @@ def test_the_reported_stream_has_all_looks_and_counts_each_pixel_once(images):
     target = torch.randint(0, 4, (2, 11, 17), dtype=torch.uint8)  # 3 is void
     batch = {"image": images, "target": target, "index": torch.tensor([4, 5]), "counted": True}
     with torch.no_grad():
-        index, prediction = module.evaluate_batch(batch, "test")
+        index, prediction, _ = module.evaluate_batch(batch, "test")
         module.evaluate_batch({**batch, "counted": False}, "test")  # what a rank without a batch is given
         module.evaluate_batch(batch, "val")
         looked = module.inference(module, images)

@@ -29,7 +29,7 @@ def test_regions_are_counted_beside_and_change_nothing_else(truth):
     with torch.no_grad():
         module.evaluate_batch({**batch, "region": region}, "test")
         module.evaluate_batch({**batch, "region": region, "counted": False}, "test")
-        _, prediction = plain.evaluate_batch(batch, "test")
+        _, prediction, _ = plain.evaluate_batch(batch, "test")
     counts = module.confusion_of("test").compute()
     assert torch.equal(counts, plain.confusion_of("test").compute())
     one, other = (each.records_of("test").compute() for each in (module, plain))
