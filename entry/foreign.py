@@ -1,5 +1,6 @@
 """Evaluating what was not trained here: weights from elsewhere, or masks that any tool has made."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,18 @@ from lightning_modules.segmentation import SegmentationModule
 from lightning_modules.weights import WeightsReport
 from run_folder import RunFolder, Status, free_name, replace_folder, write_text
 
+# Keys, and groups of them, that are heard when what was not trained here is evaluated: the data, and the machine.
+HEARD = ("split", "crosswalk", "data", "report.region_sizes", "seed", "logger", "trainer")
+OF_TRAINING = tuple(
+    f"trainer.{key}"
+    for key in ("max_epochs", "accumulate", "gradient_clip", "sync_batchnorm", "find_unused_parameters")
+)
+
 
 def evaluate_weights(request: Request) -> None:
     """Evaluate the weights that `model.weights=` names, in a run folder of their own."""
+    heard = (*HEARD, "model", "lightning_module", "experiment", "evaluation", "report.predictions")
+    _refuse_needless(request, "model.weights=", "they are evaluated as they are", heard, OF_TRAINING)
     config = resolved(request)
     if config["model"]["task"] != "segmentation":
         raise RequestError(
@@ -50,13 +60,9 @@ def evaluate_weights(request: Request) -> None:
 
 def evaluate_predictions(request: Request) -> None:
     """Evaluate the masks that `predictions=` names; all are read before a folder is made, and refused together."""
-    needless = ("model", "experiment", "evaluation")
-    typed = (override.split("=")[0].lstrip("+~") for override in request.overrides)
-    beside = next((key for key in typed if key.split(".")[0] in needless), None)
-    if beside is not None:
-        raise RequestError(
-            f"predictions= makes no sense with {beside}=: the masks are there already. Leave one of them out."
-        )
+    heard = (*HEARD, "predictions", "predictions_label_space")
+    deaf = (*OF_TRAINING, "trainer.limit_batches")
+    _refuse_needless(request, "predictions=", "the masks are there already", heard, deaf)
     if "segmentation" not in request.config.data.get("targets", {}):
         raise RequestError(
             f"predictions= are masks, and data={request.config.data.name} has none to score them with. Type data=idd, "
@@ -91,6 +97,13 @@ def evaluate_predictions(request: Request) -> None:
         announce.foreign(datamodule, split, matches.note, crosswalk)
         _write(folder, config, datamodule, split, facts, crosswalk)
     announce.conclude(folder, split)
+
+
+def _refuse_needless(request: Request, asked: str, why: str, heard: Sequence[str], deaf: Sequence[str]) -> None:
+    """Raise RequestError for a typed key that would change nothing: who typed it would believe it had."""
+    for key in (override.split("=")[0].lstrip("+~") for override in request.overrides):
+        if key in deaf or not any(key == each or key.startswith(f"{each}.") for each in heard):
+            raise RequestError(f"{asked} makes no sense with {key}=: {why}. Leave one of them out.")
 
 
 def _write(

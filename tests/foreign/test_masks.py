@@ -163,6 +163,31 @@ def test_a_crosswalk_of_ones_own(door, streets, masks, tmp_path):
             ["predictions=.", "predictions_label_space=voc21", "evaluation.flip=true"],
             "makes no sense with evaluation.flip=",
         ),
+        *(
+            (
+                ["predictions=.", "predictions_label_space=voc21", typed],
+                f"predictions= makes no sense with {typed.split('=')[0]}=",
+            )
+            for typed in (
+                "checkpoint=last",
+                "report.predictions=true",
+                "trainer.limit_batches=1",
+                "trainer.max_epochs=3",
+                "optimizer=sgd",
+                "loss.name=ohem",
+                "aug=road",
+                "resume=.",
+                "ema.decay=0.9",
+                "report.train_eval=false",
+            )
+        ),
+        *(
+            (
+                [MODEL, "model.weights=absent.pt", typed],
+                f"model.weights= makes no sense with {typed.split('=')[0]}=: they are",
+            )
+            for typed in ("checkpoint=last", "trainer.max_epochs=3", "optimizer.lr=1", "aug=road", "resume=.")
+        ),
         (
             ["predictions=.", "predictions_label_space=voc21", "data=image_folder"],
             "data=image_folder has none to score them with. Type data=idd",
