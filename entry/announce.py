@@ -147,11 +147,34 @@ def conclude(folder: RunFolder, split: str) -> None:
         print(
             f"note: true in fewer than {FEW} drives (images, where there are none): {told}{more}; chance may have made their scores"
         )
+    for line in _beside(scores) if scores["task"] == "segmentation" and scores["accuracy"] is not None else ():
+        print(line)
     print(f"{split}: {_headline(scores)}")
     if scores["crossing"] and scores["accuracy"] is not None:
         interval = scores["intervals"]["miou_expressible"]
         print(in_a_sentence(scores["crossing"], len(scores["classes"]), interval))
     print(folder.path, flush=True)
+
+
+def _beside(scores: Mapping[str, Any]) -> list[str]:
+    """By which rules masks are scored, and the figures that others may mean by mIoU."""
+    size = scores["policy"]["resolution"]
+    where = "at the frames' own sizes" if size is None else f"at {size[1]}×{size[0]}"
+    present = f"{scores['miou_present_classes']} of {scores['miou_classes']}"
+    by_frame = f"{scores['miou_image']:.3f} (each frame by itself; the worst 5 %: {scores['miou_image_worst']:.3f})"
+    safe = "" if scores["safe_miou"] is None else f"  safe_miou {scores['safe_miou']:.3f}"
+    lines = [
+        f"scored {where}; void truth is ignored, a void prediction is a miss: void_rate {scores['void_rate']:.3f}",
+        f"miou_present {scores['miou_present']:.3f} ({present} classes have truth)  miou_image {by_frame}{safe}",
+    ]
+    if scores["levels"]:
+        told = "  ".join(f"{name} {level['miou']:.3f}" for name, level in scores["levels"].items())
+        lines.append(f"miou at coarser levels: {told}")
+    if scores["autonue_compat"]:
+        figures = {name: each["miou"] for name, each in scores["autonue_compat"].items()}
+        told = "  ".join(f"{name} {'nan' if value is None else f'{value:.3f}'}" for name, value in figures.items())
+        lines.append(f"IDD's own script prints, faults included: {told}")
+    return lines
 
 
 def _headline(scores: Mapping[str, Any]) -> str:

@@ -132,6 +132,7 @@ def scores_of(evaluation: Evaluation) -> dict[str, Any]:
         "loss": mean_loss(facts),
         **{name: means.get(name) for name in MEANS},
         **{name: value for name, value in means.items() if name.endswith("_classes")},
+        "safe_miou_classes": None,
         "levels": None,
         "crossing": None,
         "autonue_compat": None,

@@ -10,7 +10,7 @@ from label_spaces.space import LabelSpace
 from metrics.autonue import autonue_compat, idd_lite_compat
 from metrics.folding import fold
 from metrics.per_image import miou_image
-from metrics.safety import safe_miou, tree_distance
+from metrics.safety import safe_iou, safe_miou, tree_distance
 from metrics.scores import class_scores, mean_scores
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ def pixel_scores(confusion: Tensor, matrices: "csr_array", space: LabelSpace) ->
         space: the classes.
 
     Returns:
-        `levels`, `safe_miou`, `miou_image`, `miou_image_worst` and `autonue_compat`; None where the label space has none,
+        `levels`, `safe_miou`, `safe_miou_classes`, `miou_image`, `miou_image_worst` and `autonue_compat`; None where the label space has none,
         or no pixel has truth.
     """
     return {
         "levels": levels(confusion, space) or None,
-        "safe_miou": _safe(confusion, space),
+        **_safe(confusion, space),
         **miou_image(matrices),
         "autonue_compat": _official(confusion, space),
     }
@@ -53,10 +53,13 @@ def safety(space: LabelSpace) -> tuple[Tensor, tuple[int, ...]] | None:
     return (tree_distance(list(space.levels.values())), chosen) if chosen and space.levels else None
 
 
-def _safe(confusion: Tensor, space: LabelSpace) -> float | None:
+def _safe(confusion: Tensor, space: LabelSpace) -> dict[str, float | int | None]:
     known = safety(space)
-    value = math.nan if known is None else float(safe_miou(confusion, *known))
-    return None if math.isnan(value) else value
+    if known is None:
+        return {"safe_miou": None, "safe_miou_classes": None}
+    value = float(safe_miou(confusion, *known))
+    occurring = int((~safe_iou(confusion, *known).isnan()).sum())
+    return {"safe_miou": None if math.isnan(value) else value, "safe_miou_classes": occurring}
 
 
 def _official(confusion: Tensor, space: LabelSpace) -> dict[str, Any] | None:

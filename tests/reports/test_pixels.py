@@ -42,9 +42,11 @@ def test_every_score_of_each_level_is_sklearns_of_the_coarser_classes(name, leve
 
 def test_what_only_the_finest_level_has():
     space = load("idd_level3")
-    matrices, *_ = counted(space)
+    matrices, truth, guess = counted(space)
     found = pixel_scores(matrices.sum(0), csr_array(matrices.flatten(1).numpy()), space)
+    known = truth < space.num_classes
     assert 0 < found["safe_miou"] < 1
+    assert found["safe_miou_classes"] == len((set(truth[known]) | set(guess[known])) - {space.num_classes})
     assert 0 < found["miou_image_worst"] <= found["miou_image"] < 1
     assert set(found["autonue_compat"]) == {"level3", "level2", "level1"}
 
@@ -63,5 +65,6 @@ def test_without_truth_nothing_is_defined(name):
     matrices[:, :-1] = 0
     found = pixel_scores(matrices.sum(0), csr_array(matrices.flatten(1).numpy()), space)
     levels = found.pop("levels") or {}
+    assert found.pop("safe_miou_classes") == (0 if name == "idd_level3" else None)
     assert set(found.values()) == {None}
     assert {level["miou"] for level in levels.values()} <= {None}
