@@ -45,6 +45,10 @@ class ObjectCropDataModule(ClassificationDataModule):
 
     def __init__(self, settings: DataSettings, *, rules: CropRules | None = None, **options: Any) -> None:
         super().__init__(settings, **options)
+        if settings.masks != "polygons":
+            raise DatasetError(
+                f"data.masks={settings.masks} is about segmentation; objects are cut out by their polygons. Leave it out."
+            )
         self.rules = replace(rules or CropRules(), riders=settings.riders)
         self._boxes: dict[str, Sequence[float]] = {}
         self._image_sizes: dict[str, tuple[int, int]] = {}

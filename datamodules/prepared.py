@@ -166,8 +166,12 @@ class PreparedDataModule(LightningDataModule, ABC):
         """
         if part != TRAIN_EVAL:
             return self.table.indices(part)
-        wanted = self.settings.train_eval_samples or len(self.table.indices(self.selection_split))
-        names = [sample.name for sample in self.table.samples]
+        return self.part_of_train(self.settings.train_eval_samples)
+
+    def part_of_train(self, count: int | None = None) -> list[int]:
+        """The places of so many samples of train, fixed by hashes of names, ascending; None: as many as the selection's split has."""
+        wanted = count or len(self.table.indices(self.selection_split))
+        names = self.names
         order = sorted(
             self.table.indices("train"), key=lambda index: order_hash(self.settings.split_seed, names[index])
         )

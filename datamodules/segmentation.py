@@ -49,6 +49,11 @@ class SegmentationDataModule(ImageDataModule):
 
     def __init__(self, settings: DataSettings, **options: Any) -> None:
         super().__init__(settings, **options)
+        if settings.riders != "separate":
+            raise DatasetError(
+                f"data.riders={settings.riders} is about crops of objects, for a model that classifies; masks show riders where "
+                "they are. Leave it out."
+            )
         self.label_space = self.known_classes()
         if self.augmentation is not None:
             self.augmentation = Augmentation(self.augmentation.transform, self.seed, self.label_space.void)

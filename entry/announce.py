@@ -89,6 +89,15 @@ def resized(datamodule: ImageDataModule, split: str) -> None:
         console().print(f"note: {note}")
 
 
+def own_split(overrides: Sequence[str]) -> None:
+    """That the split is a run's own, where something else was typed."""
+    typed = [
+        key for key in (each.split("=")[0] for each in overrides) if key.startswith(("data.fraction", "data.split"))
+    ]
+    if typed:
+        console().print(f"note: {', '.join(typed)} has no say in it: the split is the run's own split.csv.")
+
+
 def going_on(folder: RunFolder, notes: Sequence[str]) -> None:
     """Which run is gone on with, and from where."""
     screen = console()

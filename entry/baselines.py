@@ -1,10 +1,11 @@
 """What the simplest models may know of the samples, for the scores that stand beside a trained one's."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from datamodules.base import ImageDataModule
+from datamodules.dataset import ReadImages, ReadMasks
 from datamodules.prepared import TRAIN_EVAL
 from datamodules.segmentation import SegmentationDataModule
 from datamodules.splits import order_hash
@@ -31,7 +32,7 @@ def baseline_data(
         (N,) class indices of the training samples, and by name, such as ``mean_colour``, their features (N, d) and those
         of the evaluated samples (M, d).
     """
-    samples, fitted = datamodule.table.samples, _some(datamodule, MOST_FITTED)
+    samples, fitted = datamodule.table.samples, _some(datamodule, MOST_FITTED, datamodule.indices("train"))
     place = {name: index for index, name in enumerate(datamodule.label_space.classes)}
     known = datamodule.baseline_features("train", fitted)
     asked = datamodule.baseline_features(split, indices)
@@ -44,6 +45,9 @@ def pixel_baselines(
 ) -> dict[str, dict[str, float | int | None]]:
     """The scores of what places and colours alone tell of masks, on the very frames that were evaluated.
 
+    They learn from as many frames of train as the selection's split has, 500 at most, however many `train_eval` is told
+    to have: what a score is compared with must not follow from what history.csv is to show.
+
     Args:
         datamodule: prepared.
         split: which samples were evaluated.
@@ -54,19 +58,23 @@ def pixel_baselines(
     """
     size = datamodule.eval_size
 
-    def frames(part: str, chosen: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        images, masks = datamodule.images(part, size), datamodule.masks(part, size)
+    def frames(part: str | None, chosen: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        images: Callable[[int], np.ndarray] = ReadImages(datamodule.read, datamodule.names, size)
+        masks: Callable[[int], np.ndarray] = ReadMasks(datamodule.read_mask, datamodule.names, size)
+        if part is not None:  # it may be cached
+            images, masks = datamodule.images(part, size), datamodule.masks(part, size)
         return ((images(index).transpose(2, 0, 1), masks(index)) for index in chosen)
 
     tables = pixel_tables(datamodule.label_space.num_classes)
-    for image, mask in frames(TRAIN_EVAL, _some(datamodule, MOST_FRAMES, TRAIN_EVAL)):
+    learnt = _some(datamodule, MOST_FRAMES, datamodule.part_of_train())
+    for image, mask in frames(TRAIN_EVAL if {*learnt} <= {*datamodule.indices(TRAIN_EVAL)} else None, learnt):
         for table in tables.values():
             table.update(image, mask)
     return pixel_baseline_scores(tables, frames(split, indices))
 
 
-def _some(datamodule: ImageDataModule, most: int, part: str = "train") -> list[int]:
-    """The first of a part's samples in an order by hashes of their names: the same ones on every machine."""
+def _some(datamodule: ImageDataModule, most: int, indices: Sequence[int]) -> list[int]:
+    """The first of these samples in an order by hashes of their names: the same ones on every machine."""
     samples = datamodule.table.samples
-    order = sorted(datamodule.indices(part), key=lambda index: order_hash(0, samples[index].name))
+    order = sorted(indices, key=lambda index: order_hash(0, samples[index].name))
     return sorted(order[:most])

@@ -140,3 +140,8 @@ def test_crops_are_cut_from_both_parts(tmp_path, settings):
         np.testing.assert_array_equal(both.read(sample.name), alone.read(sample.name))
         features = [module.baseline_features(sample.split, [index])["box_size"] for module in (both, alone)]
         np.testing.assert_array_equal(*features)
+
+
+def test_what_becomes_of_riders_is_no_question_of_masks(idd, make):
+    with pytest.raises(DatasetError, match=r"data\.riders=merge is about crops of objects.*Leave it out"):
+        make(idd("one", ".png"), riders="merge")

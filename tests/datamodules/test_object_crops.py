@@ -187,6 +187,13 @@ def test_what_becomes_of_riders_is_one_of_three(root):
         crops(root, riders="join")
 
 
+def test_ready_masks_have_no_say_in_crops(root):
+    with pytest.raises(
+        DatasetError, match=r"data\.masks=files is about segmentation; objects are cut out by their polygons"
+    ):
+        crops(root, masks="files")
+
+
 def test_polygon_files_for_other_sizes_are_named_before_anything_is_split_or_skipped(root):
     every = CropRules(train=1, train_groups=1, evaluation=0)
     crops(root, every).find()  # is remembered, but not for an image of another size

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,10 @@ from sklearn.preprocessing import StandardScaler
 
 from datamodules.crop_rules import CropRules
 from datamodules.image_folder import ImageFolderDataModule
+from datamodules.mask_folder import MaskFolderDataModule
 from datamodules.object_crops import ObjectCropDataModule
 from datamodules.settings import DataSettings
+from datamodules.splits import order_hash
 from entry import baselines
 from metrics.baselines import baseline_scores
 from run_folder import read_csv
@@ -88,6 +91,37 @@ def test_only_so_many_are_fitted_and_always_the_same(tmp_path, monkeypatch):
 
     assert len(set(fitted())) == 7
     assert fitted() == fitted(batch_size=4)
+
+
+@pytest.mark.parametrize("asked", [None, 1, 3, 50])
+def test_what_pixels_tell_does_not_follow_from_how_much_of_train_is_evaluated(mask_folder, tmp_path, asked):
+    keys = {"split": {"train": 0.6, "val": 0.2, "test": 0.2}, "classes": ["sky", "road", "car"], "image_size": (32, 48)}
+    made = settings(mask_folder, cache_dir=str(tmp_path), cache=True, train_eval_samples=asked, **keys)
+    data = MaskFolderDataModule(made)
+    data.prepare()
+    found = baselines.pixel_baselines(data, "test", data.indices("test"))
+    # The frames of train that come first by the hashes of their names, as many as val has.
+    names = data.names
+    learnt = sorted(data.indices("train"), key=lambda index: order_hash(0, names[index]))[: len(data.indices("val"))]
+
+    def pixels(indices):
+        number = [Path(names[index]).stem for index in indices]
+        images = np.concatenate(
+            [np.asarray(Image.open(mask_folder / f"images/{each}.png")).reshape(-1, 3) for each in number]
+        )
+        masks = np.concatenate([np.asarray(Image.open(mask_folder / f"masks/{each}.png")).ravel() for each in number])
+        return [tuple(colour) for colour in (images // 16).tolist()], masks.tolist()
+
+    votes = defaultdict(Counter)
+    for colour, label in zip(*pixels(learnt), strict=True):
+        if label < 3:
+            votes[colour][label] += 1
+    commonest = sum(votes.values(), Counter())
+    said = {colour: min(seen, key=lambda label: (-seen[label], label)) for colour, seen in votes.items()}
+    rest = min(commonest, key=lambda label: (-commonest[label], label))
+    colours, truth = pixels(data.indices("test"))
+    right = [said.get(colour, rest) == label for colour, label in zip(colours, truth, strict=True) if label < 3]
+    assert found["colour_table"]["accuracy"] == pytest.approx(np.mean(right))
 
 
 @pytest.fixture(scope="module")
