@@ -98,6 +98,7 @@ class PreparedDataModule(LightningDataModule, ABC):
             self.notes += notes
             table, notes = with_selection(self.settle(table), self.settings)
             self.notes += notes if splits is None else []  # no checkpoint is chosen where nothing is trained
+            self.notes += _torn(table)
             self.label_space = self.classes_of(table)
             self.table = table
             self.test_split = self.closing_split
@@ -176,3 +177,16 @@ class PreparedDataModule(LightningDataModule, ABC):
             self.table.indices("train"), key=lambda index: order_hash(self.settings.split_seed, names[index])
         )
         return sorted(order[:wanted])
+
+
+def _torn(table: SampleTable) -> list[str]:
+    """A sentence on groups that are on several sides, where there are such."""
+    torn = table.torn_groups()
+    if not torn:
+        return []
+    group, splits = next(iter(torn.items()))
+    of_all = f"{len(torn)} of {len({sample.group for sample in table.samples})}"
+    told = f"Groups (drives) torn apart by the split: {of_all}, such as {group} ({', '.join(splits)})."
+    return [
+        f"{told} Samples of a group are alike: scores are higher than on new ones; data.split_by=group keeps them whole."
+    ]

@@ -75,6 +75,15 @@ class SampleTable:
                 counts[sample.target] += 1
         return counts
 
+    def torn_groups(self) -> dict[str, list[str]]:
+        """The groups of samples that resemble each other which are in more than one split, and in which."""
+        found: dict[str, set[str]] = {}
+        for sample in self.samples:
+            found.setdefault(sample.group, set()).add(sample.split)
+        return {
+            group: sorted(splits, key=TABLE_SPLITS.index) for group, splits in sorted(found.items()) if len(splits) > 1
+        }
+
     def csv_text(self, split: str | None = None) -> str:
         """The CSV text, header included, of all rows or of one split's."""
         text = io.StringIO()

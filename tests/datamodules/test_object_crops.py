@@ -73,6 +73,25 @@ def test_a_crop_shows_its_object_with_a_margin(root):
         assert (crop[0] == 128).all()
 
 
+def test_drives_that_the_split_tears_apart_are_counted(root, tmp_path):
+    whole = crops(root)
+    whole.prepare()
+    assert not [note for note in whole.notes if "torn" in note]
+    torn = crops(root, split_by="sample")
+    torn.prepare()
+    sides = {}
+    for sample in torn.table.samples:
+        sides.setdefault(sample.group, []).append(sample.split)
+    several = [drive for drive in sides if len(set(sides[drive])) > 1]
+    (note,) = (note for note in torn.notes if "torn" in note)
+    assert several
+    assert f"torn apart by the split: {len(several)} of {len(sides)}, such as {min(several)} (" in note
+    torn.table.write_csv(tmp_path / "split.csv")
+    again = crops(root, split=str(tmp_path / "split.csv"))
+    again.prepare()
+    assert note in again.notes
+
+
 def test_drives_of_two_parts_are_one_and_a_frame_in_both_is_refused(root, tmp_path):
     other = make_dataset(tmp_path / "part2")
     with pytest.raises(DatasetError, match=r"20 frames are in more than one of these folders, such as leftImg8bit/tra"):
