@@ -28,7 +28,7 @@ def evaluate(request: Request) -> None:
     split = str(request.config.split or run.datamodule.closing_split)
     checkpoint = find_checkpoint(folder, str(request.config.checkpoint))
     load(run.module, checkpoint)  # refused here, before any rank has started
-    announce.own_split(request.overrides)
+    announce.without_a_say(request)
     signal = StopSignal()
     with folder.in_use(), signal.listening():
         launch(Job("evaluate", str(folder.path), config, checkpoint=str(checkpoint.path), split=split), run, signal)

@@ -1,20 +1,35 @@
 """Image classification: one class per image."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from datamodules.base import ImageDataModule
 from datamodules.dataset import ReadImages
+from datamodules.errors import DatasetError
 from datamodules.features import Features, mean_colours
+from datamodules.settings import DataSettings
 from datamodules.table import SampleTable
 from label_spaces.space import LabelSpace
 
 
 class ClassificationDataModule(ImageDataModule):
-    """Feeds images and the index of their class; the classes are those that the samples have."""
+    """Feeds images and the index of their class; the classes are those that the samples have.
+
+    Args:
+        settings: the common keys of `data=`.
+        options: the base class's other arguments.
+    """
 
     task: ClassVar[str] = "classification"
     unit: ClassVar[str] = "images"
+
+    def __init__(self, settings: DataSettings, **options: Any) -> None:
+        super().__init__(settings, **options)
+        if settings.label_space is not None:
+            raise DatasetError(
+                f"data.label_space={settings.label_space} is about masks; the classes of images are what their folders or "
+                "objects are called. Leave it out."
+            )
 
     def class_order(self, targets: set[str]) -> tuple[str, ...]:
         """The order in which the classes that occur become the label space: sorted, unless a dataset has its own."""

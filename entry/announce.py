@@ -11,6 +11,7 @@ from torch import nn
 
 from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
+from entry.asked import Request
 from entry.hardware import Hardware
 from label_spaces.crosswalk import Crosswalk
 from lightning_modules.weights import WeightsReport
@@ -89,13 +90,14 @@ def resized(datamodule: ImageDataModule, split: str) -> None:
         console().print(f"note: {note}")
 
 
-def own_split(overrides: Sequence[str]) -> None:
-    """That the split is a run's own, where something else was typed."""
-    typed = [
-        key for key in (each.split("=")[0] for each in overrides) if key.startswith(("data.fraction", "data.split"))
-    ]
+def without_a_say(request: Request) -> None:
+    """What was typed with run= and changes nothing: the split is the run's own, and so is the folder."""
+    keys = [each.split("=")[0] for each in request.overrides]
+    typed = [key for key in keys if key.startswith(("data.fraction", "data.split"))]
     if typed:
         console().print(f"note: {', '.join(typed)} has no say in it: the split is the run's own split.csv.")
+    if request.folder_was_typed:
+        console().print("note: hydra.run.dir has no say in it: an evaluation lies in the folder of its run.")
 
 
 def going_on(folder: RunFolder, notes: Sequence[str]) -> None:

@@ -64,8 +64,12 @@ def test_another_split_and_another_checkpoint(door, run):
 
 def test_the_split_is_the_runs_own_whatever_is_typed_now(door, run):
     before = scores(run)["split_sha256"]
-    answer = door("evaluate", f"run={run}", "data.split_seed=7", "data.fraction=0.5")
+    answer = door(
+        "evaluate", f"run={run}", "data.split_seed=7", "data.fraction=0.5", f"hydra.run.dir={run.parent / 'new'}"
+    )
     assert answer.code == 0
+    assert "hydra.run.dir has no say in it: an evaluation lies in the folder of its run" in answer.out
+    assert not (run.parent / "new").exists()
     assert "data.split_seed, data.fraction has no say in it: the split is the run's own split.csv" in answer.out
     assert scores(run)["split_sha256"] == before
 

@@ -264,3 +264,8 @@ def test_trashnet_is_split_exactly(module):
     assert any(
         "under different classes: 3, such as glass/glass115.jpg and metal/metal91.jpg" in note for note in data.notes
     )
+
+
+def test_a_label_space_is_about_masks(module, tmp_path):
+    with pytest.raises(DatasetError, match=r"data\.label_space=idd_level1 is about masks.*Leave it out"):
+        module(tmp_path, label_space="idd_level1")
