@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from datamodules.base import ImageDataModule
 from datamodules.dataset import ReadImages
+from datamodules.errors import DatasetError
 from datamodules.features import Features, mean_colours
 from datamodules.table import SampleTable
 from label_spaces.space import LabelSpace
@@ -15,6 +16,15 @@ class ClassificationDataModule(ImageDataModule):
 
     task: ClassVar[str] = "classification"
     unit: ClassVar[str] = "images"
+
+    def prepare(self, splits: Sequence[str] | None = None) -> None:
+        """As the base class does. Raises DatasetError also where classes are asked for that images have not."""
+        space = self.settings.label_space
+        if space is not None:
+            raise DatasetError(
+                f"data.label_space={space} is for masks; the classes of images are those that they have. Leave it out."
+            )
+        super().prepare(splits)
 
     def class_order(self, targets: set[str]) -> tuple[str, ...]:
         """The order in which the classes that occur become the label space: sorted, unless a dataset has its own."""

@@ -29,12 +29,18 @@ def in_our_words(complaint: str, name: str) -> str:
     if group:
         options = [option.strip() for option in group[3].splitlines() if option.strip()]
         return f"{group[1]}={group[2]}: there is no such option. Choose one of: {', '.join(options)}\n"
+    if "Config group override must be a string or a list. Got NoneType" in text:
+        return f"A group (data, model, aug, optimizer, …) cannot be null; give one of its options. All of them: python {name}.py --help\n"
+    listed = re.search(r"Error merging override (.*)\s+Cannot merge DictConfig with ListConfig", text)
+    if listed:
+        return f"{listed[1]}: a list cannot stand here, because the key has keys of its own. They are in: python {name}.py --cfg job\n"
     broken = re.search(
-        r"(?:mismatched input|token recognition error|no viable alternative|extraneous input|missing EQUAL).*", text
+        r"(?:mismatched input|token recognition error|no viable alternative|extraneous input|missing EQUAL|(?<=LexerNoViableAltException: )).*",
+        text,
     )
     if broken:
         return (
-            f"The command line cannot be read: {broken[0]}. Values with spaces or any of = ( ) , {{ }} [ ] need quotes of their own, "
+            f"The command line cannot be read: {broken[0]}. Values with spaces or any of ~ = ( ) , {{ }} [ ] need quotes of their own, "
             "for example: 'data.root=\"/my data/a=b\"'\n"
         )
     folder = re.search(r"^(?:OSError|[A-Z]\w+Error): \[Errno \d+\] (.*)\Z", text, re.MULTILINE)

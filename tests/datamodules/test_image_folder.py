@@ -235,6 +235,14 @@ def test_a_runs_table_of_ready_folders_is_read_again(tmp_path, module):
     assert again.notes == []
 
 
+def test_a_label_space_is_for_masks(tmp_path, module):
+    root = folder_per_class(tmp_path / "root", {"a": 10, "b": 10})
+    with pytest.raises(
+        DatasetError, match=r"data\.label_space=idd_level3 is for masks; the classes of images are those"
+    ):
+        module(root, label_space="idd_level3").prepare()
+
+
 def test_there_are_no_groups(tmp_path, module):
     with pytest.raises(DatasetError, match=r"data\.split_by=group: .*use data\.split_by=sample"):
         module(folder_per_class(tmp_path / "root", {"a": 3, "b": 3}), split_by="group").find()
