@@ -16,6 +16,7 @@ from label_spaces.crosswalk import Crosswalk
 from lightning_modules.weights import WeightsReport
 from reports.crossing import in_a_sentence
 from reports.intervals import FEW
+from reports.style import undrawable
 from reports.wording import with_interval
 from run_folder import RunFolder, read_csv, read_json
 
@@ -139,6 +140,8 @@ def conclude(folder: RunFolder, split: str) -> None:
     scores = read_json(place / "scores.json")
     if (place / "figures").exists():
         print(f"figures: {place / 'figures'}")
+        if names := undrawable(entry["name"] for entry in scores["classes"]):
+            print(f"note: the figures' font lacks letters, which they show as boxes: {', '.join(names[:MOST_NAMED])}")
     if (place / "predictions").exists():
         print(f"predictions: {place / 'predictions'}")
     if few := scores.get("few_groups"):  # evaluations of earlier versions lack it

@@ -73,7 +73,8 @@ def test_overrides_are_told_as_typed_whatever_they_refer_to(command, typed):
         ("aug=null", "cannot be null; give one of its options. All of them: python train.py --help"),
         ("loss=[ohem]", "loss=[ohem]: a list cannot stand here"),
         ("--experimental-rerun=x.pickle", "--experimental-rerun is not allowed"),
-        ("--nonsense", "unrecognized arguments: --nonsense"),
+        ("--nonsense", "unrecognized arguments: --nonsense\nSettings are typed key=value"),
+        ("--resolve", "--resolve goes with --cfg"),
     ],
 )
 def test_hydras_complaints_are_ours(command, tmp_path, typed, says):
@@ -82,6 +83,13 @@ def test_hydras_complaints_are_ours(command, tmp_path, typed, says):
     assert says in err
     assert not any(word in err for word in ("HYDRA_FULL_ERROR", "Traceback", "Exception"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_option_amid_the_settings_is_told_its_place(command):
+    code, _, err = command(raising(AssertionError("must not be reached")), "seed=1", "-m", "trainer.max_epochs=1,2")
+    assert code == 2
+    assert err.startswith("unrecognized arguments: ")
+    assert "options such as -m stand before them: python train.py -m" in err
 
 
 def test_a_key_that_only_another_option_has_is_not_its_own_suggestion(command):
