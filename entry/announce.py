@@ -1,5 +1,6 @@
 """What a run says about itself before its first step, and after its last."""
 
+import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -132,6 +133,12 @@ def foreign(datamodule: SegmentationDataModule, split: str, note: str, crosswalk
     for status, how in told.items():
         if names := crosswalk.named(status):
             screen.print(f"note: {source} {how} {', '.join(names)}.")
+
+
+def ended_early(epoch: int, of: int, patience: int, loss: float) -> None:
+    """That early stopping ended a training, on stderr beneath its epochs' lines; `loss` is the last of validation."""
+    why = f"has not fallen for early_stopping.patience={patience}" if math.isfinite(loss) else f"is {loss}"
+    print(f"early stopping: after epoch {epoch} of {of}, as val/loss {why}", file=sys.stderr)
 
 
 def conclude(folder: RunFolder, split: str) -> None:
