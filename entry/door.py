@@ -53,7 +53,8 @@ class RememberFolders(Callback):
     def tidy(cls) -> None:
         """Remove what Hydra writes into a sweep's folder, which each job's config.yaml and overrides.txt say better."""
         if cls.sweep is not None:
-            (cls.sweep / "multirun.yaml").unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the folder could not be made
+                (cls.sweep / "multirun.yaml").unlink(missing_ok=True)
             if cls.made:
                 cls.remove_empty(cls.sweep)
 
