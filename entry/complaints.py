@@ -38,7 +38,7 @@ def in_our_words(complaint: str, name: str) -> str:
     )
     if broken:
         return (
-            f"The command line cannot be read: {broken[0]}. Values with spaces or any of ~ = ( ) , {{ }} [ ] need quotes of their own, "
+            f"The command line cannot be read: {broken[0]}. Values with spaces, letters beyond a to z or any of ~ = ( ) , {{ }} [ ] need quotes of their own, "
             "for example: 'data.root=\"/my data/a=b\"'\n"
         )
     folder = re.search(r"^(?:OSError|[A-Z]\w+Error): \[Errno \d+\] (.*)\Z", text, re.MULTILINE)

@@ -69,6 +69,7 @@ def test_overrides_are_told_as_typed_whatever_they_refer_to(command, typed):
             "model=resnet19: there is no such option. Choose one of: custom_cnn, deeplabv3_mobilenet_v3_large, deeplabv3_resnet101, deeplabv3_resnet50, resnet18",
         ),
         ("data.root=/my data/a=b", "need quotes of their own"),
+        ("data.root=Straße", "cannot be read: data.root=Straße. Values with spaces, letters beyond a to z or any of ~"),
         ("data.root=~/pictures", "cannot be read: data.root=~/pictures"),
         ("aug=null", "cannot be null; give one of its options. All of them: python train.py --help"),
         ("loss=[ohem]", "loss=[ohem]: a list cannot stand here"),
