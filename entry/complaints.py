@@ -48,16 +48,12 @@ def in_our_words(complaint: str, name: str) -> str:
 
 
 def _misplaced(text: str, name: str) -> str | None:
-    """What is said of an option, a null, a list or a folder where none can be; None where there is none."""
+    """What is said of an option, a null or a list where none can stand; None where there is none."""
     stray = re.search(r"unrecognized arguments: .*", text)
     if stray:
         return f"{stray[0]}\nSettings are typed key=value, one after the other; options such as -m stand before them: python {name}.py -m seed=0,1\n"
     if "Config group override must be a string or a list. Got NoneType" in text:
         return f"A group (data, model, aug, optimizer, …) cannot be null; give one of its options. All of them: python {name}.py --help\n"
-    # The task's own errors do not come here: this one is of Hydra, which makes the folder of a run or of a sweep.
-    folder = re.search(r"^\w*Error: \[Errno \d+\] ([^:]+): '(.*)'$", text, re.MULTILINE)
-    if folder:
-        return f"The run's folder cannot be made: {folder[2]}: {folder[1]}. Choose another place: hydra.run.dir=FOLDER, in a sweep hydra.sweep.dir=FOLDER.\n"
     listed = re.search(r"Error merging override (.*)\s+Cannot merge DictConfig with ListConfig", text)
     if listed:
         return f"{listed[1]}: a list cannot stand here, because the key has keys of its own. They are in: python {name}.py --cfg job\n"

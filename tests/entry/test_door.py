@@ -86,16 +86,6 @@ def test_hydras_complaints_are_ours(command, tmp_path, typed, says):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("typed", [["hydra.run.dir=file/run"], ["-m", "hydra.sweep.dir=file/sweep", "seed=0,1"]])
-def test_a_folder_that_cannot_be_made_is_told(command, tmp_path, typed):
-    (tmp_path / "file").touch()
-    code, _, err = command(raising(AssertionError("must not be reached")), *typed)
-    assert code == 2
-    assert err.startswith("The run's folder cannot be made: ")
-    assert ": Not a directory. Choose another place: hydra.run.dir=FOLDER" in err
-    assert "Traceback" not in err
-
-
 def test_an_option_amid_the_settings_is_told_its_place(command):
     code, _, err = command(raising(AssertionError("must not be reached")), "seed=1", "-m", "trainer.max_epochs=1,2")
     assert code == 2
@@ -194,3 +184,11 @@ def test_a_folder_that_cannot_be_made_is_named(command, tmp_path):
     code, out, err = command(raising(AssertionError("must not be reached")), "hydra.run.dir=file/run")
     assert (code, out) == (2, "")
     assert err == "The run folder cannot be made: Not a directory: 'file/run'\n"
+
+
+def test_a_sweeps_folder_that_cannot_be_made_is_named_and_the_next_command_is_not_disturbed(command, tmp_path):
+    (tmp_path / "file").touch()
+    never = raising(AssertionError("must not be reached"))
+    code, out, err = command(never, "-m", "hydra.sweep.dir=file/sweep", "seed=0,1")
+    assert (code, out) == (2, "")
+    assert err.startswith("The run folder cannot be made: Not a directory: ")
