@@ -224,6 +224,11 @@ class ImageDataModule(PreparedDataModule):
         wanted, given = self.settings.image_size, self.train_size
         if given == wanted:
             return
+        if given[0] < wanted[0] or given[1] < wanted[1]:
+            raise DatasetError(
+                f"data.load_size={typed(given)} is smaller than data.image_size={typed(wanted)}, which is cut out of it; "
+                "take a larger one, or leave data.load_size out."
+            )
         made = given
         if self.augmentation is not None:
             made = self.augmentation(np.zeros((*given, 3), np.uint8), name="", epoch=0)[0].shape[:2]

@@ -1,5 +1,6 @@
 """What a run says about itself before its first step, and after its last."""
 
+import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from label_spaces.crosswalk import Crosswalk
 from lightning_modules.weights import WeightsReport
 from reports.crossing import in_a_sentence
 from reports.intervals import FEW
+from reports.style import undrawable
 from reports.wording import with_interval
 from run_folder import RunFolder, read_csv, read_json
 
@@ -144,12 +146,20 @@ def foreign(datamodule: SegmentationDataModule, split: str, note: str, crosswalk
             screen.print(f"note: {source} {how} {', '.join(names)}.")
 
 
+def ended_early(epoch: int, of: int, patience: int, loss: float) -> None:
+    """That early stopping ended a training, on stderr beneath its epochs' lines; `loss` is the last of validation."""
+    why = f"has not fallen for early_stopping.patience={patience}" if math.isfinite(loss) else f"is {loss}"
+    print(f"early stopping: after epoch {epoch} of {of}, as val/loss {why}", file=sys.stderr)
+
+
 def conclude(folder: RunFolder, split: str) -> None:
     """The headline scores of a split's evaluation, and the folder as the last line."""
     place = folder.evaluation(split)
     scores = read_json(place / "scores.json")
     if (place / "figures").exists():
         print(f"figures: {place / 'figures'}")
+        if names := undrawable(entry["name"] for entry in scores["classes"]):
+            print(f"note: the figures' font lacks letters, which they show as boxes: {', '.join(names[:MOST_NAMED])}")
     if (place / "predictions").exists():
         print(f"predictions: {place / 'predictions'}")
     if few := scores.get("few_groups"):  # evaluations of earlier versions lack it

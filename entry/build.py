@@ -27,7 +27,7 @@ from callbacks.progress import EpochLines, progress_bar, wants_bar
 from callbacks.step_seed import StepSeed
 from callbacks.stopping import StopSignal
 from datamodules.base import ImageDataModule
-from datamodules.settings import DataSettings
+from datamodules.settings import DataSettings, typed
 from entry.errors import RequestError
 from entry.hardware import Hardware
 from entry.looks import looks
@@ -156,7 +156,7 @@ def class_weights(wanted: str, counts: Sequence[int]) -> torch.Tensor | None:
     if wanted == "none":
         return None
     if wanted != "balanced":
-        raise RequestError(f"loss.class_weights={wanted}: must be none or balanced.")
+        raise RequestError(f"loss.class_weights={typed(wanted)}: must be none or balanced.")
     numbers = torch.tensor(counts, dtype=torch.float64)
     # A class that training never shows has no weight to speak of: its loss never occurs.
     return (numbers.sum() / ((numbers > 0).sum() * numbers.clamp(min=1))).float()

@@ -18,6 +18,9 @@ def in_our_words(complaint: str, name: str) -> str:
     """
     lines = [line for line in complaint.splitlines() if line.strip() and "HYDRA_FULL_ERROR" not in line]
     text = "\n".join(lines)
+    told = _misplaced(text, name)
+    if told:
+        return told
     unknown = re.search(r"Could not override '([^']+)'", text)
     if unknown and "not in struct" in text:
         return f"There is no key {unknown[1]!r}{_nearest(unknown[1], name)}. All keys: python {name}.py --cfg job\n"
@@ -30,17 +33,31 @@ def in_our_words(complaint: str, name: str) -> str:
         options = [option.strip() for option in group[3].splitlines() if option.strip()]
         return f"{group[1]}={group[2]}: there is no such option. Choose one of: {', '.join(options)}\n"
     broken = re.search(
-        r"(?:mismatched input|token recognition error|no viable alternative|extraneous input|missing EQUAL).*", text
+        r"(?:mismatched input|token recognition error|no viable alternative|extraneous input|missing EQUAL|(?<=LexerNoViableAltException: )).*",
+        text,
     )
     if broken:
         return (
-            f"The command line cannot be read: {broken[0]}. Values with spaces or any of = ( ) , {{ }} [ ] need quotes of their own, "
+            f"The command line cannot be read: {broken[0]}. Values with spaces, letters beyond a to z or any of ~ = ( ) , {{ }} [ ] need quotes of their own, "
             "for example: 'data.root=\"/my data/a=b\"'\n"
         )
     folder = re.search(r"^(?:OSError|[A-Z]\w+Error): \[Errno \d+\] (.*)\Z", text, re.MULTILINE)
     if folder:  # all that Hydra does with files is to make it
         return f"The run folder cannot be made: {folder[1]}\n"
     return text + "\n"
+
+
+def _misplaced(text: str, name: str) -> str | None:
+    """What is said of an option, a null or a list where none can stand; None where there is none."""
+    stray = re.search(r"unrecognized arguments: .*", text)
+    if stray:
+        return f"{stray[0]}\nSettings are typed key=value, one after the other; options such as -m stand before them: python {name}.py -m seed=0,1\n"
+    if "Config group override must be a string or a list. Got NoneType" in text:
+        return f"A group (data, model, aug, optimizer, …) cannot be null; give one of its options. All of them: python {name}.py --help\n"
+    listed = re.search(r"Error merging override (.*)\s+Cannot merge DictConfig with ListConfig", text)
+    if listed:
+        return f"{listed[1]}: a list cannot stand here, because the key has keys of its own. They are in: python {name}.py --cfg job\n"
+    return None
 
 
 def _nearest(key: str, name: str) -> str:

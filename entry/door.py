@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -53,7 +53,8 @@ class RememberFolders(Callback):
     def tidy(cls) -> None:
         """Remove what Hydra writes into a sweep's folder, which each job's config.yaml and overrides.txt say better."""
         if cls.sweep is not None:
-            (cls.sweep / "multirun.yaml").unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the folder could not be made
+                (cls.sweep / "multirun.yaml").unlink(missing_ok=True)
             if cls.made:
                 cls.remove_empty(cls.sweep)
 
@@ -145,18 +146,23 @@ def _end_or_go_on(code: int) -> None:
     if settings.mode != RunMode.MULTIRUN or code not in (FAILED, REFUSED):
         raise _Ended(code)
     how = "failed" if code == FAILED else "was refused"
-    print(f"Job {settings.job.num} ({' '.join(settings.overrides.task)}) {how}.", file=sys.stderr)
+    print(f"Job {settings.job.num} ({' '.join(_typed(settings, 'task'))}) {how}.", file=sys.stderr)
 
 
 def _request(config: DictConfig) -> Request:
     settings = HydraConfig.get()
-    typed = any(override.startswith(("hydra.run.dir=", "hydra.sweep.dir=")) for override in settings.overrides.hydra)
+    typed = any(override.startswith(("hydra.run.dir=", "hydra.sweep.dir=")) for override in _typed(settings, "hydra"))
     return Request(
         config=config,
-        overrides=tuple(settings.overrides.task),
+        overrides=_typed(settings, "task"),
         folder=Path(settings.runtime.output_dir),
         folder_was_typed=typed,
     )
+
+
+def _typed(settings: Any, kind: str) -> tuple[str, ...]:
+    """The overrides as they were typed: what ${ } in them stands for is found where their keys are read."""
+    return tuple(map(str, cast(list[Any], OmegaConf.to_container(settings.overrides[kind], resolve=False))))
 
 
 def _carry_out(task: Callable[[Request], None], request: Request) -> int:

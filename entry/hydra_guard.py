@@ -47,6 +47,8 @@ def refusal(arguments: Sequence[str]) -> str | None:
     typed, rest = get_args_parser().parse_known_args(list(arguments))
     if typed.experimental_rerun is not None:
         return "--experimental-rerun is not allowed: it would run whatever the file holds."
+    if typed.resolve and not (typed.cfg or typed.help):
+        return "--resolve goes with --cfg: python train.py --cfg job --resolve."
     for option, value in {"--config-path": typed.config_path, "--config-name": typed.config_name}.items():
         if value is not None:
             return f"{option}={value} is not allowed: each door has its own configuration. Add options of your own with --config-dir=FOLDER."

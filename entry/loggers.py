@@ -71,6 +71,9 @@ def _close(logger: Logger | None, code: int) -> None:
 def _wandb(settings: Mapping[str, Any], folder: RunFolder) -> WandbLogger:
     offline = os.environ.get("WANDB_MODE", "online" if _has_account() else "offline") != "online"
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    if not (os.environ.get("HOME") or os.environ.get("XDG_CACHE_HOME")):
+        # Without a place for its own log wandb's service writes that to stderr.
+        os.environ.setdefault("WANDB_CACHE_DIR", str(folder.path / "wandb" / "cache"))
     from wandb import Settings, termsetup
 
     quiet = Settings(silent=True, console="off")
@@ -102,7 +105,7 @@ def _has_account() -> bool:
         return True
     try:
         known = netrc.netrc(os.environ.get("NETRC", str(Path.home() / ".netrc")))
-    except (OSError, netrc.NetrcParseError):
+    except (OSError, RuntimeError, netrc.NetrcParseError):  # RuntimeError: this user has no home
         return False
     host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("://")[-1].rstrip("/")
     return known.authenticators(host) is not None

@@ -13,6 +13,7 @@ from torch import nn
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from datamodules.settings import typed
 from entry.errors import RequestError
 
 Settings = Mapping[str, Any]
@@ -26,6 +27,7 @@ def part(settings: Settings, key: str, **known: Any) -> Any:
         key: where it stands, such as ``model.network``.
         known: arguments that are known here only.
     """
+    _check_target(settings, key)
     target = get_object(settings["_target_"])
     parameters = inspect.signature(target).parameters.values()
     takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
@@ -50,6 +52,8 @@ def built(settings: Settings | None, key: str, **known: Any) -> Any:
         key: where it stands.
         known: arguments that are known here only.
     """
+    if settings is not None:
+        _check_target(settings, key)
     try:
         return instantiate(settings, **known)
     except InstantiationException as error:
@@ -88,6 +92,7 @@ def scheduler(settings: Settings, total_steps: int) -> Callable[[Optimizer], LRS
         settings: `scheduler`.
         total_steps: optimiser steps of the whole training; told to a schedule that asks.
     """
+    _check_target(settings, "scheduler")
     target = get_object(settings["_target_"])
     if target is ReduceLROnPlateau:
         raise RequestError(
@@ -101,3 +106,9 @@ def scheduler(settings: Settings, total_steps: int) -> Callable[[Optimizer], LRS
     except (TypeError, ValueError) as error:
         raise RequestError(f"scheduler: {make.func.__name__} does not take these settings: {error}.") from None
     return make
+
+
+def _check_target(settings: object, key: str) -> None:
+    if not isinstance(settings, Mapping) or "_target_" not in settings:
+        told = typed(settings)
+        raise RequestError(f"{key}={told}: nothing says what it is; it needs a _target_, as the options in conf/ have.")

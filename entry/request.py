@@ -10,11 +10,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from datamodules.settings import is_number
+from datamodules.settings import is_number, is_whole, typed
 from entry.allowed import check_targets
 from entry.asked import PROJECT, Request
 from entry.errors import RequestError
 from entry.looks import looks
+from entry.values import check_values
 from run_folder import RunFolder
 
 # Of a request, not of the run that it is about.
@@ -24,21 +25,24 @@ OWN_KEYS = (
 )
 OF_A_RUN = ("data", "model", "trainer", "optimizer", "checkpointing", "report")
 CONF = PROJECT / "conf"
+FIXED = ("loss", "ema", "early_stopping", "checkpointing", "report")  # evaluation is looked at where it is read
+LARGEST_SEED = 2**32 - 1
 
 
 def resolved(request: Request) -> dict[str, Any]:
     """The whole configuration as plain data, each path absolute. Raises RequestError where something is missing or absurd."""
     _check_fit(request.config)
-    missing = sorted(OmegaConf.missing_keys(request.config))
-    if missing:
-        raise RequestError(f"{missing[0]} is missing. Type it: {missing[0]}=…")
     try:
+        missing = sorted(OmegaConf.missing_keys(request.config))
+        if missing:
+            raise RequestError(f"{missing[0]} is missing. Type it: {missing[0]}=…")
         config = OmegaConf.to_container(request.config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise RequestError(f"The configuration cannot be resolved: {str(error).splitlines()[0]}") from None
     assert isinstance(config, dict)
     plain = {str(key): value for key, value in config.items()}
     _check(plain)
+    _check_added(plain)
     _make_absolute(plain)
     return plain
 
@@ -162,7 +166,7 @@ def _make_absolute(config: dict[str, Any]) -> None:
     """Paths are read where they were typed; a run folder must say the same from anywhere."""
     data, model = config["data"], config["model"]
     roots = data.get("root")
-    if roots is not None:
+    if roots:  # an empty one, of an unset shell variable, is no folder, not the one where somebody is
         data["root"] = [_absolute(root) for root in roots] if isinstance(roots, list) else _absolute(roots)
     spaces = ((data, "split"), (data, "label_space"), (model, "label_space"), (config, "predictions_label_space"))
     for keys, key in spaces:
@@ -194,23 +198,20 @@ def _check(config: Mapping[str, Any]) -> None:
             continue
         optional = key not in ("seed", *positive)
         least = 0 if key == "seed" else 1
-        if not (optional and value is None) and (
-            not isinstance(value, int) or isinstance(value, bool) or value < least
-        ):
+        if not (optional and value is None) and not is_whole(value, least):
             raise RequestError(
-                f"{key}={value}: must be a whole number of {least} or more{' or null' if optional else ''}."
+                f"{key}={typed(value)}: must be a whole number of {least} or more{' or null' if optional else ''}."
             )
-    lr = _get(config, "optimizer.lr")
-    if not isinstance(lr, int | float) or lr <= 0:
-        raise RequestError(f"optimizer.lr={lr}: must be a number above 0.")
-    if not isinstance(config["trainer"]["deterministic"], bool):
-        raise RequestError(f"trainer.deterministic={config['trainer']['deterministic']}: must be true or false.")
+    if config["seed"] > LARGEST_SEED:
+        raise RequestError(f"seed={config['seed']}: must be at most {LARGEST_SEED}, which is as far as NumPy's go.")
+    check_values(config)
     _check_checkpointing(config["checkpointing"])
     _check_report(config)
     _check_ema(config)
     _check_rotation(config)
     looks(config)
-    if config["data"]["batch_size"] % config["trainer"]["accumulate"]:
+    # What is no number at all is told by its room.
+    if is_whole(config["data"]["batch_size"], 1) and config["data"]["batch_size"] % config["trainer"]["accumulate"]:
         raise RequestError(
             f"data.batch_size={config['data']['batch_size']} does not divide by trainer.accumulate={config['trainer']['accumulate']}: it is what one optimiser step sees."
         )
@@ -220,9 +221,19 @@ def _check(config: Mapping[str, Any]) -> None:
     check_targets(config)
 
 
+def _check_added(config: Mapping[str, Any]) -> None:
+    """A key that was added with + to a part that nobody adds to would be heard by nobody."""
+    known = {key: keys for key, keys in yaml.safe_load((CONF / "train.yaml").read_text()).items() if key in FIXED}
+    known["trainer"] = yaml.safe_load((CONF / "common" / "trainer.yaml").read_text())
+    for place, keys in known.items():
+        unknown = sorted(map(str, config[place].keys() - keys.keys()))
+        if unknown:
+            raise RequestError(f"There is no key '{place}.{unknown[0]}'. All keys: python train.py --cfg job")
+
+
 def _check_checkpointing(keys: Mapping[str, Any]) -> None:
     minutes, keep = keys["every_minutes"], keys["keep"]
-    if minutes is not None and (not isinstance(minutes, int | float) or isinstance(minutes, bool) or minutes <= 0):
+    if minutes is not None and not (is_number(minutes) and minutes > 0):
         raise RequestError(f"checkpointing.every_minutes={minutes}: must be a number above 0 or null.")
     if not isinstance(keep, int) or isinstance(keep, bool) or keep < 0:
         raise RequestError(f"checkpointing.keep={keep}: must be a whole number of 0 or more.")

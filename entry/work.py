@@ -10,7 +10,7 @@ import torch.distributed as dist
 import yaml
 
 from callbacks.stopping import StopSignal
-from entry import loggers, runs
+from entry import announce, loggers, runs
 from entry.build import build_trainer
 from entry.runs import Run
 from entry.writing import evaluate_into
@@ -84,6 +84,10 @@ def _train(run: Run, signal: StopSignal) -> None:
             run.config, run.machine, run.folder, headline=run.module.headline, logger=logger, signal=signal
         )
         trainer.fit(run.module, datamodule=run.datamodule, ckpt_path=run.resume_from)
+    epochs, patience = run.config["trainer"]["max_epochs"], run.config["early_stopping"]["patience"]
+    loss = trainer.callback_metrics.get("val/loss")  # none where it had ended before, and only the evaluation is left
+    if is_first() and loss is not None and trainer.current_epoch < epochs:  # a signal's stop does not come this far
+        announce.ended_early(trainer.current_epoch, epochs, patience, loss.item())
 
 
 def is_first() -> bool:

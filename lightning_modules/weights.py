@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lightning_modules.checkpoint_files import read_state_dict
 from lightning_modules.downloads import NotReachableError, cached_path, fetch
 from lightning_modules.errors import WeightsError
-from lightning_modules.networks.architectures import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD
+from lightning_modules.networks.architectures import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD, Architecture
 
 # What wrappers put before a network's own names: DataParallel and DDP, Lightning modules, torch.compile, self-supervised training.
 PREFIXES = ("module.", "model.", "network.", "_orig_mod.", "backbone.")
@@ -48,7 +48,7 @@ def load_weights(
 
     Args:
         network: changed in place, or left exactly as it was where an error is raised.
-        model: the network's name, a key of ``ARCHITECTURES``.
+        model: the network's name, a key of ``ARCHITECTURES`` or another.
         requested: ``auto`` (ImageNet where it can be had, else from scratch), ``none``, ``imagenet`` (the backbone's, where
             the network has one), ``coco_voc``, or the path of a checkpoint.
         whole: the heads too, for a network of the weights' own classes: what says them may not start fresh.
@@ -57,7 +57,9 @@ def load_weights(
     Raises:
         WeightsError: the weights cannot be had, cannot be read, or do not fit.
     """
-    architecture = ARCHITECTURES[model]
+    architecture = ARCHITECTURES.get(
+        model, Architecture(heads=())
+    )  # a network of somebody's own: nothing is known of it
     if requested == "none":
         return WeightsReport(requested, "none")
     published = "imagenet" if requested == "auto" else requested

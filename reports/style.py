@@ -1,9 +1,10 @@
 """How all figures look, and how they get into a file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from warnings import catch_warnings, filterwarnings
 
 from run_folder import atomic
 
@@ -46,8 +47,17 @@ def drawing(path: Path, width: float, height: float) -> Iterator["Figure"]:
     with rc_context(STYLE):
         figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
         yield figure
-        with atomic(path) as file:
+        with atomic(path) as file, catch_warnings():
+            filterwarnings("ignore", message="Glyph .* missing from")  # `undrawable` says which names have such letters
             figure.savefig(file, format="png", metadata={"Software": None})
+
+
+def undrawable(names: Iterable[str]) -> list[str]:
+    """Those of the names that figures show with boxes, because their font has not all of the letters."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    drawn = get_font(findfont(FontProperties())).get_charmap()
+    return [name for name in names if not {ord(letter) for letter in name} <= drawn.keys()]
 
 
 def short(name: str) -> str:

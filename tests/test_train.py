@@ -157,6 +157,21 @@ def test_every_other_option_takes_a_step(door, image_folder, settings):
     assert answer.code == 0, answer.err
 
 
+def test_a_training_that_ends_early_says_so(door, image_folder):
+    typed = (
+        "data=image_folder",
+        f"data.root={image_folder}",
+        *QUICK,
+        "trainer.max_epochs=5",
+        "early_stopping.patience=1",
+    )
+    answer = door("train", *typed, "early_stopping.min_delta=100")  # no epoch is better than the first by so much
+    assert answer.code == 0, answer.err
+    assert len((answer.folder / "history.csv").read_text().splitlines()) == 1 + 2
+    said = "early stopping: after epoch 2 of 5, as val/loss has not fallen for early_stopping.patience=1"
+    assert [line for line in answer.err.splitlines() if line.startswith("early")] == [said]
+
+
 def test_wandb_is_one_offline_run_inside_the_folder(door, image_folder):
     answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, "logger=wandb")
     assert answer.code == 0, answer.err

@@ -270,6 +270,11 @@ def test_training_may_cut_its_pictures_out_of_larger_ones(make):
             DatasetError, match=r"data\.load_size=\[24,36\]: .* of \[24,36\] .*image_size=\[10,16\]; take aug=road"
         ):
             make(transform=transform, image_size=(10, 16), load_size=SIZE)
+    for larger in ((30, 36), (24, 40)):  # what a crop would fail at in the middle of an epoch
+        with pytest.raises(
+            DatasetError, match=rf"data\.load_size=\[24,36\] is smaller than .*\[{larger[0]},{larger[1]}\]"
+        ):
+            make(transform=cut, image_size=larger, load_size=SIZE)
 
 
 def test_a_disk_must_have_room_for_the_masks_too(make, monkeypatch):

@@ -54,6 +54,11 @@ def test_done(command):
     assert command(lambda request: print(request.overrides), "seed=3") == (0, "('seed=3',)\n", "")
 
 
+@pytest.mark.parametrize("typed", ["seed=${nothing}", "seed=${oc.env:NOT_SET_ANYWHERE}", "seed=${data.split_seed}"])
+def test_overrides_are_told_as_typed_whatever_they_refer_to(command, typed):
+    assert command(lambda request: print(request.overrides[0]), typed) == (0, f"{typed}\n", "")
+
+
 @pytest.mark.parametrize(
     ("typed", "says"),
     [
@@ -64,16 +69,28 @@ def test_done(command):
             "model=resnet19: there is no such option. Choose one of: custom_cnn, deeplabv3_mobilenet_v3_large, deeplabv3_resnet101, deeplabv3_resnet50, resnet18",
         ),
         ("data.root=/my data/a=b", "need quotes of their own"),
+        ("data.root=Straße", "cannot be read: data.root=Straße. Values with spaces, letters beyond a to z or any of ~"),
+        ("data.root=~/pictures", "cannot be read: data.root=~/pictures"),
+        ("aug=null", "cannot be null; give one of its options. All of them: python train.py --help"),
+        ("loss=[ohem]", "loss=[ohem]: a list cannot stand here"),
         ("--experimental-rerun=x.pickle", "--experimental-rerun is not allowed"),
-        ("--nonsense", "unrecognized arguments: --nonsense"),
+        ("--nonsense", "unrecognized arguments: --nonsense\nSettings are typed key=value"),
+        ("--resolve", "--resolve goes with --cfg"),
     ],
 )
 def test_hydras_complaints_are_ours(command, tmp_path, typed, says):
     code, out, err = command(raising(AssertionError("must not be reached")), typed)
     assert (code, out) == (2, "")
     assert says in err
-    assert "HYDRA_FULL_ERROR" not in err
+    assert not any(word in err for word in ("HYDRA_FULL_ERROR", "Traceback", "Exception"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_option_amid_the_settings_is_told_its_place(command):
+    code, _, err = command(raising(AssertionError("must not be reached")), "seed=1", "-m", "trainer.max_epochs=1,2")
+    assert code == 2
+    assert err.startswith("unrecognized arguments: ")
+    assert "options such as -m stand before them: python train.py -m" in err
 
 
 def test_a_key_that_only_another_option_has_is_not_its_own_suggestion(command):
@@ -167,3 +184,11 @@ def test_a_folder_that_cannot_be_made_is_named(command, tmp_path):
     code, out, err = command(raising(AssertionError("must not be reached")), "hydra.run.dir=file/run")
     assert (code, out) == (2, "")
     assert err == "The run folder cannot be made: Not a directory: 'file/run'\n"
+
+
+def test_a_sweeps_folder_that_cannot_be_made_is_named_and_the_next_command_is_not_disturbed(command, tmp_path):
+    (tmp_path / "file").touch()
+    never = raising(AssertionError("must not be reached"))
+    code, out, err = command(never, "-m", "hydra.sweep.dir=file/sweep", "seed=0,1")
+    assert (code, out) == (2, "")
+    assert err.startswith("The run folder cannot be made: Not a directory: ")

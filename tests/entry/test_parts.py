@@ -28,10 +28,14 @@ ADAM = {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 1e-3}
             "+model.network.foo=1",
             "model.network.foo: custom_cnn has no such setting. Those it has: image_size, dropout.",
         ),
+        ("scheduler.power=-1", "scheduler: poly does not take these settings: power=-1 must be a number of 0 or more."),
+        ("model.network=null", "model.network=null: nothing says what it is; it needs a _target_"),
+        ("aug.transform=5", "aug.transform=5: nothing says what it is; it needs a _target_"),
     ],
 )
 def test_settings_that_are_not_taken_are_refused_before_anything_starts(door, tmp_path, image_folder, typed, says):
-    answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, typed)
+    poly = ("scheduler=poly",) if "power" in typed else ()
+    answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, *poly, typed)
     assert answer.code == 2, answer.err
     assert says in answer.err
     assert "Traceback" not in answer.err

@@ -1,5 +1,6 @@
 """From typing to a checked configuration, without training anything."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from datamodules.errors import DatasetError
 from entry.asked import PROJECT, Request
 from entry.build import data_settings
 from entry.errors import RequestError
@@ -73,12 +75,58 @@ def test_everything_is_plain_and_absolute(tmp_path, monkeypatch):
         (["aug=flip_rotate", "aug.rotation=true"], r"aug\.rotation=True: must be a number of degrees"),
         (["aug=flip_rotate", "aug.rotation=[-5,5]"], r"aug\.rotation=\[-5, 5\]: must be a number of degrees"),
         (["+speed=3"], "There is no key 'speed'"),
+        (["+trainer.max_steps=3"], r"There is no key 'trainer\.max_steps'"),
+        (["+loss.gamma=2"], r"There is no key 'loss\.gamma'"),
+        (["logger.name=foo"], r"logger\.name=foo: must be csv, tensorboard or wandb"),
+        (["seed=${nothing}"], "The configuration cannot be resolved: Interpolation key 'nothing' not found"),
+        (["lightning_module.targets=null"], "The configuration cannot be resolved: .*targets"),
+        (["seed=null"], "seed=null: must be a whole number"),
+        (["seed=4294967296"], "seed=4294967296: must be at most 4294967295"),
+        (["optimizer.lr=inf"], r"optimizer\.lr=inf: must be a number above 0"),
+        (["optimizer.lr=true"], r"optimizer\.lr=true: must be a number above 0"),
+        (["trainer.gradient_clip=abc"], r"trainer\.gradient_clip=abc: must be a number above 0 or null"),
+        (["trainer.gradient_clip=-1"], r"trainer\.gradient_clip=-1: must be a number above 0 or null"),
+        (["trainer.gradient_clip=nan"], r"trainer\.gradient_clip=nan: must be a number above 0 or null"),
+        (["trainer.channels_last=abc"], r"trainer\.channels_last=abc: must be true or false"),
+        (["trainer.sync_batchnorm=1"], r"trainer\.sync_batchnorm=1: must be true or false"),
+        (["trainer.progress=no"], r"trainer\.progress=no: must be auto, true or false"),
+        (["loss.auxiliary=abc"], r"loss\.auxiliary=abc: must be a number of 0 or more"),
+        (["loss.auxiliary=nan"], r"loss\.auxiliary=nan: must be a number of 0 or more"),
+        (["loss.label_smoothing=-0.1"], r"loss\.label_smoothing=-0\.1: must be a number from 0 to 1"),
+        (["loss.label_smoothing=2"], r"loss\.label_smoothing=2: must be a number from 0 to 1"),
+        (["loss.label_smoothing=[0.1]"], r"loss\.label_smoothing=\[0\.1\]: must be a number from 0 to 1"),
+        (["early_stopping.min_delta=null"], r"early_stopping\.min_delta=null: must be a number of 0 or more"),
+        (["early_stopping.min_delta=abc"], r"early_stopping\.min_delta=abc: must be a number of 0 or more"),
+        (["checkpointing.every_minutes=nan"], r"checkpointing\.every_minutes=nan: must be a number above 0 or null"),
+        (["report.train_eval=null"], r"report\.train_eval=null: must be true or false"),
+        (["model.partial=1"], r"model\.partial=1: must be true or false"),
+        (["model.weights=null"], r"model\.weights=null: must be auto, none, imagenet, coco_voc or the path of a checkpoint"),
+        (["model.weights="], r"model\.weights=: must be auto, none"),
         (["model.task=segmentation", "data=image_folder", "data.root=x"], "does segmentation, but data=image_folder serves classification. Models that fit: custom_cnn, resnet18"),
     ],
 )  # fmt: skip
 def test_a_wrong_request_is_answered_by_name(tmp_path, typed, says):
     with pytest.raises(RequestError, match=says):
         resolved(request(tmp_path, *typed))
+
+
+@pytest.mark.parametrize("size", ["abc", "[32]", "null", "1.5", "nan"])
+def test_a_batch_size_that_is_no_number_is_told_by_its_room(tmp_path, size):
+    config = resolved(request(tmp_path, f"data.batch_size={size}", "trainer.accumulate=2"))
+    with pytest.raises(DatasetError, match=rf"data\.batch_size={re.escape(size)}: give a whole number of at least 1"):
+        data_settings(config)
+
+
+def test_an_empty_root_is_not_the_folder_where_somebody_is(tmp_path):
+    with pytest.raises(DatasetError, match=r"data\.root=: "):
+        data_settings(resolved(request(tmp_path, "data=image_folder", "data.root=")))
+
+
+def test_a_run_of_an_earlier_version_need_not_have_a_key(tmp_path, run):
+    config = yaml.safe_load(run.config.read_text())
+    del config["model"]["partial"], config["trainer"]["progress"], config["loss"]["auxiliary"]
+    run.config.write_text(to_yaml(config))
+    of_run(request(tmp_path, f"run={run.path}", name="evaluate"))
 
 
 @pytest.mark.parametrize("degrees", ["0", "22.5", "180"])

@@ -61,6 +61,15 @@ def test_from_scratch_changes_and_says_nothing(model, requested, offline):
     assert same(network, before)
 
 
+def test_a_network_of_ones_own_starts_from_scratch_or_from_a_file_that_fits(tmp_path, offline):
+    assert load_weights(Tiny(), "mine", "auto").used == "none"
+    trained, fresh = Tiny(), Tiny()
+    load_weights(fresh, "mine", saved(tmp_path, trained.state_dict()))
+    assert same(fresh, copy(trained))
+    with pytest.raises(WeightsError, match="no ImageNet weights for mine, only for tiny"):
+        load_weights(Tiny(), "mine", "imagenet")
+
+
 @pytest.mark.parametrize(
     "prefix",
     ["", "module.", "model.", "network.", "_orig_mod.", "backbone.", "module._orig_mod.", "network._orig_mod.module."],

@@ -1,0 +1,34 @@
+import subprocess
+import sys
+
+import pytest
+
+from entry.asked import PROJECT
+
+TELL = """
+import sys
+from pathlib import Path
+from entry import loggers
+from run_folder import RunFolder, write_json
+folder = RunFolder(Path(sys.argv[1]))
+settings = {"name": "wandb", "project": "p", "entity": None, "group": None, "tags": []}
+write_json(folder.environment, {"logger": loggers.description({"logger": settings})})
+with loggers.opened({"logger": settings}, folder) as logger:
+    logger.log_metrics({"loss": 1.0})
+"""
+
+
+@pytest.mark.slow
+def test_without_a_home_the_mirror_says_nothing_of_its_own(tmp_path):
+    (tmp_path / "run").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", TELL, str(tmp_path / "run")],
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(PROJECT), "WANDB_MODE": "offline"},
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert list((tmp_path / "run" / "wandb").glob("offline-run-*"))
