@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from datamodules.annotations import IMAGES, POLYGONS
+from datamodules.table import torn_groups
 
 Key = tuple[str, str, str]  # split, drive, what the names of a frame's files have in common
 
@@ -109,13 +110,10 @@ def _files(folder: Path, endings: Sequence[str], not_these: Sequence[str] = ()) 
 
 def torn_drives(frames: Iterable[tuple[str, str, str]]) -> dict[str, str]:
     """Of (name, drive, split): the frames of drives that are in more than one split, outside the last of them, and why."""
-    drives: dict[str, dict[str, list[str]]] = {}
-    for name, drive, split in frames:
-        drives.setdefault(drive, {}).setdefault(split, []).append(name)
-    order = ("train", "select", "val", "test")  # what is reported stays as it is
-    torn = {}
-    for drive, splits in drives.items():
-        for split in sorted(splits, key=order.index)[:-1] if len(splits) > 1 else ():
-            both = " and ".join(sorted(splits, key=order.index))
-            torn.update(dict.fromkeys(splits[split], f"drive {drive} is in {both}; a drive belongs on one side"))
-    return torn
+    frames = list(frames)
+    torn = torn_groups((drive, split) for _, drive, split in frames)
+    return {
+        name: f"drive {drive} is in {' and '.join(torn[drive])}; a drive belongs on one side"
+        for name, drive, split in frames
+        if drive in torn and split != torn[drive][-1]  # what is reported stays as it is
+    }

@@ -11,7 +11,7 @@ from datamodules.errors import DatasetError
 from datamodules.selection import with_selection
 from datamodules.settings import DataSettings, typed
 from datamodules.splits import make_table, order_hash
-from datamodules.table import SELECTION, TABLE_SPLITS, Candidate, SampleTable
+from datamodules.table import SELECTION, TABLE_SPLITS, Candidate, SampleTable, torn_groups
 from label_spaces.space import LabelSpace
 
 LISTED = 20  # corrupt files that a message names before it only counts
@@ -181,7 +181,7 @@ class PreparedDataModule(LightningDataModule, ABC):
 
 def _torn(table: SampleTable) -> list[str]:
     """A sentence on groups that are on several sides, where there are such."""
-    torn = table.torn_groups()
+    torn = torn_groups((sample.group, sample.split) for sample in table.samples)
     if not torn:
         return []
     group, splits = next(iter(torn.items()))

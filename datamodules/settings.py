@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from datamodules.errors import DatasetError
 from datamodules.table import SPLITS
@@ -173,7 +173,7 @@ class DataSettings:
         self._check("split", total == 1, f"the fractions must add to 1, not {float(total):.6g}")
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether a value is a number, not a truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 

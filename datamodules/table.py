@@ -75,15 +75,6 @@ class SampleTable:
                 counts[sample.target] += 1
         return counts
 
-    def torn_groups(self) -> dict[str, list[str]]:
-        """The groups of samples that resemble each other which are in more than one split, and in which."""
-        found: dict[str, set[str]] = {}
-        for sample in self.samples:
-            found.setdefault(sample.group, set()).add(sample.split)
-        return {
-            group: sorted(splits, key=TABLE_SPLITS.index) for group, splits in sorted(found.items()) if len(splits) > 1
-        }
-
     def csv_text(self, split: str | None = None) -> str:
         """The CSV text, header included, of all rows or of one split's."""
         text = io.StringIO()
@@ -134,3 +125,11 @@ def _checked(row: dict[str, str], line: int, path: Path, seen: dict[str, int]) -
         raise DatasetError(f"{where}: sample {name} already stands in line {seen[name]}; keep one of the two.")
     seen[name] = line
     return row
+
+
+def torn_groups(members: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Of (group, split): the groups that are in more than one split, sorted, and in which, train first and test last."""
+    found: dict[str, set[str]] = {}
+    for group, split in members:
+        found.setdefault(group, set()).add(split)
+    return {group: sorted(splits, key=TABLE_SPLITS.index) for group, splits in sorted(found.items()) if len(splits) > 1}

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
+from callbacks.telling import tell
 from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
 from entry.asked import Request
@@ -149,7 +150,7 @@ def foreign(datamodule: SegmentationDataModule, split: str, note: str, crosswalk
 def ended_early(epoch: int, of: int, patience: int, loss: float) -> None:
     """That early stopping ended a training, on stderr beneath its epochs' lines; `loss` is the last of validation."""
     why = f"has not fallen for early_stopping.patience={patience}" if math.isfinite(loss) else f"is {loss}"
-    print(f"early stopping: after epoch {epoch} of {of}, as val/loss {why}", file=sys.stderr)
+    tell(f"early stopping: after epoch {epoch} of {of}, as val/loss {why}")
 
 
 def conclude(folder: RunFolder, split: str) -> None:

@@ -24,8 +24,7 @@ class Kind:
 
 def number(legal: Callable[[float], bool], told: str) -> Kind:
     """A finite number for which `legal` holds."""
-    # is_number has told the two apart by then
-    return Kind(lambda value: is_number(value) and math.isfinite(value) and legal(value), told)  # type: ignore[arg-type]
+    return Kind(lambda value: is_number(value) and math.isfinite(value) and legal(value), told)
 
 
 def or_null(kind: Kind) -> Kind:
