@@ -294,10 +294,10 @@ def test_early_stopping_is_not_forgotten(door, train, tmp_path, monkeypatch):
     assert len(rows.splitlines()) == 3  # two epochs: the second was no better
     assert compare(tmp_path / "early", tmp_path / "cut") == []
     assert "Early stopping has ended this run" in answer.err
-    more = ("early_stopping.patience=2", "trainer.max_epochs=10", "resume_with_changes=true")
+    more = ("early_stopping.patience=3", "trainer.max_epochs=10", "resume_with_changes=true")
     answer = door("train", f"resume={tmp_path / 'cut'}", *more)
     assert answer.code == 0, answer.err
-    assert len(read_csv(tmp_path / "cut/history.csv")) == 3
+    assert len(read_csv(tmp_path / "cut/history.csv")) == 4  # with the patience of before it would be 3
     answer = door(
         "train", f"resume={tmp_path / 'cut'}", "early_stopping.patience=null", "trainer.max_epochs=11", more[-1]
     )

@@ -1,3 +1,4 @@
+import copy
 import math
 
 import pytest
@@ -49,3 +50,43 @@ def test_cosine_warms_up_to_the_full_rate_and_ends_low():
     assert seen[:5] == pytest.approx([0.02, 0.04, 0.06, 0.08, 0.1])
     assert seen[4:] == sorted(seen[4:], reverse=True)
     assert seen[-1] < 0.002
+
+
+def checkpoint_of(optimizer, schedule):
+    return copy.deepcopy({"optimizer_states": [optimizer.state_dict()], "lr_schedulers": [schedule.state_dict()]})
+
+
+def test_new_settings_are_in_the_place_of_a_checkpoints_from_its_very_next_step():
+    weight = torch.nn.Parameter(torch.ones(2))
+
+    def made(**settings):
+        optimizer = torch.optim.SGD([weight], momentum=0.9, **settings)
+        return optimizer, schedules.poly(optimizer, total_steps=10, power=1)
+
+    optimizer, schedule = made(lr=1.0)
+    for _ in range(4):
+        weight.grad = torch.ones(2)
+        optimizer.step()
+        schedule.step()
+    checkpoint = checkpoint_of(optimizer, schedule)
+    schedules.renew(checkpoint, *made(lr=0.5, weight_decay=0.3))
+    optimizer, schedule = made(lr=7.0)  # whatever it is, the checkpoint's are loaded into it
+    optimizer.load_state_dict(checkpoint["optimizer_states"][0])
+    schedule.load_state_dict(checkpoint["lr_schedulers"][0])
+    [group] = optimizer.param_groups
+    assert (group["lr"], group["weight_decay"]) == (pytest.approx(0.5 * 0.6), 0.3)
+    assert optimizer.state[weight]["momentum_buffer"].tolist() == pytest.approx([1 + 0.9 + 0.81 + 0.729] * 2)
+    schedule.step()
+    assert group["lr"] == pytest.approx(0.5 * 0.5)
+
+
+def test_settings_that_are_the_same_change_no_bit_and_torchs_own_schedules_are_left_alone():
+    for make in (schedules.constant, lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.1)):
+        made = [
+            (each, make(each)) for each in (torch.optim.Adam([torch.nn.Parameter(torch.ones(1))], lr=0.3) for _ in "12")
+        ]
+        made[0][0].step()
+        made[0][1].step()
+        checkpoint = checkpoint_of(*made[0])
+        schedules.renew(checkpoint, *made[1])
+        assert checkpoint == checkpoint_of(*made[0])
