@@ -59,7 +59,7 @@ def announce(
     parameters = sum(parameter.numel() for parameter in network.parameters())
     height, width = config["data"]["image_size"]
     screen.print(
-        f"{config['model']['name']}: {parameters / 1e6:.2f} M parameters, weights {report.used}, images {height}×{width}, "
+        f"{config['model']['name']}: {parameters / 1e6:.2f} M parameters, weights {report.used}, images {width}×{height}, "
         f"aug {config['aug']['name']}, batch {config['data']['batch_size']}, {config['trainer']['max_epochs']} epochs"
     )
     ranks = f"{hardware.ranks} processes of " if hardware.ranks > 1 else ""
@@ -132,7 +132,7 @@ def foreign(datamodule: SegmentationDataModule, split: str, note: str, crosswalk
         if line:
             screen.print(f"note: {line}")
     size = datamodule.scored_at(split)
-    where = "their own sizes" if size is None else f"{size[0]}×{size[1]}"
+    where = "their own sizes" if size is None else f"{size[1]}×{size[0]}"
     screen.print(f"{split}: {len(datamodule.table.indices(split))} frames at {where}, {space.name}")
     if crosswalk is None:
         return

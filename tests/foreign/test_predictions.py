@@ -105,7 +105,7 @@ def test_weights_from_elsewhere_without_truth_leave_what_a_run_leaves(door, root
         "test: no truth, so no scores; 6 of 6 frames are predicted",
         str(answer.folder),
     ]
-    assert "test: 6 frames at 32×48, idd_level3" in answer.out
+    assert "test: 6 frames at 48×32, idd_level3" in answer.out
     scores, ours = (json.loads((place / "scores.json").read_text()) for place in (folder, own))
     told = ("run", "checkpoint", "crossing", "levels", "intervals")
     assert {key: value for key, value in scores.items() if key not in told} == {
@@ -172,7 +172,7 @@ def test_masks_of_frames_of_several_sizes_are_scored_at_these_and_it_says_so(doo
             pixels[scores["policy"]["resolution"] is None] = int(facts["count"].sum())
         assert (scores["policy"]["resolution"], scores["miou"]) == (size, 1)
         assert ("val: 6 frames at their own sizes, idd_level3" in answer.out) == (size is None)
-        assert ("val: 6 frames at 32×48, idd_level3" in answer.out) == (size is not None)
+        assert ("val: 6 frames at 48×32, idd_level3" in answer.out) == (size is not None)
         assert ("48×40 (1); each is scored at its own, unless data.eval_size" in answer.out) == (size is None)
         assert "commonest" not in answer.out
     assert pixels == {True: (5 * 32 + 40) * 48, False: 6 * 32 * 48}  # one frame of val is taller
