@@ -4,7 +4,7 @@ BIN := .venv/bin
 export WANDB_MODE ?= offline
 export NO_ALBUMENTATIONS_UPDATE = 1
 
-.PHONY: help setup demo lint test test-all chaos clean
+.PHONY: help setup demo lint test test-all chaos golden clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -34,6 +34,9 @@ test-all: setup  ## everything
 
 chaos: setup     ## kill training runs at random moments and compare what comes out, bit by bit
 	$(BIN)/python -m tests.chaos
+
+golden: setup    ## run the commit BASE and the working tree, and compare figures and weights bit by bit
+	$(BIN)/python -m tests.golden $(BASE)
 
 clean:           ## remove what tools leave behind; runs/ and data/ stay
 	rm -rf .mypy_cache .pytest_cache .ruff_cache build *.egg-info
