@@ -18,7 +18,7 @@ def evaluate(request: Request) -> None:
         return
     folder, config = of_run(request)
 
-    from callbacks.stopping import StopSignal
+    from callbacks.signals import StopSignal
     from entry import announce, runs
     from entry.evaluation import find_checkpoint, load
     from entry.launching import launch

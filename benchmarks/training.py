@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.timing import interleaved, machine, markdown_table
 from callbacks.checkpoints import Checkpoints
-from callbacks.stopping import StopSignal
+from callbacks.signals import StopSignal
 from entry.asked import Request
 from entry.build import build_datamodule, build_module, build_trainer
 from entry.hardware import choose

@@ -11,8 +11,8 @@ from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 
 from callbacks.agreement import Agreement
 from callbacks.errors import RunStopped
-from callbacks.stopping import StopSignal
-from callbacks.telling import tell
+from callbacks.signals import StopSignal
+from callbacks.stderr import tell
 
 
 class Checkpoints(Checkpoint):

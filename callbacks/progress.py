@@ -5,7 +5,7 @@ import sys
 import lightning
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 
-from callbacks.telling import tell
+from callbacks.stderr import tell
 
 
 def wants_bar(wanted: str | bool) -> bool:

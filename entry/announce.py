@@ -10,17 +10,17 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from callbacks.telling import tell
+from callbacks.stderr import tell
 from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
 from entry.asked import Request
 from entry.hardware import Hardware
 from label_spaces.crosswalk import Crosswalk
 from lightning_modules.weights import WeightsReport
-from reports.crossing import in_a_sentence
+from reports.crosswalk import in_a_sentence
+from reports.figures.style import undrawable
+from reports.formatting import with_interval
 from reports.intervals import FEW
-from reports.style import undrawable
-from reports.wording import with_interval
 from run_folder import RunFolder, read_csv, read_json
 
 MOST_NAMED = 6  # rare classes in a note

@@ -24,8 +24,8 @@ from callbacks.ema import AveragedWeights
 from callbacks.finite_loss import FiniteLoss
 from callbacks.history import HistoryWriter
 from callbacks.progress import EpochLines, progress_bar, wants_bar
+from callbacks.signals import StopSignal
 from callbacks.step_seed import StepSeed
-from callbacks.stopping import StopSignal
 from datamodules.base import ImageDataModule
 from datamodules.settings import DataSettings, typed
 from entry.errors import RequestError

@@ -15,7 +15,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from callbacks.telling import tell
+from callbacks.stderr import tell
 from entry import environment
 from entry.asked import PROJECT, Request
 from entry.complaints import in_our_words

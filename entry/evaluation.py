@@ -21,7 +21,7 @@ from lightning_modules.checkpoint_files import damage, read_checkpoint
 from lightning_modules.classification import ClassificationModule
 from lightning_modules.segmentation import SegmentationModule
 from lightning_modules.supervised import SupervisedModule
-from metrics.crossing import cross, cross_samples
+from metrics.crosswalk_scores import cross, cross_samples
 from reports.evaluation import Evaluation
 from run_folder import RunFolder
 

@@ -12,8 +12,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from callbacks.stopping import StopSignal
-from callbacks.telling import tell
+from callbacks.signals import StopSignal
+from callbacks.stderr import tell
 from entry.asked import PROJECT
 from entry.environment import launched
 from entry.errors import REFUSED, RankError, RequestError, RunStopped, TrainingError

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch.distributed as dist
 from torch.distributed import Store
 
-from callbacks.stopping import StopSignal
+from callbacks.signals import StopSignal
 from entry import environment, group
 from entry.errors import FAILURES, REQUEST_ERRORS, RunStopped, exit_code
 from entry.hardware import choose

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from callbacks.finite_logits import FiniteLogits
-from callbacks.mask_writer import PictureMasks
+from callbacks.prediction_writer import PictureMasks
 from datamodules.pictures import find_pictures, picture_loader
 from entry.asked import Request
 from entry.build import Config, build_module, build_trainer, data_settings

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from callbacks.stopping import StopSignal
+    from callbacks.signals import StopSignal
     from entry.work import Job
 
 LOOK_SECONDS = 0.5
@@ -22,7 +22,7 @@ def main(job_text: str, control: Path) -> int:
     rank = int(os.environ["RANK"])
     (control / f"{rank}.pid").write_text(str(os.getpid()))
     _follow_into_death(os.getppid())
-    from callbacks.stopping import StopSignal
+    from callbacks.signals import StopSignal
     from entry.errors import FAILURES, REQUEST_ERRORS, RunStopped, exit_code
     from entry.work import Job
 

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
-from callbacks.stopping import StopSignal
+from callbacks.signals import StopSignal
 from entry.errors import RunStopped, exit_code
 from run_folder import Status
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch.distributed as dist
 import yaml
 
-from callbacks.stopping import StopSignal
+from callbacks.signals import StopSignal
 from entry import announce, loggers, runs
 from entry.build import build_trainer
 from entry.runs import Run

@@ -6,7 +6,7 @@ from typing import Any, cast
 import numpy as np
 
 from callbacks.finite_logits import FiniteLogits
-from callbacks.mask_writer import FrameMasks
+from callbacks.prediction_writer import FrameMasks
 from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
 from entry import announce
@@ -16,8 +16,8 @@ from entry.request import to_yaml
 from entry.runs import Run
 from entry.session import session
 from reports.evaluation import Evaluation, scores_of, write_tables
-from reports.figures import write_figures
-from reports.per_class import per_class_figure
+from reports.figures.per_class import per_class_figure
+from reports.figures.write import write_figures
 from run_folder import RunFolder, Status, read_csv, replace_folder, write_json, write_text
 
 

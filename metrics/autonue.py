@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metrics.folding import fold
+from metrics.label_merging import fold
 
 
 def autonue_compat(confusion: Tensor, level2: Sequence[int], level1: Sequence[int]) -> dict[str, dict[str, Any]]:

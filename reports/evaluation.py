@@ -17,7 +17,7 @@ from metrics.intervals import jackknife_intervals, mean_interval, sample_matrice
 from metrics.per_image import image_mious
 from metrics.scores import class_scores, mean_scores
 from metrics.slices import by_drive, by_image_size, by_object_size, region_scores, slice_scores
-from reports.crossing import crossed_levels, crossing
+from reports.crosswalk import crossed_levels, crossing
 from reports.intervals import (
     crossed_level_intervals,
     crossing_intervals,

@@ -9,10 +9,10 @@ from torch import Tensor
 from label_spaces.catalogue import load
 from label_spaces.crosswalk import Crosswalk
 from label_spaces.space import LabelSpace
-from metrics.crossing import cross_samples, crossing_means
-from metrics.folding import merge_samples
+from metrics.crosswalk_scores import cross_samples, crossing_means
 from metrics.intervals import groups_with_support, jackknife_intervals
-from metrics.safety import safe_iou
+from metrics.label_merging import merge_samples
+from metrics.safe_iou import safe_iou
 from metrics.scores import mean_over, means
 from reports.pixels import safety
 

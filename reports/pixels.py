@@ -8,9 +8,9 @@ from torch import Tensor
 from label_spaces.catalogue import important, load, names
 from label_spaces.space import LabelSpace
 from metrics.autonue import autonue_compat, idd_lite_compat
-from metrics.folding import fold
+from metrics.label_merging import fold
 from metrics.per_image import miou_image
-from metrics.safety import safe_iou, safe_miou, tree_distance
+from metrics.safe_iou import safe_iou, safe_miou, tree_distance
 from metrics.scores import class_scores, mean_scores
 
 if TYPE_CHECKING:

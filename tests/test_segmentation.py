@@ -15,7 +15,7 @@ from PIL import Image
 from sklearn.metrics import jaccard_score
 
 from entry import writing
-from reports.figures import write_figures
+from reports.figures.write import write_figures
 from tests.callbacks.test_ema import assert_evaluations_repeat_the_validation
 
 pytestmark = pytest.mark.usefixtures("no_figures")

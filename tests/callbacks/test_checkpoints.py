@@ -7,7 +7,7 @@ import torch
 
 from callbacks.checkpoints import Checkpoints, earlier, link
 from callbacks.errors import RunStopped
-from callbacks.stopping import ECHO_SECONDS, StopSignal
+from callbacks.signals import ECHO_SECONDS, StopSignal
 from lightning_modules.checkpoint_io import CheckpointFiles
 from tests.callbacks.tiny import Feeder, Line, trainer
 

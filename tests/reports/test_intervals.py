@@ -11,10 +11,10 @@ from label_spaces.catalogue import important, load
 from label_spaces.crosswalk import Crosswalk, Link, find
 from label_spaces.space import LabelSpace
 from metrics.confusion import confusion_matrix
-from metrics.crossing import cross
+from metrics.crosswalk_scores import cross
 from metrics.intervals import jackknife_intervals
-from metrics.safety import tree_distance
-from reports.crossing import crossing
+from metrics.safe_iou import tree_distance
+from reports.crosswalk import crossing
 from reports.intervals import (
     crossed_level_intervals,
     crossing_intervals,

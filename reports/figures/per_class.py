@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from label_spaces.crosswalk import FULL, NO, PARTLY, SHARED
-from reports.style import BLUE, DARK, GREY, ORANGE, VERMILION, drawing, short
+from reports.figures.style import BLUE, DARK, GREY, ORANGE, VERMILION, drawing, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,6 +1,6 @@
 import warnings
 
-from reports.style import drawing, undrawable
+from reports.figures.style import drawing, undrawable
 
 
 def test_names_with_letters_that_the_font_lacks_are_told():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.style import LIGHT, compact, drawing, short
+from reports.figures.style import LIGHT, compact, drawing, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metrics.folding import merge, merge_samples
+from metrics.label_merging import merge, merge_samples
 from metrics.scores import iou, mean_over, support
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from callbacks.errors import RunStopped
-from callbacks.stopping import SIGNALS, StopSignal
-from callbacks.telling import tell
+from callbacks.signals import SIGNALS, StopSignal
+from callbacks.stderr import tell
 from tests.callbacks.tiny import Line, loader, trainer
 
 
@@ -40,7 +40,7 @@ def test_a_second_signal_while_the_process_ends_changes_nothing():
     program = """
 import os, signal, sys, time
 from callbacks.errors import RunStopped
-from callbacks.stopping import SIGNALS, StopSignal
+from callbacks.signals import SIGNALS, StopSignal
 try:
     with StopSignal().listening():
         os.kill(os.getpid(), signal.SIGINT)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reports.confusion import confusion_figure
-from reports.curves import learning_curves
-from reports.distribution import class_distribution
-from reports.figures import write_figures
-from reports.style import LONGEST_NAME, compact, drawing, short
+from reports.figures.class_distribution import class_distribution
+from reports.figures.confusion import confusion_figure
+from reports.figures.learning_curves import learning_curves
+from reports.figures.style import LONGEST_NAME, compact, drawing, short
+from reports.figures.write import write_figures
 
 
 def names(count):
@@ -250,9 +250,9 @@ def test_short_keeps_both_ends():
 
 def test_matplotlib_is_imported_late_and_without_global_figures():
     program = (
-        "import sys, pathlib, numpy, tempfile; import reports.figures as figures; assert 'matplotlib' not in sys.modules;"
+        "import sys, pathlib, numpy, tempfile; import reports.figures.write as figures; assert 'matplotlib' not in sys.modules;"
         "figures.confusion_figure(numpy.eye(3, dtype=int), 'ab', pathlib.Path(tempfile.mkdtemp()) / 'c.png');"
         "assert 'matplotlib' in sys.modules and 'matplotlib.pyplot' not in sys.modules"
     )
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     subprocess.run([sys.executable, "-c", program], cwd=root, check=True)

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from label_spaces.catalogue import load
 from label_spaces.crosswalk import STATUSES, Crosswalk
-from metrics.crossing import cross, crossing_scores, said_instead
-from metrics.folding import merge
+from metrics.crosswalk_scores import cross, crossing_scores, said_instead
+from metrics.label_merging import merge
 from metrics.scores import class_scores, mean_scores
-from reports.wording import with_interval
+from reports.formatting import with_interval
 
 
 def crossing(uncrossed: Tensor, walk: Crosswalk) -> dict[str, Any]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from metrics.safety import safe_iou, safe_miou, tree_distance
+from metrics.safe_iou import safe_iou, safe_miou, tree_distance
 from metrics.scores import iou, means
 
 # Five classes: car and van meet at the first coarser level, tree and they at the root, person and dog at the second.

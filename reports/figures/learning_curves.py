@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reports.style import BLUE, GREY, ORANGE, VERMILION, drawing
+from reports.figures.style import BLUE, GREY, ORANGE, VERMILION, drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

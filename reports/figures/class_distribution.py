@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reports.style import BLUE, GREEN, ORANGE, compact, drawing, short
+from reports.figures.style import BLUE, GREEN, ORANGE, compact, drawing, short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

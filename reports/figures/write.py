@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.confusion import confusion_figure
-from reports.curves import learning_curves
-from reports.distribution import class_distribution
+from reports.figures.class_distribution import class_distribution
+from reports.figures.confusion import confusion_figure
+from reports.figures.learning_curves import learning_curves
 
 
 def write_figures(

@@ -7,8 +7,8 @@ from sklearn.metrics import f1_score, jaccard_score
 
 from label_spaces.crosswalk import FULL, NO, PARTLY, SHARED
 from metrics.scores import class_scores, mean_scores
-from reports.per_class import per_class_figure
-from reports.style import BLUE, GREY, ORANGE
+from reports.figures.per_class import per_class_figure
+from reports.figures.style import BLUE, GREY, ORANGE
 
 
 def scored(**f1):

@@ -15,7 +15,7 @@ from torch import Tensor
 from datamodules.images import read_image, resize_mask
 from datamodules.masks import Mask
 from label_spaces.space import LabelSpace
-from reports.masks import save_colours, save_ids, save_mask, save_overlay
+from reports.mask_images import save_colours, save_ids, save_mask, save_overlay
 
 
 class MaskWriter(Callback, ABC):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from callbacks.mask_writer import FrameMasks
+from callbacks.prediction_writer import FrameMasks
 from label_spaces.catalogue import load
 
 SPACE = load("idd_cityscapes18")  # its ids have a gap

@@ -4,7 +4,7 @@ import torch
 from scipy.sparse import csr_array
 
 from metrics.confusion import confusion_matrix
-from metrics.folding import fold, merge_samples
+from metrics.label_merging import fold, merge_samples
 
 
 @pytest.mark.parametrize("seed", range(20))

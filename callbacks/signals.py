@@ -12,7 +12,7 @@ import lightning
 from lightning.pytorch.callbacks import Callback
 
 from callbacks.errors import RunStopped
-from callbacks.telling import tell
+from callbacks.stderr import tell
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 ECHO_SECONDS = 0.3

@@ -3,7 +3,7 @@ import torch
 
 from label_spaces.catalogue import load
 from label_spaces.crosswalk import find
-from reports.crossing import crossed_levels, crossing, in_a_sentence
+from reports.crosswalk import crossed_levels, crossing, in_a_sentence
 
 WALK = find(load("voc21"), load("idd_level3"))
 

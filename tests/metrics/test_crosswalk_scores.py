@@ -6,7 +6,7 @@ from scipy.sparse import csr_array
 from label_spaces.catalogue import label_table, load
 from label_spaces.crosswalk import find
 from metrics.confusion import confusion_matrix
-from metrics.crossing import common_classes, cross, cross_samples, crossing_means, crossing_scores, said_instead
+from metrics.crosswalk_scores import common_classes, cross, cross_samples, crossing_means, crossing_scores, said_instead
 from metrics.scores import mean_scores
 
 # Truth: person, rider, car, tree, void. Said: background, people (person and rider), auto and van (both car), bike
