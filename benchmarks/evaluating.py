@@ -32,8 +32,8 @@ from entry.evaluation import Checkpoint, collect, evaluate
 from entry.hardware import choose
 from entry.request import resolved
 from label_spaces.catalogue import load
-from lightning_modules.networks.architectures import IMAGENET_MEAN, IMAGENET_STD
 from lightning_modules.supervised import SupervisedModule
+from lightning_modules.weights.pretrained import IMAGENET_MEAN, IMAGENET_STD
 from reports.evaluation import scores_of
 from run_folder import RunFolder
 

@@ -27,8 +27,8 @@ from entry.asked import Request
 from entry.build import build_datamodule, build_module, build_trainer
 from entry.hardware import choose
 from entry.request import resolved
-from lightning_modules.networks.architectures import IMAGENET_MEAN, IMAGENET_STD
 from lightning_modules.networks.resnet import resnet18
+from lightning_modules.weights.pretrained import IMAGENET_MEAN, IMAGENET_STD
 from run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -9,7 +9,7 @@ lie in a known package, and no part of it may begin with an underscore.
 Left out although their packages are known:
 
 - functions other than our own builders and schedules and torchvision's registered models: helpers load, save, download
-  and call (``albumentations.load``, ``torchvision.models.get_model``, ``lightning_modules.weights.Path``);
+  and call (``albumentations.load``, ``torchvision.models.get_model``, ``lightning_modules.weights.load.Path``);
 - what is made to call a function that it is given (albumentations' Lambda, Lightning's LambdaCallback, torch's LambdaLR
   and MultiplicativeLR), and albumentations' transforms that read files by themselves (FDA, HistogramMatching,
   PixelDistributionAdaptation, TextImage): YAML can say no function, and data comes from `data.root`;

@@ -16,7 +16,7 @@ from datamodules.segmentation import SegmentationDataModule
 from entry.asked import Request
 from entry.hardware import Hardware
 from label_spaces.crosswalk import Crosswalk
-from lightning_modules.weights import WeightsReport
+from lightning_modules.weights.load import WeightsReport
 from reports.crosswalk import in_a_sentence
 from reports.figures.style import undrawable
 from reports.formatting import with_interval

@@ -34,10 +34,10 @@ from entry.looks import looks
 from entry.parts import built, optimizer, part, scheduler
 from label_spaces.space import LabelSpace
 from lightning_modules.checkpoint_io import CheckpointFiles
-from lightning_modules.inference import Inference
 from lightning_modules.losses import CrossEntropySum, DiceAndCrossEntropy, HardestPixels, WithAuxiliary
 from lightning_modules.supervised import SupervisedModule
-from lightning_modules.weights import WeightsReport, load_weights, normalisation
+from lightning_modules.test_time_augmentation import Inference
+from lightning_modules.weights.load import WeightsReport, load_weights, normalisation
 from run_folder import RunFolder
 
 Config = Mapping[str, Any]

@@ -9,7 +9,7 @@ from label_spaces import crosswalk
 from label_spaces.catalogue import load
 from label_spaces.crosswalk import Crosswalk
 from label_spaces.space import LabelSpace
-from lightning_modules.weights import SPEAKS
+from lightning_modules.weights.load import SPEAKS
 
 
 def foreign_space(config: Mapping[str, Any]) -> LabelSpace:

@@ -17,10 +17,10 @@ from entry.errors import RequestError
 from entry.looks import looks
 from label_spaces.crosswalk import Crosswalk
 from label_spaces.space import LabelSpace
-from lightning_modules.checkpoint_files import damage, read_checkpoint
 from lightning_modules.classification import ClassificationModule
 from lightning_modules.segmentation import SegmentationModule
 from lightning_modules.supervised import SupervisedModule
+from lightning_modules.weights.safe_load import damage, read_checkpoint
 from metrics.crosswalk_scores import cross, cross_samples
 from reports.evaluation import Evaluation
 from run_folder import RunFolder

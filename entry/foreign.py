@@ -19,7 +19,7 @@ from entry.work import Job
 from entry.writing import write_results
 from label_spaces.crosswalk import Crosswalk
 from lightning_modules.segmentation import SegmentationModule
-from lightning_modules.weights import WeightsReport
+from lightning_modules.weights.load import WeightsReport
 from run_folder import RunFolder, Status, free_name, replace_folder, write_text
 
 # Keys, and groups of them, that are heard when what was not trained here is evaluated: the data, and the machine.

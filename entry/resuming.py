@@ -14,7 +14,7 @@ from entry.evaluation import find_checkpoint
 from entry.request import flat, to_yaml, with_overrides
 from entry.runs import Run
 from lightning_modules import schedules
-from lightning_modules.checkpoint_files import damage
+from lightning_modules.weights.safe_load import damage
 from run_folder import RunFolder, now, read_json, write_json, write_text
 
 # Keys that may change without the run becoming another one; a trailing dot stands for everything below.

@@ -15,7 +15,7 @@ from entry.crossing import crosswalk_of, foreign_space
 from entry.request import resolved, to_yaml
 from label_spaces.crosswalk import Crosswalk
 from lightning_modules.supervised import SupervisedModule
-from lightning_modules.weights import WeightsReport
+from lightning_modules.weights.load import WeightsReport
 from run_folder import RunFolder, free_name, read_json, write_json
 
 

@@ -7,8 +7,8 @@ from typing import Any, cast
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
-from lightning_modules.checkpoint_files import read_checkpoint
 from lightning_modules.errors import TrainingError
+from lightning_modules.weights.safe_load import read_checkpoint
 from run_folder import atomic
 
 

@@ -14,8 +14,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from label_spaces.space import LabelSpace
-from lightning_modules.inference import Inference
 from lightning_modules.schedules import renew
+from lightning_modules.test_time_augmentation import Inference
 from metrics.confusion import ConfusionMatrix
 from metrics.scores import mean_scores
 

@@ -7,8 +7,8 @@ from torch.utils.data import DataLoader
 from callbacks.finite_logits import BATCHES_BETWEEN_LOOKS, FiniteLogits
 from lightning_modules.classification import ClassificationModule
 from lightning_modules.errors import TrainingError
-from lightning_modules.inference import Inference
 from lightning_modules.segmentation import SegmentationModule
+from lightning_modules.test_time_augmentation import Inference
 from tests.callbacks.tiny import trainer
 from tests.lightning_modules.test_inference import made
 

@@ -14,8 +14,8 @@ from PIL import Image
 from datamodules.masks import polygon_mask
 from datamodules.synthetic.generate import generate
 from label_spaces.catalogue import load
-from lightning_modules.networks.architectures import ARCHITECTURES
 from lightning_modules.networks.deeplabv3 import deeplabv3_resnet50
+from lightning_modules.weights.pretrained import ARCHITECTURES
 
 HERE = ("data.num_workers=0", "trainer=cpu", "trainer.threads=1", "logger=csv")
 CLASSES = load("idd_cityscapes18")

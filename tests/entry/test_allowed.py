@@ -56,8 +56,8 @@ def test_what_is_needed_may_be_named(target):
         "hydra.utils.instantiate", "hydra.utils.call", "hydra.utils.get_method", "hydra.utils.get_object", "torch.load", "torch.nn.Linear",
         "functools.partial", "pickle.loads", "train.train", "entry.door.RememberFolders", "run_folder.RunFolder", "benchmarks.timing.main",
         # the same by way of packages that are known
-        "torch.optim.optimizer.torch.hub.load", "torchvision.models.resnet.torch.load", "lightning_modules.weights.Path",
-        "lightning_modules.weights.Path.touch", "entry.writing.subprocess.run", "run_folder.shutil.rmtree", "rich.console.os.system",
+        "torch.optim.optimizer.torch.hub.load", "torchvision.models.resnet.torch.load", "lightning_modules.weights.load.Path",
+        "lightning_modules.weights.load.Path.touch", "entry.writing.subprocess.run", "run_folder.shutil.rmtree", "rich.console.os.system",
         "datamodules.caches.shutil.rmtree", "datamodules.base.DataSettings", "callbacks.history.write_csv", "callbacks.checkpoints.link",
         "albumentations.core.serialization.Path", "torchmetrics.torch.load", "lightning.pytorch.callbacks.model_checkpoint.shutil.rmtree",
         "torch.optim.Adam.__init__.__globals__", "torch.optim.Adam.__base__", "torch.optim.Adam.load_state_dict", "torch.optim._functional.adam",
@@ -69,7 +69,7 @@ def test_what_is_needed_may_be_named(target):
         "torchvision.models.resnet.ResNet18_Weights.DEFAULT.get_state_dict", "torchvision.models.resnet.load_state_dict_from_url",
         "lightning.pytorch.callbacks.LambdaCallback", "lightning.pytorch.cli.SaveConfigCallback", "lightning.pytorch.Trainer",
         "lightning.pytorch.callbacks.Callback", "torchmetrics.text.BERTScore", "torchmetrics.Metric", "rich.print", "rich.progress.open",
-        "lightning_modules.supervised.SupervisedModule", "lightning_modules.downloads.fetch", "lightning_modules.checkpoint_files.read_checkpoint",
+        "lightning_modules.supervised.SupervisedModule", "lightning_modules.weights.download.fetch", "lightning_modules.weights.safe_load.read_checkpoint",
         "datamodules.base.ImageDataModule", "datamodules.synthetic.generate.ensure", "lightning_modules.networks.custom_cnn.nn.Linear",
         # no name at all
         "", ".", "torch.optim.", "torch.optim.Adam ", "torch.optim.Adam()", "torch.optim.Nothing", "torch.optim.nothing.Adam", "???", "torch..optim.Adam", 7, None,
@@ -177,7 +177,7 @@ def attacks(folder: Path) -> dict[str, dict]:
         "an object that is found": {"_target_": "hydra.utils.get_object", "path": "os.system"},
         "torch.hub by an alias": hub,
         "torch.load by an alias": {"_target_": "torchvision.models.resnet.torch.load", "f": f"{folder}/payload.pt", "weights_only": False},
-        "a path by an alias": {"_target_": "lightning_modules.weights.Path.touch", "self": {"_target_": "lightning_modules.weights.Path", "_args_": [canary]}},
+        "a path by an alias": {"_target_": "lightning_modules.weights.load.Path.touch", "self": {"_target_": "lightning_modules.weights.load.Path", "_args_": [canary]}},
         "a process by an alias": run,
         "a removal by an alias": {"_target_": "run_folder.shutil.rmtree", "path": f"{folder}/treasure"},
         "in a list": {"_target_": "albumentations.Compose", "transforms": [{"_target_": "albumentations.HorizontalFlip"}, hub]},

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_modules.networks.architectures import ARCHITECTURES
+from lightning_modules.weights.pretrained import ARCHITECTURES
 from tests.foreign.conftest import DATA, MODEL, TRAINER, VOC, check_is_no_run, idd, scored
 
 

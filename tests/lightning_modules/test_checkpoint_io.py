@@ -4,9 +4,9 @@ import resource
 import pytest
 import torch
 
-from lightning_modules.checkpoint_files import damage
 from lightning_modules.checkpoint_io import CheckpointFiles
 from lightning_modules.errors import TrainingError
+from lightning_modules.weights.safe_load import damage
 
 
 def test_what_cannot_be_written_leaves_the_old_one(tmp_path):

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from label_spaces.space import LabelSpace
-from lightning_modules.inference import Inference
 from lightning_modules.segmentation import SegmentationModule
-from tests.lightning_modules.test_inference import made
+from lightning_modules.test_time_augmentation import Inference
+from tests.lightning_modules.test_test_time_augmentation import made
 
 
 @pytest.mark.parametrize("truth", [None, LabelSpace("others", ("x", "y"))])

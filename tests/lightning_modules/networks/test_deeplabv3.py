@@ -5,7 +5,7 @@ from torchvision import models
 from torchvision.models import segmentation
 
 from lightning_modules.networks import deeplabv3
-from lightning_modules.networks.architectures import ARCHITECTURES
+from lightning_modules.weights.pretrained import ARCHITECTURES
 
 PARTS = {
     "deeplabv3_resnet50": ("ResNet50_Weights", "DeepLabV3_ResNet50_Weights"),

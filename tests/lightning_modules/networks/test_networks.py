@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules.networks.architectures import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD
 from lightning_modules.networks.custom_cnn import custom_cnn
 from lightning_modules.networks.resnet import resnet18
+from lightning_modules.weights.pretrained import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -91,5 +91,5 @@ def test_only_the_heads_follow_from_the_number_of_classes(name, network):
 
 
 def test_the_small_network_starts_without_torchvision():
-    program = "import sys, lightning_modules.networks.custom_cnn, lightning_modules.weights; assert 'torchvision' not in sys.modules"
+    program = "import sys, lightning_modules.networks.custom_cnn, lightning_modules.weights.load; assert 'torchvision' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)

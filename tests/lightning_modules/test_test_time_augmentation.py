@@ -12,9 +12,9 @@ from torch import nn
 from label_spaces.space import LabelSpace
 from lightning_modules import schedules
 from lightning_modules.classification import ClassificationModule
-from lightning_modules.inference import Inference, averaged, in_windows, window_starts
 from lightning_modules.losses import CrossEntropySum
 from lightning_modules.segmentation import SegmentationModule
+from lightning_modules.test_time_augmentation import Inference, averaged, in_windows, window_starts
 
 SPACE = LabelSpace("tiny", ("a", "b", "c"))
 

@@ -2,11 +2,10 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules import weights
-from lightning_modules.downloads import NotReachableError
 from lightning_modules.errors import WeightsError
-from lightning_modules.networks.architectures import Architecture
-from lightning_modules.weights import load_weights, normalisation
+from lightning_modules.weights.download import NotReachableError
+from lightning_modules.weights.load import load, load_weights, normalisation
+from lightning_modules.weights.pretrained import Architecture
 
 
 class Tiny(nn.Module):
@@ -21,7 +20,7 @@ class Tiny(nn.Module):
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch):
     monkeypatch.setattr(
-        weights,
+        load,
         "ARCHITECTURES",
         {
             "tiny": Architecture(("head",), "http://x/tiny-01234567.pth"),
@@ -36,7 +35,7 @@ def offline(monkeypatch):
     def fetch(*_):
         raise NotReachableError("http://x/tiny-01234567.pth cannot be reached (no answer within 5 s)")
 
-    monkeypatch.setattr(weights, "fetch", fetch)
+    monkeypatch.setattr(load, "fetch", fetch)
 
 
 def saved(tmp_path, content, name="w.pt"):
@@ -135,7 +134,7 @@ def test_a_layer_that_only_training_uses_may_be_missing_and_is_said(tmp_path):
 
 def test_an_auxiliary_head_of_other_classes_starts_fresh_and_what_says_them_may_not(tmp_path, monkeypatch):
     known = Architecture(("head", "auxiliary.1"), auxiliary=("auxiliary",))
-    monkeypatch.setitem(weights.ARCHITECTURES, "with auxiliary", known)
+    monkeypatch.setitem(load.ARCHITECTURES, "with auxiliary", known)
 
     class WithAuxiliary(Tiny):
         def __init__(self, classes):
@@ -196,7 +195,7 @@ def test_imagenet_loads_all_but_the_head_even_where_it_would_fit(tmp_path, monke
     source, network = Tiny(), Tiny()
     before, file = copy(network), tmp_path / "tiny-01234567.pth"
     torch.save(source.state_dict(), file)
-    monkeypatch.setattr(weights, "fetch", lambda *_: file)
+    monkeypatch.setattr(load, "fetch", lambda *_: file)
     report = load_weights(network, "tiny", "auto")
     assert (report.requested, report.used) == ("auto", "imagenet")
     assert "tiny starts from ImageNet weights" in report.note
@@ -254,12 +253,12 @@ def segmenter(monkeypatch, tmp_path):
     architecture = Architecture(
         ("classifier.1",), "http://x/backbone-01234567.pth", "backbone", "features.", "http://x/voc-01234567.pth"
     )
-    monkeypatch.setattr(weights, "ARCHITECTURES", {"segmenter": architecture})
+    monkeypatch.setattr(load, "ARCHITECTURES", {"segmenter": architecture})
     whole = Segmenter(21)
     trained = {f"features.{name}": tensor + 1 for name, tensor in Segmenter().backbone.state_dict().items()}
     torch.save({**trained, "classifier.0.weight": torch.zeros(9, 9)}, tmp_path / "backbone-01234567.pth")
     torch.save(whole.state_dict(), tmp_path / "voc-01234567.pth")
-    monkeypatch.setattr(weights, "fetch", lambda url: tmp_path / url.rsplit("/", 1)[1])
+    monkeypatch.setattr(load, "fetch", lambda url: tmp_path / url.rsplit("/", 1)[1])
     return trained, whole
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from lightning_modules.checkpoint_files import read_state_dict
-from lightning_modules.downloads import NotReachableError, cached_path, fetch
 from lightning_modules.errors import WeightsError
-from lightning_modules.networks.architectures import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD, Architecture
+from lightning_modules.weights.download import NotReachableError, cached_path, fetch
+from lightning_modules.weights.pretrained import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD, Architecture
+from lightning_modules.weights.safe_load import read_state_dict
 
 # What wrappers put before a network's own names: DataParallel and DDP, Lightning modules, torch.compile, self-supervised training.
 PREFIXES = ("module.", "model.", "network.", "_orig_mod.", "backbone.")

@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lightning_modules.checkpoint_files import read_checkpoint, read_state_dict
 from lightning_modules.errors import WeightsError
+from lightning_modules.weights.safe_load import read_checkpoint, read_state_dict
 
 STATE = {"layer.weight": torch.arange(6.0).reshape(2, 3), "layer.bias": torch.zeros(2)}
 
