@@ -18,12 +18,12 @@ from PIL import Image
 
 from benchmarks.frames import SPACE, datamodule, write_frames
 from benchmarks.timing import interleaved, machine, markdown_table
-from datamodules.annotations import Frame, find_frames
 from datamodules.crop_rules import CropRules
-from datamodules.foreign_masks import count, match
-from datamodules.images import read_image, resize
-from datamodules.masks import polygon_mask
+from datamodules.files.idd_polygons import Frame, find_frames
+from datamodules.files.images import read_image, resize
+from datamodules.files.masks import polygon_mask
 from datamodules.object_crops import ObjectCropDataModule, find_crops
+from datamodules.predicted_masks import count, match
 from datamodules.settings import DataSettings
 from label_spaces.catalogue import load
 

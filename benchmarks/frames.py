@@ -19,9 +19,9 @@ from PIL import Image, ImageDraw
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.timing import interleaved, machine, markdown_table
+from datamodules.files.masks import polygon_mask
 from datamodules.idd import IDDDataModule
-from datamodules.masks import polygon_mask
-from datamodules.sampling import SampleKey
+from datamodules.loading.batch_samplers import SampleKey
 from datamodules.settings import DataSettings
 from label_spaces.catalogue import load
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.timing import machine, markdown_table
-from datamodules.annotations import IMAGE_SUFFIXES, IMAGES, POLYGONS
+from datamodules.files.frame_pairs import Layout, Pair, list_pairs
+from datamodules.files.idd_polygons import IMAGE_SUFFIXES, IMAGES, POLYGONS
+from datamodules.files.images import read_image
+from datamodules.files.masks import Mask, image_mask, polygon_mask
 from datamodules.idd_lite import LAYOUT as LITE
-from datamodules.images import read_image
-from datamodules.masks import Mask, image_mask, polygon_mask
-from datamodules.pairs import Layout, Pair, list_pairs
 from datamodules.synthetic.generate import ensure
 from label_spaces.catalogue import load
 from label_spaces.space import LabelSpace

@@ -12,8 +12,8 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from datamodules.images import read_image, resize_mask
-from datamodules.masks import Mask
+from datamodules.files.images import read_image, resize_mask
+from datamodules.files.masks import Mask
 from label_spaces.space import LabelSpace
 from reports.mask_images import save_colours, save_ids, save_mask, save_overlay
 

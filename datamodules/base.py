@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from datamodules.augmentation import Augmentation, Image
-from datamodules.dataset import CachedImages, ImageDataset, ReadImages, make_loader
+from datamodules.baseline_features import Features
 from datamodules.errors import DatasetError
-from datamodules.features import Features
+from datamodules.loading.augmentation import Augmentation, Image
+from datamodules.loading.batch_samplers import EvaluationBatches, SampleKey, TrainingBatches
+from datamodules.loading.dataset import CachedImages, ImageDataset, ReadImages, make_loader
 from datamodules.opening import open_images
-from datamodules.prepared import TRAIN_EVAL, PreparedDataModule
-from datamodules.sampling import EvaluationBatches, SampleKey, TrainingBatches
+from datamodules.sample_index import TRAIN_EVAL, PreparedDataModule
 from datamodules.settings import DataSettings, typed
 from metrics.regions import region_sizes
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from datamodules.base import ImageDataModule
-from datamodules.dataset import ReadImages
+from datamodules.baseline_features import Features, mean_colours
 from datamodules.errors import DatasetError
-from datamodules.features import Features, mean_colours
+from datamodules.loading.dataset import ReadImages
 from datamodules.settings import DataSettings
-from datamodules.table import SampleTable
+from datamodules.splits.sample_table import SampleTable
 from label_spaces.space import LabelSpace
 
 

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from datamodules.annotations import AnnotatedObject, Annotation, object_at
-from datamodules.table import SampleTable
+from datamodules.files.idd_polygons import AnnotatedObject, Annotation, object_at
+from datamodules.splits.sample_table import SampleTable
 
 CROP_CLASSES = (
     "person", "rider", "motorcycle", "bicycle", "autorickshaw", "car", "truck", "bus", "animal", "traffic sign",

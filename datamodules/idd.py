@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from datamodules.annotations import IMAGE_SUFFIXES, IMAGES, POLYGONS, refuse_repeated
 from datamodules.errors import DatasetError
-from datamodules.masks import Mask, image_mask, polygon_mask
-from datamodules.pairs import Layout, Listing, list_pairs
+from datamodules.files.frame_pairs import Layout, Listing, list_pairs
+from datamodules.files.idd_polygons import IMAGE_SUFFIXES, IMAGES, POLYGONS, refuse_repeated
+from datamodules.files.masks import Mask, image_mask, polygon_mask
 from datamodules.segmentation import SegmentationDataModule
 from datamodules.settings import typed
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from datamodules.errors import DatasetError
-from datamodules.masks import Mask, image_mask
-from datamodules.pairs import Layout, Listing, list_pairs
+from datamodules.files.frame_pairs import Layout, Listing, list_pairs
+from datamodules.files.masks import Mask, image_mask
 from datamodules.segmentation import SegmentationDataModule
 from label_spaces.space import LabelSpace
 

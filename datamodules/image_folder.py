@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datamodules.audit import audit
 from datamodules.classification import ClassificationDataModule
 from datamodules.errors import DatasetError
-from datamodules.images import RGB, image_extensions, read_image
+from datamodules.files.audit import audit
+from datamodules.files.images import RGB, image_extensions, read_image
 from datamodules.settings import typed
-from datamodules.splits import is_csv
-from datamodules.table import Candidate
+from datamodules.splits.sample_table import Candidate
+from datamodules.splits.split import is_csv
 
 SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 

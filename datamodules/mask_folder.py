@@ -4,14 +4,14 @@ import os
 from pathlib import Path
 
 from datamodules.errors import DatasetError
+from datamodules.files.frame_pairs import Listing, Pair
+from datamodules.files.images import image_extensions
+from datamodules.files.masks import Mask, holds_colours, image_mask
 from datamodules.image_folder import SPLIT_FOLDERS
-from datamodules.images import image_extensions
-from datamodules.masks import Mask, holds_colours, image_mask
-from datamodules.pairs import Listing, Pair
 from datamodules.segmentation import SegmentationDataModule
 from datamodules.settings import typed
-from datamodules.splits import is_csv
-from datamodules.table import Candidate
+from datamodules.splits.sample_table import Candidate
+from datamodules.splits.split import is_csv
 from label_spaces.space import LabelSpace
 
 IMAGES, MASKS = "images", "masks"

@@ -11,7 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.annotations import (
+from datamodules.baseline_features import Features, box_extents, box_sizes
+from datamodules.classification import ClassificationDataModule
+from datamodules.crop_rules import CROP_CLASSES, CropRules, crop_box, lacking, square, usable_objects
+from datamodules.errors import DatasetError
+from datamodules.files.audit import audit
+from datamodules.files.idd_polygons import (
     Annotation,
     Frame,
     find_frames,
@@ -19,15 +24,10 @@ from datamodules.annotations import (
     read_annotation,
     refuse_repeated,
 )
-from datamodules.audit import audit
-from datamodules.classification import ClassificationDataModule
-from datamodules.crop_rules import CROP_CLASSES, CropRules, crop_box, lacking, square, usable_objects
-from datamodules.errors import DatasetError
-from datamodules.features import Features, box_extents, box_sizes
-from datamodules.images import RGB, read_image
+from datamodules.files.images import RGB, read_image
 from datamodules.settings import DataSettings, typed
-from datamodules.splits import is_csv
-from datamodules.table import Candidate, SampleTable
+from datamodules.splits.sample_table import Candidate, SampleTable
+from datamodules.splits.split import is_csv
 from run_folder import write_text
 
 

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from datamodules.caches import cache_name, cached_images, worth_caching
-from datamodules.dataset import CachedImages, ReadImages
+from datamodules.files.image_cache import cache_name, cached_images, worth_caching
+from datamodules.loading.dataset import CachedImages, ReadImages
 from datamodules.settings import DataSettings
 
 

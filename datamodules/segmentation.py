@@ -9,17 +9,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from datamodules.audit import Finding, audit, mask_look
-from datamodules.augmentation import Augmentation
 from datamodules.base import ImageDataModule
-from datamodules.dataset import CachedImages, ReadImages, ReadMasks
 from datamodules.errors import DatasetError
-from datamodules.images import RGB, read_image
-from datamodules.masks import Mask
-from datamodules.pairs import Listing, Pair, torn_drives
+from datamodules.files.audit import Finding, audit, mask_look
+from datamodules.files.frame_pairs import Listing, Pair, torn_drives
+from datamodules.files.images import RGB, read_image
+from datamodules.files.masks import Mask
+from datamodules.loading.augmentation import Augmentation
+from datamodules.loading.dataset import CachedImages, ReadImages, ReadMasks
 from datamodules.settings import DataSettings, typed
-from datamodules.splits import is_csv
-from datamodules.table import Candidate, Sample, SampleTable
+from datamodules.splits.sample_table import Candidate, Sample, SampleTable
+from datamodules.splits.split import is_csv
 from label_spaces.catalogue import load
 from label_spaces.space import LabelSpace
 

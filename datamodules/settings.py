@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from datamodules.errors import DatasetError
-from datamodules.table import SPLITS
+from datamodules.splits.sample_table import SPLITS
 
 MOST_WORKERS = 8  # beyond that, image decoding waits for memory rather than for cores
 

@@ -4,9 +4,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from datamodules.annotations import Frame
 from datamodules.base import ImageDataModule
 from datamodules.errors import DatasetError
+from datamodules.files.idd_polygons import Frame
 from datamodules.idd import IDDDataModule
 from datamodules.object_crops import ObjectCropDataModule
 from datamodules.settings import DataSettings, typed

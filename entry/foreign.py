@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from datamodules import foreign_masks
+from datamodules import predicted_masks
 from datamodules.segmentation import SegmentationDataModule
 from entry import announce, build, hardware, runs
 from entry.asked import Request
@@ -87,8 +87,8 @@ def evaluate_predictions(request: Request) -> None:
         )
     datamodule.prepare([split])
     wanted = [datamodule.table.samples[index].name for index in datamodule.table.indices(split)]
-    matches = foreign_masks.match(wanted, datamodule.frames, Path(config["predictions"]))
-    facts = foreign_masks.count(datamodule, split, matches, source)
+    matches = predicted_masks.match(wanted, datamodule.frames, Path(config["predictions"]))
+    facts = predicted_masks.count(datamodule, split, matches, source)
     weights = WeightsReport("none", "none")
     with (
         runs.claimed(folder, config, request, machine, datamodule, weights),

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from callbacks.finite_logits import FiniteLogits
 from callbacks.prediction_writer import PictureMasks
-from datamodules.pictures import find_pictures, picture_loader
+from datamodules.loading.unlabelled_images import find_pictures, picture_loader
 from entry.asked import Request
 from entry.build import Config, build_module, build_trainer, data_settings
 from entry.errors import IncompleteError, RequestError

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datamodules.files.masks import polygon_mask
 from datamodules.idd import IDDDataModule
-from datamodules.masks import polygon_mask
 from datamodules.settings import DataSettings
 from label_spaces.catalogue import load
 from tests.chaos.harness import ROOT

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from datamodules.annotations import find_frames, polygon_file, read_annotation
 from datamodules.crop_rules import CROP_CLASSES, CropRules, bounding_box, square, usable_objects
-from datamodules.images import read_image
+from datamodules.files.idd_polygons import find_frames, polygon_file, read_annotation
+from datamodules.files.images import read_image
 from datamodules.synthetic.generate import generate
 from datamodules.synthetic.geometry import Pixels
 

@@ -11,7 +11,7 @@ import torch
 import yaml
 from PIL import Image
 
-from datamodules.masks import polygon_mask
+from datamodules.files.masks import polygon_mask
 from datamodules.synthetic.generate import generate
 from label_spaces.catalogue import load
 from lightning_modules.networks.deeplabv3 import deeplabv3_resnet50

@@ -13,8 +13,8 @@ from lightning import LightningModule, Trainer
 from datamodules.classification import ClassificationDataModule
 from datamodules.errors import DatasetError
 from datamodules.settings import DataSettings
-from datamodules.splits import order_hash
-from datamodules.table import Candidate, SampleTable
+from datamodules.splits.sample_table import Candidate, SampleTable
+from datamodules.splits.split import order_hash
 
 CLASSES = ("cart", "auto", "bus")
 PER_CLASS = 20

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from datamodules.annotations import AnnotatedObject, Annotation
 from datamodules.crop_rules import (
     Box,
     CropRules,
@@ -16,7 +15,8 @@ from datamodules.crop_rules import (
     usable_objects,
     visible_share,
 )
-from datamodules.table import Sample, SampleTable
+from datamodules.files.idd_polygons import AnnotatedObject, Annotation
+from datamodules.splits.sample_table import Sample, SampleTable
 
 
 def rectangle(left, top, right, bottom):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import datamodules.audit
+import datamodules.files.audit
 from datamodules.errors import DatasetError
 from datamodules.idd_lite import IDDLiteDataModule
 from tests.datamodules.conftest import SIZE, scene
@@ -85,7 +85,7 @@ def test_a_second_start_reads_nothing(make, monkeypatch):
     def never(*_):
         raise AssertionError("a file was looked at again")
 
-    monkeypatch.setattr(datamodules.audit, "_look", never)
+    monkeypatch.setattr(datamodules.files.audit, "_look", never)
     monkeypatch.setattr(IDDLiteDataModule, "read_truth", never)
     again = make()
     assert again.counts() == first.counts()

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from datamodules.errors import DatasetError
+from datamodules.files.masks import polygon_mask
 from datamodules.idd import IDDDataModule
-from datamodules.masks import polygon_mask
 from datamodules.object_crops import ObjectCropDataModule
 from label_spaces.catalogue import load
 

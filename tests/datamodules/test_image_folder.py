@@ -10,7 +10,7 @@ from PIL import Image
 from datamodules.errors import DatasetError
 from datamodules.image_folder import ImageFolderDataModule, ready_folders, scan
 from datamodules.settings import DataSettings
-from datamodules.table import SPLITS
+from datamodules.splits.sample_table import SPLITS
 
 PARTS = {"train": 0.7, "val": 0.1, "test": 0.2}
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.synthetic_frames import STREETS, intraclass_correlation, measure
-from datamodules.masks import polygon_mask
+from datamodules.files.masks import polygon_mask
 from datamodules.synthetic.generate import ensure
 
 # mIoU on the official val of IDD-Lite; its train taught the tables.

@@ -18,7 +18,7 @@ from datamodules.image_folder import ImageFolderDataModule
 from datamodules.mask_folder import MaskFolderDataModule
 from datamodules.object_crops import ObjectCropDataModule
 from datamodules.settings import DataSettings
-from datamodules.splits import order_hash
+from datamodules.splits.split import order_hash
 from entry import baselines
 from metrics.baselines import baseline_scores
 from run_folder import read_csv

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torchvision.models.segmentation import deeplabv3_mobilenet_v3_large
 
-from datamodules.masks import polygon_mask
+from datamodules.files.masks import polygon_mask
 from label_spaces.catalogue import load
 from tests.chaos.harness import ROOT
 from tests.test_predictions import QUICK, SIZE, SPACE, files, make_streets

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.masks import polygon_mask
+from datamodules.files.masks import polygon_mask
 from datamodules.synthetic.generate import generate
 from label_spaces.catalogue import label_table, load
 from label_spaces.crosswalk import find

@@ -12,8 +12,8 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 from torch.utils.data import DataLoader
 
-from datamodules.dataset import collate
-from datamodules.sampling import TrainingBatches
+from datamodules.loading.batch_samplers import TrainingBatches
+from datamodules.loading.dataset import collate
 from label_spaces.space import LabelSpace
 from lightning_modules import schedules
 from lightning_modules.classification import ClassificationModule

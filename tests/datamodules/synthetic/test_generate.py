@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.annotations import find_frames, polygon_file, read_annotation
 from datamodules.crop_rules import CROP_CLASSES, CropRules, usable_objects
-from datamodules.masks import draw_mask
+from datamodules.files.idd_polygons import find_frames, polygon_file, read_annotation
+from datamodules.files.masks import draw_mask
 from datamodules.synthetic.generate import SMALL, ensure, generate
 from label_spaces.catalogue import load
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
-from datamodules.table import SPLITS, Candidate
+from datamodules.splits.sample_table import SPLITS, Candidate
 
 PASSES = 20  # improving passes over the units; two or three suffice, the bound is for pathological data
 SLIGHT = 1e-12  # a gain below this is rounding

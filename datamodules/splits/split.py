@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TypeGuard
 
 from datamodules.errors import DatasetError
-from datamodules.placement import Unit, fill, place
 from datamodules.settings import DataSettings
-from datamodules.table import COLUMNS, SPLITS, Candidate, Sample, SampleTable, read_rows
+from datamodules.splits.group_assignment import Unit, fill, place
+from datamodules.splits.sample_table import COLUMNS, SPLITS, Candidate, Sample, SampleTable, read_rows
 
 SHOWN = 5  # names that a message lists before it only counts
 

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 import label_spaces
-from datamodules.annotations import AnnotationError
 from datamodules.errors import DatasetError
-from datamodules.masks import image_mask, polygon_mask
+from datamodules.files.idd_polygons import AnnotationError
+from datamodules.files.masks import image_mask, polygon_mask
 from label_spaces.catalogue import load
 from label_spaces.space import LabelSpace
 

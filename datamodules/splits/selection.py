@@ -6,8 +6,8 @@ from fractions import Fraction
 
 from datamodules.errors import DatasetError
 from datamodules.settings import DataSettings
-from datamodules.splits import is_csv, order_hash
-from datamodules.table import SELECTION, SampleTable
+from datamodules.splits.sample_table import SELECTION, SampleTable
+from datamodules.splits.split import is_csv, order_hash
 
 SELECTION_SHARE = Fraction(1, 10)  # of train
 

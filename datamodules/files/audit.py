@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from datamodules.errors import DatasetError
-from datamodules.images import decode_image
+from datamodules.files.images import decode_image
 from run_folder import write_text
 
 if TYPE_CHECKING:

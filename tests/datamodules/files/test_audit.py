@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import datamodules.audit
-from datamodules.audit import Finding, audit
+import datamodules.files.audit
+from datamodules.files.audit import Finding, audit
 
 
 @pytest.fixture
@@ -29,13 +29,13 @@ NAMES = ["2.png", "0.png", "1.png", "text.jpg", "empty.jpg", "gone.jpg"]
 def looked(monkeypatch):
     """The names of the files that are decoded."""
     names = []
-    look = datamodules.audit._look
+    look = datamodules.files.audit._look
 
     def spy(path, stamp):
         names.append(path.name)
         return look(path, stamp)
 
-    monkeypatch.setattr(datamodules.audit, "_look", spy)
+    monkeypatch.setattr(datamodules.files.audit, "_look", spy)
     return names
 
 
@@ -97,18 +97,18 @@ def test_two_roots_have_two_memories_and_an_unwritable_one_does_no_harm(folder, 
 
 
 def test_an_interrupted_audit_is_taken_up_again(folder, tmp_path, monkeypatch, looked):
-    monkeypatch.setattr(datamodules.audit, "BATCH", 1)
-    look = datamodules.audit._look
+    monkeypatch.setattr(datamodules.files.audit, "BATCH", 1)
+    look = datamodules.files.audit._look
 
     def interrupted(path, stamp):
         if path.name == "1.png":
             raise KeyboardInterrupt
         return look(path, stamp)
 
-    monkeypatch.setattr(datamodules.audit, "_look", interrupted)
+    monkeypatch.setattr(datamodules.files.audit, "_look", interrupted)
     with pytest.raises(KeyboardInterrupt):
         audit(folder, NAMES[:3], tmp_path / "cache")
-    monkeypatch.setattr(datamodules.audit, "_look", look)
+    monkeypatch.setattr(datamodules.files.audit, "_look", look)
     looked.clear()
     audit(folder, NAMES[:3], tmp_path / "cache")
     assert looked == ["1.png"]
@@ -126,7 +126,7 @@ def test_what_is_no_file_and_names_that_are_not_text_are_findings(folder, tmp_pa
 def test_a_bar_shows_on_stderr_only_where_it_takes_long(folder, tmp_path, monkeypatch, capsys):
     audit(folder, NAMES, tmp_path / "cache")
     assert capsys.readouterr() == ("", "")
-    monkeypatch.setattr(datamodules.audit, "PATIENCE", 0)
+    monkeypatch.setattr(datamodules.files.audit, "PATIENCE", 0)
     audit(folder, NAMES, tmp_path / "cache2")
     shown = capsys.readouterr()
     assert shown.out == ""

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 
 from datamodules import mask_folder
-from datamodules.annotations import IMAGES
-from datamodules.audit import looked_at
 from datamodules.errors import DatasetError
-from datamodules.images import image_extensions, resize_mask
-from datamodules.masks import image_mask
+from datamodules.files.audit import looked_at
+from datamodules.files.idd_polygons import IMAGES
+from datamodules.files.images import image_extensions, resize_mask
+from datamodules.files.masks import image_mask
 from datamodules.segmentation import SegmentationDataModule
 from label_spaces.space import LabelSpace
 from metrics.confusion import confusion_matrix

@@ -2,7 +2,7 @@ import pytest
 from PIL import Image
 
 from datamodules.errors import DatasetError
-from datamodules.foreign_masks import match
+from datamodules.predicted_masks import match
 
 IDD = [
     "leftImg8bit/val/7/001_leftImg8bit.png",

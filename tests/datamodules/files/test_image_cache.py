@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from datamodules import caches
-from datamodules.caches import cache_name, cached_images, worth_caching
 from datamodules.errors import DatasetError
+from datamodules.files import image_cache
+from datamodules.files.image_cache import cache_name, cached_images, worth_caching
 
 SHAPE = (6, 4, 3)
 COUNT = 700  # more than two blocks
@@ -62,7 +62,7 @@ def test_a_killed_maker_does_no_harm(tmp_path, block):
     path, reached = tmp_path / "a.npy", FORK.Event()
 
     def slow(row):
-        if row == block * caches.BLOCK + 10:
+        if row == block * image_cache.BLOCK + 10:
             reached.set()
             time.sleep(60)
         return IMAGES[row]
@@ -133,7 +133,7 @@ def test_a_full_disk_is_said_before_any_image_is_read(tmp_path, monkeypatch):
 
 
 def test_much_room_is_said_first(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(caches, "SAID_ABOVE", 1000)
+    monkeypatch.setattr(image_cache, "SAID_ABOVE", 1000)
     cached_images(tmp_path / "a.npy", COUNT, SHAPE, image)
     said = capsys.readouterr()
     assert "Caching 700 images takes 50.4 kB" in said.err
@@ -142,7 +142,7 @@ def test_much_room_is_said_first(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize(("patience", "says"), [(60.0, ""), (-1.0, "caching images")])
 def test_a_bar_shows_only_where_it_takes_long(tmp_path, monkeypatch, capsys, patience, says):
-    monkeypatch.setattr(caches, "PATIENCE", patience)
+    monkeypatch.setattr(image_cache, "PATIENCE", patience)
     cached_images(tmp_path / "a.npy", COUNT, SHAPE, image)
     said = capsys.readouterr()
     assert said.out == ""

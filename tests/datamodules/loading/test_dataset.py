@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.augmentation import Augmentation
-from datamodules.dataset import CachedImages, ImageDataset, ReadImages, collate, make_loader
-from datamodules.sampling import EvaluationBatches, SampleKey
+from datamodules.loading.augmentation import Augmentation
+from datamodules.loading.batch_samplers import EvaluationBatches, SampleKey
+from datamodules.loading.dataset import CachedImages, ImageDataset, ReadImages, collate, make_loader
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 4, 5, 3), dtype=np.uint8)
 NAMES = ["a", "b", "c", "d", "e", "f"]
@@ -77,7 +77,7 @@ class Stalled(torch.utils.data.Dataset):
 
 
 def test_a_worker_that_gives_nothing_ends_the_reading(monkeypatch):
-    monkeypatch.setattr("datamodules.dataset.STALLED_SECONDS", 1)
+    monkeypatch.setattr("datamodules.loading.dataset.STALLED_SECONDS", 1)
     loader = make_loader(Stalled(), EvaluationBatches([0, 1], 1), workers=1, pin_memory=False)
     with pytest.raises(RuntimeError, match="timed out after 1 seconds"):
         next(iter(loader))

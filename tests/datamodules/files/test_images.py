@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from datamodules.errors import DatasetError
-from datamodules.images import decode_image, image_extensions, read_image, resize
+from datamodules.files.images import decode_image, image_extensions, read_image, resize
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.annotations import read_annotation
-from datamodules.augmentation import Image
-from datamodules.caches import MOST_THREADS
 from datamodules.crop_rules import crop_box
+from datamodules.files.idd_polygons import read_annotation
+from datamodules.files.image_cache import MOST_THREADS
+from datamodules.loading.augmentation import Image
 
 Features = dict[str, NDArray[np.float64]]
 

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from datamodules.annotations import Annotation, AnnotationError, known_label, read_annotation
 from datamodules.errors import DatasetError
-from datamodules.images import WIDE_GREY, still_image
+from datamodules.files.idd_polygons import Annotation, AnnotationError, known_label, read_annotation
+from datamodules.files.images import WIDE_GREY, still_image
 from label_spaces.space import NO_ID, LabelSpace
 
 Mask = npt.NDArray[np.uint8]

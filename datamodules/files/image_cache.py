@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from datamodules.augmentation import Image
 from datamodules.errors import DatasetError
+from datamodules.loading.augmentation import Image
 from run_folder import atomic
 
 VERSION = 1  # goes up when reading or resizing changes pixels

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datamodules.annotations import IMAGES, POLYGONS
-from datamodules.table import torn_groups
+from datamodules.files.idd_polygons import IMAGES, POLYGONS
+from datamodules.splits.sample_table import torn_groups
 
 Key = tuple[str, str, str]  # split, drive, what the names of a frame's files have in common
 

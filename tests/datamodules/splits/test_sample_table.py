@@ -4,7 +4,7 @@ import hashlib
 import pytest
 
 from datamodules.errors import DatasetError
-from datamodules.table import COLUMNS, Sample, SampleTable, read_rows
+from datamodules.splits.sample_table import COLUMNS, Sample, SampleTable, read_rows
 
 ROWS = [
     Sample("b/2.png", "drive 2", "bus", "val"),

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from datamodules.augmentation import Augmentation, Image
-from datamodules.images import resize, resize_mask
-from datamodules.sampling import SampleKey
+from datamodules.files.images import resize, resize_mask
+from datamodules.loading.augmentation import Augmentation, Image
+from datamodules.loading.batch_samplers import SampleKey
 
 READ_AHEAD = 4  # batches per worker, to bridge slow ones
 STALLED_SECONDS = 300  # a worker that gives nothing for so long will never: the run fails, and can be resumed

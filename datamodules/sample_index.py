@@ -8,10 +8,10 @@ from typing import ClassVar
 from lightning import LightningDataModule
 
 from datamodules.errors import DatasetError
-from datamodules.selection import with_selection
 from datamodules.settings import DataSettings, typed
-from datamodules.splits import make_table, order_hash
-from datamodules.table import SELECTION, TABLE_SPLITS, Candidate, SampleTable, torn_groups
+from datamodules.splits.sample_table import SELECTION, TABLE_SPLITS, Candidate, SampleTable, torn_groups
+from datamodules.splits.selection import with_selection
+from datamodules.splits.split import make_table, order_hash
 from label_spaces.space import LabelSpace
 
 LISTED = 20  # corrupt files that a message names before it only counts

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.annotations import (
+from datamodules.errors import DatasetError
+from datamodules.files.idd_polygons import (
     AnnotationError,
     Frame,
     find_frames,
@@ -14,7 +15,6 @@ from datamodules.annotations import (
     polygon_file,
     read_annotation,
 )
-from datamodules.errors import DatasetError
 
 TRIANGLE = [[0.0, 0.0], [4.5, 0.0], [0.0, 4.0]]
 

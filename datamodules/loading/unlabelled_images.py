@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from datamodules.errors import DatasetError
-from datamodules.images import image_extensions, read_image, resize
+from datamodules.files.images import image_extensions, read_image, resize
 
 
 def find_pictures(source: Path) -> list[Path]:

@@ -6,8 +6,8 @@ import albumentations
 import numpy as np
 import pytest
 
-from datamodules.augmentation import Augmentation
 from datamodules.errors import DatasetError
+from datamodules.loading.augmentation import Augmentation
 from tests.datamodules.conftest import AUGMENTATIONS, shipped
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)

@@ -13,8 +13,8 @@ import pytest
 
 from datamodules.errors import DatasetError
 from datamodules.settings import DataSettings
-from datamodules.splits import make_table, order_hash, split_candidates, take_fraction
-from datamodules.table import SPLITS, Candidate
+from datamodules.splits.sample_table import SPLITS, Candidate
+from datamodules.splits.split import make_table, order_hash, split_candidates, take_fraction
 
 PARTS = {"train": 0.7, "val": 0.1, "test": 0.2}
 TRASHNET = {"cardboard": 403, "glass": 501, "metal": 410, "paper": 594, "plastic": 482, "trash": 137}
@@ -69,11 +69,11 @@ def test_a_split_is_the_same_whatever_the_order_and_another_with_another_seed():
 
 def test_a_split_is_the_same_in_another_process():
     code = (
-        "from tests.datamodules.test_splits import *\n"
+        "from tests.datamodules.splits.test_split import *\n"
         "table = make_table(candidates(TRASHNET), settings(fraction=0.3))[0]; print(table.sha256())"
     )
     here = make_table(candidates(TRASHNET), settings(fraction=0.3))[0].sha256()
-    environment = {**os.environ, "PYTHONHASHSEED": "12345", "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONHASHSEED": "12345", "PYTHONPATH": str(Path(__file__).parents[3])}
     there = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert there.stdout.strip() == here
 

@@ -1,0 +1,1 @@
+"""What lies on disk: images, masks, polygons, and what is remembered of them."""

@@ -1,0 +1,1 @@
+"""From a sample's name to a batch: order, augmentation, loaders."""

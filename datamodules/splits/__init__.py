@@ -1,0 +1,1 @@
+"""Which sample is in which split."""
