@@ -1,38 +1,39 @@
 """Evaluate a run's checkpoint on a split, or what was not trained here: python evaluate.py run=RUN_FOLDER split=val."""
 
-from entry.door import Request, RequestError, door
+from entry.cli.command import Request, RequestError, door
 
 
 @door("evaluate")
 def evaluate(request: Request) -> None:
     """Read the run's configuration and split, load its checkpoint, count the split once, write the scores."""
-    from entry.request import foreign, of_run
+    from entry.config.resolve import foreign, of_run
 
     elsewhere = foreign(request)
     if request.config.split not in (None, "train", "val", "test"):
         raise RequestError(f"split={request.config.split}: must be train, val or test.")
     if elsewhere is not None:
-        from entry.foreign import evaluate_predictions, evaluate_weights
+        from entry.external import evaluate_predictions, evaluate_weights
 
         (evaluate_predictions if elsewhere == "predictions" else evaluate_weights)(request)
         return
     folder, config = of_run(request)
 
     from callbacks.signals import StopSignal
-    from entry import announce, runs
-    from entry.evaluation import find_checkpoint, load
-    from entry.launching import launch
-    from entry.work import Job
+    from entry import console
+    from entry.distributed.launch import launch
+    from entry.evaluation.checkpoint import find_checkpoint, load
+    from entry.job import Job
+    from entry.run import assemble
 
-    run = runs.assemble(folder, config, weights="none", training=False)
+    run = assemble(folder, config, weights="none", training=False)
     split = str(request.config.split or run.datamodule.closing_split)
     checkpoint = find_checkpoint(folder, str(request.config.checkpoint))
     load(run.module, checkpoint)  # refused here, before any rank has started
-    announce.without_a_say(request)
+    console.without_a_say(request)
     signal = StopSignal()
     with folder.in_use(), signal.listening():
         launch(Job("evaluate", str(folder.path), config, checkpoint=str(checkpoint.path), split=split), run, signal)
-    announce.conclude(folder, split)
+    console.conclude(folder, split)
 
 
 if __name__ == "__main__":

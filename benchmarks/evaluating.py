@@ -26,11 +26,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.timing import high_water, interleaved, machine, markdown_table
 from datamodules.segmentation import SegmentationDataModule
-from entry.asked import Request
-from entry.build import build_datamodule, build_module, build_trainer
-from entry.evaluation import Checkpoint, collect, evaluate
+from entry.build.modules import build_datamodule, build_module, build_trainer
+from entry.config.resolve import resolved
+from entry.evaluation.checkpoint import Checkpoint, collect, evaluate
 from entry.hardware import choose
-from entry.request import resolved
+from entry.request import Request
 from label_spaces.catalogue import load
 from lightning_modules.supervised import SupervisedModule
 from lightning_modules.weights.pretrained import IMAGENET_MEAN, IMAGENET_STD

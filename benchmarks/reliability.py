@@ -44,9 +44,9 @@ def watch():
         save(*arguments, **settings)
         say("checkpoint", time.perf_counter() - began)
     StepSeed.on_train_batch_start, Trainer.save_checkpoint = start, timed
-import entry.door
-real = entry.door._carry_out
-entry.door._carry_out = lambda task, request: (watch(), real(task, request))[1]
+import entry.cli.command
+real = entry.cli.command._carry_out
+entry.cli.command._carry_out = lambda task, request: (watch(), real(task, request))[1]
 import train
 train.train()
 """

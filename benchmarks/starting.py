@@ -20,13 +20,13 @@ BARE = "import torch, torchvision, lightning, torchmetrics"
 FIRST_STEP = """
 import os, sys
 sys.path.insert(0, {root!r})
-import entry.door
-real = entry.door._carry_out
+import entry.cli.command
+real = entry.cli.command._carry_out
 def carry_out(task, request):
     from callbacks.step_seed import StepSeed
     StepSeed.on_train_batch_start = lambda *_: os._exit(0)
     return real(task, request)
-entry.door._carry_out = carry_out
+entry.cli.command._carry_out = carry_out
 import train
 train.train()
 """

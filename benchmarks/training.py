@@ -23,10 +23,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.timing import interleaved, machine, markdown_table
 from callbacks.checkpoints import Checkpoints
 from callbacks.signals import StopSignal
-from entry.asked import Request
-from entry.build import build_datamodule, build_module, build_trainer
+from entry.build.modules import build_datamodule, build_module, build_trainer
+from entry.config.resolve import resolved
 from entry.hardware import choose
-from entry.request import resolved
+from entry.request import Request
 from lightning_modules.networks.resnet import resnet18
 from lightning_modules.weights.pretrained import IMAGENET_MEAN, IMAGENET_STD
 from run_folder import RunFolder

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from entry.environment import launched, world_size
 from entry.errors import RequestError
+from entry.torchrun_env import launched, world_size
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "albumentations", "numpy", "wandb")
 

@@ -7,11 +7,11 @@ from typing import Any, cast
 from callbacks.finite_logits import FiniteLogits
 from callbacks.prediction_writer import PictureMasks
 from datamodules.loading.unlabelled_images import find_pictures, picture_loader
-from entry.asked import Request
-from entry.build import Config, build_module, build_trainer, data_settings
+from entry.build.modules import Config, build_module, build_trainer, data_settings
 from entry.errors import IncompleteError, RequestError
-from entry.evaluation import find_checkpoint, load
+from entry.evaluation.checkpoint import find_checkpoint, load
 from entry.hardware import choose
+from entry.request import Request
 from label_spaces import catalogue
 from label_spaces.space import LabelSpace
 from run_folder import RunFolder, free_name, read_json, write_csv

@@ -131,4 +131,4 @@ def shared_door(workplace: Path) -> Callable[..., Answer]:
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """For runs of which nobody looks at the figures: to draw them takes half of such a run's time."""
     for drawing in ("write_figures", "per_class_figure"):
-        monkeypatch.setattr(f"entry.writing.{drawing}", lambda *_: None)
+        monkeypatch.setattr(f"entry.evaluation.evaluate.{drawing}", lambda *_: None)

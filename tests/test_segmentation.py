@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 from sklearn.metrics import jaccard_score
 
-from entry import writing
+from entry.evaluation import evaluate
 from reports.figures.write import write_figures
 from tests.callbacks.test_ema import assert_evaluations_repeat_the_validation
 
@@ -71,7 +71,7 @@ def test_pixels_are_called_pixels_and_the_curves_show_what_the_best_was_chosen_b
         told.update(score=given[-2], unit=given[-1])
         return write_figures(*given)
 
-    monkeypatch.setattr(writing, "write_figures", draw)
+    monkeypatch.setattr(evaluate, "write_figures", draw)
     answer = door("train", *KEYS, f"data.root={mask_folder}", "trainer.max_epochs=1")
     assert answer.code == 0, answer.err
     assert told == {"score": "miou", "unit": "pixels"}

@@ -160,7 +160,7 @@ def make_loader(
         generator=torch.Generator(),
         # A forked worker starts in a fraction of a second and shares the caches; a fresh interpreter would import torch
         # anew for every epoch. A worker computes with one thread and never touches the device; what remains of the danger
-        # of forking beside threads is met by `entry.group.together` and by the timeout.
+        # of forking beside threads is met by `entry.distributed.rendezvous.together` and by the timeout.
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
     )
 

@@ -10,7 +10,7 @@ from lightning_modules.errors import TrainingError
 from lightning_modules.segmentation import SegmentationModule
 from lightning_modules.test_time_augmentation import Inference
 from tests.callbacks.tiny import trainer
-from tests.lightning_modules.test_inference import made
+from tests.lightning_modules.test_test_time_augmentation import made
 
 NAMES = [f"frame {i}" for i in range(6)]
 

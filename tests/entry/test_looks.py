@@ -3,12 +3,12 @@
 import pytest
 import yaml
 
+from entry.config.resolve import of_run, resolved, to_yaml
 from entry.errors import RequestError
 from entry.looks import looks
-from entry.request import of_run, resolved, to_yaml
-from entry.resuming import HARMLESS
+from entry.resume import HARMLESS
 from run_folder import RunFolder
-from tests.entry.test_request import request
+from tests.entry.config.test_resolve import request
 
 MASKS = ("model=deeplabv3_mobilenet_v3_large",)  # of the embedded streets
 SIZE = r"must be \[height,width\] in pixels or null"

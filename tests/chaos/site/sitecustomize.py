@@ -62,7 +62,7 @@ class AfterImport(importlib.abc.MetaPathFinder):
     """Instruments as soon as the module that builds everything has been imported."""
 
     def find_spec(self, name, path=None, target=None):
-        if name != "entry.build":
+        if name != "entry.build.modules":
             return None
         sys.meta_path.remove(self)
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)

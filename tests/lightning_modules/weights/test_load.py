@@ -3,8 +3,9 @@ import torch
 from torch import nn
 
 from lightning_modules.errors import WeightsError
+from lightning_modules.weights import load
 from lightning_modules.weights.download import NotReachableError
-from lightning_modules.weights.load import load, load_weights, normalisation
+from lightning_modules.weights.load import load_weights, normalisation
 from lightning_modules.weights.pretrained import Architecture
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 
-from entry.allowed import check_targets
+from entry.config.targets import check_targets
 from entry.errors import RequestError
 from tests.test_train import QUICK
 
@@ -54,10 +54,10 @@ def test_what_is_needed_may_be_named(target):
         # nothing of ours or of the packages that we use to build
         "os.system", "subprocess.Popen", "builtins.exec", "builtins.eval", "eval", "importlib.import_module",
         "hydra.utils.instantiate", "hydra.utils.call", "hydra.utils.get_method", "hydra.utils.get_object", "torch.load", "torch.nn.Linear",
-        "functools.partial", "pickle.loads", "train.train", "entry.door.RememberFolders", "run_folder.RunFolder", "benchmarks.timing.main",
+        "functools.partial", "pickle.loads", "train.train", "entry.cli.command.RememberFolders", "run_folder.RunFolder", "benchmarks.timing.main",
         # the same by way of packages that are known
         "torch.optim.optimizer.torch.hub.load", "torchvision.models.resnet.torch.load", "lightning_modules.weights.load.Path",
-        "lightning_modules.weights.load.Path.touch", "entry.writing.subprocess.run", "run_folder.shutil.rmtree", "rich.console.os.system",
+        "lightning_modules.weights.load.Path.touch", "entry.evaluation.evaluate.subprocess.run", "run_folder.shutil.rmtree", "rich.console.os.system",
         "datamodules.files.image_cache.shutil.rmtree", "datamodules.base.DataSettings", "callbacks.history.write_csv", "callbacks.checkpoints.link",
         "albumentations.core.serialization.Path", "torchmetrics.torch.load", "lightning.pytorch.callbacks.model_checkpoint.shutil.rmtree",
         "torch.optim.Adam.__init__.__globals__", "torch.optim.Adam.__base__", "torch.optim.Adam.load_state_dict", "torch.optim._functional.adam",
@@ -166,7 +166,7 @@ def attacks(folder: Path) -> dict[str, dict]:
         "model": "model",
         "source": "local",
     }
-    run = {"_target_": "entry.writing.subprocess.run", "args": ["touch", canary]}
+    run = {"_target_": "entry.evaluation.evaluate.subprocess.run", "args": ["touch", canary]}
     return {
         "a shell": touch,
         "a process": {"_target_": "subprocess.Popen", "args": ["touch", canary]},
@@ -230,11 +230,11 @@ def test_nothing_typed_is_run(door, folder, image_folder, tmp_path, name):
 @pytest.mark.parametrize("key", ["optimizer", "scheduler", "model.network", "data", "lightning_module"])
 def test_nothing_is_run_wherever_it_is_built(door, folder, image_folder, key):
     attacks(folder)
-    keys = {"_target_": "entry.writing.subprocess.run", "args": ["touch", str(folder / "canary")]}
+    keys = {"_target_": "entry.evaluation.evaluate.subprocess.run", "args": ["touch", str(folder / "canary")]}
     changes = [f"++{key}.{name}={typed(value)}" for name, value in keys.items()]
     answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, *changes)
     unharmed(folder, answer)
-    assert answer.err.startswith(f"{key}._target_=entry.writing.subprocess.run is not built")
+    assert answer.err.startswith(f"{key}._target_=entry.evaluation.evaluate.subprocess.run is not built")
 
 
 @pytest.fixture(scope="module")

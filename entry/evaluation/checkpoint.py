@@ -12,8 +12,8 @@ import torch
 
 from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
-from entry.baselines import baseline_data, pixel_baselines
 from entry.errors import RequestError
+from entry.evaluation.baselines import baseline_data, pixel_baselines
 from entry.looks import looks
 from label_spaces.crosswalk import Crosswalk
 from label_spaces.space import LabelSpace

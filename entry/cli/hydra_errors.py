@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-CONF = str(Path(__file__).resolve().parent.parent / "conf")
+CONF = str(Path(__file__).resolve().parents[2] / "conf")
 
 
 def in_our_words(complaint: str, name: str) -> str:

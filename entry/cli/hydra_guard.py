@@ -30,7 +30,7 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
-CALLBACKS = ("entry.door.RememberFolders",)
+CALLBACKS = ("entry.cli.command.RememberFolders",)
 PLUGINS = ("hydra_plugins.", "hydra._internal.core_plugins.")
 LOGGING_CLASSES = ("logging.StreamHandler", "logging.NullHandler", "logging.Formatter")
 STREAMS = ("ext://sys.stdout", "ext://sys.stderr")

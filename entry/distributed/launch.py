@@ -14,12 +14,12 @@ from typing import Any
 
 from callbacks.signals import StopSignal
 from callbacks.stderr import tell
-from entry.asked import PROJECT
-from entry.environment import launched
 from entry.errors import REFUSED, RankError, RequestError, RunStopped, TrainingError
 from entry.hardware import Hardware
-from entry.runs import Run
-from entry.work import Job, carry_out
+from entry.job import Job, carry_out
+from entry.request import PROJECT
+from entry.run import Run
+from entry.torchrun_env import launched
 
 GRACE_SECONDS = 20  # in which ranks must end themselves when one of them has failed
 LOOK_SECONDS = 0.1
@@ -31,7 +31,7 @@ def launch(job: Job, run: Run, signal: StopSignal) -> None:
     Raises what ended the job: RunStopped, RequestError, TrainingError, RankError.
     """
     if launched():
-        from entry.outer import share
+        from entry.distributed.torchrun import share
 
         share(job, run, signal)
     elif run.machine.ranks == 1:
@@ -79,7 +79,9 @@ class _Ranks:
             logs_specs=DefaultLogsSpecs(log_dir=str(self.control / "logs")),
         )
         try:
-            elastic_launch(config, sys.executable)("-m", "entry.rank", self._job.to_json(), str(self.control))
+            elastic_launch(config, sys.executable)(
+                "-m", "entry.distributed.worker", self._job.to_json(), str(self.control)
+            )
         except BaseException as error:  # noqa: BLE001  handed to the thread that waits
             self.error = error
         finally:

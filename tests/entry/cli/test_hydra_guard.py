@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from entry import door as doors
-from tests.entry.test_allowed import Payload, typed
+from entry.cli import command as doors
+from tests.entry.config.test_targets import Payload, typed
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from callbacks.errors import RunStopped
-from entry import door as doors
+from entry.cli import command as doors
 from entry.errors import IncompleteError, RequestError
 from lightning_modules.errors import TrainingError
 

@@ -4,7 +4,7 @@ from hydra.errors import InstantiationException
 from torch import nn
 
 from entry.errors import RequestError
-from entry.parts import optimizer, part, scheduler
+from entry.build.instantiate import optimizer, part, scheduler
 from tests.test_train import QUICK, files_below
 
 ADAM = {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 1e-3}

@@ -31,7 +31,7 @@ from datamodules.settings import DataSettings, typed
 from entry.errors import RequestError
 from entry.hardware import Hardware
 from entry.looks import looks
-from entry.parts import built, optimizer, part, scheduler
+from entry.build.instantiate import built, optimizer, part, scheduler
 from label_spaces.space import LabelSpace
 from lightning_modules.checkpoint_io import CheckpointFiles
 from lightning_modules.losses import CrossEntropySum, DiceAndCrossEntropy, HardestPixels, WithAuxiliary

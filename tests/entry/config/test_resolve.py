@@ -9,10 +9,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from datamodules.errors import DatasetError
-from entry.asked import PROJECT, Request
-from entry.build import data_settings
+from entry.build.modules import data_settings
+from entry.config.resolve import of_run, resolved, to_yaml
 from entry.errors import RequestError
-from entry.request import of_run, resolved, to_yaml
+from entry.request import PROJECT, Request
 from run_folder import RunFolder, RunFolderError
 
 

@@ -12,11 +12,12 @@ import torch.distributed as dist
 from torch.distributed import Store
 
 from callbacks.signals import StopSignal
-from entry import environment, group
+from entry import torchrun_env
+from entry.distributed import rendezvous
 from entry.errors import FAILURES, REQUEST_ERRORS, RunStopped, exit_code
 from entry.hardware import choose
-from entry.runs import Run
-from entry.work import Job, carry_out, configuration
+from entry.job import Job, carry_out, configuration
+from entry.run import Run
 from run_folder import RunFolder
 
 PATIENCE = timedelta(hours=2)  # in which rank 0 must have looked through its data
@@ -27,14 +28,14 @@ _JOB = "job"
 @functools.cache
 def _meeting() -> Store:
     """Where rank 0 and the others have met: once, and open until this process, which may be its host, ends."""
-    return group.meet()
+    return rendezvous.meet()
 
 
 def share(job: Job, run: Run, signal: StopSignal) -> None:
     """Rank 0: tell the others what was asked for, and do it with them."""
     store = _meeting()
     store.set(_JOB, job.to_json())
-    with group.together(store, run.machine.accelerator):
+    with rendezvous.together(store, run.machine.accelerator):
         carry_out(job, signal, run)
 
 
@@ -44,7 +45,7 @@ def dismiss(code: int) -> None:
         return
     store = _meeting()
     store.set(_JOB, json.dumps(code))
-    others = [_left(rank) for rank in range(1, environment.world_size())]
+    others = [_left(rank) for rank in range(1, torchrun_env.world_size())]
     store.wait(others, LEAVING)  # the store may live in this process
 
 
@@ -52,16 +53,16 @@ def follow() -> int:
     """The other ranks: wait to be told, and do it. Returns the exit code."""
     signal = StopSignal()
     try:
-        store = group.meet()
+        store = rendezvous.meet()
         store.wait([_JOB], PATIENCE)
         told = json.loads(store.get(_JOB))
         if isinstance(told, int):
-            store.set(_left(environment.rank()), "")
+            store.set(_left(torchrun_env.rank()), "")
             return told
         job = Job(**told)
         folder = RunFolder.open(Path(job.folder))
         accelerator = choose(configuration(job)["trainer"]).accelerator
-        with signal.listening(), folder.in_use(), group.together(store, accelerator):
+        with signal.listening(), folder.in_use(), rendezvous.together(store, accelerator):
             carry_out(job, signal)
     except (*REQUEST_ERRORS, *FAILURES, RunStopped, dist.DistError) as error:
         print(f"rank {os.environ['RANK']}: {error}", file=sys.stderr, flush=True)

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
-from entry import build, hardware, loggers
-from entry.asked import PROJECT, Request
-from entry.build import Config
-from entry.crossing import crosswalk_of, foreign_space
-from entry.request import resolved, to_yaml
+from entry import hardware
+from entry.build import loggers, modules
+from entry.build.crosswalk import crosswalk_of, foreign_space
+from entry.build.modules import Config
+from entry.config.resolve import resolved, to_yaml
+from entry.request import PROJECT, Request
 from label_spaces.crosswalk import Crosswalk
 from lightning_modules.supervised import SupervisedModule
 from lightning_modules.weights.load import WeightsReport
@@ -57,18 +58,18 @@ def assemble(
         resume_from: the checkpoint that training goes on from.
     """
     machine = hardware.choose(config["trainer"])
-    datamodule = build.build_datamodule(config, folder.split if folder.split.exists() else None)
+    datamodule = modules.build_datamodule(config, folder.split if folder.split.exists() else None)
     datamodule.prepare()
-    module, report = build.build_module(
+    module, report = modules.build_module(
         config,
         datamodule.label_space,
         weights,
         class_counts=datamodule.class_counts("train") if training else None,
         share=max(1, config["data"]["batch_size"] // (machine.ranks * config["trainer"]["accumulate"])),
-        total_steps=build.total_steps(config, datamodule),
+        total_steps=modules.total_steps(config, datamodule),
     )
     if training:
-        build.check_batches(module, datamodule, machine.ranks)
+        modules.check_batches(module, datamodule, machine.ranks)
         if config["report"].get("predictions") and isinstance(datamodule, SegmentationDataModule):
             datamodule.prediction_files(datamodule.closing_split)  # refused now, not when all is trained
     return Run(folder, config, machine, datamodule, module, report, resume_from)
@@ -85,12 +86,12 @@ def assemble_foreign(folder: RunFolder, config: Config, split: str | None = None
         split: what will be evaluated; None: the split that is reported.
     """
     machine = hardware.choose(config["trainer"])
-    datamodule = build.build_datamodule(config, folder.split if folder.split.exists() else None)
+    datamodule = modules.build_datamodule(config, folder.split if folder.split.exists() else None)
     # The weights come first: a dataset is not looked through for ones that cannot be had.
     source, target = foreign_space(config), datamodule.label_space
     crosswalk = crosswalk_of(config, source, target)
     said = target if crosswalk is None else source
-    module, report = build.build_module(config, said, config["model"]["weights"], truth=target)
+    module, report = modules.build_module(config, said, config["model"]["weights"], truth=target)
     datamodule.prepare([])
     split = split or datamodule.closing_split
     assert isinstance(datamodule, SegmentationDataModule)

@@ -16,11 +16,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from callbacks.stderr import tell
-from entry import environment
-from entry.asked import PROJECT, Request
-from entry.complaints import in_our_words
+from entry import torchrun_env
+from entry.cli.hydra_errors import in_our_words
+from entry.cli.hydra_guard import guarded, refusal
 from entry.errors import DONE, FAILED, FAILURES, REFUSED, REQUEST_ERRORS, RequestError, RunStopped, exit_code
-from entry.hydra_guard import guarded, refusal
+from entry.request import PROJECT, Request
 
 
 class RememberFolders(Callback):
@@ -88,13 +88,13 @@ def _let_go() -> None:
 
 
 def _open(name: str, task: Callable[[Request], None]) -> int:
-    if environment.rank() > 0:
-        from entry.outer import follow
+    if torchrun_env.rank() > 0:
+        from entry.distributed.torchrun import follow
 
         return follow()
     code = _compose(name, task)
-    if environment.launched():
-        from entry.outer import dismiss
+    if torchrun_env.launched():
+        from entry.distributed.torchrun import dismiss
 
         dismiss(code)
     return code

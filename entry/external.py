@@ -7,16 +7,18 @@ from typing import Any
 
 from datamodules import predicted_masks
 from datamodules.segmentation import SegmentationDataModule
-from entry import announce, build, hardware, runs
-from entry.asked import Request
-from entry.crossing import crosswalk_of, foreign_space
+from entry import console, hardware
+from entry.build import modules
+from entry.build.crosswalk import crosswalk_of, foreign_space
+from entry.config.resolve import resolved, to_yaml
+from entry.distributed.launch import launch
 from entry.errors import RequestError
-from entry.evaluation import collect
-from entry.launching import launch
-from entry.request import resolved, to_yaml
+from entry.evaluation.checkpoint import collect
+from entry.evaluation.evaluate import write_results
+from entry.job import Job
+from entry.request import Request
+from entry.run import assemble_foreign, claimed
 from entry.session import session
-from entry.work import Job
-from entry.writing import write_results
 from label_spaces.crosswalk import Crosswalk
 from lightning_modules.segmentation import SegmentationModule
 from lightning_modules.weights.load import WeightsReport
@@ -46,16 +48,16 @@ def evaluate_weights(request: Request) -> None:
             "model.weights=coco_voc, or the path of trained weights and model.label_space=NAME."
         )
     folder = _folder(request, config["model"]["name"], config["data"]["name"])
-    run = runs.assemble_foreign(folder, config, request.config.split)
+    run = assemble_foreign(folder, config, request.config.split)
     assert isinstance(run.datamodule, SegmentationDataModule)
     split = str(request.config.split or run.datamodule.closing_split)
     with (
-        runs.claimed(folder, config, request, run.machine, run.datamodule, run.weights),
+        claimed(folder, config, request, run.machine, run.datamodule, run.weights),
         session(folder.status_file()) as signal,
     ):
-        announce.foreign(run.datamodule, split, run.weights.note, run.crosswalk)
+        console.foreign(run.datamodule, split, run.weights.note, run.crosswalk)
         launch(Job("foreign", str(folder.path), checkpoint=None, split=split), run, signal)
-    announce.conclude(folder, split)
+    console.conclude(folder, split)
 
 
 def evaluate_predictions(request: Request) -> None:
@@ -72,7 +74,7 @@ def evaluate_predictions(request: Request) -> None:
     config = resolved(request)
     folder = _folder(request, "predictions", config["data"]["name"])
     machine = hardware.choose({**config["trainer"], "devices": 1, "num_nodes": 1})
-    datamodule = build.build_datamodule(config)
+    datamodule = modules.build_datamodule(config)
     assert isinstance(datamodule, SegmentationDataModule)
     datamodule.own_sizes = True
     source = foreign_space(config)
@@ -91,12 +93,12 @@ def evaluate_predictions(request: Request) -> None:
     facts = predicted_masks.count(datamodule, split, matches, source)
     weights = WeightsReport("none", "none")
     with (
-        runs.claimed(folder, config, request, machine, datamodule, weights),
+        claimed(folder, config, request, machine, datamodule, weights),
         session(folder.status_file()),
     ):
-        announce.foreign(datamodule, split, matches.note, crosswalk)
+        console.foreign(datamodule, split, matches.note, crosswalk)
         _write(folder, config, datamodule, split, facts, crosswalk)
-    announce.conclude(folder, split)
+    console.conclude(folder, split)
 
 
 def _refuse_needless(request: Request, asked: str, why: str, heard: Sequence[str], deaf: Sequence[str]) -> None:

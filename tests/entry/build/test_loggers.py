@@ -3,12 +3,12 @@ import sys
 
 import pytest
 
-from entry.asked import PROJECT
+from entry.request import PROJECT
 
 TELL = """
 import sys
 from pathlib import Path
-from entry import loggers
+from entry.build import loggers
 from run_folder import RunFolder, write_json
 folder = RunFolder(Path(sys.argv[1]))
 settings = {"name": "wandb", "project": "p", "entity": None, "group": None, "tags": []}

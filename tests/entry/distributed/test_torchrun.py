@@ -9,25 +9,25 @@ import pytest
 
 from tests.chaos.harness import ROOT, Setting, compare, finish, train
 from tests.conftest import make_image_folder
-from tests.entry.test_launching import free_port, status
+from tests.entry.distributed.test_launch import free_port, status
 
 pytestmark = pytest.mark.slow
 LEAD = """
 from types import SimpleNamespace
-from entry import outer
-from entry.work import Job
+from entry.distributed import torchrun
+from entry.job import Job
 run = SimpleNamespace(machine=SimpleNamespace(accelerator="cpu"))
-outer.carry_out = lambda job, signal, run=None: print("worked", job.split)
+torchrun.carry_out = lambda job, signal, run=None: print("worked", job.split)
 if {tells}:
-    outer.share(Job("evaluate", {folder!r}, {config!r}, split="val"), run, None)
-outer.dismiss(2)
+    torchrun.share(Job("evaluate", {folder!r}, {config!r}, split="val"), run, None)
+torchrun.dismiss(2)
 print("gone")
 """
 FOLLOW = """
 import sys
-from entry import outer
-outer.carry_out = lambda job, signal, run=None: print("worked", job.split)
-sys.exit(outer.follow())
+from entry.distributed import torchrun
+torchrun.carry_out = lambda job, signal, run=None: print("worked", job.split)
+sys.exit(torchrun.follow())
 """
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from callbacks.checkpoints import earlier, link
-from entry import announce, hardware, loggers, runs
-from entry.asked import Request
+from entry import console, hardware
+from entry.build import loggers
+from entry.config.resolve import flat, to_yaml, with_overrides
 from entry.errors import RequestError
-from entry.evaluation import find_checkpoint
-from entry.request import flat, to_yaml, with_overrides
-from entry.runs import Run
+from entry.evaluation.checkpoint import find_checkpoint
+from entry.request import Request
+from entry.run import Run, assemble, first_weights, write_start
 from lightning_modules import schedules
 from lightning_modules.weights.safe_load import damage
 from run_folder import RunFolder, now, read_json, write_json, write_text
@@ -73,13 +74,13 @@ def reopened(request: Request) -> Iterator[Run]:
                 f"trainer.max_epochs={config['trainer']['max_epochs']}: {folder.path} has {reached} epochs behind it already."
             )
         begun = folder.environment.exists() and folder.split.exists()
-        weights = "none" if checkpoint else runs.first_weights(folder) if begun else config["model"]["weights"]
-        run = runs.assemble(folder, config, weights, resume_from=checkpoint)
+        weights = "none" if checkpoint else first_weights(folder) if begun else config["model"]["weights"]
+        run = assemble(folder, config, weights, resume_from=checkpoint)
         if checkpoint and "trainer.max_epochs" in changes:
             _check_schedule(run.module.make_scheduler)
         folder.clear_leftovers()
         if not begun:
-            runs.write_start(folder, config, run.machine, run.datamodule, run.weights)
+            write_start(folder, config, run.machine, run.datamodule, run.weights)
         notes += _machine_notes(folder, run.machine)
         if "trainer.max_epochs" in changes:
             notes.append(
@@ -89,7 +90,7 @@ def reopened(request: Request) -> Iterator[Run]:
         if looks := _of_evaluation(request, changes):
             notes.append(f"The evaluation that ends it is done with {' '.join(looks)}; it is trained as before.")
         _write_down(folder, config, changes, request, step)
-        announce.going_on(folder, notes)
+        console.going_on(folder, notes)
         yield run
 
 

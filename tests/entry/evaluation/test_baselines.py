@@ -19,7 +19,7 @@ from datamodules.mask_folder import MaskFolderDataModule
 from datamodules.object_crops import ObjectCropDataModule
 from datamodules.settings import DataSettings
 from datamodules.splits.split import order_hash
-from entry import baselines
+from entry.evaluation import baselines
 from metrics.baselines import baseline_scores
 from run_folder import read_csv
 from tests.conftest import make_image_folder

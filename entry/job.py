@@ -10,10 +10,11 @@ import torch.distributed as dist
 import yaml
 
 from callbacks.signals import StopSignal
-from entry import announce, loggers, runs
-from entry.build import build_trainer
-from entry.runs import Run
-from entry.writing import evaluate_into
+from entry import console
+from entry.build import loggers
+from entry.build.modules import build_trainer
+from entry.evaluation.evaluate import evaluate_into
+from entry.run import Run, assemble, assemble_foreign, first_weights
 from run_folder import RunFolder
 
 
@@ -69,11 +70,11 @@ def configuration(job: Job) -> dict[str, Any]:
 def _assembled(job: Job) -> Run:
     folder, config = RunFolder.open(Path(job.folder)), configuration(job)
     if job.kind == "foreign":
-        return runs.assemble_foreign(folder, config, job.split)
+        return assemble_foreign(folder, config, job.split)
     training, resumes = job.kind == "train", job.resume_from is not None
-    weights = runs.first_weights(folder) if training and not resumes else "none"
+    weights = first_weights(folder) if training and not resumes else "none"
     resume_from = Path(job.resume_from) if job.resume_from else None
-    return runs.assemble(folder, config, weights, training=training, resume_from=resume_from)
+    return assemble(folder, config, weights, training=training, resume_from=resume_from)
 
 
 def _train(run: Run, signal: StopSignal) -> None:
@@ -87,7 +88,7 @@ def _train(run: Run, signal: StopSignal) -> None:
     epochs, patience = run.config["trainer"]["max_epochs"], run.config["early_stopping"]["patience"]
     loss = trainer.callback_metrics.get("val/loss")  # none where it had ended before, and only the evaluation is left
     if is_first() and loss is not None and trainer.current_epoch < epochs:  # a signal's stop does not come this far
-        announce.ended_early(trainer.current_epoch, epochs, patience, loss.item())
+        console.ended_early(trainer.current_epoch, epochs, patience, loss.item())
 
 
 def is_first() -> bool:

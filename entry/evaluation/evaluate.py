@@ -9,11 +9,11 @@ from callbacks.finite_logits import FiniteLogits
 from callbacks.prediction_writer import FrameMasks
 from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
-from entry import announce
-from entry.build import build_trainer
-from entry.evaluation import collect, evaluate, find_checkpoint, load
-from entry.request import to_yaml
-from entry.runs import Run
+from entry import console
+from entry.build.modules import build_trainer
+from entry.config.resolve import to_yaml
+from entry.evaluation.checkpoint import collect, evaluate, find_checkpoint, load
+from entry.run import Run
 from entry.session import session
 from reports.evaluation import Evaluation, scores_of, write_tables
 from reports.figures.per_class import per_class_figure
@@ -66,7 +66,7 @@ def evaluate_into(run: Run, *, checkpoint: str | None, split: str, first: bool =
                 write_results(target, folder, datamodule, evaluation, module.headline)
 
     if first:
-        announce.resized(datamodule, split)
+        console.resized(datamodule, split)
         replace_folder(folder.evaluation(split), fill)
     else:
         counted(None)

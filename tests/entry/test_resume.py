@@ -287,7 +287,7 @@ def test_early_stopping_is_not_forgotten(door, train, tmp_path, monkeypatch):
         raise RuntimeError("cut")
 
     with monkeypatch.context() as patched:
-        patched.setattr("entry.work.evaluate_into", cut)
+        patched.setattr("entry.job.evaluate_into", cut)
         assert train("cut", *typed).code == 1
     answer = door("train", f"resume={tmp_path / 'cut'}")
     assert answer.code == 0, answer.err

@@ -1,4 +1,4 @@
-"""One of several processes of a run: python -m entry.rank JOB FOLDER. Started by `entry.launching`, never by hand."""
+"""One of several processes of a run: python -m entry.distributed.worker JOB FOLDER. Started by `entry.distributed.launch`, never by hand."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from callbacks.signals import StopSignal
-    from entry.work import Job
+    from entry.job import Job
 
 LOOK_SECONDS = 0.5
 
@@ -24,7 +24,7 @@ def main(job_text: str, control: Path) -> int:
     _follow_into_death(os.getppid())
     from callbacks.signals import StopSignal
     from entry.errors import FAILURES, REQUEST_ERRORS, RunStopped, exit_code
-    from entry.work import Job
+    from entry.job import Job
 
     signal = StopSignal(echo_seconds=math.inf)  # what it hears twice comes from outside and from the door
     error: BaseException | None = None
@@ -52,14 +52,16 @@ def main(job_text: str, control: Path) -> int:
 
 def _part(job: "Job", signal: "StopSignal") -> None:
     """Meet the others, work with them, and part."""
-    from entry import group, hardware, work
+    from entry import hardware
+    from entry.distributed import rendezvous
+    from entry.job import carry_out, configuration
     from run_folder import RunFolder
 
     with RunFolder.open(Path(job.folder)).in_use():
-        store = group.meet()
-        accelerator = hardware.choose(work.configuration(job)["trainer"]).accelerator
-        with group.together(store, accelerator):
-            work.carry_out(job, signal)
+        store = rendezvous.meet()
+        accelerator = hardware.choose(configuration(job)["trainer"]).accelerator
+        with rendezvous.together(store, accelerator):
+            carry_out(job, signal)
 
 
 def _follow_into_death(parent: int) -> None:

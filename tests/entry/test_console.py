@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from entry.announce import conclude
+from entry.console import conclude
 from run_folder import RunFolder
 
 LEVEL3 = {

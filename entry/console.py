@@ -13,8 +13,8 @@ from torch import nn
 from callbacks.stderr import tell
 from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
-from entry.asked import Request
 from entry.hardware import Hardware
+from entry.request import Request
 from label_spaces.crosswalk import Crosswalk
 from lightning_modules.weights.load import WeightsReport
 from reports.crosswalk import in_a_sentence

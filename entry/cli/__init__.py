@@ -1,0 +1,1 @@
+"""The command line: Hydra, what it may build, and its error messages."""

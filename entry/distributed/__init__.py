@@ -1,0 +1,1 @@
+"""Several processes: launching, finding one another, and watching."""

@@ -1,0 +1,1 @@
+"""One evaluation: a checkpoint, a split, the counts and the files."""
