@@ -1,38 +1,45 @@
 """Evaluate a run's checkpoint on a split, or what was not trained here: python evaluate.py run=RUN_FOLDER split=val."""
 
-from entry.cli.command import Request, RequestError, door
+from entry.cli.command import Request, command
 
 
-@door("evaluate")
+@command("evaluate")
 def evaluate(request: Request) -> None:
     """Read the run's configuration and split, load its checkpoint, count the split once, write the scores."""
-    from entry.config.resolve import foreign, of_run
+    from entry.request import external_kind
 
-    elsewhere = foreign(request)
-    if request.config.split not in (None, "train", "val", "test"):
-        raise RequestError(f"split={request.config.split}: must be train, val or test.")
-    if elsewhere is not None:
+    kind = external_kind(request)
+    if kind is not None:
         from entry.external import evaluate_predictions, evaluate_weights
 
-        (evaluate_predictions if elsewhere == "predictions" else evaluate_weights)(request)
+        (evaluate_predictions if kind == "predictions" else evaluate_weights)(request)
         return
-    folder, config = of_run(request)
 
     from callbacks.signals import StopSignal
     from entry import console
+    from entry.config.run_config import of_run
     from entry.distributed.launch import launch
     from entry.evaluation.checkpoint import find_checkpoint, load
     from entry.job import Job
     from entry.run import assemble
 
-    run = assemble(folder, config, weights="none", training=False)
-    split = str(request.config.split or run.datamodule.closing_split)
-    checkpoint = find_checkpoint(folder, str(request.config.checkpoint))
+    folder, settings = of_run(request)
+    run = assemble(folder, settings, weights="none", training=False, allow=request.allow)
+    split = request.keys.split or run.datamodule.closing_split
+    checkpoint = find_checkpoint(folder, request.keys.checkpoint)
     load(run.module, checkpoint)  # refused here, before any rank has started
-    console.without_a_say(request)
+    console.ignored(request)
+    job = Job(
+        "evaluate",
+        str(folder.path),
+        settings.to_dict(),
+        checkpoint=str(checkpoint.path),
+        split=split,
+        allow=request.allow,
+    )
     signal = StopSignal()
     with folder.in_use(), signal.listening():
-        launch(Job("evaluate", str(folder.path), config, checkpoint=str(checkpoint.path), split=split), run, signal)
+        launch(job, run, signal)
     console.conclude(folder, split)
 
 

@@ -1,21 +1,19 @@
-"""Predict pictures with a trained model: python predict.py run=RUN_FOLDER source=IMAGE_OR_FOLDER."""
+"""Predict images with a trained model: python predict.py run=RUN_FOLDER source=IMAGE_OR_FOLDER."""
 
-from entry.cli.command import Request, door
+from entry.cli.command import Request, command
 
 
-@door("predict")
+@command("predict")
 def predict(request: Request) -> None:
-    """Load the run's checkpoint, say what each picture shows, as a class or as a mask, and name those that cannot be read."""
-    from entry.config.resolve import of_run
-
-    folder, config = of_run(request)
-
+    """Load the run's checkpoint, predict a class or a mask for each image, and name those that cannot be read."""
     from entry import prediction
+    from entry.config.run_config import of_run
 
-    pictures = prediction.pictures(request)
-    target, unreadable = prediction.predict(request, folder, config, pictures)
+    folder, settings = of_run(request)
+    images = prediction.pictures(request)
+    target, unreadable = prediction.predict(request, folder, settings, images)
     print(target, flush=True)
-    prediction.complain(unreadable, len(pictures))
+    prediction.complain(unreadable, len(images))
 
 
 if __name__ == "__main__":

@@ -45,8 +45,8 @@ def watch():
         say("checkpoint", time.perf_counter() - began)
     StepSeed.on_train_batch_start, Trainer.save_checkpoint = start, timed
 import entry.cli.command
-real = entry.cli.command._carry_out
-entry.cli.command._carry_out = lambda task, request: (watch(), real(task, request))[1]
+real = entry.cli.command.execute
+entry.cli.command.execute = lambda task, request: (watch(), real(task, request))[1]
 import train
 train.train()
 """

@@ -21,12 +21,12 @@ FIRST_STEP = """
 import os, sys
 sys.path.insert(0, {root!r})
 import entry.cli.command
-real = entry.cli.command._carry_out
+real = entry.cli.command.execute
 def carry_out(task, request):
     from callbacks.step_seed import StepSeed
     StepSeed.on_train_batch_start = lambda *_: os._exit(0)
     return real(task, request)
-entry.cli.command._carry_out = carry_out
+entry.cli.command.execute = carry_out
 import train
 train.train()
 """

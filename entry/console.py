@@ -1,4 +1,4 @@
-"""What a run says about itself before its first step, and after its last."""
+"""What a run prints before its first step and after its last."""
 
 import math
 import shlex
@@ -8,15 +8,13 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from torch import nn
 
 from callbacks.stderr import tell
 from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
-from entry.hardware import Hardware
 from entry.request import Request
+from entry.run import Run
 from label_spaces.crosswalk import Crosswalk
-from lightning_modules.weights.load import WeightsReport
 from reports.crosswalk import in_a_sentence
 from reports.figures.style import undrawable
 from reports.formatting import with_interval
@@ -24,47 +22,33 @@ from reports.intervals import FEW
 from run_folder import RunFolder, read_csv, read_json
 
 MOST_NAMED = 6  # rare classes in a note
-WITHOUT_A_NETWORK = {
-    "majority": "always the commonest class",
-    "mean_colour": "the mean colour alone",
-    "box_size": "the box's size alone",
-    "position_prior": "the place alone",
-    "colour_table": "the colour alone",
-    "colour_row": "colour and row alone",
-}
 MOST_CLASSES = 30  # more rows than this push everything else off the screen
 
 
 def console() -> Console:
-    """Where people read: stdout, at the terminal's width or a log's."""
+    """Standard output, at the terminal's width or a log's."""
     return Console(
         file=sys.stdout, width=None if sys.stdout.isatty() else 120, highlight=False, soft_wrap=not sys.stdout.isatty()
     )
 
 
-def announce(
-    config: Mapping[str, Any],
-    datamodule: ImageDataModule,
-    network: nn.Module,
-    report: WeightsReport,
-    hardware: Hardware,
-) -> None:
-    """Classes and counts, model, weights, device, precision, and what the data had to say."""
-    screen = console()
+def announce(run: Run) -> None:
+    """Print classes and counts, notes on the data, model, weights, device and precision."""
+    screen, settings, datamodule, machine = console(), run.settings, run.datamodule, run.machine
     screen.print(_classes(datamodule))
     for note in datamodule.notes:
         screen.print(f"note: {note}")
-    if report.note:
-        screen.print(f"weights: {report.note}")
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    height, width = config["data"]["image_size"]
+    if run.weights.note:
+        screen.print(f"weights: {run.weights.note}")
+    parameters = sum(parameter.numel() for parameter in run.module.network.parameters())
+    height, width = settings.data.image_size
     screen.print(
-        f"{config['model']['name']}: {parameters / 1e6:.2f} M parameters, weights {report.used}, images {width}×{height}, "
-        f"aug {config['aug']['name']}, batch {config['data']['batch_size']}, {config['trainer']['max_epochs']} epochs"
+        f"{settings.model.name}: {parameters / 1e6:.2f} M parameters, weights {run.weights.used}, images {width}×{height}, "
+        f"aug {settings.aug.name}, batch {settings.data.batch_size}, {settings.trainer.max_epochs} epochs"
     )
-    ranks = f"{hardware.ranks} processes of " if hardware.ranks > 1 else ""
+    ranks = f"{machine.ranks} processes of " if machine.ranks > 1 else ""
     screen.print(
-        f"{hardware.accelerator} ({hardware.device_name}), precision {hardware.precision}, {ranks}{hardware.threads} threads"
+        f"{machine.accelerator} ({machine.device_name}), precision {machine.precision}, {ranks}{machine.threads} threads"
     )
 
 
@@ -87,24 +71,23 @@ def _classes(datamodule: ImageDataModule) -> Table:
 
 
 def resized(datamodule: ImageDataModule, split: str) -> None:
-    """How many frames are not evaluated at their own size, where there are some."""
+    """Print how many frames are not evaluated at their own size, if any."""
     note = datamodule.size_note(split) if isinstance(datamodule, SegmentationDataModule) else None
     if note:
         console().print(f"note: {note}")
 
 
-def without_a_say(request: Request) -> None:
-    """What was typed with run= and changes nothing: the split is the run's own, and so is the folder."""
-    keys = [each.split("=")[0] for each in request.overrides]
-    typed = [key for key in keys if key.startswith(("data.fraction", "data.split"))]
+def ignored(request: Request) -> None:
+    """Print which overrides are ignored with run=: those of the split, and the folder."""
+    typed = [key for key in request.typed_keys if key.startswith(("data.fraction", "data.split"))]
     if typed:
-        console().print(f"note: {', '.join(typed)} has no say in it: the split is the run's own split.csv.")
+        console().print(f"note: {', '.join(typed)} is ignored with run=: the split is the run's own split.csv.")
     if request.folder_was_typed:
-        console().print("note: hydra.run.dir has no say in it: an evaluation lies in the folder of its run.")
+        console().print("note: hydra.run.dir is ignored with run=: an evaluation lies in the folder of its run.")
 
 
-def going_on(folder: RunFolder, notes: Sequence[str]) -> None:
-    """Which run is gone on with, and from where."""
+def resuming(folder: RunFolder, notes: Sequence[str]) -> None:
+    """Print which run is resumed, and from where."""
     screen = console()
     screen.print(f"resuming {folder.path}")
     for note in notes:
@@ -112,7 +95,7 @@ def going_on(folder: RunFolder, notes: Sequence[str]) -> None:
 
 
 def nothing_to_do(folder: RunFolder, otherwise: Sequence[str]) -> None:
-    """A run that is through stays as it is; `otherwise` was typed for its evaluation."""
+    """Print that a finished run stays as it is; `otherwise` are overrides of its evaluation."""
     print("This run is finished; nothing was changed. For more epochs type trainer.max_epochs=NUMBER.")
     if otherwise:
         command = shlex.join(["python", "evaluate.py", f"run={folder.path}", *otherwise])
@@ -125,8 +108,8 @@ def nothing_to_do(folder: RunFolder, otherwise: Sequence[str]) -> None:
     print(folder.path, flush=True)
 
 
-def foreign(datamodule: SegmentationDataModule, split: str, note: str, crosswalk: Crosswalk | None) -> None:
-    """What is evaluated that was not trained here, and what its label space leaves unsaid."""
+def external(datamodule: SegmentationDataModule, split: str, note: str, crosswalk: Crosswalk | None) -> None:
+    """Print what is evaluated that was not made here, and which classes its label space cannot express."""
     screen, space = console(), datamodule.label_space
     for line in (*datamodule.notes, note):
         if line:
@@ -137,24 +120,20 @@ def foreign(datamodule: SegmentationDataModule, split: str, note: str, crosswalk
     if crosswalk is None:
         return
     source = crosswalk.source.name
-    told = {
-        "partly": "has a word for a part only of",
-        "shared": "counts as another class what is",
-        "no": "has no word for",
-    }
-    for status, how in told.items():
+    verbs = {"partly": "has classes for a part only of", "shared": "counts as another class", "no": "has no class for"}
+    for status, verb in verbs.items():
         if names := crosswalk.named(status):
-            screen.print(f"note: {source} {how} {', '.join(names)}.")
+            screen.print(f"note: {source} {verb} {', '.join(names)}.")
 
 
-def ended_early(epoch: int, of: int, patience: int, loss: float) -> None:
-    """That early stopping ended a training, on stderr beneath its epochs' lines; `loss` is the last of validation."""
+def ended_early(epoch: int, of: int, patience: int | None, loss: float) -> None:
+    """Print on stderr, below the lines of its epochs, that early stopping ended a training; `loss` is the last of validation."""
     why = f"has not fallen for early_stopping.patience={patience}" if math.isfinite(loss) else f"is {loss}"
     tell(f"early stopping: after epoch {epoch} of {of}, as val/loss {why}")
 
 
 def conclude(folder: RunFolder, split: str) -> None:
-    """The headline scores of a split's evaluation, and the folder as the last line."""
+    """Print the headline scores of a split's evaluation, and the folder as the last line."""
     place = folder.evaluation(split)
     scores = read_json(place / "scores.json")
     if (place / "figures").exists():
@@ -179,7 +158,7 @@ def conclude(folder: RunFolder, split: str) -> None:
 
 
 def _beside(scores: Mapping[str, Any]) -> list[str]:
-    """By which rules masks are scored, and the figures that others may mean by mIoU."""
+    """The rules by which masks are scored, and other figures that are called mIoU elsewhere."""
     size = scores["policy"]["resolution"]
     where = "at the frames' own sizes" if size is None else f"at {size[1]}×{size[0]}"
     present = f"{scores['miou_present_classes']} of {scores['miou_classes']}"
@@ -210,5 +189,5 @@ def _headline(scores: Mapping[str, Any]) -> str:
     judged = "accuracy" if scores["task"] == "classification" else "miou"
     known = {name: each[judged] for name, each in (scores["baselines"] or {}).items() if each[judged] is not None}
     best = max(known, key=known.__getitem__, default=None)  # of equals the first, which is the majority
-    beside = f"  ({WITHOUT_A_NETWORK.get(best, best)}: {judged} {known[best]:.3f})" if best is not None else ""
+    beside = f"  (baseline {best}: {judged} {known[best]:.3f})" if best is not None else ""
     return f"{'  '.join(figures)}{beside}"

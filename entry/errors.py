@@ -5,6 +5,7 @@ from datamodules.errors import DatasetError
 from label_spaces.space import LabelSpaceError
 from lightning_modules.errors import TrainingError, WeightsError
 from run_folder import RunFolderError
+from settings.errors import SettingsError
 
 DONE, FAILED, REFUSED = 0, 1, 2  # 128 + signal where a run was stopped
 
@@ -21,7 +22,7 @@ class RankError(RuntimeError):
     """One of several processes did not come or did not last; the message says which, why and what to do."""
 
 
-REQUEST_ERRORS = (RequestError, DatasetError, LabelSpaceError, WeightsError, RunFolderError)
+REQUEST_ERRORS = (RequestError, SettingsError, DatasetError, LabelSpaceError, WeightsError, RunFolderError)
 FAILURES = (IncompleteError, TrainingError, RankError)  # spoken to the user without a traceback
 
 

@@ -1,31 +1,27 @@
-"""Evaluating what was not trained here: weights from elsewhere, or masks that any tool has made."""
+"""Evaluating what was not made here: external weights, or masks made by any tool."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from datamodules import predicted_masks
 from datamodules.segmentation import SegmentationDataModule
 from entry import console, hardware
-from entry.build import modules
-from entry.build.crosswalk import crosswalk_of, foreign_space
-from entry.config.resolve import resolved, to_yaml
+from entry.build.crosswalk import crosswalk_of, external_space
+from entry.build.modules import build_datamodule
+from entry.config.resolve import resolved
 from entry.distributed.launch import launch
 from entry.errors import RequestError
-from entry.evaluation.checkpoint import collect
-from entry.evaluation.evaluate import write_results
+from entry.evaluation.evaluate import write_evaluation
 from entry.job import Job
 from entry.request import Request
-from entry.run import assemble_foreign, claimed
-from entry.session import session
-from label_spaces.crosswalk import Crosswalk
+from entry.run import assemble_external, claimed, session
 from lightning_modules.segmentation import SegmentationModule
 from lightning_modules.weights.load import WeightsReport
-from run_folder import RunFolder, Status, free_name, replace_folder, write_text
+from run_folder import RunFolder, free_name
 
-# Keys, and groups of them, that are heard when what was not trained here is evaluated: the data, and the machine.
-HEARD = ("split", "crosswalk", "data", "report.region_sizes", "seed", "logger", "trainer")
+# Keys, and groups of them, that have an effect on the evaluation of what was not made here: the data, and the machine.
+USED_KEYS = ("split", "crosswalk", "data", "report.region_sizes", "seed", "logger", "trainer", "allow")
 OF_TRAINING = tuple(
     f"trainer.{key}"
     for key in ("max_epochs", "accumulate", "gradient_clip", "sync_batchnorm", "find_unused_parameters")
@@ -34,101 +30,90 @@ OF_TRAINING = tuple(
 
 def evaluate_weights(request: Request) -> None:
     """Evaluate the weights that `model.weights=` names, in a run folder of their own."""
-    heard = (*HEARD, "model", "lightning_module", "experiment", "evaluation", "report.predictions")
-    _refuse_needless(request, "model.weights=", "they are evaluated as they are", heard, OF_TRAINING)
-    config = resolved(request)
-    if config["model"]["task"] != "segmentation":
+    used = (*USED_KEYS, "model", "lightning_module", "experiment", "evaluation", "report.predictions")
+    _refuse_unused(request, "model.weights=", "they are evaluated as they are", used, OF_TRAINING)
+    settings = resolved(request)
+    model = settings.model
+    if model.task != "segmentation":
         raise RequestError(
-            f"model={config['model']['name']} does {config['model']['task']}; weights from elsewhere can be evaluated for "
-            "segmentation only."
+            f"model={model.name} does {model.task}; external weights can be evaluated for segmentation only."
         )
-    if config["model"]["weights"] in ("auto", "none", "imagenet"):
+    if model.weights in ("auto", "none", "imagenet"):
         raise RequestError(
-            f"model.weights={config['model']['weights']}: such a network has no word for any class yet. Type "
-            "model.weights=coco_voc, or the path of trained weights and model.label_space=NAME."
+            f"model.weights={model.weights}: such a network cannot predict any class yet. Type model.weights=coco_voc, or the path "
+            "of trained weights and model.label_space=NAME."
         )
-    folder = _folder(request, config["model"]["name"], config["data"]["name"])
-    run = assemble_foreign(folder, config, request.config.split)
+    folder = _folder(request, model.name, settings.data.name)
+    run = assemble_external(folder, settings, settings.split, request.allow)
     assert isinstance(run.datamodule, SegmentationDataModule)
-    split = str(request.config.split or run.datamodule.closing_split)
+    split = settings.split or run.datamodule.closing_split
     with (
-        claimed(folder, config, request, run.machine, run.datamodule, run.weights),
+        claimed(folder, settings, request, run.machine, run.datamodule, run.weights),
         session(folder.status_file()) as signal,
     ):
-        console.foreign(run.datamodule, split, run.weights.note, run.crosswalk)
-        launch(Job("foreign", str(folder.path), checkpoint=None, split=split), run, signal)
+        console.external(run.datamodule, split, run.weights.note, run.crosswalk)
+        job = Job("external", str(folder.path), checkpoint=None, split=split, allow=request.allow)
+        launch(job, run, signal)
     console.conclude(folder, split)
 
 
 def evaluate_predictions(request: Request) -> None:
     """Evaluate the masks that `predictions=` names; all are read before a folder is made, and refused together."""
-    heard = (*HEARD, "predictions", "predictions_label_space")
-    deaf = (*OF_TRAINING, "trainer.limit_batches")
-    _refuse_needless(request, "predictions=", "the masks are there already", heard, deaf)
+    used = (*USED_KEYS, "predictions", "predictions_label_space")
+    unused = (*OF_TRAINING, "trainer.limit_batches")
+    _refuse_unused(request, "predictions=", "the masks are there already", used, unused)
     if "segmentation" not in request.config.data.get("targets", {}):
         raise RequestError(
             f"predictions= are masks, and data={request.config.data.name} has none to score them with. Type data=idd, "
             "data=idd_lite or data=mask_folder, and data.root=DIR."
         )
-    request.config.model = {"name": "predictions", "task": "segmentation", "weights": "none"}
-    config = resolved(request)
-    folder = _folder(request, "predictions", config["data"]["name"])
-    machine = hardware.choose({**config["trainer"], "devices": 1, "num_nodes": 1})
-    datamodule = modules.build_datamodule(config)
+    settings = resolved(request, with_model=False)
+    folder = _folder(request, "predictions", settings.data.name)
+    machine = hardware.choose(settings.trainer.model_copy(update={"devices": 1, "num_nodes": 1}))
+    datamodule = build_datamodule(settings)
     assert isinstance(datamodule, SegmentationDataModule)
     datamodule.own_sizes = True
-    source = foreign_space(config)
-    crosswalk = crosswalk_of(config, source, datamodule.label_space)
+    source = external_space(settings)
+    crosswalk = crosswalk_of(settings, source, datamodule.label_space)
     datamodule.prepare([])
-    split = str(request.config.split or datamodule.closing_split)
+    split = settings.split or datamodule.closing_split
     if frames := datamodule.without_any_truth(split):
         known = [f"split={name}" for name in ("val", "train") if datamodule.table.indices(name)]
         raise RequestError(
-            f"predictions={config['predictions']}: the {len(frames)} frames of {split} have no truth to score masks by. Give "
-            f"the masks of a split that has: {' or '.join(known)}. What a server scores is sent to it as it is."
+            f"predictions={settings.predictions}: the {len(frames)} frames of {split} have no truth to score masks by. Give the masks "
+            f"of a split that has: {' or '.join(known)}. Masks for a benchmark's server are sent to it as they are."
         )
     datamodule.prepare([split])
     wanted = [datamodule.table.samples[index].name for index in datamodule.table.indices(split)]
-    matches = predicted_masks.match(wanted, datamodule.frames, Path(config["predictions"]))
+    matches = predicted_masks.match(wanted, datamodule.frames, Path(str(settings.predictions)))
     facts = predicted_masks.count(datamodule, split, matches, source)
-    weights = WeightsReport("none", "none")
     with (
-        claimed(folder, config, request, machine, datamodule, weights),
+        claimed(folder, settings, request, machine, datamodule, WeightsReport("none", "none")),
         session(folder.status_file()),
     ):
-        console.foreign(datamodule, split, matches.note, crosswalk)
-        _write(folder, config, datamodule, split, facts, crosswalk)
+        console.external(datamodule, split, matches.note, crosswalk)
+        write_evaluation(
+            folder,
+            settings,
+            datamodule,
+            split,
+            lambda _: facts,
+            origin={"file": None, "epoch": None, "step": None},  # no checkpoint of ours made the masks
+            crosswalk=crosswalk,
+            headline=SegmentationModule.headline,
+        )
     console.conclude(folder, split)
 
 
-def _refuse_needless(request: Request, asked: str, why: str, heard: Sequence[str], deaf: Sequence[str]) -> None:
-    """Raise RequestError for a typed key that would change nothing: who typed it would believe it had."""
-    for key in (override.split("=")[0].lstrip("+~") for override in request.overrides):
-        if key in deaf or not any(key == each or key.startswith(f"{each}.") for each in heard):
-            raise RequestError(f"{asked} makes no sense with {key}=: {why}. Leave one of them out.")
-
-
-def _write(
-    folder: RunFolder,
-    config: dict[str, Any],
-    datamodule: SegmentationDataModule,
-    split: str,
-    facts: dict[str, Any],
-    crosswalk: Crosswalk | None,
-) -> None:
-    nothing = {"file": None, "epoch": None, "step": None}  # no checkpoint of ours made the masks
-
-    def fill(target: Path) -> None:
-        write_text(target / "config.yaml", to_yaml(config))
-        with session(Status(target / "status.json")):
-            evaluation = collect(config, folder, nothing, datamodule, split, facts, crosswalk)
-            write_results(target, folder, datamodule, evaluation, SegmentationModule.headline)
-
-    replace_folder(folder.evaluation(split), fill)
+def _refuse_unused(request: Request, beside: str, why: str, used: Sequence[str], unused: Sequence[str]) -> None:
+    """Raise RequestError for a typed key that would change nothing."""
+    for key in request.typed_keys:
+        if key in unused or not any(key == each or key.startswith(f"{each}.") for each in used):
+            raise RequestError(f"{beside} makes no sense with {key}=: {why}. Leave one of them out.")
 
 
 def _folder(request: Request, *what: str) -> RunFolder:
-    """Where the results go: what was typed, a sweep's folder, or a new one under runs, as of any other door."""
+    """Where the results go: what was typed, a sweep's folder, or a new one under runs, as of any other command."""
     if request.folder_was_typed:
         return RunFolder(request.folder)
     if request.folder.resolve() != Path.cwd():  # a job of a sweep

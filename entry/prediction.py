@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
+
+from lightning.pytorch.callbacks import Callback
 
 from callbacks.finite_logits import FiniteLogits
 from callbacks.prediction_writer import PictureMasks
 from datamodules.loading.unlabelled_images import find_pictures, picture_loader
-from entry.build.modules import Config, build_module, build_trainer, data_settings
+from entry.build.modules import build_module
+from entry.build.trainer import build_trainer
 from entry.errors import IncompleteError, RequestError
 from entry.evaluation.checkpoint import find_checkpoint, load
 from entry.hardware import choose
@@ -15,19 +18,20 @@ from entry.request import Request
 from label_spaces import catalogue
 from label_spaces.space import LabelSpace
 from run_folder import RunFolder, free_name, read_json, write_csv
+from settings.run import RunSettings
 
 MOST_NAMED = 20  # a longer list of unreadable files hides the rest of the message
 
 
 def pictures(request: Request) -> list[Path]:
     """The pictures that `source=` names. Raises RequestError or DatasetError where there are none."""
-    if request.config.source is None:
-        raise RequestError("source is missing. Type a picture or a folder: source=IMAGE_OR_FOLDER")
-    return find_pictures(Path(str(request.config.source)).expanduser())
+    if request.keys.source is None:
+        raise RequestError("source is missing. Type an image or a folder: source=IMAGE_OR_FOLDER")
+    return find_pictures(Path(request.keys.source))
 
 
 def predict(
-    request: Request, folder: RunFolder, config: Config, paths: Sequence[Path]
+    request: Request, folder: RunFolder, settings: RunSettings, paths: Sequence[Path]
 ) -> tuple[Path, Mapping[Path, str]]:
     """Predict each picture: a label and probabilities, or for segmentation a mask and an overlay.
 
@@ -36,24 +40,25 @@ def predict(
     Returns:
         the folder, and for each unreadable picture the reason.
     """
-    found = find_checkpoint(folder, str(request.config.checkpoint))
-    module, _ = build_module(config, found.label_space, weights="none")
+    found = find_checkpoint(folder, request.keys.checkpoint)
+    module, _ = build_module(settings, found.label_space, weights="none")
     load(module, found)
-    settings = data_settings(config)
-    size = settings.eval_size or _evaluated_size(folder) or settings.image_size
-    loader = picture_loader(paths, size, settings.eval_batch_size, settings.worker_count())
-    alone = {**config["trainer"], "devices": 1, "num_nodes": 1}  # whatever it was trained with
-    trainer = build_trainer(config, choose(alone), folder, headline=module.headline)
-    cast(Any, trainer).callbacks.append(FiniteLogits([str(path) for path in paths]))
+    data, trainer = settings.data, settings.trainer
+    size = data.eval_size or _evaluated_size(folder) or data.image_size
+    loader = picture_loader(paths, size, data.eval_batch_size, 1 if data.num_workers is None else data.num_workers)
     target = request.folder if request.folder_was_typed else free_name(request.folder)
-    target.mkdir(parents=True, exist_ok=True)
-    if config["model"]["task"] == "segmentation":
+    writer = None
+    if settings.model.task == "segmentation":
         writer = PictureMasks(target, paths, _with_colours(found.label_space))
-        cast(Any, trainer).callbacks.append(writer)
-        trainer.predict(module, loader, return_predictions=False)
+    alone = trainer.model_copy(update={"devices": 1, "num_nodes": 1})  # whatever it was trained with
+    callbacks: list[Callback] = [FiniteLogits([str(path) for path in paths]), *([] if writer is None else [writer])]
+    predictor = build_trainer(settings, choose(alone), folder, headline=module.headline, callbacks=callbacks)
+    target.mkdir(parents=True, exist_ok=True)
+    if writer is not None:
+        predictor.predict(module, loader, return_predictions=False)
         rows, reasons = writer.rows, writer.unreadable
     else:
-        rows, reasons = _labels(trainer.predict(module, loader) or [], paths, found.label_space.classes)
+        rows, reasons = _labels(predictor.predict(module, loader) or [], paths, found.label_space.classes)
     if rows:
         write_csv(target / "predictions.csv", [rows[i] for i in sorted(rows)])
     return target, reasons

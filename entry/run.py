@@ -1,4 +1,4 @@
-"""A run with everything that was built for it, and the files that say what it was told and what it found."""
+"""A run: its folder, its settings and what is built from them; and its status, which is true at every moment."""
 
 import contextlib
 import subprocess
@@ -6,141 +6,158 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from callbacks.signals import StopSignal
 from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
 from entry import hardware
-from entry.build import loggers, modules
-from entry.build.crosswalk import crosswalk_of, foreign_space
-from entry.build.modules import Config
-from entry.config.resolve import resolved, to_yaml
+from entry.build import loggers
+from entry.build.crosswalk import crosswalk_of, external_space
+from entry.build.modules import build_datamodule, build_module, check_batches, total_steps
+from entry.config.resolve import resolved
+from entry.config.run_config import to_yaml
+from entry.errors import RunStopped, exit_code
+from entry.hardware import Hardware
 from entry.request import PROJECT, Request
 from label_spaces.crosswalk import Crosswalk
 from lightning_modules.supervised import SupervisedModule
 from lightning_modules.weights.load import WeightsReport
-from run_folder import RunFolder, free_name, read_json, write_json
+from run_folder import RunFolder, Status, free_name, read_json, write_json
+from settings.run import RunSettings
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder and what was built from its configuration.
+    """A run folder and what was built from its settings.
 
     Args:
         folder: where everything lies.
-        config: the whole configuration.
-        machine: what it computes with.
+        settings: the whole configuration.
+        machine: accelerator, devices, precision and threads.
         datamodule: prepared.
         module: with its first weights.
         weights: where these come from.
-        resume_from: the checkpoint that training goes on from, or None.
-        crosswalk: from what the module says to what the data's truth is, where these are two label spaces.
+        resume_from: the checkpoint that training resumes from, or None.
+        crosswalk: from the module's label space to the data's, where these differ.
+        allow: packages of the user's own that the settings may name.
     """
 
     folder: RunFolder
-    config: Config
-    machine: hardware.Hardware
+    settings: RunSettings
+    machine: Hardware
     datamodule: ImageDataModule
     module: SupervisedModule
     weights: WeightsReport
     resume_from: Path | None = None
     crosswalk: Crosswalk | None = None
+    allow: tuple[str, ...] = ()
 
 
 def assemble(
-    folder: RunFolder, config: Config, weights: str, *, training: bool = True, resume_from: Path | None = None
+    folder: RunFolder,
+    settings: RunSettings,
+    weights: str,
+    *,
+    training: bool = True,
+    resume_from: Path | None = None,
+    allow: tuple[str, ...] = (),
 ) -> Run:
-    """Build what a configuration names, on any rank. Raises what speaks to the user where something does not fit.
+    """Build what settings describe, on any rank. Raises a request error where something does not fit.
 
     Args:
         folder: the run's; its split.csv, where there is one, is the split.
-        config: the whole configuration.
+        settings: the whole configuration.
         weights: as `model.weights`; ``none`` where a checkpoint follows.
         training: whether it will be trained, or only evaluated.
-        resume_from: the checkpoint that training goes on from.
+        resume_from: the checkpoint that training resumes from.
+        allow: packages of the user's own that the settings may name.
     """
-    machine = hardware.choose(config["trainer"])
-    datamodule = modules.build_datamodule(config, folder.split if folder.split.exists() else None)
+    machine = hardware.choose(settings.trainer)
+    datamodule = build_datamodule(settings, _split_file(folder))
     datamodule.prepare()
-    module, report = modules.build_module(
-        config,
+    module, report = build_module(
+        settings,
         datamodule.label_space,
         weights,
         class_counts=datamodule.class_counts("train") if training else None,
-        share=max(1, config["data"]["batch_size"] // (machine.ranks * config["trainer"]["accumulate"])),
-        total_steps=modules.total_steps(config, datamodule),
+        share=max(1, settings.data.batch_size // (machine.ranks * settings.trainer.accumulate)),
+        total_steps=total_steps(settings, datamodule),
     )
     if training:
-        modules.check_batches(module, datamodule, machine.ranks)
-        if config["report"].get("predictions") and isinstance(datamodule, SegmentationDataModule):
-            datamodule.prediction_files(datamodule.closing_split)  # refused now, not when all is trained
-    return Run(folder, config, machine, datamodule, module, report, resume_from)
+        check_batches(module, datamodule, machine.ranks)
+        if settings.report.predictions and isinstance(datamodule, SegmentationDataModule):
+            datamodule.prediction_files(datamodule.closing_split)  # refused now, not after the training
+    return Run(folder, settings, machine, datamodule, module, report, resume_from, allow=allow)
 
 
-def assemble_foreign(folder: RunFolder, config: Config, split: str | None = None) -> Run:
-    """Build a model from elsewhere, whose own classes `crosswalk` maps to the data's. Raises what speaks to the user.
+def assemble_external(
+    folder: RunFolder, settings: RunSettings, split: str | None = None, allow: tuple[str, ...] = ()
+) -> Run:
+    """Build a model with external weights, whose own classes a crosswalk maps to the data's. Raises a request error.
 
-    Frames of a split without truth are there to be predicted.
+    Frames of a split without truth are only predicted.
 
     Args:
         folder: the run's; its split.csv, where there is one, is the split.
-        config: the whole configuration.
+        settings: the whole configuration.
         split: what will be evaluated; None: the split that is reported.
+        allow: packages of the user's own that the settings may name.
     """
-    machine = hardware.choose(config["trainer"])
-    datamodule = modules.build_datamodule(config, folder.split if folder.split.exists() else None)
-    # The weights come first: a dataset is not looked through for ones that cannot be had.
-    source, target = foreign_space(config), datamodule.label_space
-    crosswalk = crosswalk_of(config, source, target)
-    said = target if crosswalk is None else source
-    module, report = modules.build_module(config, said, config["model"]["weights"], truth=target)
+    machine = hardware.choose(settings.trainer)
+    datamodule = build_datamodule(settings, _split_file(folder))
+    # The weights come first: a dataset is not searched for weights that cannot be had.
+    source, target = external_space(settings), datamodule.label_space
+    crosswalk = crosswalk_of(settings, source, target)
+    predicted = target if crosswalk is None else source
+    module, report = build_module(settings, predicted, settings.model.weights, truth=target)
     datamodule.prepare([])
     split = split or datamodule.closing_split
     assert isinstance(datamodule, SegmentationDataModule)
     only_predicted = datamodule.only_predict(split)
     datamodule.prepare([split])
-    if only_predicted or config["report"]["predictions"]:
-        datamodule.prediction_files(split)  # refused now, not when all is predicted
-    return Run(folder, config, machine, datamodule, module, report, crosswalk=crosswalk)
+    if only_predicted or settings.report.predictions:
+        datamodule.prediction_files(split)  # refused now, not after the predictions
+    return Run(folder, settings, machine, datamodule, module, report, crosswalk=crosswalk, allow=allow)
+
+
+def _split_file(folder: RunFolder) -> Path | None:
+    return folder.split if folder.split.exists() else None
 
 
 @contextlib.contextmanager
 def opened(request: Request) -> Iterator[Run]:
     """A new run; everything is checked and built before its folder is claimed: a refused request leaves none."""
-    config = resolved(request)
+    settings = resolved(request)
     folder = RunFolder(request.folder if request.folder_was_typed else free_name(request.folder))
-    run = assemble(folder, config, config["model"]["weights"])
-    with claimed(folder, config, request, run.machine, run.datamodule, run.weights):
+    run = assemble(folder, settings, settings.model.weights, allow=request.allow)
+    with claimed(folder, settings, request, run.machine, run.datamodule, run.weights):
         yield run
 
 
 @contextlib.contextmanager
 def claimed(
     folder: RunFolder,
-    config: Config,
+    settings: RunSettings,
     request: Request,
-    machine: hardware.Hardware,
+    machine: Hardware,
     datamodule: ImageDataModule,
     weights: WeightsReport,
 ) -> Iterator[None]:
     """Make a folder the run's own, write what was found before the start, and hold it inside."""
-    folder.claim(to_yaml(config), request.overrides)
+    folder.claim(to_yaml(settings), request.overrides)
     with folder.in_use():
-        write_start(folder, config, machine, datamodule, weights)
+        write_start(folder, settings, machine, datamodule, weights)
         yield
 
 
 def first_weights(folder: RunFolder) -> str:
-    """What the run's first weights were, for every rank and for a start that is repeated: found once, not looked for again."""
+    """The run's first weights, for every rank and for a start that is repeated: found once, not searched again."""
     return str(read_json(folder.environment)["weights"]["used"])
 
 
 def write_start(
-    folder: RunFolder,
-    config: Config,
-    machine: hardware.Hardware,
-    datamodule: ImageDataModule,
-    weights: WeightsReport,
+    folder: RunFolder, settings: RunSettings, machine: Hardware, datamodule: ImageDataModule, weights: WeightsReport
 ) -> None:
-    """split.csv and environment.json: what the run found before its first step."""
+    """Write split.csv and environment.json: what the run found before its first step."""
     datamodule.write_split(folder.split)
     write_json(
         folder.environment,
@@ -148,7 +165,7 @@ def write_start(
             **hardware.environment(machine),
             "git_commit": _git_commit(),
             "weights": {"requested": weights.requested, "used": weights.used},
-            "logger": loggers.description(config),
+            "logger": loggers.description(settings),
             "notes": datamodule.notes,
             "skipped": [{"sample": name, "reason": reason} for name, reason in datamodule.skipped],
         },
@@ -164,3 +181,27 @@ def _git_commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return answer.stdout.strip()
+
+
+@contextlib.contextmanager
+def session(status: Status) -> Iterator[StopSignal]:
+    """Keep a status file true while something runs, and answer signals.
+
+    Args:
+        status: ``running`` inside; afterwards how it ended, also after an exception.
+
+    Yields:
+        The callback that receives signals while a run trains.
+    """
+    signal = StopSignal()
+    status.start()
+    state, code, message = "finished", 0, None
+    try:
+        with signal.listening():
+            yield signal
+    except BaseException as error:
+        state, code = "stopped" if isinstance(error, RunStopped) else "failed", exit_code(error)
+        message = str(error) if state == "stopped" else f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        status.finish(state, code, message)

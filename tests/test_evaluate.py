@@ -68,9 +68,9 @@ def test_the_split_is_the_runs_own_whatever_is_typed_now(door, run):
         "evaluate", f"run={run}", "data.split_seed=7", "data.fraction=0.5", f"hydra.run.dir={run.parent / 'new'}"
     )
     assert answer.code == 0
-    assert "hydra.run.dir has no say in it: an evaluation lies in the folder of its run" in answer.out
+    assert "hydra.run.dir is ignored with run=: an evaluation lies in the folder of its run" in answer.out
     assert not (run.parent / "new").exists()
-    assert "data.split_seed, data.fraction has no say in it: the split is the run's own split.csv" in answer.out
+    assert "data.split_seed, data.fraction is ignored with run=: the split is the run's own split.csv" in answer.out
     assert scores(run)["split_sha256"] == before
 
 

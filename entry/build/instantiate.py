@@ -1,8 +1,8 @@
-"""An optimiser, a schedule, a network or an augmentation from its settings; one that does not take them is told before anything starts."""
+"""From a `Target` to the object that it describes; settings that it does not accept are refused before anything starts."""
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,102 +13,95 @@ from torch import nn
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from datamodules.settings import typed
 from entry.errors import RequestError
+from settings.base import Target
+from settings.model import OptimizerSettings, SchedulerSettings
 
-Settings = Mapping[str, Any]
 
-
-def part(settings: Settings, key: str, **known: Any) -> Any:
-    """What settings with a ``_target_`` describe. Raises RequestError for one that the target does not have.
+def build(target: Target, key: str, leave_out: Sequence[str] = (), **known: Any) -> Any:
+    """The object that a target describes, and those inside it.
 
     Args:
-        settings: a part of the configuration.
-        key: where it stands, such as ``model.network``.
-        known: arguments that are known here only.
+        target: class or function, and arguments.
+        key: where it stands in the configuration, such as ``model.network``.
+        leave_out: keys that are no arguments.
+        known: arguments that only a run knows.
+
+    Raises:
+        RequestError: it does not accept one of these arguments, or a value. Other errors are bugs, and stay as they are.
     """
-    _check_target(settings, key)
-    target = get_object(settings["_target_"])
-    parameters = inspect.signature(target).parameters.values()
-    takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
-    names = [parameter.name for parameter in parameters]
-    unknown = [name for name in settings if not (takes_any or name in names or name.startswith("_"))]
+    arguments = {name: value for name, value in target.to_dict().items() if name not in leave_out}
+    names, takes_any = _parameters(target)
+    unknown = [name for name in arguments if not (takes_any or name in names or name.startswith("_"))]
     if unknown:
-        own = [p.name for p in parameters if p.name in settings or p.default is not inspect.Parameter.empty]
-        raise RequestError(
-            f"{key}.{unknown[0]}: {target.__name__} has no such setting. Those it has: {', '.join(own) or 'none at all'}."
-        )
-    return built(settings, key, **known)
-
-
-def built(settings: Settings | None, key: str, **known: Any) -> Any:
-    """What settings with a ``_target_`` describe, and those inside them; None for None.
-
-    Raises RequestError where only the target itself can tell that it does not take them: a value, or a name that it
-    hands on. Other errors are bugs, and stay as they are.
-
-    Args:
-        settings: a part of the configuration.
-        key: where it stands.
-        known: arguments that are known here only.
-    """
-    if settings is not None:
-        _check_target(settings, key)
+        own = [name for name, parameter in names.items() if name in arguments or parameter.default is not inspect.Parameter.empty]
+        called = get_object(target.target).__name__
+        raise RequestError(f"{key}.{unknown[0]}: {called} has no such setting. Those it has: {', '.join(own) or 'none at all'}.")
     try:
-        return instantiate(settings, **known)
+        return instantiate(arguments, **known)
     except InstantiationException as error:
-        reason, named = error.__cause__, re.search(r"target '(?:\w+\.)*(\w+)'", str(error))
-        if settings is None or named is None or not isinstance(reason, TypeError | ValueError):
-            raise
-        unknown = re.search(r"unexpected keyword argument '(\w+)'", str(reason))
-        if unknown and unknown[1] in settings:
-            raise RequestError(f"{key}.{unknown[1]}: {named[1]} has no such setting.") from None
-        lines = [line.strip() for line in str(reason).splitlines() if "For further information" not in line]
-        raise RequestError(f"{key}: {named[1]} does not take these settings: {' '.join(lines)}.") from None
+        raise _refusal(error, key, arguments) or error from None
 
 
-def optimizer(settings: Settings, precision: str) -> Callable[[Iterable[nn.Parameter]], Optimizer]:
-    """What makes the optimiser of some parameters. Raises RequestError for settings that it does not take.
+def accepted(target: Target, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of some arguments that a target's function has parameters for."""
+    names, takes_any = _parameters(target)
+    return {name: value for name, value in known.items() if takes_any or name in names}
+
+
+def _parameters(target: Target) -> tuple[Mapping[str, inspect.Parameter], bool]:
+    """The parameters of a target's function, and whether it takes any others."""
+    parameters = inspect.signature(get_object(target.target)).parameters
+    return parameters, any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
+
+
+def _refusal(error: InstantiationException, key: str, arguments: Mapping[str, Any]) -> RequestError | None:
+    """What the target itself, or one inside it, did not accept; None for a bug."""
+    reason, named = error.__cause__, re.search(r"target '(?:\w+\.)*(\w+)'", str(error))
+    if named is None or not isinstance(reason, TypeError | ValueError):
+        return None
+    unknown = re.search(r"unexpected keyword argument '(\w+)'", str(reason))
+    if unknown and unknown[1] in arguments:
+        return RequestError(f"{key}.{unknown[1]}: {named[1]} has no such setting.")
+    lines = [line.strip() for line in str(reason).splitlines() if "For further information" not in line]
+    return RequestError(f"{key}: {named[1]} does not take these settings: {' '.join(lines)}.")
+
+
+def optimizer(settings: OptimizerSettings, precision: str) -> Callable[[Iterable[nn.Parameter]], Optimizer]:
+    """A function from parameters to their optimiser. Raises RequestError for settings that it does not accept.
 
     Args:
         settings: `optimizer`.
         precision: `trainer.precision`.
     """
-    make: partial[Optimizer] = part(settings, "optimizer")
-    if "fused" in settings and precision == "16-mixed":
-        # A fused step takes the loss's scale away by itself, after the gradient has been clipped.
+    make: partial[Optimizer] = build(settings, "optimizer")
+    if "fused" in settings.model_fields_set and precision == "16-mixed":
+        # A fused step removes the loss's scale by itself, after the gradient has been clipped.
         make = partial(make, fused=False)
     try:
-        make([nn.Parameter(torch.zeros(1))])  # torch looks at the values only when it makes one
+        make([nn.Parameter(torch.zeros(1))])  # torch checks the values only when it makes one
     except (TypeError, ValueError) as error:
         raise RequestError(f"optimizer: {make.func.__name__} does not take these settings: {error}.") from None
     return make
 
 
-def scheduler(settings: Settings, total_steps: int) -> Callable[[Optimizer], LRScheduler]:
-    """What makes the schedule of an optimiser, ours or one of torch's. Raises RequestError for settings that it does not take.
+def scheduler(settings: SchedulerSettings, total_steps: int) -> Callable[[Optimizer], LRScheduler]:
+    """A function from an optimiser to its schedule, ours or one of torch's. Raises RequestError for settings that it does not accept.
 
     Args:
         settings: `scheduler`.
-        total_steps: optimiser steps of the whole training; told to a schedule that asks.
+        total_steps: optimiser steps of the whole training; given to a schedule that has such a parameter.
     """
-    _check_target(settings, "scheduler")
-    target = get_object(settings["_target_"])
-    if target is ReduceLROnPlateau:
+    if get_object(settings.target) is ReduceLROnPlateau:
         raise RequestError(
-            "scheduler: ReduceLROnPlateau waits for a score; a schedule here is a function of the step, so that a run that "
-            "goes on after a stop has the same rates. Type scheduler=cosine, or early_stopping.patience=EPOCHS."
+            "scheduler: ReduceLROnPlateau follows a score; a schedule here is a function of the step, so that a run that is "
+            "resumed has the same rates. Type scheduler=cosine, or early_stopping.patience=EPOCHS."
         )
-    told = {"total_steps": total_steps} if "total_steps" in inspect.signature(target).parameters else {}
-    make: partial[LRScheduler] = part(settings, "scheduler", **told)
+    named, _ = _parameters(settings)
+    known = {"total_steps": total_steps} if "total_steps" in named else {}
+    make: partial[LRScheduler] = build(settings, "scheduler", (), **known)
     try:
         make(SGD([nn.Parameter(torch.zeros(1))], lr=1.0))
     except (TypeError, ValueError) as error:
         raise RequestError(f"scheduler: {make.func.__name__} does not take these settings: {error}.") from None
     return make
-
-
-def _check_target(settings: object, key: str) -> None:
-    if not isinstance(settings, Mapping) or "_target_" not in settings:
-        told = typed(settings)
-        raise RequestError(f"{key}={told}: nothing says what it is; it needs a _target_, as the options in conf/ have.")

@@ -5,31 +5,32 @@ import logging
 import netrc
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from entry.errors import exit_code
 from run_folder import RunFolder, read_json, write_json
+from settings.run import RunSettings
+from settings.training import LoggerSettings
 
 log = logging.getLogger(__name__)
 
 
-def description(config: Mapping[str, Any]) -> dict[str, str | None]:
+def description(settings: RunSettings) -> dict[str, str | None]:
     """What environment.json says of a new run's logger; the id is chosen here, so that a resumed run has the same."""
-    kind = config["logger"]["name"]
+    kind = settings.logger.name
     return {"kind": kind, "id": secrets.token_hex(4) if kind == "wandb" else None, "url": None}
 
 
 @contextlib.contextmanager
-def opened(config: Mapping[str, Any], folder: RunFolder) -> Iterator[Logger | None]:
+def opened(settings: RunSettings, folder: RunFolder) -> Iterator[Logger | None]:
     """The logger that conf/logger names, closed at the end with the exit code: a failed run must not look finished.
 
     A mirror may fail: then the run goes on without it, and says so.
     """
-    logger = _open(config, folder)
+    logger = _open(settings, folder)
     code = 1
     try:
         yield logger
@@ -44,19 +45,19 @@ def opened(config: Mapping[str, Any], folder: RunFolder) -> Iterator[Logger | No
             log.warning("The logger could not be closed: %s", error)
 
 
-def _open(config: Mapping[str, Any], folder: RunFolder) -> Logger | None:
-    settings = config["logger"]
-    if settings["name"] == "csv":
+def _open(settings: RunSettings, folder: RunFolder) -> Logger | None:
+    name = settings.logger.name
+    if name == "csv":
         return None
     try:
         logger = (
-            _wandb(settings, folder)
-            if settings["name"] == "wandb"
+            _wandb(settings.logger, folder)
+            if name == "wandb"
             else TensorBoardLogger(folder.path, name="", version="tensorboard")
         )
-        logger.log_hyperparams(dict(config))
+        logger.log_hyperparams(settings.to_dict())
     except Exception as error:  # noqa: BLE001  whatever it is, the local files are the run
-        log.warning("The logger %s cannot be used, the run folder has everything: %s", settings["name"], error)
+        log.warning("The logger %s cannot be used, the run folder has everything: %s", name, error)
         return None
     return logger
 
@@ -68,7 +69,7 @@ def _close(logger: Logger | None, code: int) -> None:
         logger.finalize("success" if code == 0 else "failed")
 
 
-def _wandb(settings: Mapping[str, Any], folder: RunFolder) -> WandbLogger:
+def _wandb(settings: LoggerSettings, folder: RunFolder) -> WandbLogger:
     offline = os.environ.get("WANDB_MODE", "online" if _has_account() else "offline") != "online"
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     if not (os.environ.get("HOME") or os.environ.get("XDG_CACHE_HOME")):
@@ -84,10 +85,10 @@ def _wandb(settings: Mapping[str, Any], folder: RunFolder) -> WandbLogger:
         id=facts["logger"]["id"],
         resume=None if offline else "allow",
         save_dir=folder.path,
-        project=settings["project"],
-        entity=settings["entity"],
-        group=settings["group"],
-        tags=settings["tags"],
+        project=settings.project,
+        entity=settings.entity,
+        group=settings.group,
+        tags=settings.tags,
         offline=offline,
         log_model=False,
         settings=quiet,

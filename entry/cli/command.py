@@ -1,4 +1,4 @@
-"""What every door does around its one sentence: compose, refuse, report, and exit with the right code."""
+"""What every command does around its one function: compose, refuse, report, and exit with the right code."""
 
 import contextlib
 import io
@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from callbacks.stderr import tell
 from entry import torchrun_env
+from entry.cli.help import help_requested, print_help
 from entry.cli.hydra_errors import in_our_words
 from entry.cli.hydra_guard import guarded, refusal
 from entry.errors import DONE, FAILED, FAILURES, REFUSED, REQUEST_ERRORS, RequestError, RunStopped, exit_code
@@ -51,7 +52,7 @@ class RememberFolders(Callback):
 
     @classmethod
     def tidy(cls) -> None:
-        """Remove what Hydra writes into a sweep's folder, which each job's config.yaml and overrides.txt say better."""
+        """Remove multirun.yaml, which repeats what each job's config.yaml and overrides.txt hold."""
         if cls.sweep is not None:
             with contextlib.suppress(OSError):  # the folder could not be made
                 (cls.sweep / "multirun.yaml").unlink(missing_ok=True)
@@ -59,17 +60,19 @@ class RememberFolders(Callback):
                 cls.remove_empty(cls.sweep)
 
 
-def door(name: str) -> Callable[[Callable[[Request], None]], Callable[[], None]]:
+def command(name: str) -> Callable[[Callable[[Request], None]], Callable[[], None]]:
     """Turn a function of a request into a command whose configuration is `conf/<name>.yaml`.
 
     The command exits with 0 when it is done, 1 when it failed, 2 when the request made no sense (Hydra's own
-    complaints too), 128 + signal when it was stopped.
+    errors too), 128 + signal when it was stopped.
     """
 
     def decorate(task: Callable[[Request], None]) -> Callable[[], None]:
         def main() -> None:
-            code = _open(name, task)
-            _let_go()
+            sys.stdout, sys.stderr = Stream(sys.stdout), Stream(sys.stderr)
+            code = _run(name, task)
+            sys.stdout.flush()
+            sys.stderr.flush()
             sys.exit(code)
 
         main.__doc__ = task.__doc__
@@ -78,16 +81,37 @@ def door(name: str) -> Callable[[Callable[[Request], None]], Callable[[], None]]
     return decorate
 
 
-def _let_go() -> None:
-    """Say the last of it; where nobody reads any more, Python would complain and end with a code of its own."""
-    for stream in (sys.stdout, sys.stderr):
+class Stream:
+    """A text stream whose reader may go away, as ``head`` does: what is written afterwards is dropped.
+
+    Args:
+        stream: standard output or error.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text, or drop it."""
+        return self._unless_gone(self._stream.write, text) or len(text)
+
+    def flush(self) -> None:
+        """Flush, or drop what is left."""
+        self._unless_gone(self._stream.flush)
+
+    def _unless_gone(self, act: Callable[..., Any], *arguments: Any) -> Any:
         try:
-            stream.flush()
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            return act(*arguments)
+        except BrokenPipeError:
+            # At its end Python would flush once more, complain, and exit with a code of its own.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            return None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
-def _open(name: str, task: Callable[[Request], None]) -> int:
+def _run(name: str, task: Callable[[Request], None]) -> int:
     if torchrun_env.rank() > 0:
         from entry.distributed.torchrun import follow
 
@@ -102,30 +126,33 @@ def _open(name: str, task: Callable[[Request], None]) -> int:
 
 def _compose(name: str, task: Callable[[Request], None]) -> int:
     OmegaConf.register_new_resolver("project", lambda path: str(PROJECT / path), replace=True)
-    stderr, complaint = sys.stderr, io.StringIO()
+    stderr, hydras = sys.stderr, io.StringIO()
     codes: list[int] = []  # of the jobs that were entered; one, unless it is a sweep
 
-    def entering(config: DictConfig) -> None:
+    def enter(config: DictConfig) -> None:
         with contextlib.redirect_stderr(stderr):
             request = _request(config)
-            codes.append(_carry_out(task, request))
+            codes.append(execute(task, request))
             RememberFolders.remove_empty(request.folder)
             if codes[-1] != DONE:
-                _end_or_go_on(codes[-1])
+                _end_or_continue(codes[-1])
 
     try:
-        with contextlib.redirect_stderr(complaint), guarded():
+        with contextlib.redirect_stderr(hydras), guarded():
             refused = refusal(sys.argv[1:])
             if refused is not None:
                 stderr.write(f"{refused}\n")
                 return REFUSED
-            hydra.main(version_base="1.3", config_path=str(PROJECT / "conf"), config_name=name)(entering)()
+            if help_requested(sys.argv[1:]):
+                print_help(name, sys.argv[1:])
+                return DONE
+            hydra.main(version_base="1.3", config_path=str(PROJECT / "conf"), config_name=name)(enter)()
     except _Ended as end:
         return end.with_code
     except SystemExit as end:
         if end.code in (None, DONE):
             return DONE
-        stderr.write(in_our_words(complaint.getvalue(), name))
+        stderr.write(in_our_words(hydras.getvalue(), name))
         return FAILED if FAILED in codes else REFUSED
     finally:
         RememberFolders.tidy()
@@ -133,40 +160,36 @@ def _compose(name: str, task: Callable[[Request], None]) -> int:
 
 
 class _Ended(SystemExit):
-    """A job ends the command; Hydra, which also ends with SystemExit, has nothing to say then."""
+    """A job ends the command; Hydra's own SystemExit comes with a message instead."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
         self.with_code = code
 
 
-def _end_or_go_on(code: int) -> None:
-    """End with a job's code; in a sweep, where it failed or was refused, say so and let the next job begin."""
-    settings = HydraConfig.get()
-    if settings.mode != RunMode.MULTIRUN or code not in (FAILED, REFUSED):
+def _end_or_continue(code: int) -> None:
+    """End with a job's code; in a sweep, where it failed or was refused, print that and let the next job begin."""
+    hydras = HydraConfig.get()
+    if hydras.mode != RunMode.MULTIRUN or code not in (FAILED, REFUSED):
         raise _Ended(code)
     how = "failed" if code == FAILED else "was refused"
-    print(f"Job {settings.job.num} ({' '.join(_typed(settings, 'task'))}) {how}.", file=sys.stderr)
+    print(f"Job {hydras.job.num} ({' '.join(_typed(hydras, 'task'))}) {how}.", file=sys.stderr)
 
 
 def _request(config: DictConfig) -> Request:
-    settings = HydraConfig.get()
-    typed = any(override.startswith(("hydra.run.dir=", "hydra.sweep.dir=")) for override in _typed(settings, "hydra"))
-    return Request(
-        config=config,
-        overrides=_typed(settings, "task"),
-        folder=Path(settings.runtime.output_dir),
-        folder_was_typed=typed,
-    )
+    hydras = HydraConfig.get()
+    typed = any(override.startswith(("hydra.run.dir=", "hydra.sweep.dir=")) for override in _typed(hydras, "hydra"))
+    return Request(config, _typed(hydras, "task"), Path(hydras.runtime.output_dir), folder_was_typed=typed)
 
 
-def _typed(settings: Any, kind: str) -> tuple[str, ...]:
-    """The overrides as they were typed: what ${ } in them stands for is found where their keys are read."""
-    return tuple(map(str, cast(list[Any], OmegaConf.to_container(settings.overrides[kind], resolve=False))))
+def _typed(hydras: Any, kind: str) -> tuple[str, ...]:
+    """The overrides as they were typed; an interpolation in them is resolved where its key is read."""
+    return tuple(map(str, cast(list[Any], OmegaConf.to_container(hydras.overrides[kind], resolve=False))))
 
 
-def _carry_out(task: Callable[[Request], None], request: Request) -> int:
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for news otherwise
+def execute(task: Callable[[Request], None], request: Request) -> int:
+    """Run a command's function; print what ends it, and return the exit code."""
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it looks for updates over the network otherwise
     try:
         task(request)
     except (*REQUEST_ERRORS, *FAILURES, RunStopped) as error:
@@ -181,4 +204,4 @@ def _carry_out(task: Callable[[Request], None], request: Request) -> int:
     return DONE
 
 
-__all__ = ["RememberFolders", "Request", "RequestError", "door"]
+__all__ = ["RememberFolders", "Request", "RequestError", "command"]

@@ -5,7 +5,7 @@ Whatever lies under `hydra` is built while Hydra starts, and it can come from th
 guess from what was typed, each configuration that Hydra composes is looked at between composing and building, the
 jobs of a sweep included:
 
-- `hydra.callbacks` may hold the doors' own and no other;
+- `hydra.callbacks` may hold the commands' own and no other;
 - `hydra.launcher` and `hydra.sweeper` are plugins that are installed, which Hydra itself looks up by name among
   `hydra_plugins`; nothing inside them may be built;
 - `hydra.job_logging` and `hydra.hydra_logging` go to `logging.config`, which calls what stands under ``()`` or
@@ -15,7 +15,7 @@ jobs of a sweep included:
 
 They are looked at resolved, and what was looked at is put in their place, so that Hydra builds just that.
 Three things are refused as typed: ``--experimental-rerun`` unpickles; ``--config-path`` and ``--config-name`` replace
-the doors' own configuration; `hydra.searchpath` takes ``pkg://`` and imports it. ``--config-dir`` does what is left.
+the commands' own configuration; `hydra.searchpath` takes ``pkg://`` and imports it. ``--config-dir`` does what is left.
 """
 
 import contextlib
@@ -51,7 +51,7 @@ def refusal(arguments: Sequence[str]) -> str | None:
         return "--resolve goes with --cfg: python train.py --cfg job --resolve."
     for option, value in {"--config-path": typed.config_path, "--config-name": typed.config_name}.items():
         if value is not None:
-            return f"{option}={value} is not allowed: each door has its own configuration. Add options of your own with --config-dir=FOLDER."
+            return f"{option}={value} is not allowed: each command has its own configuration. Add options of your own with --config-dir=FOLDER."
     for override in (*typed.overrides, *rest):
         if re.match(r"[+~]*hydra\.searchpath\b", override):
             return (
@@ -96,7 +96,7 @@ def settle(hydra: DictConfig) -> None:
         for place, key, value in _entries(node, f"hydra.{name}"):
             if not _harmless(name, place, key, value):
                 raise ConfigCompositionException(
-                    f"{place}={value} is not allowed: under hydra, nothing is built but the doors' own callback, "
+                    f"{place}={value} is not allowed: under hydra, nothing is built but the commands' own callback, "
                     "installed launchers and sweepers, and loggers that write to stdout or stderr."
                 )
         with flag_override(hydra, ["readonly", "struct"], [False, False]):

@@ -1,54 +1,69 @@
-"""What a configuration may name to be built: an allowlist of what names stand for, not of how they are spelt.
+"""Which classes and functions a configuration may name to be built: an allowlist of the objects, not of their spelling.
 
-A configuration is data, and may come from anywhere: a run folder that somebody sent is as much a configuration as
-conf/. Each `_target_` in it is looked up here before anything is built, and what it stands for decides by the module
-and the name that it was defined under. So an alias such as ``torch.optim.optimizer.torch.hub.load`` is refused like
-``torch.hub.load`` itself. A name is looked at before anything is imported for it, because importing runs code: it must
+A configuration is data, and may come from anywhere: a run folder received from somebody is as much a configuration as
+conf/. Each `_target_` in it is looked up here before anything is built. What counts is the module and the name under
+which the object was defined, so that an alias such as ``torch.optim.optimizer.torch.hub.load`` is refused like
+``torch.hub.load`` itself. A name is checked before anything is imported for it, because importing runs code: it must
 lie in a known package, and no part of it may begin with an underscore.
 
 Left out although their packages are known:
 
 - functions other than our own builders and schedules and torchvision's registered models: helpers load, save, download
   and call (``albumentations.load``, ``torchvision.models.get_model``, ``lightning_modules.weights.load.Path``);
-- what is made to call a function that it is given (albumentations' Lambda, Lightning's LambdaCallback, torch's LambdaLR
+- classes that call a function they are given (albumentations' Lambda, Lightning's LambdaCallback, torch's LambdaLR
   and MultiplicativeLR), and albumentations' transforms that read files by themselves (FDA, HistogramMatching,
-  PixelDistributionAdaptation, TextImage): YAML can say no function, and data comes from `data.root`;
-- torchmetrics' text, image, audio, multimodal and detection, which download and unpickle other people's models;
+  PixelDistributionAdaptation, TextImage): YAML cannot express a function, and data comes from `data.root`;
 - abstract classes, and Lightning's command line, whose callback writes files.
-
-Callbacks and loggers that are left in do write, as Lightning's do, into the folder that they are given.
 """
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from types import FunctionType, ModuleType
 from typing import Any
 
 from entry.errors import RequestError
+from settings.run import RunSettings
 
 TARGET = "_target_"
 
 
-def check_targets(config: Mapping[str, Any]) -> None:
-    """Look up everything that a plain, resolved configuration asks to be built, at any depth; builds nothing.
+def check_targets(settings: RunSettings, allow: Sequence[str]) -> None:
+    """Look up everything that settings want built, at any depth; builds nothing.
 
-    A text that still holds ``${`` is refused wherever it stands: Hydra resolves it a second time when it builds, and
-    could find a `_target_` in it that nobody has looked at.
+    The key under which a target stands decides which kinds it may be, also for the targets inside it. A text that still
+    holds ``${`` is refused wherever it stands: Hydra resolves it a second time when it builds, and could find a
+    `_target_` in it that was not checked.
+
+    Args:
+        settings: of a run.
+        allow: packages of the user's own; what they define may be built wherever it is of a fitting kind.
 
     Raises:
         RequestError: names the target, its key and what is allowed, or the text.
     """
-    try:
-        leaves = list(_leaves(config, ""))
-    except RecursionError:  # YAML can say that, with an anchor
-        raise RequestError("The configuration contains itself; remove the anchor (&) that does it.") from None
-    for place, key, value in leaves:
+    for package in allow:
+        _import_allowed(package)
+    for place, key, value in _leaves(settings.to_dict(), ""):
         if "${" in key or (isinstance(value, str) and "${" in value):
             raise RequestError(f"{place}={value}: ${{ }} cannot stand in a configuration that is resolved already.")
         if key == TARGET:
-            _check(place, value)
+            check_target(place, value, allow)
+
+
+def _import_allowed(package: str) -> None:
+    """Import a package that the user allows, so that it can register what it defines. Raises RequestError."""
+    top, *_ = parts = package.split(".")
+    if not all(part.isidentifier() for part in parts) or top in sys.stdlib_module_names or top in OURS:
+        raise RequestError(f"allow=[{package}]: must be an importable package of your own.")
+    try:
+        import_module(package)
+    except ImportError as error:
+        raise RequestError(
+            f"allow=[{package}]: it cannot be imported ({error}). Install it, or add its folder to PYTHONPATH."
+        ) from None
 
 
 def _leaves(node: object, place: str) -> Iterator[tuple[str, str, object]]:
@@ -119,70 +134,88 @@ def _is_registered_model(found: object) -> bool:
     return _is_function(found) and any(found is get_model_builder(name) for name in list_models())
 
 
-def _is_class(found: object) -> bool:
-    return isinstance(found, type)
-
-
-COUNTING = ("aggregation", "classification", "clustering", "nominal", "regression", "retrieval", "segmentation")
-ALLOWED = (
-    Allowed(("datamodules",), _below("lightning.LightningDataModule"), "our data modules"),
-    Allowed(("lightning_modules",), _below("lightning.LightningModule"), "our Lightning modules"),
-    Allowed(("lightning_modules.networks",), _is_network, "our networks"),
-    Allowed(("lightning_modules.schedules",), _is_function, "our schedules"),
-    Allowed(("callbacks",), _below("lightning.pytorch.callbacks.Callback"), "our callbacks"),
-    Allowed(("torch.optim",), _below("torch.optim.Optimizer"), "optimisers of torch.optim"),
-    Allowed(
+ALLOWED = {
+    "data module": Allowed(("datamodules",), _below("lightning.LightningDataModule"), "our data modules"),
+    "module": Allowed(("lightning_modules",), _below("lightning.LightningModule"), "our Lightning modules"),
+    "network": Allowed(("lightning_modules.networks",), _is_network, "our networks"),
+    "torchvision": Allowed(("torchvision.models",), _is_registered_model, "models of torchvision.models"),
+    "our loss": Allowed(("lightning_modules.losses",), _below("torch.nn.Module"), "our losses"),
+    "loss": Allowed(("torch.nn",), _below("torch.nn.modules.loss._Loss"), "losses of torch.nn"),
+    "optimizer": Allowed(("torch.optim",), _below("torch.optim.Optimizer"), "optimisers of torch.optim"),
+    "our schedule": Allowed(("lightning_modules.schedules",), _is_function, "our schedules"),
+    "schedule": Allowed(
         ("torch.optim",),
         _below("torch.optim.lr_scheduler.LRScheduler"),
         "schedulers of torch.optim",
         left_out=("LambdaLR", "MultiplicativeLR"),
     ),
-    Allowed(
-        ("lightning.pytorch.callbacks", "lightning.pytorch.loggers"),
-        _below("lightning.pytorch.callbacks.Callback", "lightning.pytorch.loggers.Logger"),
-        "callbacks and loggers of lightning.pytorch",
-        left_out=("LambdaCallback",),
-    ),
-    Allowed(
+    "transform": Allowed(
         ("albumentations",),
         _below("albumentations.BasicTransform", "albumentations.BaseCompose"),
         "transforms of albumentations",
         left_out=("Lambda", "FDA", "HistogramMatching", "PixelDistributionAdaptation", "TextImage"),
     ),
-    Allowed(("torchvision.models",), _is_registered_model, "models of torchvision.models"),
-    Allowed(tuple(f"torchmetrics.{part}" for part in COUNTING), _below("torchmetrics.Metric"), "metrics of torchmetrics"),
-    Allowed(("rich",), _is_class, "classes of rich"),
-)  # fmt: skip
-# What the doors build from these keys must be of one kind; elsewhere everything that is allowed may stand.
+    "callback": Allowed(
+        ("callbacks", "lightning.pytorch.callbacks"),
+        _below("lightning.pytorch.callbacks.Callback"),
+        "our callbacks and those of lightning.pytorch",
+        left_out=("LambdaCallback",),
+    ),
+}  # fmt: skip
+# What may be built at a key and everywhere below it; nothing is built at other keys.
 PLACES = {
-    "data._target_": ("our data modules",),
-    "lightning_module._target_": ("our Lightning modules",),
-    "model.network._target_": ("our networks", "models of torchvision.models"),
-    "optimizer._target_": ("optimisers of torch.optim",),
-    "scheduler._target_": ("our schedules", "schedulers of torch.optim"),
-    "aug.transform._target_": ("transforms of albumentations",),
+    "data._target_": ("data module",),
+    "lightning_module._target_": ("module",),
+    "model.network": ("network", "torchvision"),
+    "loss": ("our loss", "loss"),
+    "optimizer": ("optimizer",),
+    "scheduler": ("our schedule", "schedule"),
+    "aug.transform": ("transform",),
+    "callbacks": ("callback",),
 }
-SHORT = ("torchmetrics",)  # whose metrics are named without the part that they are defined in
+OURS = {
+    "callbacks",
+    "conf",
+    "datamodules",
+    "entry",
+    "label_spaces",
+    "lightning_modules",
+    "metrics",
+    "reports",
+    "run_folder",
+    "settings",
+}
 
 
-def _check(place: str, target: object) -> None:
-    """Raise RequestError unless what a target stands for may be built."""
-    rules = [rule for rule in ALLOWED if place not in PLACES or rule.called in PLACES[place]]
-    if isinstance(target, str) and _may_be_imported(target):
+def check_target(place: str, target: object, allow: Sequence[str] = ()) -> None:
+    """Raise RequestError unless what a target stands for may be built at its place.
+
+    Args:
+        place: its dotted key, such as ``model.network._target_``.
+        target: what stands there.
+        allow: packages of the user's own.
+    """
+    kinds = next((kinds for key, kinds in PLACES.items() if place == key or place.startswith(f"{key}.")), ())
+    rules = [ALLOWED[kind] for kind in kinds]
+    if allow:
+        rules += [replace(rule, packages=tuple(allow), called="") for rule in rules]
+    if isinstance(target, str) and _may_be_imported(target, rules):
         found = _find(target)
         if found is None:
             raise RequestError(f"{place}={target}: there is nothing of that name.")
         if any(rule.takes(found) for rule in rules):
             return
-    may = ", ".join(rule.called for rule in rules)
-    raise RequestError(f"{place}={target} is not built: what may be named there is {may}, and nothing else.")
+    may = ", ".join(rule.called for rule in rules if rule.called)
+    if not may:
+        raise RequestError(f"{place}={target}: nothing is built at this key.")
+    own = "those of packages in allow=[…]" if not allow else f"those of {', '.join(allow)}"
+    raise RequestError(f"{place}={target} is not built: allowed here are {may}, {own}, and nothing else.")
 
 
-def _may_be_imported(target: str) -> bool:
+def _may_be_imported(target: str, rules: Sequence[Allowed]) -> bool:
     """Whether a name is a plain dotted one that lies in a known package."""
-    parts = target.split(".")
-    known = any(rule.has(target) for rule in ALLOWED) or parts[0] in SHORT
-    return known and all(part.isidentifier() and not part.startswith("_") for part in parts)
+    known = any(rule.has(target) for rule in rules)
+    return known and all(part.isidentifier() and not part.startswith("_") for part in target.split("."))
 
 
 def _find(target: str) -> object | None:

@@ -16,7 +16,7 @@ from entry import torchrun_env
 from entry.distributed import rendezvous
 from entry.errors import FAILURES, REQUEST_ERRORS, RunStopped, exit_code
 from entry.hardware import choose
-from entry.job import Job, carry_out, configuration
+from entry.job import Job, carry_out
 from entry.run import Run
 from run_folder import RunFolder
 
@@ -59,9 +59,9 @@ def follow() -> int:
         if isinstance(told, int):
             store.set(_left(torchrun_env.rank()), "")
             return told
-        job = Job(**told)
+        job = Job.from_json(store.get(_JOB).decode())
         folder = RunFolder.open(Path(job.folder))
-        accelerator = choose(configuration(job)["trainer"]).accelerator
+        accelerator = choose(job.settings().trainer).accelerator
         with signal.listening(), folder.in_use(), rendezvous.together(store, accelerator):
             carry_out(job, signal)
     except (*REQUEST_ERRORS, *FAILURES, RunStopped, dist.DistError) as error:

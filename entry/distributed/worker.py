@@ -54,12 +54,12 @@ def _part(job: "Job", signal: "StopSignal") -> None:
     """Meet the others, work with them, and part."""
     from entry import hardware
     from entry.distributed import rendezvous
-    from entry.job import carry_out, configuration
+    from entry.job import carry_out
     from run_folder import RunFolder
 
     with RunFolder.open(Path(job.folder)).in_use():
         store = rendezvous.meet()
-        accelerator = hardware.choose(configuration(job)["trainer"]).accelerator
+        accelerator = hardware.choose(job.settings().trainer).accelerator
         with rendezvous.together(store, accelerator):
             carry_out(job, signal)
 

@@ -14,7 +14,6 @@ from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
 from entry.errors import RequestError
 from entry.evaluation.baselines import baseline_data, pixel_baselines
-from entry.looks import looks
 from label_spaces.crosswalk import Crosswalk
 from label_spaces.space import LabelSpace
 from lightning_modules.classification import ClassificationModule
@@ -24,6 +23,8 @@ from lightning_modules.weights.safe_load import damage, read_checkpoint
 from metrics.crosswalk_scores import cross, cross_samples
 from reports.evaluation import Evaluation
 from run_folder import RunFolder
+from settings.evaluation import EvaluationSettings
+from settings.run import RunSettings
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ def load(module: SupervisedModule, checkpoint: Checkpoint) -> None:
         ) from None
 
 
-def evaluate(
+def predict_split(
     trainer: lightning.Trainer, module: SupervisedModule, datamodule: ImageDataModule, split: str
 ) -> dict[str, np.ndarray]:
     """Predict a split once, on all ranks together, and return the module's counts and per-sample facts of all of them.
@@ -124,7 +125,7 @@ def evaluate(
 
 
 def collect(
-    config: Mapping[str, Any],
+    settings: RunSettings,
     folder: RunFolder,
     origin: Mapping[str, Any],
     datamodule: ImageDataModule,
@@ -135,7 +136,7 @@ def collect(
     """Everything that an evaluation's files are written from.
 
     Args:
-        config: the whole configuration.
+        settings: of the run.
         folder: the run's.
         origin: file, epoch and step of what predicted.
         datamodule: prepared.
@@ -152,7 +153,7 @@ def collect(
             n_expected,
             split,
         )
-    task = config["model"]["task"]
+    task = settings.model.task
     known: dict[str, Any] = {}
     size = datamodule.scored_at(split) if isinstance(datamodule, SegmentationDataModule) else datamodule.eval_size
     if task == "classification":
@@ -173,9 +174,16 @@ def collect(
         facts=facts if crosswalk is None else crossed(facts, crosswalk),
         crosswalk=crosswalk,
         sizes=datamodule.extents(facts["index"].tolist()),
-        looks=None if config.get("predictions") else looks(config),
+        looks=None if settings.predictions else _views(settings.evaluation),
         **known,
     )
+
+
+def _views(evaluation: EvaluationSettings) -> dict[str, Any]:
+    """The keys of `evaluation` with the stride that was used, for scores.json."""
+    stride = None if evaluation.window is None else list(evaluation.steps)
+    window = None if evaluation.window is None else list(evaluation.window)
+    return {"flip": evaluation.flip, "scales": evaluation.scales, "window": window, "stride": stride}
 
 
 def crossed(facts: Mapping[str, Any], crosswalk: Crosswalk) -> dict[str, Any]:

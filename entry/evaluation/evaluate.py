@@ -1,30 +1,33 @@
-"""The folder of an evaluation: replaced as a whole, and only by one whose every file is there."""
+"""One evaluation, of a run, external weights or masks: its folder is replaced as a whole, and only by a complete one."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
+from lightning.pytorch.callbacks import Callback
 
 from callbacks.finite_logits import FiniteLogits
 from callbacks.prediction_writer import FrameMasks
 from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
 from entry import console
-from entry.build.modules import build_trainer
-from entry.config.resolve import to_yaml
-from entry.evaluation.checkpoint import collect, evaluate, find_checkpoint, load
-from entry.run import Run
-from entry.session import session
+from entry.build.trainer import build_trainer
+from entry.config.run_config import to_yaml
+from entry.evaluation.checkpoint import collect, find_checkpoint, load, predict_split
+from entry.run import Run, session
+from label_spaces.crosswalk import Crosswalk
 from reports.evaluation import Evaluation, scores_of, write_tables
 from reports.figures.per_class import per_class_figure
 from reports.figures.write import write_figures
 from run_folder import RunFolder, Status, read_csv, replace_folder, write_json, write_text
+from settings.run import RunSettings
 
 
-def evaluate_into(run: Run, *, checkpoint: str | None, split: str, first: bool = True) -> None:
-    """Evaluate on a split, on every rank; the first one puts everything into evaluation/<split>.
+def evaluate_model(run: Run, *, checkpoint: str | None, split: str, first: bool = True) -> None:
+    """Evaluate on a split, on every rank; the first one writes evaluation/<split>.
 
-    Frames that have no truth are only predicted: the folder has their masks, and scores that are all undefined.
+    Frames without truth are only predicted: the folder has their masks, and scores that are all undefined.
 
     Args:
         run: with its module.
@@ -41,38 +44,71 @@ def evaluate_into(run: Run, *, checkpoint: str | None, split: str, first: bool =
     frames = datamodule if isinstance(datamodule, SegmentationDataModule) else None
     only_predicted = frames is not None and frames.only_predict(split)
     files = None
-    if frames is not None and (only_predicted or run.config["report"].get("predictions")):
+    if frames is not None and (only_predicted or run.settings.report.predictions):
         files = frames.prediction_files(split)
 
-    mapping = None if run.crosswalk is None else run.crosswalk.mapping
-
-    def counted(masks: Path | None) -> dict[str, np.ndarray]:
-        trainer = build_trainer(run.config, run.machine, folder, headline=module.headline)
-        cast(Any, trainer).callbacks.append(FiniteLogits(datamodule.names))
+    def count(masks: Path | None) -> dict[str, np.ndarray]:
+        callbacks: list[Callback] = [FiniteLogits(datamodule.names)]
         if frames is not None and files is not None:
             sizes = {index: frames.sizes[frames.names[index]] for index in files}
-            cast(Any, trainer).callbacks.append(FrameMasks(masks, files, sizes, frames.label_space, mapping))
-        return evaluate(trainer, module, datamodule, split)
+            mapping = None if run.crosswalk is None else run.crosswalk.mapping
+            callbacks.append(FrameMasks(masks, files, sizes, frames.label_space, mapping))
+        trainer = build_trainer(run.settings, run.machine, folder, headline=module.headline, callbacks=callbacks)
+        return predict_split(trainer, module, datamodule, split)
+
+    if not first:
+        count(None)
+        return
+    console.resized(datamodule, split)
+    write_evaluation(
+        folder,
+        run.settings,
+        datamodule,
+        split,
+        lambda target: count(target / "predictions"),
+        origin=origin,
+        crosswalk=run.crosswalk,
+        headline=module.headline,
+    )
+
+
+def write_evaluation(
+    folder: RunFolder,
+    settings: RunSettings,
+    datamodule: ImageDataModule,
+    split: str,
+    count: Callable[[Path], dict[str, Any]],
+    *,
+    origin: Mapping[str, Any],
+    crosswalk: Crosswalk | None,
+    headline: str,
+) -> None:
+    """Count a split once and write evaluation/<split>: configuration, status, scores, tables and figures.
+
+    Args:
+        folder: the run's.
+        settings: of the run.
+        datamodule: prepared.
+        split: which samples.
+        count: counts them, given the evaluation's folder, into which it may write predictions.
+        origin: file, epoch and step of what predicted.
+        crosswalk: from the label space that the predictions are counted in, where it is not the data's.
+        headline: the score of the learning curves.
+    """
 
     def fill(target: Path) -> None:
-        write_text(target / "config.yaml", to_yaml(run.config))
+        write_text(target / "config.yaml", to_yaml(settings))
         with session(Status(target / "status.json")):
-            evaluation = collect(
-                run.config, folder, origin, datamodule, split, counted(target / "predictions"), run.crosswalk
-            )
-            if only_predicted:
+            evaluation = collect(settings, folder, origin, datamodule, split, count(target), crosswalk)
+            if isinstance(datamodule, SegmentationDataModule) and datamodule.only_predict(split):
                 write_json(target / "scores.json", scores_of(evaluation))
             else:
-                write_results(target, folder, datamodule, evaluation, module.headline)
+                _write_results(target, folder, datamodule, evaluation, headline)
 
-    if first:
-        console.resized(datamodule, split)
-        replace_folder(folder.evaluation(split), fill)
-    else:
-        counted(None)
+    replace_folder(folder.evaluation(split), fill)
 
 
-def write_results(
+def _write_results(
     target: Path, folder: RunFolder, datamodule: ImageDataModule, evaluation: Evaluation, score: str
 ) -> None:
     """Write an evaluation's tables and figures, with learning curves of `score`, into the folder `target`."""

@@ -3,25 +3,21 @@ import torch
 
 from entry.errors import RequestError
 from entry.hardware import choose, usable_cores
+from settings.training import TrainerSettings
 
-TRAINER = {
-    "accelerator": "cpu",
-    "devices": 1,
-    "num_nodes": 1,
-    "precision": "32-true",
-    "threads": None,
-    "sync_batchnorm": False,
-}
+
+def trainer(**keys):
+    return TrainerSettings(**{"accelerator": "cpu", "precision": "32-true", **keys})
 
 
 def test_processes_share_the_cores():
-    assert choose({**TRAINER, "devices": 2}).threads == max(1, usable_cores() // 2)
-    assert choose({**TRAINER, "devices": 10_000}).threads == 1
-    assert choose({**TRAINER, "devices": 2, "threads": 3}).threads == 3
+    assert choose(trainer(devices=2)).threads == max(1, usable_cores() // 2)
+    assert choose(trainer(devices=10_000)).threads == 1
+    assert choose(trainer(devices=2, threads=3)).threads == 3
 
 
 def test_auto_is_one_cpu():
-    assert choose({**TRAINER, "devices": "auto"}).ranks == 1
+    assert choose(trainer(devices="auto")).ranks == 1
 
 
 @pytest.fixture
@@ -32,7 +28,7 @@ def two_gpus(monkeypatch):
 
 
 def test_auto_is_every_visible_gpu(two_gpus):
-    found = choose({**TRAINER, "accelerator": "gpu", "devices": "auto", "sync_batchnorm": True})
+    found = choose(trainer(accelerator="gpu", devices="auto", sync_batchnorm=True))
     assert (found.accelerator, found.devices, found.ranks, found.device_name) == ("gpu", 2, 2, "a card")
 
 
@@ -42,20 +38,18 @@ def test_auto_is_every_visible_gpu(two_gpus):
         ({"accelerator": "gpu", "devices": 3}, r"trainer\.devices=3, but 2 GPUs are visible"),
         ({"devices": 2, "num_nodes": 2}, "torchrun --nnodes=2 --nproc-per-node=2"),
         ({"devices": 2, "sync_batchnorm": True}, r"trainer\.sync_batchnorm=true: torch's SyncBatchNorm needs GPUs"),
-        ({"accelerator": "tpu"}, r"trainer\.accelerator=tpu"),
-        ({"precision": "17"}, r"trainer\.precision=17"),
     ],
 )
 def test_what_is_not_there_is_refused(two_gpus, keys, says):
     with pytest.raises(RequestError, match=says):
-        choose({**TRAINER, **keys})
+        choose(trainer(**keys))
 
 
 def test_the_launchers_processes_and_the_configuration_must_agree(monkeypatch):
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "4")
-    assert choose({**TRAINER, "devices": 2, "num_nodes": 2}).ranks == 4
+    assert choose(trainer(devices=2, num_nodes=2)).ranks == 4
     with pytest.raises(
         RequestError, match=r"started 4 processes, but trainer\.devices × trainer\.num_nodes is 3 × 1 = 3"
     ):
-        choose({**TRAINER, "devices": 3})
+        choose(trainer(devices=3))

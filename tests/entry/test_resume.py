@@ -105,7 +105,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits_also_where_it_was_moved_to(door,
     stopped.rename(moved)
     answer = door("train", f"resume={moved}", "data.num_workers=1")
     assert answer.code == 0, answer.err
-    assert "Going on after step 7, in epoch 2." in answer.out
+    assert "Resuming after step 7, in epoch 2." in answer.out
     assert answer.folder == moved
     assert compare(whole, moved) == []
     assert json.loads((moved / "status.json").read_text())["state"] == "finished"
@@ -158,7 +158,7 @@ def test_a_damaged_file_of_the_folder_is_named(door, stopped, name):
 def test_a_stopped_run_ends_with_the_looks_that_are_typed_later(door, stopped, whole):
     answer = door("train", f"resume={stopped}", "evaluation.flip=true")
     assert answer.code == 0, answer.err
-    assert "note: The evaluation that ends it is done with evaluation.flip=true; it is trained as before." in answer.out
+    assert "note: The final evaluation uses evaluation.flip=true; training continues as before." in answer.out
     different = compare(whole, stopped)
     assert "scores.json loss" in different
     assert all(name.startswith("scores.json") or name.endswith((".csv", ".npz")) for name in different)
@@ -188,7 +188,7 @@ def test_more_epochs_are_as_if_they_had_been_asked_for_at_first(door, train, who
     assert longer.code == 0, longer.err
     answer = door("train", f"resume={whole}", "trainer.max_epochs=4")
     assert answer.code == 0, answer.err
-    assert "trainer.max_epochs is 4 now, not 2" in answer.out
+    assert "trainer.max_epochs is now 4, not 2" in answer.out
     assert compare(tmp_path / "longer", whole) == []
     assert yaml.safe_load((whole / "config.yaml").read_text())["trainer"]["max_epochs"] == 4
 
@@ -199,7 +199,7 @@ def test_a_schedule_that_has_fixed_its_steps_cannot_be_prolonged(door, train, tm
     before = contents(tmp_path / "cycle")
     answer = door("train", f"resume={tmp_path / 'cycle'}", "trainer.max_epochs=2")
     assert answer.code == 2
-    assert "trainer.max_epochs: OneCycleLR has fixed its steps when the run began" in answer.err
+    assert "trainer.max_epochs: OneCycleLR fixed its steps when the run began" in answer.err
     assert contents(tmp_path / "cycle") == before
 
 
@@ -232,7 +232,7 @@ def test_changes_can_be_wanted(door, stopped):
 @pytest.mark.parametrize(
     ("typed", "says"),
     [
-        (["optimizer=sgd"], "optimizer: a checkpoint holds what its own optimiser remembers"),
+        (["optimizer=sgd"], "optimizer: a checkpoint holds the state of its own optimiser"),
         (["data.fraction=0.5"], "data.fraction: the run has its split"),
         (["data.split={train: 0.5, val: 0.2, test: 0.3}"], "data.split.train: the run has its split"),
         (["scheduler._target_=torch.optim.lr_scheduler.ConstantLR"], "scheduler._target_: a schedule of torch's"),
@@ -252,7 +252,7 @@ def test_epochs_that_are_over_cannot_be_taken_back(door, train, tmp_path):
     answer = door("train", f"resume={tmp_path / 'third'}", "trainer.max_epochs=1")
     assert (answer.code, contents(tmp_path / "third") == before) == (2, True), answer.err
     assert "trainer.max_epochs=1:" in answer.err
-    assert "has 2 epochs behind it already" in answer.err
+    assert "has completed 2 epochs already" in answer.err
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_used(door, stoppe
     answer = door("train", f"resume={stopped}")
     assert answer.code == 0, answer.err
     assert "last.ckpt is damaged" in answer.out
-    assert "Going on after step 6 of last-00000006.ckpt, the one before it" in answer.out
+    assert "Resuming after step 6 of last-00000006.ckpt, the one before it" in answer.out
     assert compare(whole, stopped) == []
 
 
@@ -274,7 +274,7 @@ def test_without_a_whole_checkpoint_it_starts_again(door, stopped, whole):
         flip(path)
     answer = door("train", f"resume={stopped}")
     assert answer.code == 0, answer.err
-    assert "it starts at the first step" in answer.out
+    assert "training starts at the first step" in answer.out
     assert compare(whole, stopped) == []
 
 
@@ -287,7 +287,7 @@ def test_early_stopping_is_not_forgotten(door, train, tmp_path, monkeypatch):
         raise RuntimeError("cut")
 
     with monkeypatch.context() as patched:
-        patched.setattr("entry.job.evaluate_into", cut)
+        patched.setattr("entry.job.evaluate_model", cut)
         assert train("cut", *typed).code == 1
     answer = door("train", f"resume={tmp_path / 'cut'}")
     assert answer.code == 0, answer.err

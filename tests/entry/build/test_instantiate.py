@@ -4,17 +4,19 @@ from hydra.errors import InstantiationException
 from torch import nn
 
 from entry.errors import RequestError
-from entry.build.instantiate import optimizer, part, scheduler
+from entry.build.instantiate import accepted, build, optimizer, scheduler
+from settings.base import Target
+from settings.model import OptimizerSettings, SchedulerSettings
 from tests.test_train import QUICK, files_below
 
-ADAM = {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 1e-3}
+ADAM = {"target": "torch.optim.Adam", "_partial_": True, "lr": 1e-3}
 
 
 @pytest.mark.parametrize(
     ("typed", "says"),
     [
         ("+optimizer.foo=1", "optimizer.foo: Adam has no such setting. Those it has: lr, betas"),
-        ("optimizer.weight_decay=-1", "optimizer: Adam does not take these settings: Invalid weight_decay value: -1."),
+        ("+optimizer.eps=-1", "optimizer: Adam does not take these settings: Invalid epsilon value: -1."),
         (
             "scheduler._target_=torch.optim.lr_scheduler.StepLR",
             "scheduler: StepLR does not take these settings: StepLR.__init__() missing 1 required positional argument: 'step_size'.",
@@ -28,9 +30,9 @@ ADAM = {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 1e-3}
             "+model.network.foo=1",
             "model.network.foo: custom_cnn has no such setting. Those it has: image_size, dropout.",
         ),
-        ("scheduler.power=-1", "scheduler: poly does not take these settings: power=-1 must be a number of 0 or more."),
-        ("model.network=null", "model.network=null: nothing says what it is; it needs a _target_"),
-        ("aug.transform=5", "aug.transform=5: nothing says what it is; it needs a _target_"),
+        ("scheduler.power=-1", "scheduler.power=-1: must be a number of at least 0."),
+        ("model.network=null", "model.network=null: it needs a _target_"),
+        ("aug.transform=5", "aug.transform=5: it needs a _target_"),
     ],
 )
 def test_settings_that_are_not_taken_are_refused_before_anything_starts(door, tmp_path, image_folder, typed, says):
@@ -77,23 +79,32 @@ def test_a_bug_of_a_target_keeps_its_traceback(monkeypatch):
 
     monkeypatch.setattr("lightning_modules.networks.custom_cnn.custom_cnn", build)
     with pytest.raises(InstantiationException, match="a bug"):
-        part({"_target_": "lightning_modules.networks.custom_cnn.custom_cnn"}, "model.network", num_classes=2)
+        build(Target(target="lightning_modules.networks.custom_cnn.custom_cnn"), "model.network", num_classes=2)
 
 
-def test_what_is_taken_is_made():
-    made = optimizer({**ADAM, "amsgrad": True}, "auto")
+def test_what_is_accepted_is_built():
+    made = optimizer(OptimizerSettings(**ADAM, amsgrad=True), "auto")
     assert made.keywords == {"lr": 1e-3, "amsgrad": True}
-    assert part({"_target_": "torch.nn.Linear", "in_features": 3}, "model.network", out_features=2).weight.shape == (
-        2,
-        3,
-    )
+    linear = Target(target="torch.nn.Linear", in_features=3)
+    assert build(linear, "model.network", out_features=2).weight.shape == (2, 3)
+
+
+def test_keys_that_are_no_arguments_are_left_out():
+    linear = Target(target="torch.nn.Linear", in_features=3, name="mine")
+    assert build(linear, "model.network", ("name",), out_features=2).in_features == 3
+
+
+def test_known_arguments_are_offered_to_those_that_have_them():
+    known = {"out_features": 2, "num_classes": 2}
+    assert accepted(Target(target="torch.nn.Linear"), known) == {"out_features": 2}
+    assert accepted(Target(target="torchvision.models.resnet18"), known) == known  # it takes any
 
 
 def test_a_target_that_takes_any_setting_is_not_second_guessed():
-    network = part({"_target_": "torchvision.models.resnet18", "num_classes": 2}, "model.network")  # among its **kwargs
+    network = build(Target(target="torchvision.models.resnet18", num_classes=2), "model.network")  # among its **kwargs
     assert network.fc.out_features == 2
     with pytest.raises(RequestError, match=r"model\.network\.foo: Linear has no such setting"):
-        part({"_target_": "torch.nn.Linear", "in_features": 3, "foo": 1}, "model.network", out_features=2)
+        build(Target(target="torch.nn.Linear", in_features=3, foo=1), "model.network", out_features=2)
 
 
 @pytest.mark.parametrize(
@@ -101,31 +112,28 @@ def test_a_target_that_takes_any_setting_is_not_second_guessed():
 )
 @pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD"])
 def test_a_step_is_fused_unless_a_loss_scaler_works_with_it(name, precision, fused):
-    settings = {"_target_": f"torch.optim.{name}", "_partial_": True, "lr": 0.5, "fused": True}
+    settings = OptimizerSettings(target=f"torch.optim.{name}", _partial_=True, lr=0.5, fused=True)
     made = optimizer(settings, precision)(nn.Linear(2, 1).parameters())
     assert type(made) is getattr(torch.optim, name)
     assert (made.defaults["lr"], made.defaults["fused"]) == (0.5, fused)
 
 
-def test_an_optimizer_that_knows_no_fused_step_is_left_alone():
-    made = optimizer({"_target_": "torch.optim.Adagrad", "_partial_": True}, "16-mixed")(nn.Linear(2, 1).parameters())
-    assert made.defaults["fused"] is None
+def test_an_optimizer_without_a_fused_step_is_left_alone():
+    settings = OptimizerSettings(target="torch.optim.Adagrad", _partial_=True)
+    assert optimizer(settings, "16-mixed")(nn.Linear(2, 1).parameters()).defaults["fused"] is None
 
 
 @pytest.mark.parametrize(
     ("settings", "rates"),
     [
-        ({"_target_": "torch.optim.lr_scheduler.StepLR", "step_size": 2, "gamma": 0.5}, [1, 1, 0.5, 0.5, 0.25]),
-        (
-            {"_target_": "torch.optim.lr_scheduler.LinearLR", "start_factor": 0.5, "total_iters": 2},
-            [0.5, 0.75, 1, 1, 1],
-        ),
-        ({"_target_": "lightning_modules.schedules.poly", "power": 1}, [1, 0.75, 0.5, 0.25, 0]),
+        ({"target": "torch.optim.lr_scheduler.StepLR", "step_size": 2, "gamma": 0.5}, [1, 1, 0.5, 0.5, 0.25]),
+        ({"target": "torch.optim.lr_scheduler.LinearLR", "start_factor": 0.5, "total_iters": 2}, [0.5, 0.75, 1, 1, 1]),
+        ({"target": "lightning_modules.schedules.poly", "power": 1}, [1, 0.75, 0.5, 0.25, 0]),
     ],
 )
-def test_schedules_of_torch_are_made_as_ours_are(settings, rates):
+def test_schedules_of_torch_are_built_as_ours_are(settings, rates):
     steps = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
-    schedule, found = scheduler({**settings, "_partial_": True}, total_steps=4)(steps), []
+    schedule, found = scheduler(SchedulerSettings(**settings, _partial_=True), total_steps=4)(steps), []
     for _ in rates:
         found.append(steps.param_groups[0]["lr"])
         steps.step()
@@ -133,7 +141,7 @@ def test_schedules_of_torch_are_made_as_ours_are(settings, rates):
     assert found == pytest.approx(rates)
 
 
-def test_a_schedule_that_asks_is_told_how_many_steps_there_are():
-    settings = {"_target_": "torch.optim.lr_scheduler.OneCycleLR", "_partial_": True, "max_lr": 1.0}
+def test_a_schedule_with_such_a_parameter_gets_the_number_of_steps():
+    settings = SchedulerSettings(target="torch.optim.lr_scheduler.OneCycleLR", _partial_=True, max_lr=1.0)
     steps = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     assert scheduler(settings, total_steps=7)(steps).total_steps == 7

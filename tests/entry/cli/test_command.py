@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from callbacks.errors import RunStopped
-from entry.cli import command as doors
+from entry.cli import command as commands
 from entry.errors import IncompleteError, RequestError
 from lightning_modules.errors import TrainingError
 
@@ -18,7 +18,7 @@ def command(monkeypatch, capsys, tmp_path):
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
         with pytest.raises(SystemExit) as end:
-            doors.door("train")(task)()
+            commands.command("train")(task)()
         captured = capsys.readouterr()
         return end.value.code, captured.out, captured.err
 
@@ -72,7 +72,7 @@ def test_overrides_are_told_as_typed_whatever_they_refer_to(command, typed):
         ("data.root=Straße", "cannot be read: data.root=Straße. Values with spaces, letters beyond a to z or any of ~"),
         ("data.root=~/pictures", "cannot be read: data.root=~/pictures"),
         ("aug=null", "cannot be null; give one of its options. All of them: python train.py --help"),
-        ("loss=[ohem]", "loss=[ohem]: a list cannot stand here"),
+        ("evaluation=[flip]", "evaluation=[flip]: a list cannot stand here"),
         ("--experimental-rerun=x.pickle", "--experimental-rerun is not allowed"),
         ("--nonsense", "unrecognized arguments: --nonsense\nSettings are typed key=value"),
         ("--resolve", "--resolve goes with --cfg"),

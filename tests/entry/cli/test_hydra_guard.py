@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from entry.cli import command as doors
+from entry.cli import command as commands
 from tests.entry.config.test_targets import Payload, typed
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -25,7 +25,7 @@ def command(monkeypatch, capsys, tmp_path):
         monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
         entered = []
         with pytest.raises(SystemExit) as end:
-            doors.door("train")(entered.append)()
+            commands.command("train")(entered.append)()
         captured = capsys.readouterr()
         return end.value.code, captured.out, captured.err, len(entered)
 
@@ -73,7 +73,7 @@ def nodes(folder):
     return {
         "a callback": {"callbacks": {"evil": {"_target_": "os.system", "command": f"touch {folder}/canary"}}},
         "a callback by an alias": {"callbacks": {"evil": hub(folder)}},
-        "a callback inside the doors' own": {"callbacks": {"folders": {"inner": hub(folder)}}},
+        "a callback inside our own": {"callbacks": {"folders": {"inner": hub(folder)}}},
         "a callback that is put together": {"callbacks": {"evil": escaped}},
         "a launcher": {"launcher": hub(folder)},
         "inside a launcher": {"launcher": {"inner": hub(folder)}},

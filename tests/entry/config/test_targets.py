@@ -3,49 +3,41 @@
 import json
 import pickle
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
-from entry.config.targets import check_targets
+from entry.config.targets import check_target, check_targets
 from entry.errors import RequestError
+from settings.errors import validated
+from settings.run import RunSettings
+from tests.settings.conftest import changed
 from tests.test_train import QUICK
 
 pytestmark = pytest.mark.usefixtures("no_figures")
 
 
-@pytest.mark.parametrize(
-    "target",
-    [
-        "datamodules.image_folder.ImageFolderDataModule",
-        "datamodules.synthetic_idd.SyntheticIDDCrops",
-        "lightning_modules.classification.ClassificationModule",
-        "lightning_modules.networks.custom_cnn.custom_cnn",
-        "lightning_modules.networks.custom_cnn.CustomCNN",
-        "lightning_modules.schedules.cosine",
-        "callbacks.finite_loss.FiniteLoss",
-        "torch.optim.Adam",
-        "torch.optim.Adafactor",
-        "torch.optim.adamw.AdamW",
-        "torch.optim.lr_scheduler.StepLR",
-        "torch.optim.swa_utils.SWALR",
-        "lightning.pytorch.callbacks.EarlyStopping",
-        "lightning.pytorch.callbacks.early_stopping.EarlyStopping",
-        "lightning.pytorch.loggers.CSVLogger",
-        "torchmetrics.Accuracy",
-        "torchmetrics.classification.MulticlassF1Score",
-        "albumentations.Compose",
-        "albumentations.HorizontalFlip",
-        "albumentations.pytorch.ToTensorV2",
-        "torchvision.models.resnet34",
-        "torchvision.models.segmentation.deeplabv3_resnet50",
-        "rich.progress.BarColumn",
-    ],
-)
-def test_what_is_needed_may_be_named(target):
-    check_targets({"aug": [{"_target_": target, "_partial_": True}]})
+ALLOWED = {
+    "data._target_": ["datamodules.image_folder.ImageFolderDataModule", "datamodules.synthetic_idd.SyntheticIDDCrops"],
+    "lightning_module._target_": ["lightning_modules.classification.ClassificationModule"],
+    "model.network._target_": ["lightning_modules.networks.custom_cnn.custom_cnn", "lightning_modules.networks.custom_cnn.CustomCNN",
+                               "torchvision.models.resnet34", "torchvision.models.segmentation.deeplabv3_resnet50"],
+    "loss._target_": ["lightning_modules.losses.CrossEntropySum", "torch.nn.CrossEntropyLoss"],
+    "optimizer._target_": ["torch.optim.Adam", "torch.optim.Adafactor", "torch.optim.adamw.AdamW"],
+    "scheduler._target_": ["lightning_modules.schedules.cosine", "torch.optim.lr_scheduler.StepLR", "torch.optim.swa_utils.SWALR"],
+    "aug.transform._target_": ["albumentations.Compose", "albumentations.HorizontalFlip", "albumentations.pytorch.ToTensorV2"],
+    "callbacks.mine._target_": ["callbacks.history.HistoryWriter", "lightning.pytorch.callbacks.EarlyStopping",
+                                "lightning.pytorch.callbacks.early_stopping.EarlyStopping"],
+}  # fmt: skip
+PAIRS = [(place, target) for place, targets in ALLOWED.items() for target in targets]
+
+
+@pytest.mark.parametrize(("place", "target"), PAIRS)
+def test_what_is_needed_may_be_named(place, target):
+    check_target(place, target)
 
 
 @pytest.mark.parametrize(
@@ -69,75 +61,108 @@ def test_what_is_needed_may_be_named(target):
         "torchvision.models.resnet.ResNet18_Weights.DEFAULT.get_state_dict", "torchvision.models.resnet.load_state_dict_from_url",
         "lightning.pytorch.callbacks.LambdaCallback", "lightning.pytorch.cli.SaveConfigCallback", "lightning.pytorch.Trainer",
         "lightning.pytorch.callbacks.Callback", "torchmetrics.text.BERTScore", "torchmetrics.Metric", "rich.print", "rich.progress.open",
-        "lightning_modules.supervised.SupervisedModule", "lightning_modules.weights.download.fetch", "lightning_modules.weights.safe_load.read_checkpoint",
+        "lightning_modules.supervised.SupervisedModule", "torchmetrics.Accuracy", "rich.progress.BarColumn", "lightning.pytorch.loggers.CSVLogger", "lightning_modules.weights.download.fetch", "lightning_modules.weights.safe_load.read_checkpoint",
         "datamodules.base.ImageDataModule", "datamodules.synthetic.generate.ensure", "lightning_modules.networks.custom_cnn.nn.Linear",
         # no name at all
         "", ".", "torch.optim.", "torch.optim.Adam ", "torch.optim.Adam()", "torch.optim.Nothing", "torch.optim.nothing.Adam", "???", "torch..optim.Adam", 7, None,
         ["os.system"], {"_target_": "os.system"},
     ],
 )  # fmt: skip
-def test_nothing_else_may_be_named(target):
-    with pytest.raises(RequestError, match=r"^model\.network\._target_="):
-        check_targets({"model": {"network": {"_target_": target}}})
+@pytest.mark.parametrize("place", ["model.network._target_", "callbacks.mine._target_"])
+def test_nothing_else_may_be_named(place, target):
+    with pytest.raises(RequestError, match=rf"^{place}="):
+        check_target(place, target)
 
 
-def test_the_message_names_the_place_however_deep():
-    config = {
-        "aug": {
-            "transform": {"_target_": "albumentations.Compose", "transforms": [{"p": 1}, {"_target_": "os.system"}]}
-        }
-    }
+INSIDE = {"aug.transform._target_": "aug.transform.transforms.0._target_", "model.network._target_": "model.network.backbone._target_",
+          "optimizer._target_": "optimizer.inner._target_", "callbacks.mine._target_": "callbacks.mine.inner.3._target_"}  # fmt: skip
+
+
+@pytest.mark.parametrize(("place", "target"), PAIRS)
+def test_the_key_decides_for_everything_below_it(place, target):
+    """Whatever is allowed at another key is refused at a key and inside what stands there."""
+    for other, allowed in ALLOWED.items():
+        if target not in allowed:
+            for key in (other, INSIDE.get(other, other)):
+                with pytest.raises(RequestError, match=f"^{key}={target} is not built: allowed here are "):
+                    check_target(key, target)
+
+
+def test_a_logger_inside_an_augmentation_is_not_built():
+    plain = changed({})
+    transforms = [{"_target_": "lightning.pytorch.loggers.CSVLogger", "save_dir": "/tmp/x"}]
+    plain["aug"] = {"name": "mine", "transform": {"_target_": "albumentations.Compose", "transforms": transforms}}
     with pytest.raises(
-        RequestError, match=r"^aug\.transform\.transforms\.1\._target_=os\.system .*torch\.optim.*albumentations"
+        RequestError,
+        match=r"^aug\.transform\.transforms\.0\._target_=lightning\.pytorch\.loggers\.CSVLogger is not built",
     ):
-        check_targets(config)
+        check_targets(validated(RunSettings, plain), ())
+
+
+@pytest.mark.parametrize("place", ["data.options.x._target_", "trainer._target_", "aug.mine._target_", "seed._target_"])
+def test_nothing_is_built_at_other_keys(place):
+    with pytest.raises(RequestError, match="nothing is built at this key"):
+        check_target(place, "torch.optim.Adam")
 
 
 @pytest.mark.parametrize(
-    ("place", "target", "instead"),
+    ("key", "value"),
     [
-        ("data", "torch.optim.Adam", "our data modules"),
-        ("lightning_module", "datamodules.image_folder.ImageFolderDataModule", "our Lightning modules"),
-        ("model.network", "albumentations.HorizontalFlip", "our networks, models of torchvision.models"),
-        ("optimizer", "torch.optim.lr_scheduler.StepLR", "optimisers of torch.optim"),
-        ("scheduler", "torch.optim.Adam", "our schedules, schedulers of torch.optim"),
-        ("aug.transform", "rich.progress.BarColumn", "transforms of albumentations"),
+        ("aug.mine", "${oc.create:{_target_: os.system}}"),
+        ("data.options", {"b": ["x${c}"]}),
+        ("data.options", {"${b}": 1}),
+        ("model.network._target_", "${b}"),
     ],
 )
-def test_what_the_doors_build_must_be_of_its_kind(place, target, instead):
-    config: dict = {"_target_": target}
-    for key in reversed(place.split(".")):
-        config = {key: config}
-    with pytest.raises(RequestError, match=rf"^{place}\._target_={target} .* is {instead}, and nothing else"):
-        check_targets(config)
-
-
-def test_a_configuration_that_contains_itself_is_refused():
-    with pytest.raises(RequestError, match="contains itself"):
-        check_targets(yaml.safe_load("a: &a [1, *a]"))
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        {"a": "${oc.create:{_target_: os.system}}"},
-        {"a": [{"b": "x${c}"}]},
-        {"a": {"_target_": "${b}"}, "b": "os.system"},
-        {"a": {"${b}": 1}},
-    ],
-)
-def test_a_text_that_would_be_resolved_again_is_refused(config):
+def test_a_text_that_would_be_resolved_again_is_refused(key, value):
     with pytest.raises(RequestError, match="cannot stand in a configuration that is resolved already"):
-        check_targets(config)
+        check_targets(validated(RunSettings, changed({key: value})), ())
 
 
-def test_an_unknown_package_is_not_even_imported(tmp_path, monkeypatch):
-    (tmp_path / "evil_package.py").write_text(f"open({str(tmp_path / 'canary')!r}, 'w').close()\ndef build(**_): ...\n")
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """An importable package of the user's own, which leaves a trace when it is imported."""
+    code = f"""
+import torch
+open({str(tmp_path / "canary")!r}, 'w').close()
+class Net(torch.nn.Module): ...
+class Text: ...
+def build(num_classes): return Net()
+"""
+    (tmp_path / "own_package.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
-    for target in ("evil_package.build", "torch.optim.evil_package.build", "torch.evil_package.build"):
+    yield tmp_path / "canary"
+    sys.modules.pop("own_package", None)
+
+
+def test_an_unknown_package_is_not_even_imported(package):
+    for target in ("own_package.build", "torch.optim.own_package.build", "torch.own_package.build"):
         with pytest.raises(RequestError):
-            check_targets({"a": {"_target_": target}})
-    assert not (tmp_path / "canary").exists()
+            check_target("model.network._target_", target)
+    assert not package.exists()
+
+
+def test_an_allowed_package_may_be_named_where_it_fits(package):
+    settings = validated(RunSettings, changed({"model.network._target_": "own_package.build"}))
+    with pytest.raises(RequestError, match=r"those of packages in allow=\[…\]"):
+        check_targets(settings, ())
+    check_targets(settings, ("own_package",))
+    check_target("model.network._target_", "own_package.Net", ["own_package"])
+    for place, target in (
+        ("optimizer._target_", "own_package.Net"),
+        ("model.network._target_", "own_package.Text"),
+        ("model.network._target_", "own_package.torch.load"),
+    ):
+        with pytest.raises(RequestError, match=f"^{place}={target} "):
+            check_target(place, target, ["own_package"])
+
+
+@pytest.mark.parametrize(
+    "name", ["os", "subprocess", "entry", "lightning_modules.weights", "no_such_package", "a b", ""]
+)
+def test_what_cannot_be_allowed(name):
+    with pytest.raises(RequestError, match=r"^allow=\["):
+        check_targets(validated(RunSettings, changed({})), [name])
 
 
 class Payload:
@@ -223,7 +248,7 @@ def test_nothing_typed_is_run(door, folder, image_folder, tmp_path, name):
     attack = typed(attacks(folder)[name])
     answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, f"aug.transform={attack}")
     unharmed(folder, answer)
-    assert answer.err.startswith("aug.transform.")
+    assert answer.err.startswith("aug.transform")
     assert not (tmp_path / "runs").exists()
 
 
@@ -234,7 +259,8 @@ def test_nothing_is_run_wherever_it_is_built(door, folder, image_folder, key):
     changes = [f"++{key}.{name}={typed(value)}" for name, value in keys.items()]
     answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, *changes)
     unharmed(folder, answer)
-    assert answer.err.startswith(f"{key}._target_=entry.evaluation.evaluate.subprocess.run is not built")
+    unknown = f"There is no key '{key}.args'"  # where a group has no arguments
+    assert answer.err.startswith((f"{key}._target_=entry.evaluation.evaluate.subprocess.run is not built", unknown))
 
 
 @pytest.fixture(scope="module")

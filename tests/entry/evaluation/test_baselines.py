@@ -159,7 +159,7 @@ def test_scores_have_what_sklearn_reaches_on_the_mean_colour(run):
     }
     assert scores["baselines"]["mean_colour"] == pytest.approx(expected)
     assert 0.5 < expected["accuracy"] < 1.0
-    assert f"(the mean colour alone: accuracy {expected['accuracy']:.3f})" in answer.out
+    assert f"(baseline mean_colour: accuracy {expected['accuracy']:.3f})" in answer.out
 
 
 def test_evaluating_again_repeats_them_also_where_only_some_are_evaluated(door, run, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from datamodules.errors import DatasetError
 from entry.errors import RunStopped
-from entry.session import session
+from entry.run import session
 from run_folder import Status
 
 

@@ -1,0 +1,109 @@
+"""A run's config.yaml: written, read, and with the keys of a command line in place of its own."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from entry.config.targets import check_targets
+from entry.errors import RequestError
+from entry.request import Request
+from run_folder import RunFolder
+from settings.errors import SettingsError, validated
+from settings.run import AllowedPackages, RequestKeys, RunSettings
+
+REQUEST_KEYS = (*RequestKeys.model_fields, *AllowedPackages.model_fields)
+
+
+def to_yaml(settings: RunSettings) -> str:
+    """The settings as config.yaml holds them."""
+    return str(yaml.safe_dump(settings.to_dict(), sort_keys=False, allow_unicode=True))
+
+
+def read_settings(folder: RunFolder, allow: Sequence[str]) -> RunSettings:
+    """The settings in a run's config.yaml. Raises RequestError naming the file, or what in it may not be built.
+
+    Args:
+        folder: the run's.
+        allow: packages of the user's own that it may name.
+    """
+    settings = _validated(folder, _read(folder))
+    check_targets(settings, allow)
+    return settings
+
+
+def of_run(request: Request) -> tuple[RunFolder, RunSettings]:
+    """The run that `run=` names, and its settings with each typed override in place of the run's own value.
+
+    Raises RequestError for a folder that holds no run, and for overrides that make no sense with one.
+    """
+    if request.keys.run is None:
+        raise RequestError(
+            "run is missing. Type the folder that train.py printed: run=RUN_FOLDER; a model or masks not made here are evaluated "
+            "with model.weights=… or predictions=…"
+        )
+    folder = RunFolder.open(Path(request.keys.run))
+    return folder, with_overrides(folder, request)[1]
+
+
+def with_overrides(folder: RunFolder, request: Request) -> tuple[RunSettings, RunSettings]:
+    """A run's own settings, and those with each typed override in place of the run's own value. Raises RequestError."""
+    config = _read(folder)
+    if "predictions" in config:  # a key of evaluate.py's own, which train.py lacks
+        raise RequestError(
+            f"{folder.path} holds scores of a model or masks that were not made here, and no checkpoint. Evaluate these again with "
+            "model.weights=… or predictions=…"
+        )
+    before = _validated(folder, config)
+    for override in OverridesParser.create().parse_overrides(list(request.overrides)):
+        key = override.key_or_group.replace("/", ".")
+        if key in REQUEST_KEYS:
+            continue
+        if override.is_add() or override.is_delete():
+            raise RequestError(
+                f"{override.input_line}: with run= and resume=, keys can be replaced, not added or deleted."
+            )
+        _replace(config, key, request.config)
+    after = validated(RunSettings, OmegaConf.to_container(config))
+    check_targets(after, request.allow)
+    return before, after
+
+
+def _read(folder: RunFolder) -> DictConfig:
+    try:
+        config = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RequestError(f"{folder.config} is damaged: {' '.join(str(error).split())}") from None
+    if not isinstance(config, dict):
+        raise RequestError(f"{folder.config}: not a run's configuration.")
+    try:
+        return OmegaConf.create(config)
+    except RecursionError:  # YAML can express that, with an anchor
+        raise RequestError(f"{folder.config} contains itself; remove the anchor (&) that does it.") from None
+
+
+def _validated(folder: RunFolder, config: DictConfig) -> RunSettings:
+    try:
+        return validated(RunSettings, OmegaConf.to_container(config))
+    except SettingsError as error:
+        raise RequestError(f"{folder.config}: {error}") from None
+
+
+def _replace(config: DictConfig, key: str, composed: DictConfig) -> None:
+    """Put the composed value of a key, or of a group, into a run's configuration. Raises RequestError."""
+    if key in ("model", "experiment") or key.startswith("model."):
+        raise RequestError(
+            f"{key}= makes no sense with run= or resume=: the run has its model. Leave it out, or train another."
+        )
+    value = OmegaConf.select(composed, key)
+    if key == "data":
+        if value.name != config.data.name:
+            raise RequestError(
+                f"data={value.name} makes no sense with run= or resume=: the run was made on {config.data.name}. "
+                "Type data.root= for another copy of it."
+            )
+        return
+    plain = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    OmegaConf.update(config, key, plain, merge=False, force_add=True)

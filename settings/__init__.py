@@ -1,0 +1,1 @@
+"""Every key of a configuration, typed and described once."""

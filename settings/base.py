@@ -1,0 +1,159 @@
+"""What the settings of all groups share: strict models, common types, and how their values are written and described."""
+
+import math
+import types
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+
+class Legal:
+    """Describes the legal values of a type, after "must be", where its annotation does not.
+
+    Args:
+        text: such as ``[height,width], two whole numbers of at least 1``.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+class Group(BaseModel):
+    """A group of keys. Unknown keys and values of another type are errors; nothing is converted.
+
+    A key that is not given, as in a run of an earlier version, has its default.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, populate_by_name=True, protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_is_group(cls, value: Any) -> Any:
+        if isinstance(value, Mapping | BaseModel):
+            return value
+        raise GroupError(cls)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The keys that were given, by the names they have in YAML."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+class GroupError(ValueError):
+    """A single value stands where a group of keys belongs.
+
+    Args:
+        group: whose keys belong there.
+    """
+
+    def __init__(self, group: type[Group]) -> None:
+        self.keys = [field.alias or name for name, field in group.model_fields.items()]
+        super().__init__(", ".join(self.keys))
+
+
+class Target(Group):
+    """A class or function of Python with its arguments: ``_target_`` and any other keys."""
+
+    model_config = ConfigDict(extra="allow")
+
+    target: str = Field(alias="_target_", description="the class or function that is called with the other keys")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_has_target(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping | BaseModel) or (isinstance(value, Mapping) and "_target_" not in value):
+            raise TargetError
+        return value
+
+
+class TargetError(ValueError):
+    """A ``_target_`` is missing."""
+
+
+def absolute(path: str) -> str:
+    """A path with ``~`` expanded, relative to no folder; an empty one stays empty."""
+    return str(Path(path).expanduser().absolute()) if path else path
+
+
+def is_csv(value: object) -> bool:
+    """Whether a value names a CSV file."""
+    return isinstance(value, str) and value.lower().endswith(".csv")
+
+
+def as_typed(value: Any) -> str:
+    """A value in the way it is typed on the command line."""
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{as_typed(part)}" for key, part in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(as_typed(part) for part in value) + "]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("not a finite number")
+    return value
+
+
+def _to_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+Number = Annotated[int | float, AfterValidator(_finite)]  # 5 stays 5 in YAML
+Whole = Annotated[int, Ge(0)]
+Positive = Annotated[int, Ge(1)]
+Text = Annotated[str, Field(min_length=1), Legal("a text that is not empty")]
+Size = Annotated[
+    tuple[Positive, Positive], BeforeValidator(_to_tuple), Legal("[height,width], two positive whole numbers of pixels")
+]
+PathText = Annotated[str, Field(min_length=1), AfterValidator(absolute), Legal("a path")]
+NameOrCSV = Annotated[
+    str,
+    Field(min_length=1),
+    AfterValidator(lambda value: absolute(value) if is_csv(value) else value),
+    Legal("a name, or the path of a CSV file"),
+]
+
+
+def legal(annotation: Any, metadata: Sequence[Any] = ()) -> str:
+    """The legal values of an annotation in words, such as ``a whole number of at least 1 or null``."""
+    parts = list(dict.fromkeys(_alternatives(annotation, metadata)))
+    return " or ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def _alternatives(annotation: Any, metadata: Sequence[Any]) -> list[str]:
+    """The words for each alternative of an annotation, null last."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    stated = next((item.text for item in metadata if isinstance(item, Legal)), None)
+    if stated is not None:
+        return [stated]
+    if origin is Annotated:
+        return _alternatives(arguments[0], [*arguments[1:], *metadata])
+    if origin is Literal:
+        return [as_typed(value) for value in arguments]
+    if origin in (Union, types.UnionType) and {*arguments} != {int, float}:
+        found = [words for part in arguments for words in _alternatives(part, () if part is type(None) else metadata)]
+        return sorted(found, key=lambda words: words == "null")
+    if annotation in (bool, type(None)):
+        return ["true", "false"] if annotation is bool else ["null"]
+    return [_one_kind(annotation, origin, arguments, metadata)]
+
+
+def _one_kind(annotation: Any, origin: Any, arguments: Sequence[Any], metadata: Sequence[Any]) -> str:
+    if origin in (list, tuple):
+        return f"a list, each item {legal(arguments[0])}"
+    kinds = {int: "a whole number", float: "a number", str: "a text"}
+    what = "a number" if origin in (Union, types.UnionType) else kinds.get(annotation, "a group of keys")
+    return _bounded(what, metadata)
+
+
+def _bounded(what: str, metadata: Sequence[Any]) -> str:
+    """A number with its bounds, which stand in the metadata itself or in that of a ``Field`` there."""
+    words = {Ge: "of at least {0.ge}", Gt: "above {0.gt}", Le: "at most {0.le}", Lt: "below {0.lt}"}
+    found = {type(part): part for item in metadata for part in (item, *getattr(item, "metadata", ()))}
+    bounds = [text.format(found[kind]) for kind, text in words.items() if kind in found]
+    return f"{what} {' and '.join(bounds)}".strip()

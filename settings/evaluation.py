@@ -1,0 +1,59 @@
+"""`evaluation` and `report`: how a checkpoint is evaluated, and what is written of it."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from settings.base import Group, Legal, Number, Size, as_typed
+
+OVERLAP = 3  # without a stride, neighbouring windows share a third
+
+
+class EvaluationSettings(Group):
+    """`evaluation`: test-time augmentation of evaluations and predictions; validation during training has none."""
+
+    flip: bool = Field(False, description="average the probabilities over each image and its mirror image")
+    scales: Annotated[
+        list[Annotated[Number, Field(gt=0)]],
+        Field(min_length=1),
+        Legal("a list of numbers above 0, such as [0.75,1.0,1.25]"),
+    ] = Field([1.0], description="average over these scales of each image, such as [0.75,1.0,1.25]; segmentation only")
+    window: Size | None = Field(
+        None,
+        description="[height,width] of sliding windows, averaged where they overlap; null: the whole image; segmentation only",
+    )
+    stride: Size | None = Field(
+        None, description="[height,width] from one window to the next; null: two thirds of the window"
+    )
+
+    @model_validator(mode="after")
+    def _check_stride(self) -> Self:
+        if self.stride is not None and self.window is None:
+            raise ValueError(f"evaluation.stride={as_typed(self.stride)} needs evaluation.window=[height,width].")
+        if self.window is not None and any(step > side for step, side in zip(self.steps, self.window, strict=True)):
+            raise ValueError(
+                f"evaluation.stride={as_typed(self.stride)} is larger than evaluation.window={as_typed(self.window)}: pixels between "
+                "windows would be left out."
+            )
+        return self
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """(height, width) from one window to the next; only with a `window`."""
+        if self.stride is not None:
+            return self.stride
+        height, width = self.window or (0, 0)
+        return height - height // OVERLAP, width - width // OVERLAP
+
+
+class ReportSettings(Group):
+    """`report`: what is scored and written beside the usual tables and figures."""
+
+    train_eval: bool = Field(True, description="score a fixed, unaugmented part of train after each epoch")
+    predictions: bool = Field(
+        False, description="write the predicted masks of an evaluation, as ids and as colours; segmentation only"
+    )
+    region_sizes: bool = Field(
+        False,
+        description="slices.csv also has scores by the size of the region that a pixel belongs to; segmentation only",
+    )

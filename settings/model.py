@@ -1,0 +1,147 @@
+"""`model`, `lightning_module`, `loss`, `optimizer`, `scheduler`, `aug` and `callbacks`: what learns, and how."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
+
+from settings.base import Group, Legal, NameOrCSV, Number, Target, Text, absolute, as_typed
+
+PUBLISHED = ("auto", "none", "imagenet", "coco_voc")  # values of model.weights that are no path
+# The losses that `loss.name` selects without their file in conf/loss, as runs before that group did.
+LOSSES = {
+    "cross_entropy": "lightning_modules.losses.CrossEntropySum",
+    "dice_cross_entropy": "lightning_modules.losses.DiceAndCrossEntropy",
+    "ohem": "lightning_modules.losses.HardestPixels",
+}
+
+_Fraction = Annotated[Number, Field(ge=0, le=1)]
+Channels = Annotated[
+    list[_Fraction],
+    Field(min_length=3, max_length=3),
+    Legal("a list of three numbers from 0 to 1, for red, green and blue"),
+]
+
+
+class ModelSettings(Group):
+    """`model`: the network, its task and its first weights."""
+
+    name: Text = Field(description="the model's name, part of the run folder's name")
+    task: Literal["classification", "segmentation"] = Field(description="classification or segmentation")
+    weights: Annotated[
+        str,
+        Field(min_length=1),
+        AfterValidator(lambda value: value if value in PUBLISHED else absolute(value)),
+        Legal("auto, none, imagenet, coco_voc or the path of a checkpoint"),
+    ] = Field(
+        "auto",
+        description="auto: ImageNet weights where they can be had; none; imagenet; coco_voc; or the path of a checkpoint",
+    )
+    partial: bool = Field(False, description="load weights of which only a part fits the network")
+    label_space: NameOrCSV | None = Field(
+        None, description="evaluate.py without run=: the classes of the weights; null: those they are known for"
+    )
+    mean: Channels | None = Field(
+        None, description="mean of the channels in 0–1 by which images are normalised; null: ImageNet's"
+    )
+    std: Channels | None = Field(None, description="standard deviation of the channels in 0–1; null: ImageNet's")
+    network: Target | None = Field(None, description="what builds the network, with its arguments")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.network is None and self.name != "predictions":
+            raise ValueError("model.network=null: it needs a _target_, as the options in conf/model have.")
+        if self.std is not None and min(self.std) == 0:
+            raise ValueError(f"model.std={as_typed(self.std)}: must be above 0.")
+        return self
+
+
+class LightningModuleSettings(Group):
+    """`lightning_module`: the LightningModule, which follows from the model's task."""
+
+    target: str = Field(alias="_target_", description="the LightningModule")
+    targets: dict[str, str] = Field({}, description="the LightningModule for each task")
+
+
+class LossSettings(Target):
+    """`loss`: the training loss."""
+
+    name: Text = Field(
+        "cross_entropy",
+        description="the loss's name; cross_entropy, dice_cross_entropy and ohem can be typed without loss=",
+    )
+    auxiliary: Annotated[Number, Field(ge=0)] = Field(
+        0.4, description="weight of an auxiliary head's loss, where the network has one"
+    )
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="balanced: by inverse frequency in the training split"
+    )
+    label_smoothing: _Fraction = Field(0.0, description="label smoothing, of cross_entropy only")
+    dice: Annotated[Number, Field(ge=0)] = Field(
+        1.0, description="dice_cross_entropy: weight of the Dice loss beside the cross-entropy"
+    )
+    probability: Annotated[Number, Field(gt=0, lt=1)] = Field(
+        0.7, description="ohem: pixels whose true class has less are hard"
+    )
+    least: Annotated[Number, Field(gt=0, le=1)] = Field(
+        0.1, description="ohem: the part of a batch's pixels that is kept at least"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_target(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and value.get("_target_") in (None, *LOSSES.values()):
+            name = value.get("name", "cross_entropy")
+            if not isinstance(name, str) or name not in LOSSES:
+                raise ValueError(
+                    f"loss.name={as_typed(name)}: must be one of {', '.join(LOSSES)}; a loss of your own needs loss._target_."
+                )
+            return {**value, "_target_": LOSSES[name]}
+        return value
+
+    @model_validator(mode="after")
+    def _check_smoothing(self) -> Self:
+        if self.label_smoothing and self.name != "cross_entropy" and self.name in LOSSES:
+            raise ValueError(f"loss.label_smoothing={self.label_smoothing}: is for loss=cross_entropy only.")
+        return self
+
+
+class OptimizerSettings(Target):
+    """`optimizer`: a class of torch.optim with its arguments."""
+
+    lr: Annotated[Number, Field(gt=0)] = Field(1e-3, description="the learning rate")
+    weight_decay: Annotated[Number, Field(ge=0)] = Field(0.0, description="weight decay")
+    momentum: Annotated[Number, Field(ge=0)] = Field(0.0, description="momentum, of sgd")
+    nesterov: bool = Field(False, description="Nesterov's momentum, of sgd")
+    fused: bool = Field(False, description="update all weights in one pass")
+
+
+class SchedulerSettings(Target):
+    """`scheduler`: a learning-rate schedule, stepped after each optimiser step."""
+
+    warmup_fraction: _Fraction = Field(0.0, description="cosine: the part of all steps with a linear warm-up")
+    final_factor: Annotated[Number, Field(ge=0)] = Field(
+        0.0, description="cosine: the last learning rate as a factor of optimizer.lr"
+    )
+    power: Annotated[Number, Field(ge=0)] = Field(0.9, description="poly: the exponent of (1 - step / steps)")
+
+
+class AugSettings(Group):
+    """`aug`: the augmentation of training images."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: Text = Field("none", description="the augmentation's name")
+    rotation: Any = Field(
+        30, description="flip_rotate: largest rotation in degrees, to either side, 0–180; 0: flips only"
+    )
+    transform: Target | None = Field(None, description="an albumentations pipeline; null: none")
+
+    @model_validator(mode="after")
+    def _check_rotation(self) -> Self:
+        known = (
+            isinstance(self.rotation, int | float) and not isinstance(self.rotation, bool) and 0 <= self.rotation <= 180
+        )
+        if self.name == "flip_rotate" and not known:  # an option of one's own may use the key otherwise
+            raise ValueError(f"aug.rotation={as_typed(self.rotation)}: must be a number of degrees from 0 to 180.")
+        return self

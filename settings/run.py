@@ -1,0 +1,123 @@
+"""The whole configuration of each command, and what its groups must agree on."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from settings.base import Group, Legal, NameOrCSV, PathText, Target, Text, absolute, as_typed
+from settings.data import DataSettings
+from settings.evaluation import EvaluationSettings, ReportSettings
+from settings.model import (
+    AugSettings,
+    LightningModuleSettings,
+    LossSettings,
+    ModelSettings,
+    OptimizerSettings,
+    SchedulerSettings,
+)
+from settings.training import CheckpointingSettings, EarlyStoppingSettings, EMASettings, LoggerSettings, TrainerSettings
+
+LARGEST_SEED = 2**32 - 1  # numpy's largest
+CheckpointName = Annotated[
+    str,
+    Field(min_length=1),
+    AfterValidator(lambda value: value if value in ("best", "last") else absolute(value)),
+    Legal("best, last or the path of a checkpoint"),
+]
+
+
+class AllowedPackages(Group):
+    """Which packages of the user's own a configuration may name; never read from a run folder."""
+
+    allow: list[Text] = Field(
+        [], description="importable packages of your own that a _target_ may name, such as [mypackage]"
+    )
+
+
+class RequestKeys(Group):
+    """What is requested beside a run's own configuration; each command has some of these keys."""
+
+    run: PathText | None = Field(None, description="the run folder to evaluate, or whose model predicts")
+    resume: PathText | None = Field(None, description="a run folder to resume")
+    resume_with_changes: bool = Field(False, description="resume although a changed key makes the rest another run")
+    checkpoint: CheckpointName = Field("best", description="best, last or the path of a checkpoint")
+    split: Literal["train", "val", "test"] | None = Field(
+        None, description="the split to evaluate; null: the reported one, test, or val where test has no truth"
+    )
+    source: PathText | None = Field(None, description="an image, or a folder that is searched for images")
+    predictions: PathText | None = Field(
+        None, description="a folder of masks made by any tool, evaluated without a model"
+    )
+    predictions_label_space: NameOrCSV | None = Field(
+        None, description="the classes of these masks, such as cityscapes19, or a CSV"
+    )
+    crosswalk: PathText | None = Field(
+        None, description="a CSV that maps these classes, or model.label_space's, to the data's; null: a shipped one"
+    )
+
+
+class RunSettings(RequestKeys):
+    """The configuration of a run, as config.yaml holds it; of the keys of a request those that its command has."""
+
+    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = Field(
+        0, description="seed of the training: first weights, order of the samples, augmentation, dropout"
+    )
+    lightning_module: LightningModuleSettings
+    loss: LossSettings
+    ema: EMASettings = EMASettings()
+    early_stopping: EarlyStoppingSettings = EarlyStoppingSettings()
+    checkpointing: CheckpointingSettings = CheckpointingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    report: ReportSettings = ReportSettings()
+    data: DataSettings
+    model: ModelSettings
+    aug: AugSettings
+    optimizer: OptimizerSettings
+    scheduler: SchedulerSettings
+    callbacks: dict[Text, Target] = Field(
+        {}, description="further callbacks of the trainer by a name of your own, each with a _target_"
+    )
+    trainer: TrainerSettings
+    logger: LoggerSettings
+
+    @model_validator(mode="after")
+    def _check_agreement(self) -> Self:
+        problems = [*self._problems_of_steps(), *self._problems_of_task()]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _problems_of_steps(self) -> list[str]:
+        size, accumulate = self.data.batch_size, self.trainer.accumulate
+        found = []
+        if size % accumulate:
+            found.append(
+                f"data.batch_size={size} does not divide by trainer.accumulate={accumulate}: it is what one optimiser step sees."
+            )
+        if self.ema.decay is not None and self.trainer.precision == "bf16-true":
+            found.append(
+                f"ema.decay={self.ema.decay} needs weights that can hold small changes: type trainer.precision=bf16-mixed, not bf16-true."
+            )
+        return found
+
+    def _problems_of_task(self) -> list[str]:
+        model, data, evaluation, report = self.model, self.data, self.evaluation, self.report
+        if model.task == "segmentation":
+            if data.riders != "separate":
+                return [
+                    f"data.riders={data.riders} is for crops of objects, and model={model.name} segments. Leave it out."
+                ]
+            return []
+        checks = {
+            f"report.predictions=true writes masks, and model={model.name} classifies; each image's prediction is in per_sample.npz.": report.predictions,
+            f"report.region_sizes=true groups the pixels of masks, and model={model.name} classifies. Leave it out.": report.region_sizes,
+            f"evaluation.scales={as_typed(evaluation.scales)} is for segmentation, and model={model.name} predicts one class per image; "
+            "only evaluation.flip=true is possible.": evaluation.scales != [1.0],
+            f"evaluation.window={as_typed(evaluation.window)} is for segmentation, and model={model.name} predicts one class per image; "
+            "only evaluation.flip=true is possible.": evaluation.window is not None,
+            f"data.label_space={data.label_space} is for masks; the classes of images are the names of their folders or objects. "
+            "Leave it out.": data.label_space is not None,
+            f"data.masks={data.masks} is for segmentation; objects are cropped by their polygons. Leave it out.": data.masks
+            != "polygons",
+        }
+        return [sentence for sentence, applies in checks.items() if applies]

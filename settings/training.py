@@ -1,0 +1,76 @@
+"""`trainer`, `ema`, `early_stopping`, `checkpointing` and `logger`: on which hardware and how long a run trains, and what it records."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from settings.base import Group, Number, Positive, Text, Whole
+
+
+class TrainerSettings(Group):
+    """`trainer`: hardware, precision and length of a run."""
+
+    accelerator: Literal["auto", "cpu", "gpu"] = Field("auto", description="auto: a GPU where torch finds one")
+    devices: Positive | Literal["auto"] = Field(1, description="devices per node; auto: every visible GPU, or one CPU")
+    num_nodes: Positive = Field(1, description="machines; more than one needs torchrun")
+    precision: Literal["auto", "32-true", "bf16-mixed", "bf16-true", "16-mixed", "64-true"] = Field(
+        "auto", description="auto: bf16-mixed where the hardware has it, else 32-true"
+    )
+    max_epochs: Positive = Field(10, description="epochs of the whole training")
+    deterministic: bool = Field(False, description="use deterministic algorithms only")
+    limit_batches: Positive | None = Field(
+        None, description="batches of each split that are used, for a quick try; null: all"
+    )
+    accumulate: Positive = Field(1, description="batches per optimiser step")
+    gradient_clip: Annotated[Number, Field(gt=0)] | None = Field(
+        None, description="largest norm of the gradient; null: not clipped"
+    )
+    channels_last: bool = Field(True, description="keep network and images in channels-last memory layout")
+    threads: Positive | None = Field(
+        None, description="threads of each process; null: the usable cores, shared among the processes"
+    )
+    sync_batchnorm: bool = Field(False, description="BatchNorm statistics over the batches of all GPUs")
+    find_unused_parameters: bool = Field(False, description="true for networks of which a step may leave a part unused")
+    progress: bool | Literal["auto"] = Field("auto", description="show a progress bar; auto: on a terminal only")
+
+
+class EMASettings(Group):
+    """`ema`: the exponential moving average of the weights."""
+
+    decay: Annotated[Number, Field(gt=0, lt=1)] | None = Field(
+        None,
+        description="such as 0.999: validate, keep and evaluate the average over about 1 / (1 - decay) steps; null: the last weights",
+    )
+
+
+class EarlyStoppingSettings(Group):
+    """`early_stopping`: end a training that no longer improves."""
+
+    patience: Positive | None = Field(
+        None, description="epochs without a lower validation loss after which training ends; null: never"
+    )
+    min_delta: Annotated[Number, Field(ge=0)] = Field(0.0, description="the smallest decrease that counts")
+
+
+class CheckpointingSettings(Group):
+    """`checkpointing`: how often last.ckpt is written; at the end of an epoch it always is."""
+
+    every_n_steps: Positive | None = Field(
+        None, description="optimiser steps between two checkpoints within an epoch; null: by time only"
+    )
+    every_minutes: Annotated[Number, Field(gt=0)] | None = Field(
+        5, description="minutes between two; null: by steps only"
+    )
+    keep: Whole = Field(
+        1, description="earlier checkpoints that are kept while it trains, in case last.ckpt gets damaged"
+    )
+
+
+class LoggerSettings(Group):
+    """`logger`: where scores are recorded beside the run folder."""
+
+    name: Literal["csv", "tensorboard", "wandb"] = Field("wandb", description="csv: nothing beside history.csv")
+    project: Text | None = Field(None, description="wandb: project")
+    entity: Text | None = Field(None, description="wandb: user or team")
+    group: Text | None = Field(None, description="wandb: group of runs")
+    tags: list[str] = Field([], description="wandb: tags")

@@ -1,0 +1,72 @@
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import Field
+
+from settings.base import Group, Legal, Number, Positive, Size, Target, absolute, as_typed, is_csv, legal
+from settings.errors import SettingsError, validated
+
+
+@pytest.mark.parametrize(
+    ("annotation", "words"),
+    [
+        (bool, "true or false"),
+        (int, "a whole number"),
+        (Positive, "a whole number of at least 1"),
+        (Positive | None, "a whole number of at least 1 or null"),
+        (Annotated[Number, Field(gt=0, le=1)], "a number above 0 and at most 1"),
+        (Literal["a", "b", "c"], "a, b or c"),
+        (bool | Literal["auto"], "true, false or auto"),
+        (Size, "[height,width], two positive whole numbers of pixels"),
+        (list[str], "a list, each item a text"),
+        (dict[str, str], "a group of keys"),
+        (Annotated[str, Legal("a colour")], "a colour"),
+    ],
+)
+def test_legal_values_in_words(annotation, words):
+    assert legal(annotation) == words
+
+
+def test_values_are_written_as_they_are_typed():
+    assert as_typed({"a": [1, None, True], "b": "c"}) == "{a:[1,null,true],b:c}"
+
+
+def test_paths_are_absolute_and_expanded(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert absolute("~/c") == "/home/someone/c"
+    assert absolute("c/d") == str(tmp_path / "c/d")
+    assert absolute("") == ""
+    assert absolute("/e") == str(Path("/e"))
+
+
+@pytest.mark.parametrize(
+    ("value", "is_one"), [("a.csv", True), ("A.CSV", True), ("csv", False), (3, False), (None, False)]
+)
+def test_csv_files_are_known_by_their_ending(value, is_one):
+    assert is_csv(value) is is_one
+
+
+class Sizes(Group):
+    size: Size
+    scale: Number = 1.0
+
+
+def test_only_given_keys_are_written_and_numbers_stay_as_they_are():
+    assert validated(Sizes, {"size": [3, 4]}).to_dict() == {"size": [3, 4]}
+    assert validated(Sizes, {"size": [3, 4], "scale": 5}).to_dict()["scale"] == 5
+    assert isinstance(validated(Sizes, {"size": [3, 4], "scale": 5}).to_dict()["scale"], int)
+
+
+def test_nothing_is_converted():
+    for wrong in ("3", 3.0, True):
+        with pytest.raises(SettingsError):
+            validated(Sizes, {"size": [wrong, 4]})
+
+
+def test_a_target_keeps_its_arguments():
+    values = {"_target_": "torch.optim.Adam", "_partial_": True, "betas": [0.9, 0.99]}
+    target = validated(Target, values)
+    assert target.target == "torch.optim.Adam"
+    assert target.to_dict() == values
