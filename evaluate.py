@@ -25,7 +25,7 @@ def evaluate(request: Request) -> None:
     from entry.job import Job
     from entry.run import assemble
 
-    run = assemble(folder, config, weights="none", training=False)
+    run = assemble(folder, config, weights="none", training=False, test_split=request.config.split)
     split = str(request.config.split or run.datamodule.closing_split)
     checkpoint = find_checkpoint(folder, str(request.config.checkpoint))
     load(run.module, checkpoint)  # refused here, before any rank has started

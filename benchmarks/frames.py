@@ -136,9 +136,9 @@ def main() -> None:
             repeats,
         )
         write_links(place / "large", place)
-        datamodule(place / "large", place / "cache").prepare()  # looks into every file, which is remembered
+        datamodule(place / "large", place / "cache").prepare_training()  # reads every file, once
         module, start = datamodule(place / "large", place / "cache"), time.perf_counter()
-        module.prepare()
+        module.prepare_training()
         print(f"{len(module.table):,} frames listed, known by name and split in {time.perf_counter() - start:.2f} s.")
 
 

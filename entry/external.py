@@ -74,12 +74,11 @@ def evaluate_predictions(request: Request) -> None:
     config = resolved(request)
     folder = _folder(request, "predictions", config["data"]["name"])
     machine = hardware.choose({**config["trainer"], "devices": 1, "num_nodes": 1})
-    datamodule = modules.build_datamodule(config)
+    datamodule = modules.build_datamodule(config, test_split=request.config.split, own_sizes=True)
     assert isinstance(datamodule, SegmentationDataModule)
-    datamodule.own_sizes = True
     source = foreign_space(config)
     crosswalk = crosswalk_of(config, source, datamodule.label_space)
-    datamodule.prepare([])
+    datamodule.find_samples()
     split = str(request.config.split or datamodule.closing_split)
     if frames := datamodule.without_any_truth(split):
         known = [f"split={name}" for name in ("val", "train") if datamodule.table.indices(name)]
@@ -87,7 +86,7 @@ def evaluate_predictions(request: Request) -> None:
             f"predictions={config['predictions']}: the {len(frames)} frames of {split} have no truth to score masks by. Give "
             f"the masks of a split that has: {' or '.join(known)}. What a server scores is sent to it as it is."
         )
-    datamodule.prepare([split])
+    datamodule.prepare_split(split)
     wanted = [datamodule.table.samples[index].name for index in datamodule.table.indices(split)]
     matches = predicted_masks.match(wanted, datamodule.frames, Path(config["predictions"]))
     facts = predicted_masks.count(datamodule, split, matches, source)

@@ -46,7 +46,13 @@ class Run:
 
 
 def assemble(
-    folder: RunFolder, config: Config, weights: str, *, training: bool = True, resume_from: Path | None = None
+    folder: RunFolder,
+    config: Config,
+    weights: str,
+    *,
+    training: bool = True,
+    resume_from: Path | None = None,
+    test_split: str | None = None,
 ) -> Run:
     """Build what a configuration names, on any rank. Raises what speaks to the user where something does not fit.
 
@@ -56,10 +62,12 @@ def assemble(
         weights: as `model.weights`; ``none`` where a checkpoint follows.
         training: whether it will be trained, or only evaluated.
         resume_from: the checkpoint that training goes on from.
+        test_split: the split that will be evaluated; None: the one that is reported.
     """
     machine = hardware.choose(config["trainer"])
-    datamodule = modules.build_datamodule(config, folder.split if folder.split.exists() else None)
-    datamodule.prepare()
+    own_split = folder.split if folder.split.exists() else None
+    datamodule = modules.build_datamodule(config, own_split, test_split=test_split)
+    datamodule.prepare_training()
     module, report = modules.build_module(
         config,
         datamodule.label_space,
@@ -86,17 +94,18 @@ def assemble_foreign(folder: RunFolder, config: Config, split: str | None = None
         split: what will be evaluated; None: the split that is reported.
     """
     machine = hardware.choose(config["trainer"])
-    datamodule = modules.build_datamodule(config, folder.split if folder.split.exists() else None)
+    own_split = folder.split if folder.split.exists() else None
+    datamodule = modules.build_datamodule(config, own_split, test_split=split)
     # The weights come first: a dataset is not looked through for ones that cannot be had.
     source, target = foreign_space(config), datamodule.label_space
     crosswalk = crosswalk_of(config, source, target)
     said = target if crosswalk is None else source
     module, report = modules.build_module(config, said, config["model"]["weights"], truth=target)
-    datamodule.prepare([])
+    datamodule.find_samples()
     split = split or datamodule.closing_split
     assert isinstance(datamodule, SegmentationDataModule)
     only_predicted = datamodule.only_predict(split)
-    datamodule.prepare([split])
+    datamodule.prepare_split(split)
     if only_predicted or config["report"]["predictions"]:
         datamodule.prediction_files(split)  # refused now, not when all is predicted
     return Run(folder, config, machine, datamodule, module, report, crosswalk=crosswalk)

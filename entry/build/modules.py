@@ -55,12 +55,16 @@ KNOWN_WARNINGS = (
 )
 
 
-def build_datamodule(config: Config, split: Path | None = None) -> ImageDataModule:
+def build_datamodule(
+    config: Config, split: Path | None = None, *, test_split: str | None = None, own_sizes: bool = False
+) -> ImageDataModule:
     """The datamodule of a configuration, not prepared yet.
 
     Args:
         config: the whole configuration.
         split: a run's own split.csv, which is read instead of splitting a second time.
+        test_split: the split that is evaluated; None: the one that is reported when training has ended.
+        own_sizes: whether each frame is scored at its own size, for masks made elsewhere.
 
     Raises RequestError or DatasetError for settings that make no sense.
     """
@@ -72,6 +76,8 @@ def build_datamodule(config: Config, split: Path | None = None) -> ImageDataModu
         accumulate=config["trainer"]["accumulate"],
         train_eval=config["report"]["train_eval"],
         region_sizes=config["report"].get("region_sizes", False),  # a run of an earlier version lacks the key
+        test_split=test_split,
+        **({"own_sizes": True} if own_sizes else {}),
     )
 
 

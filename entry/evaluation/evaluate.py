@@ -52,7 +52,7 @@ def evaluate_into(run: Run, *, checkpoint: str | None, split: str, first: bool =
         if frames is not None and files is not None:
             sizes = {index: frames.sizes[frames.names[index]] for index in files}
             cast(Any, trainer).callbacks.append(FrameMasks(masks, files, sizes, frames.label_space, mapping))
-        return evaluate(trainer, module, datamodule, split)
+        return evaluate(trainer, module, datamodule)
 
     def fill(target: Path) -> None:
         write_text(target / "config.yaml", to_yaml(run.config))
