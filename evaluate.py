@@ -24,8 +24,9 @@ def evaluate(request: Request) -> None:
     from entry.run import assemble
 
     folder, settings = of_run(request)
-    run = assemble(folder, settings, weights="none", training=False, allow=request.allow)
-    split = request.keys.split or run.datamodule.closing_split
+    wanted = request.keys.split
+    run = assemble(folder, settings, weights="none", training=False, test_split=wanted, allow=request.allow)
+    split = wanted or run.datamodule.closing_split
     checkpoint = find_checkpoint(folder, request.keys.checkpoint)
     load(run.module, checkpoint)  # refused here, before any rank has started
     console.ignored(request)

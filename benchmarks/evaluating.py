@@ -76,7 +76,7 @@ def evaluating(
 
     def run() -> dict[str, Any]:
         trainer = build_trainer(config, hardware, RunFolder(folder), headline=module.headline)
-        return evaluate(trainer, module, datamodule, "test")
+        return evaluate(trainer, module, datamodule)
 
     return run
 
@@ -111,7 +111,7 @@ def time_ways(frames: int, repeats: int, side: int) -> None:
         single = configuration(folder, f"data.image_size=[{side},{side}]", "trainer.precision=32-true")
         datamodule = build_datamodule(auto)
         assert isinstance(datamodule, SegmentationDataModule)
-        datamodule.prepare()
+        datamodule.prepare_training()
         module, _ = build_module(auto, datamodule.label_space, "none")
         state = {
             key: value.clone(memory_format=torch.contiguous_format)
@@ -161,7 +161,7 @@ def _measure_memory(folder: Path, answer: "multiprocessing.SimpleQueue[dict[str,
     high_water(reset=True)
     datamodule = build_datamodule(config)
     assert isinstance(datamodule, SegmentationDataModule)
-    datamodule.prepare()
+    datamodule.prepare_training()
     peaks["listed, looked through and split"] = high_water(reset=True)
     module, _ = build_module(config, datamodule.label_space, "none")
     module.network = OneLayer()

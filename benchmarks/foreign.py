@@ -19,13 +19,13 @@ from PIL import Image
 from benchmarks.frames import SPACE, datamodule, write_frames
 from benchmarks.timing import interleaved, machine, markdown_table
 from datamodules.crop_rules import CropRules
-from datamodules.files.idd_polygons import Frame, find_frames
+from datamodules.files.frame_pairs import Pair, find_frames
 from datamodules.files.images import read_image, resize
 from datamodules.files.masks import polygon_mask
 from datamodules.object_crops import ObjectCropDataModule, find_crops
 from datamodules.predicted_masks import count, match
-from datamodules.settings import DataSettings
 from label_spaces.catalogue import load
+from settings.data import DataSettings
 
 FRAMES, SHIFT = 80, 8  # of which a tenth is val; pixels by which the predictions lie beside the truth
 SAID = load("cityscapes19")
@@ -77,7 +77,7 @@ def of_lists(pairs: Pairs, matrix: Any) -> np.ndarray:
 def scoring(root: Path, folder: Path, cache: Path) -> dict[str, Callable[[], object]]:
     """Ways to count the pixels of val, from the files to the matrix (T+1, S+1)."""
     module = datamodule(root, cache)
-    module.prepare(["val"])
+    module.prepare_split("val")
     matches = match([module.names[index] for index in module.indices("val")], [], folder)
     truth = root / "gtFine/val"
     pairs = [
@@ -129,7 +129,7 @@ def cutting(root: Path, cache: Path) -> tuple[int, dict[str, Callable[[], object
         ),
         rules=CropRules(train=1, train_groups=1, evaluation=1),
     )  # fmt: skip
-    frames: list[Frame] = find_frames(root)
+    frames: list[Pair] = find_frames(root)
     names = [crop.name for crop in find_crops(root, frames, module.rules)[0]]
 
     def cut() -> None:

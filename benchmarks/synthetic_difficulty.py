@@ -23,12 +23,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from datamodules.crop_rules import CROP_CLASSES, CropRules, bounding_box, square
-from datamodules.files.idd_polygons import find_frames, polygon_file, read_annotation
+from datamodules.files.frame_pairs import find_frames
+from datamodules.files.idd_polygons import polygon_file, read_annotation
 from datamodules.object_crops import find_crops
-from datamodules.settings import DataSettings
 from datamodules.splits.sample_table import SPLITS
 from datamodules.splits.split import split_candidates
 from datamodules.synthetic.generate import ensure
+from settings.data import DataSettings
 
 PROJECT = Path(__file__).resolve().parent.parent
 SIDE = 64

@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.timing import machine, markdown_table
-from datamodules.files.frame_pairs import Layout, Pair, list_pairs
-from datamodules.files.idd_polygons import IMAGE_SUFFIXES, IMAGES, POLYGONS
+from datamodules.files.frame_pairs import IDD_LAYOUT, Layout, Pair, list_pairs
 from datamodules.files.images import read_image
 from datamodules.files.masks import Mask, image_mask, polygon_mask
 from datamodules.idd_lite import LAYOUT as LITE
@@ -25,7 +24,7 @@ from label_spaces.space import LabelSpace
 from metrics.pixel_baselines import pixel_baseline_scores, pixel_tables
 
 SPACE = load("idd_level1")
-STREETS = Layout(tuple(f"_{IMAGES}{suffix}" for suffix in IMAGE_SUFFIXES), f"_{POLYGONS}_polygons.json")
+STREETS = IDD_LAYOUT
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def ours(config: dict[str, Any], folder: Path) -> Callable[[], float]:
     """Train an epoch through the project's datamodule, module, callbacks and trainer; seconds of its steps after the first."""
     machine_ = choose(config["trainer"])
     datamodule = build_datamodule(config)
-    datamodule.prepare()
+    datamodule.prepare_training()
 
     def run() -> float:
         module, _ = build_module(config, datamodule.label_space, "none", share=BATCH)
@@ -89,7 +89,7 @@ def ours(config: dict[str, Any], folder: Path) -> Callable[[], float]:
 def bare(config: dict[str, Any], *, bf16: bool, channels_last: bool, steps: int) -> Callable[[], float]:
     """A loop as one would write it without any framework, on the same batches."""
     datamodule = build_datamodule(config)
-    datamodule.prepare()
+    datamodule.prepare_training()
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) * 255 for values in (IMAGENET_MEAN, IMAGENET_STD))
     layout = torch.channels_last if channels_last else torch.contiguous_format
 

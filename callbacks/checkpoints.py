@@ -45,7 +45,6 @@ class Checkpoints(Checkpoint):
         self.every_n_steps, self.every_minutes, self.keep = every_n_steps, every_minutes, keep
         self.best_score: float | None = None
         self._stopped_early = False
-        self._next_batch = 0
         self._step_of_last = 0
         self._written_at = time.monotonic()
         self._agreement: Agreement
@@ -57,16 +56,12 @@ class Checkpoints(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs to know."""
-        return {
-            "best_score": self.best_score,
-            "stopped_early": self._stopped_early,
-            "next_batch": self._next_batch,
-        }
+        return {"best_score": self.best_score, "stopped_early": self._stopped_early}
 
     def on_load_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Take up the state of a checkpoint, and let the loader start at the next batch."""
+        """Take up the state of a checkpoint."""
         state = checkpoint["callbacks"][self.state_key]
         self.best_score, self._stopped_early = state["best_score"], state["stopped_early"]
         patient = [each for each in cast(Any, trainer).callbacks if isinstance(each, EarlyStopping)]
@@ -79,7 +74,6 @@ class Checkpoints(Checkpoint):
             wait["patience"] = each.patience  # it would take up the one that the run had before
         self._stopped_early &= any(wait["wait_count"] >= each.patience for each, wait in waits.items())
         self._step_of_last = checkpoint["global_step"]
-        cast(Any, trainer).datamodule.start_batch = state["next_batch"]
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Start the clock; a run that early stopping had ended stays ended."""
@@ -100,7 +94,6 @@ class Checkpoints(Checkpoint):
             return
         stop, due = self._agreement.largest([self.signal.number, self._due(trainer)])
         if stop or due:
-            self._next_batch = done
             self._write_last(trainer)
         if stop:
             raise RunStopped(stop)
@@ -109,7 +102,7 @@ class Checkpoints(Checkpoint):
         """Write best.ckpt where the score is the highest so far, then last.ckpt."""
         score = trainer.callback_metrics.get(self.monitor)
         better = self.best_score is None or (score is not None and float(score) > self.best_score)
-        self._next_batch, self._stopped_early = 0, trainer.should_stop
+        self._stopped_early = trainer.should_stop
         if better:
             self.best_score = None if score is None else float(score)
             trainer.save_checkpoint(self.folder / "best.ckpt")

@@ -1,4 +1,4 @@
-"""What every data module shares: the loaders that feed its samples, and what they read from."""
+"""What every data module shares: the loaders of its samples, and the images that these read."""
 
 import math
 from abc import abstractmethod
@@ -13,13 +13,14 @@ from torch.utils.data import DataLoader, Sampler
 
 from datamodules.baseline_features import Features
 from datamodules.errors import DatasetError
+from datamodules.files.image_cache import CachedImages, ReadImages, open_images
 from datamodules.loading.augmentation import Augmentation, Image
 from datamodules.loading.batch_samplers import EvaluationBatches, SampleKey, TrainingBatches
-from datamodules.loading.dataset import CachedImages, ImageDataset, ReadImages, make_loader
-from datamodules.opening import open_images
-from datamodules.sample_index import TRAIN_EVAL, PreparedDataModule
-from datamodules.settings import DataSettings, typed
+from datamodules.loading.dataset import ImageDataset, make_loader, worker_count
+from datamodules.sample_index import TRAIN_EVAL, IndexedDataModule
 from metrics.regions import region_sizes
+from settings.base import as_typed
+from settings.data import DataSettings
 
 if TYPE_CHECKING:
     from albumentations import Compose
@@ -28,12 +29,12 @@ Batch = dict[str, Any]
 SMALL_IMAGE = 2**16  # bytes, 147 pixels square: copied in under 0.1 ms
 
 
-class ImageDataModule(PreparedDataModule):
-    """Feeds images and what they show; `ClassificationDataModule` and `SegmentationDataModule` say what that is.
+class ImageDataModule(IndexedDataModule):
+    """Feeds images and their targets, which `ClassificationDataModule` and `SegmentationDataModule` define.
 
-    A dataset says what there is (`find`) and how a sample is read (`read`); caching, augmenting and dealing to ranks
+    A dataset lists its samples (`find`) and reads one of them (`read`); caching, augmentation and distribution to ranks
     happen here. The trainer must be made with ``use_distributed_sampler=False`` and
-    ``reload_dataloaders_every_n_epochs=1``: the batch samplers deal to the ranks, and a new loader learns the epoch.
+    ``reload_dataloaders_every_n_epochs=1``: the batch samplers know the ranks, and each epoch has its own loader.
 
     Args:
         settings: the common keys of `data=`.
@@ -41,10 +42,8 @@ class ImageDataModule(PreparedDataModule):
         transform: the augmentation of training images, an albumentations pipeline; None: none.
         accumulate: batches per optimiser step.
         train_eval: whether `val_dataloader` also scores a fixed, unaugmented part of the training split.
-        region_sizes: whether what is reported, `test_dataloader`, also says how large the region of each pixel is; of masks only.
-
-    Attributes:
-        start_batch: how many batches of the coming training epoch have been consumed; used once.
+        region_sizes: whether batches of `test_dataloader` also hold the size class of each pixel's region; masks only.
+        test_split: the split that `test_dataloader` feeds; None: `closing_split`.
     """
 
     def __init__(
@@ -56,33 +55,33 @@ class ImageDataModule(PreparedDataModule):
         accumulate: int = 1,
         train_eval: bool = True,
         region_sizes: bool = False,
+        test_split: str | None = None,
     ) -> None:
-        super().__init__(settings)
+        super().__init__(settings, test_split=test_split)
         self.seed = seed
         self.augmentation = None if transform is None else Augmentation(transform, seed)
         self.accumulate = accumulate
         self.train_eval = train_eval
         self.region_sizes = region_sizes
-        self.start_batch = 0
         self._open: dict[tuple[str, str, tuple[int, int]], ReadImages | CachedImages] = {}
 
     @abstractmethod
     def read(self, name: str) -> Image:
-        """A sample's image, (H, W, 3) uint8 RGB, at its own size; called from several threads and processes at once."""
+        """Return a sample's image, (H, W, 3) uint8 RGB, at its own size; called from several threads and processes at once."""
 
     @abstractmethod
     def targets(self, part: str, size: tuple[int, int]) -> Sequence[int] | Callable[[int], Image]:
-        """What the images of a part at `size` show, by their places in the table: class indices, or masks."""
+        """Return the targets of a part at `size`, by their places in the table: class indices, or masks."""
 
     def fingerprint(self, name: str) -> str:
-        """What changes when `read` would give another image: the file's size and time; a dataset may add to it."""
+        """Return what changes when `read` would give another image: the file's size and time; a dataset may add to it."""
         facts = self.file(name).stat()
         return f"{facts.st_size}:{facts.st_mtime_ns}"
 
-    def prepare(self, splits: Sequence[str] | None = None) -> None:
-        """As the base class does; and check that the steps of training can be dealt. Raises DatasetError."""
-        super().prepare(splits)
-        if splits is None or "train" in splits:
+    def prepare_split(self, split: str) -> None:
+        """As the base class does; of train, check also that optimiser steps can be distributed. Raises DatasetError."""
+        super().prepare_split(split)
+        if split == "train":
             self.training_batch_sizes()
             self._check_training_size()
 
@@ -92,9 +91,9 @@ class ImageDataModule(PreparedDataModule):
         return self._training_batches(0, 0).steps
 
     def training_batch_sizes(self, world_size: int | None = None) -> set[int]:
-        """The sizes that the batches of an epoch have on `world_size` ranks (None: the trainer's).
+        """Return the sizes that the batches of an epoch have on `world_size` ranks (None: the trainer's).
 
-        Raises DatasetError where an optimiser step cannot be dealt evenly, or an epoch has none.
+        Raises DatasetError where an optimiser step cannot be distributed evenly, or an epoch has none.
         """
         settings, ranks = self.settings, world_size or self.world_size
         pieces = ranks * self.accumulate
@@ -117,57 +116,63 @@ class ImageDataModule(PreparedDataModule):
 
     @property
     def rank(self) -> int:
-        """This process among those that share the work."""
+        """The rank of this process."""
         return 0 if self.trainer is None else self.trainer.global_rank
 
     @property
     def world_size(self) -> int:
-        """How many processes share the work."""
+        """The number of processes."""
         return 1 if self.trainer is None else self.trainer.world_size
 
     def setup(self, stage: str) -> None:
-        """Make ready what a stage reads; of several ranks one makes the caches and the others wait for it."""
-        self.prepare([])
+        """Check and cache what a stage reads; of several ranks one makes the caches and the others wait for it."""
+        self.find_samples()
         evaluated = {"fit": self.validated, "validate": self.validated, "test": (self.test_split,)}.get(stage, ())
-        self.prepare([part for part in evaluated if part != TRAIN_EVAL])
+        for part in evaluated:
+            if part != TRAIN_EVAL:
+                self.prepare_split(part)
         if stage == "fit":
-            self.prepare(["train"])
+            self.prepare_split("train")
             self.open("train", self.train_size)
         for part in evaluated:
             self.open(part, self.eval_size)
 
     def open(self, part: str, size: tuple[int, int]) -> None:
-        """Make the caches of train, val, test or train_eval, where there are to be any."""
+        """Make the caches of train, val, test or train_eval, where the settings request any."""
         self.images(part, size)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """This rank's batches of the trainer's current epoch, from `start_batch` on."""
-        start, self.start_batch = self.start_batch, 0
+        """Return this rank's batches of the trainer's current epoch, those before a resumed run's next batch left out."""
+        if self.trainer is None:
+            return self.training_dataloader(0)
+        loop = cast(Any, self.trainer.fit_loop)
+        batches = loop.epoch_loop.batch_progress
         # Not current_epoch, which lags by one while a run that stopped at an epoch's end is resumed.
-        epoch = 0 if self.trainer is None else cast(Any, self.trainer.fit_loop.epoch_progress.current).processed
-        return self.training_dataloader(epoch, start)
+        return self.training_dataloader(
+            loop.epoch_progress.current.processed, 0 if batches.is_last_batch else batches.current.ready
+        )
 
     def training_dataloader(self, epoch: int, start_batch: int = 0) -> DataLoader[Batch]:
-        """This rank's batches of a training epoch, from `start_batch` on; its length is that of the full epoch."""
+        """Return this rank's batches of a training epoch, from `start_batch` on; its length is that of the full epoch."""
         batches = self._training_batches(epoch, start_batch)
         return self._loader(batches, "train", self.train_size, self.augmentation)
 
     def val_dataloader(self) -> list[DataLoader[Batch]]:
-        """The loaders of the selection's split and, with `train_eval`, of the fixed part of train."""
+        """Return the loaders of the selection's split and, with `train_eval`, of the fixed part of train."""
         return [self.evaluation_dataloader(part) for part in self.validated]
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        """The loader of `test_split`."""
+        """Return the loader of `test_split`."""
         return self.evaluation_dataloader(self.test_split, region_sizes=self.region_sizes)
 
     def evaluation_dataloader(self, part: str, *, region_sizes: bool = False) -> DataLoader[Batch]:
-        """This rank's whole batches of train, val, test or train_eval: unaugmented, each sample counted once."""
+        """Return this rank's whole batches of train, val, test or train_eval: unaugmented, each sample counted once."""
         batches = EvaluationBatches(self.indices(part), self.settings.eval_batch_size, self.rank, self.world_size)
         return self._loader(batches, part, self.eval_size, regions=region_sizes)
 
     @property
     def train_size(self) -> tuple[int, int]:
-        """(height, width) in pixels of the training images that the augmentation is given."""
+        """(height, width) in pixels of the training images before augmentation."""
         return self.settings.load_size or self.settings.image_size
 
     @property
@@ -177,35 +182,35 @@ class ImageDataModule(PreparedDataModule):
 
     @property
     def validated(self) -> tuple[str, ...]:
-        """What `val_dataloader` has a loader for, in its order."""
+        """The parts that `val_dataloader` has a loader for, in its order."""
         return (self.selection_split, TRAIN_EVAL) if self.train_eval else (self.selection_split,)
 
     def images(self, part: str, size: tuple[int, int]) -> ReadImages | CachedImages:
-        """The images of train, val, test or train_eval at (height, width) `size`, by their places in the table.
+        """Return the images of train, val, test or train_eval at (height, width) `size`, by their places in the table.
 
-        Where the settings allow, from a cache, which is made now if there is none. Raises DatasetError.
+        Where the settings allow, they come from a cache, which is made now if there is none. Raises DatasetError.
         """
         return self.opened("", part, ReadImages(self.read, self.names, size), self.fingerprint)
 
     def baseline_features(self, part: str, indices: Sequence[int]) -> Features:
-        """What a baseline knows of samples of train, val or test: by name (N, d) numbers, a row per place in the table."""
+        """Return a baseline's features of samples of train, val or test: by name (N, d) numbers, a row per place in the table."""
         return {}
 
     def extents(self, indices: Sequence[int]) -> Features:
-        """(N, 2) heights and widths in pixels of each sample's ``image`` (a crop's frame) and ``object``, where there are such."""
+        """Return the (N, 2) heights and widths in pixels of each sample's ``image`` (a crop's frame) and ``object``, where known."""
         known = [self.sizes.get(self.table.samples[index].name) for index in indices]
         return {} if None in known else {"image": np.array(known, dtype=np.float64).reshape(-1, 2)}
 
     def opened(
         self, kind: str, part: str, read: ReadImages, fingerprint: Callable[[str], str]
     ) -> ReadImages | CachedImages:
-        """What `read` reads for train, val, test or train_eval, from a cache where the settings allow.
+        """Return what `read` reads for train, val, test or train_eval, from a cache where the settings allow.
 
         Args:
-            kind: tells one cache of the same samples from another.
+            kind: distinguishes caches of the same samples.
             part: which samples.
             read: reads any sample.
-            fingerprint: from a sample's name to what changes when it would be read as something else.
+            fingerprint: from a sample's name to what changes whenever `read` would return something else.
         """
         part = "train" if part == TRAIN_EVAL and read.size == self.train_size else part
         key = (kind, part, read.size)
@@ -220,13 +225,13 @@ class ImageDataModule(PreparedDataModule):
         return self._open[key]
 
     def _check_training_size(self) -> None:
-        """Raise DatasetError where what the augmentation makes of larger images is not what the model is to see."""
+        """Raise DatasetError where the augmentation does not cut `image_size` out of images of `load_size`."""
         wanted, given = self.settings.image_size, self.train_size
         if given == wanted:
             return
         if given[0] < wanted[0] or given[1] < wanted[1]:
             raise DatasetError(
-                f"data.load_size={typed(given)} is smaller than data.image_size={typed(wanted)}, which is cut out of it; "
+                f"data.load_size={as_typed(given)} is smaller than data.image_size={as_typed(wanted)}, which is cut out of it; "
                 "take a larger one, or leave data.load_size out."
             )
         made = given
@@ -234,8 +239,8 @@ class ImageDataModule(PreparedDataModule):
             made = self.augmentation(np.zeros((*given, 3), np.uint8), name="", epoch=0)[0].shape[:2]
         if made != wanted:
             raise DatasetError(
-                f"data.load_size={typed(given)}: the augmentation makes pictures of {typed(made)} of them, not of "
-                f"data.image_size={typed(wanted)}; take aug=road, which cuts that out, or leave data.load_size out."
+                f"data.load_size={as_typed(given)}: the augmentation makes pictures of {as_typed(made)} of them, not of "
+                f"data.image_size={as_typed(wanted)}; take aug=road, which cuts that out, or leave data.load_size out."
             )
 
     def _training_batches(self, epoch: int, start_batch: int, world_size: int | None = None) -> TrainingBatches:
@@ -264,18 +269,19 @@ class ImageDataModule(PreparedDataModule):
         on_cuda = torch.cuda.is_available() and (
             self.trainer is None or self.trainer.strategy.root_device.type == "cuda"
         )
-        look = partial(region_sizes, void=self.label_space.void) if regions else None
-        dataset = ImageDataset(self.names, self.targets(part, size), images, augmentation, look)
-        workers = self._workers(images, idle=augmentation is None and look is None)
+        find_regions = partial(region_sizes, void=self.label_space.void) if regions else None
+        dataset = ImageDataset(self.names, self.targets(part, size), images, augmentation, find_regions)
+        workers = self._workers(images, idle=augmentation is None and find_regions is None)
         return make_loader(dataset, batches, workers, pin_memory=on_cuda)
 
     def sample_bytes(self, size: tuple[int, int]) -> int:
-        """The bytes of all that a cache would hold of a sample at (height, width) `size`."""
+        """Return the bytes of all that a cache would hold of a sample at (height, width) `size`."""
         return math.prod(size) * 3
 
     def _workers(self, images: ReadImages | CachedImages, *, idle: bool) -> int:
-        """How many processes read. Small images that are ready cost less than starting a worker and passing batches."""
+        """Return how many processes read. Small cached images cost less than starting a worker and passing batches."""
         ready = isinstance(images, CachedImages) and idle and images.image_bytes <= SMALL_IMAGE
         if self.settings.num_workers is None and ready:
             return 0
-        return self.settings.worker_count(1 if self.trainer is None else self.world_size // self.trainer.num_nodes)
+        processes = 1 if self.trainer is None else self.world_size // self.trainer.num_nodes
+        return worker_count(self.settings.num_workers, processes)

@@ -1,6 +1,5 @@
-"""What a few numbers say of a sample, so that a score can be compared with what is to be had without a network."""
+"""Simple features of a sample, so that a score can be compared with one reached without a network."""
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.crop_rules import crop_box
+from datamodules.files.audit import core_count
 from datamodules.files.idd_polygons import read_annotation
 from datamodules.files.image_cache import MOST_THREADS
 from datamodules.loading.augmentation import Image
@@ -18,7 +18,7 @@ Features = dict[str, NDArray[np.float64]]
 
 
 def mean_colours(image: Callable[[int], Image], indices: Sequence[int]) -> NDArray[np.float64]:
-    """The mean red, green and blue of samples' images.
+    """Return the mean red, green and blue of samples' images.
 
     Args:
         image: from a sample's index to its image (H, W, 3) uint8 RGB; called from several threads.
@@ -27,14 +27,13 @@ def mean_colours(image: Callable[[int], Image], indices: Sequence[int]) -> NDArr
     Returns:
         (N, 3), in 0–255, in the order of `indices`.
     """
-    threads = min(MOST_THREADS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(min(MOST_THREADS, core_count())) as pool:
         means = pool.map(lambda index: image(index).mean(axis=(0, 1), dtype=np.float64), indices)
         return np.array(list(means), dtype=np.float64).reshape(-1, 3)
 
 
 def box_extents(polygons: Callable[[str], Path], names: Sequence[str], riders: str = "separate") -> NDArray[np.float64]:
-    """How large the boxes of annotated objects and their frames are.
+    """Return the sizes of annotated objects' boxes and of their frames.
 
     Args:
         polygons: from a crop's name to the polygon file of its frame.
@@ -59,7 +58,7 @@ def box_extents(polygons: Callable[[str], Path], names: Sequence[str], riders: s
 
 
 def box_sizes(extents: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What a baseline looks at of `box_extents`.
+    """Return the features of `box_extents` that a baseline is fitted to.
 
     Returns:
         (N, 4): the natural logarithms of width and height in pixels, and of width and height as parts of the frame's.

@@ -6,14 +6,14 @@ from typing import Any, ClassVar
 from datamodules.base import ImageDataModule
 from datamodules.baseline_features import Features, mean_colours
 from datamodules.errors import DatasetError
-from datamodules.loading.dataset import ReadImages
-from datamodules.settings import DataSettings
+from datamodules.files.image_cache import ReadImages
 from datamodules.splits.sample_table import SampleTable
 from label_spaces.space import LabelSpace
+from settings.data import DataSettings
 
 
 class ClassificationDataModule(ImageDataModule):
-    """Feeds images and the index of their class; the classes are those that the samples have.
+    """Feeds images and the index of their class; the classes are those of the samples.
 
     Args:
         settings: the common keys of `data=`.
@@ -27,31 +27,31 @@ class ClassificationDataModule(ImageDataModule):
         super().__init__(settings, **options)
         if settings.label_space is not None:
             raise DatasetError(
-                f"data.label_space={settings.label_space} is about masks; the classes of images are what their folders or "
-                "objects are called. Leave it out."
+                f"data.label_space={settings.label_space} is about masks; the classes of images are the names of their "
+                "folders or objects. Leave it out."
             )
 
     def class_order(self, targets: set[str]) -> tuple[str, ...]:
-        """The order in which the classes that occur become the label space: sorted, unless a dataset has its own."""
+        """Return the classes that occur in the order of the label space: sorted, unless a dataset has its own."""
         return tuple(sorted(targets))
 
     def classes_of(self, table: SampleTable) -> LabelSpace:
-        """The classes of the samples of a table."""
+        """Return the classes of the samples of a table."""
         return LabelSpace(self.settings.name, self.class_order({sample.target for sample in table.samples}))
 
     def class_counts(self, split: str) -> list[int]:
-        """How many samples of each class a split has, in class order."""
+        """Return how many samples of each class a split has, in class order."""
         counts = self.table.counts(split)
         return [counts[name] for name in self.label_space.classes]
 
     def targets(self, part: str, size: tuple[int, int]) -> list[int]:
-        """The class index of each sample of the table, whatever the part and the size."""
+        """Return the class index of each sample of the table, whatever the part and the size."""
         place = {name: index for index, name in enumerate(self.label_space.classes)}
         return [place[sample.target] for sample in self.table.samples]
 
     def baseline_features(self, part: str, indices: Sequence[int]) -> Features:
-        """The mean colours (N, 3) of samples of train, val or test, a row per place in the table."""
+        """Return the mean colours (N, 3) of samples of train, val or test, a row per place in the table."""
         size = self.train_size if part == "train" else self.eval_size
-        # A few samples are no reason to make a cache of all; one that is open is used.
+        # No cache of all samples is made for a few; one that is open is used.
         image = self._open.get(("", part, size), ReadImages(self.read, self.names, size))
         return {"mean_colour": mean_colours(image, indices)}

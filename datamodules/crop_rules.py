@@ -19,20 +19,20 @@ CROP_CLASSES = (
     "traffic light",
 )  # fmt: skip
 TWO_WHEELERS = ("motorcycle", "bicycle")
-RIDES = 0.1  # the box IoU with a two-wheeler from which on a rider sits on it: less is a neighbour's
+RIDES = 0.1  # the least box IoU of a rider and the two-wheeler ridden: less is a neighbour's
 
 
 @dataclass(frozen=True, kw_only=True)
 class CropRules:
-    """Which objects become samples. Source: EVALUATION.md, object crops.
+    """The rules by which objects become samples. Source: EVALUATION.md, object crops.
 
     Args:
         least_side: the short side in pixels of an object's box within the frame.
         least_visible: the part of an object that later polygons leave uncovered.
         margin: the side of the square crop over the long side of the box.
-        most_overlap: the box IoU above which two differently labelled objects are both left out: one crop, two truths.
-        riders: ``separate``: a class of their own; ``merge``: the crop of a two-wheeler holds those who ride it, and they have
-            no crop of their own; ``drop``: they have none.
+        most_overlap: the box IoU above which two differently labelled objects are both left out, as one crop would show both.
+        riders: ``separate``: a class of their own; ``merge``: the crop of a two-wheeler includes its riders, who have no
+            crop of their own; ``drop``: they have none.
         train: training samples that a class needs, `train_groups` the drives they must come from.
         evaluation: samples that a class needs in val and in test.
     """
@@ -57,16 +57,16 @@ class Box(NamedTuple):
 
 
 def bounding_box(thing: AnnotatedObject, size: tuple[int, int]) -> Box:
-    """The box of an object's polygon within a frame of `size` (height, width)."""
+    """Return the box of an object's polygon within a frame of `size` (height, width)."""
     height, width = size
     x, y = np.clip(thing.polygon[:, 0], 0, width), np.clip(thing.polygon[:, 1], 0, height)
     return Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
 
 
 def square(box: Box, margin: float, size: tuple[int, int]) -> tuple[int, int, int]:
-    """The square around a box, (left, top, side) in pixels, shifted to lie inside a frame of `size` (height, width).
+    """Return the square around a box, (left, top, side) in pixels, shifted to lie inside a frame of `size` (height, width).
 
-    A square larger than the frame shrinks to the frame's short side: never squashed, it then cuts the object.
+    A square larger than the frame shrinks to the frame's short side and then cuts the object.
     """
     height, width = size
     side = min(round(margin * max(box.right - box.left, box.bottom - box.top)), height, width)
@@ -76,7 +76,7 @@ def square(box: Box, margin: float, size: tuple[int, int]) -> tuple[int, int, in
 
 
 def overlap(first: Box, second: Box) -> float:
-    """Intersection over union of two boxes."""
+    """Return the intersection over union of two boxes."""
     width = min(first.right, second.right) - max(first.left, second.left)
     height = min(first.bottom, second.bottom) - max(first.top, second.top)
     shared = max(width, 0.0) * max(height, 0.0)
@@ -85,7 +85,7 @@ def overlap(first: Box, second: Box) -> float:
 
 
 def ridden(annotation: Annotation) -> dict[int, int]:
-    """By the position of a rider in `annotation.objects` that of the two-wheeler whose box agrees best with the rider's."""
+    """Return, by the position of a rider in `annotation.objects`, that of the two-wheeler whose box agrees best with the rider's."""
     size = (annotation.height, annotation.width)
     boxes = {
         position: bounding_box(thing, size)
@@ -102,7 +102,7 @@ def ridden(annotation: Annotation) -> dict[int, int]:
 
 
 def crop_boxes(annotation: Annotation, riders: str) -> dict[int, Box]:
-    """By position in `annotation.objects` the boxes, within the frame, of those that may become crops; see `CropRules.riders`."""
+    """Return, by position in `annotation.objects`, the boxes within the frame of those that may become crops; see `CropRules.riders`."""
     size = (annotation.height, annotation.width)
     boxes = {
         position: bounding_box(thing, size)
@@ -116,7 +116,7 @@ def crop_boxes(annotation: Annotation, riders: str) -> dict[int, Box]:
 
 
 def crop_box(annotation: Annotation, index: str, riders: str, path: Path) -> Box:
-    """The box of the crop called after an object's position in its polygon file. Raises AnnotationError naming that, at `path`."""
+    """Return the box of the crop named by an object's position in its polygon file. Raises AnnotationError naming that, at `path`."""
     thing = object_at(annotation, index, path)
     boxes = crop_boxes(annotation, riders) if riders == "merge" else {}
     own = bounding_box(thing, (annotation.height, annotation.width))
@@ -126,12 +126,12 @@ def crop_box(annotation: Annotation, index: str, riders: str, path: Path) -> Box
 def visible_share(
     annotation: Annotation, chosen: Iterable[int], part_of: Mapping[int, int] | None = None
 ) -> dict[int, float]:
-    """For positions in `annotation.objects`: the part of the object within the frame that later ones leave uncovered.
+    """Return, for positions in `annotation.objects`, the part of the object within the frame that later ones leave uncovered.
 
     Args:
         annotation: a frame's.
         chosen: which positions.
-        part_of: the position of the object that another one belongs to: together they are one.
+        part_of: by position of an object that of the object it belongs to; together they count as one.
     """
     canvas = np.zeros((annotation.height, annotation.width), dtype=np.uint16)
     corners = [np.round(thing.polygon).astype(np.int32) for thing in annotation.objects]
@@ -159,13 +159,13 @@ def visible_share(
 
 
 def _window(polygon: npt.NDArray[np.int32], size: tuple[int, ...]) -> tuple[slice, slice]:
-    """The part of a canvas of `size` that a polygon can touch."""
+    """Return the part of a canvas of `size` that a polygon can touch."""
     (left, top), (right, bottom) = polygon.min(axis=0), polygon.max(axis=0)
     return slice(max(top, 0), max(min(bottom + 1, size[0]), 0)), slice(max(left, 0), max(min(right + 1, size[1]), 0))
 
 
 def usable_objects(annotation: Annotation, rules: CropRules) -> list[AnnotatedObject]:
-    """The objects of a frame that become samples."""
+    """Return the objects of a frame that become samples."""
     boxes = {
         position: box
         for position, box in crop_boxes(annotation, rules.riders).items()
@@ -187,7 +187,7 @@ def usable_objects(annotation: Annotation, rules: CropRules) -> list[AnnotatedOb
 
 
 def lacking(table: SampleTable, rules: CropRules) -> dict[str, str]:
-    """The classes of a split table that are too small to be learnt or scored, and why."""
+    """Return the classes of a split table that are too small to be learnt or scored, and why."""
     counts = Counter((sample.target, sample.split) for sample in table.samples)
     drives: dict[str, set[str]] = {}
     for sample in table.samples:

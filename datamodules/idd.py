@@ -1,16 +1,17 @@
 """IDD as it is downloaded: frames of Part I (PNG) and Part II (JPG) with polygon files."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from datamodules.errors import DatasetError
-from datamodules.files.frame_pairs import Layout, Listing, list_pairs
-from datamodules.files.idd_polygons import IMAGE_SUFFIXES, IMAGES, POLYGONS, refuse_repeated
+from datamodules.files.frame_pairs import IDD_LAYOUT, Listing, list_pairs, refuse_repeated
+from datamodules.files.idd_polygons import POLYGONS
 from datamodules.files.masks import Mask, image_mask, polygon_mask
 from datamodules.segmentation import SegmentationDataModule
-from datamodules.settings import typed
+from settings.base import as_typed
 
-# What the official generator calls the masks that it writes, by the label space whose ids they hold.
+# The official generator's names of the masks that it writes, by the label space whose ids they hold.
 READY_MASKS = {
     "idd_level3": "labellevel3Ids",
     "idd_level2": "labellevel2Ids",
@@ -28,41 +29,40 @@ class IDDDataModule(SegmentationDataModule):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        ending = "polygons.json"
+        self.layout = IDD_LAYOUT
         if self.settings.masks == "files":
             if self.label_space.name not in READY_MASKS:
                 raise DatasetError(
                     f"data.masks=files: there are no ready masks for data.label_space={self.settings.label_space}, only for "
                     f"{', '.join(READY_MASKS)}; take data.masks=polygons."
                 )
-            ending = self._ready
-        self.layout = Layout(tuple(f"_{IMAGES}{suffix}" for suffix in IMAGE_SUFFIXES), f"_{POLYGONS}_{ending}")
+            self.layout = replace(IDD_LAYOUT, truth=self._mask_ending)
 
     @property
-    def _ready(self) -> str:
-        return f"{READY_MASKS.get(self.label_space.name, f'label_{self.label_space.name}_Ids')}.png"
+    def _mask_ending(self) -> str:
+        return f"_{POLYGONS}_{READY_MASKS.get(self.label_space.name, f'label_{self.label_space.name}_Ids')}.png"
 
     @property
     def roots(self) -> tuple[Path, ...]:
         """The folders of the parts."""
-        return self.settings.root_folders
+        return self.root_folders
 
     def listing(self) -> Listing:
-        """The frames of all roots. Raises DatasetError where there are none, or a frame is in two roots."""
+        """List the frames of all roots. Raises DatasetError where there are none, or a frame is in two roots."""
         found = list_pairs(self.roots, self.layout)
         if not found.pairs and not found.alone:
             raise DatasetError(
-                f"No frames with truth under data.root={typed(self.settings.root)}; expected {self.layout.expected()}."
+                f"No frames with truth under data.root={as_typed(self.settings.root)}; expected {self.layout.expected()}."
             )
-        refuse_repeated((pair.truth for pair in found.pairs), typed(self.settings.root))
+        refuse_repeated((pair.truth for pair in found.pairs), as_typed(self.settings.root))
         return found
 
     def prediction_file(self, name: str) -> str:
-        """As the official generator calls a mask of these ids, ``<drive>/<frame>_gtFine_labellevel3Ids.png``: what the server takes."""
-        return self.layout.beside(name, f"_{POLYGONS}_{self._ready}")
+        """Return the official generator's name of a mask of these ids, ``<drive>/<frame>_gtFine_labellevel3Ids.png``, for the server."""
+        return self.layout.beside(name, self._mask_ending)
 
     def read_truth(self, path: Path) -> Mask:
-        """The mask of a file, (H, W) uint8: drawn, or read where ready ones are used."""
+        """Return the mask of a file, (H, W) uint8: drawn, or read where ready ones are used."""
         if self.settings.masks == "files":
             return image_mask(path, self.label_space)
         return polygon_mask(path, self.label_space)

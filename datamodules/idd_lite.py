@@ -9,14 +9,14 @@ from datamodules.segmentation import SegmentationDataModule
 from label_spaces.space import LabelSpace
 
 LAYOUT = Layout(images=("_image.jpg",), truth="_label.png", not_truth=("_inst_label.png",))
-SEVEN = ("idd_lite", "idd_level1")  # the label spaces of which the masks hold the ids
+SEVEN = ("idd_lite", "idd_level1")  # the label spaces whose ids the masks hold
 
 
 class IDDLiteDataModule(SegmentationDataModule):
     """Segments ``leftImg8bit/<split>/<drive>/<id>_image.jpg`` with the ids in ``gtFine/<split>/<drive>/<id>_label.png``."""
 
     def known_classes(self) -> LabelSpace:
-        """One of the label spaces whose ids the masks hold. Raises DatasetError for another."""
+        """Return one of the label spaces whose ids the masks hold. Raises DatasetError for another."""
         name = self.settings.label_space
         if name not in SEVEN and not str(name).lower().endswith(".csv"):
             raise DatasetError(
@@ -25,16 +25,16 @@ class IDDLiteDataModule(SegmentationDataModule):
         return super().known_classes()
 
     def listing(self) -> Listing:
-        """The frames. Raises DatasetError where there are none."""
+        """List the frames. Raises DatasetError where there are none."""
         found = list_pairs(self.roots, LAYOUT)
         if not found.pairs and not found.alone:
             raise DatasetError(f"No frames with truth under data.root={self.root}; expected {LAYOUT.expected()}.")
         return found
 
     def prediction_file(self, name: str) -> str:
-        """As IDD-Lite calls its masks: ``<drive>/<id>_label.png``."""
+        """Return IDD-Lite's own name of a mask: ``<drive>/<id>_label.png``."""
         return LAYOUT.beside(name, LAYOUT.truth)
 
     def read_truth(self, path: Path) -> Mask:
-        """The mask in a file, (H, W) uint8."""
+        """Return the mask in a file, (H, W) uint8."""
         return image_mask(path, self.label_space)

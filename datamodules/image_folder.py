@@ -1,18 +1,16 @@
 """Images in a folder per class, or in ready train, val and test folders with a folder per class beneath."""
 
-import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from datamodules.classification import ClassificationDataModule
 from datamodules.errors import DatasetError
 from datamodules.files.audit import audit
-from datamodules.files.images import RGB, image_extensions, read_image
-from datamodules.settings import typed
+from datamodules.files.images import RGB, find_images, list_folder, read_image, visible, visible_images
 from datamodules.splits.sample_table import Candidate
-from datamodules.splits.split import is_csv
+from settings.base import as_typed, is_csv
 
 SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
@@ -21,12 +19,11 @@ class ImageFolderDataModule(ClassificationDataModule):
     """Classifies the images of ``<root>/<class>/**/<image>`` or ``<root>/<train|val|test>/<class>/**/<image>``.
 
     ``data.split=folders`` uses ready folders (``valid`` and ``validation`` are val). Where there are such and
-    fractions are asked for, nothing is guessed: the user is told what to type. There are no groups, each sample is
-    its own.
+    fractions are requested, that is an error, as either may be meant. There are no groups, each sample is its own.
     """
 
     def find(self) -> list[Candidate]:
-        """Every image that can be decoded. Raises DatasetError; `notes` and `skipped` say what is left out."""
+        """Return every image that can be decoded. Raises DatasetError; `notes` and `skipped` list what is left out."""
         found = scan(self.root, self._ready_folders())
         self.notes += found.notes()
         findings = audit(self.root, [name for name, *_ in found.images], Path(self.settings.cache_dir))
@@ -43,11 +40,11 @@ class ImageFolderDataModule(ClassificationDataModule):
         return [Candidate(name, name, target, split, findings[name].content) for name, target, split in usable]
 
     def read(self, name: str) -> RGB:
-        """A sample's image, (H, W, 3) uint8 RGB, at its own size."""
+        """Return a sample's image, (H, W, 3) uint8 RGB, at its own size."""
         return read_image(self.root / name)
 
     def _ready_folders(self) -> dict[str, str]:
-        """The root's ready folders. Raises DatasetError where they and `data.split` do not fit."""
+        """Return the root's ready folders. Raises DatasetError where they and `data.split` do not fit."""
         settings = self.settings
         if settings.split_by == "group":
             raise DatasetError("data.split_by=group: a folder of images has no groups; use data.split_by=sample.")
@@ -60,40 +57,27 @@ class ImageFolderDataModule(ClassificationDataModule):
         if ready and settings.split != "folders" and not is_csv(settings.split):
             raise DatasetError(
                 f"data.root={settings.root} holds ready folders ({', '.join(ready.values())}); "
-                f"add data.split=folders to use them, or give one of them as data.root to split it by {typed(settings.split)}."
+                f"add data.split=folders to use them, or give one of them as data.root to split it by {as_typed(settings.split)}."
             )
         return ready
 
 
 @dataclass
 class Scan:
-    """What lies under a root.
+    """The content of a root.
 
     Args:
-        images: (name, class, split or None) of each file with an image's ending.
-        ignored: how many of what else there is.
+        images: (name, class, split or None) of each image file.
+        ignored: how many other files and folders there are, by kind.
     """
 
     images: list[tuple[str, str, str | None]] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
 
     def notes(self) -> list[str]:
-        """A sentence on what was ignored, if anything was."""
+        """Return a sentence on what was ignored, if anything was."""
         kinds = [f"{kind} ({count})" for kind, count in sorted(self.ignored.items()) if count]
         return [f"Ignored under the root: {', '.join(kinds)}."] if kinds else []
-
-    def pick_images(self, files: Sequence[str]) -> list[str]:
-        """The visible files with an image's ending, sorted; the others are counted."""
-        visible = self.pick_visible(files)
-        images = [name for name in visible if Path(name).suffix.lower() in image_extensions()]
-        self.ignored["files that are no images"] += len(visible) - len(images)
-        return images
-
-    def pick_visible(self, names: Sequence[str]) -> list[str]:
-        """The names that are not hidden, sorted; the others are counted."""
-        visible = sorted(name for name in names if not name.startswith("."))
-        self.ignored["hidden files or folders"] += len(names) - len(visible)
-        return visible
 
 
 def scan(root: Path, ready: Mapping[str, str]) -> Scan:
@@ -110,20 +94,20 @@ def scan(root: Path, ready: Mapping[str, str]) -> Scan:
     stray, empty = 0, []
     classes: set[str] = set()
     if ready:
-        folders, files = _listing(root)
-        stray += len(found.pick_images(files))
-        found.ignored["folders beside " + ", ".join(ready.values())] += len(
-            set(found.pick_visible(folders)) - set(ready.values())
-        )
+        folders, files = list_folder(root)
+        stray += len(visible_images(files, found.ignored))
+        others = set(visible(folders, found.ignored)) - set(ready.values())
+        found.ignored["folders beside " + ", ".join(ready.values())] += len(others)
     for split, place in ready.items() or [(None, ".")]:
-        folders, files = _listing(root / place)
-        stray += len(found.pick_images(files))
-        for target in found.pick_visible(folders):
-            images = list(_images_below(root, root / place / target, found))
-            found.images += [(name, target, split) for name in images]
+        folders, files = list_folder(root / place)
+        stray += len(visible_images(files, found.ignored))
+        for target in visible(folders, found.ignored):
+            folder = (Path(place) / target).as_posix()
+            images = find_images(root / folder, found.ignored)
+            found.images += [(f"{folder}/{name}", target, split) for name in images]
             classes.add(target)
             if not images:
-                empty.append((Path(place) / target).as_posix())
+                empty.append(folder)
     if not classes:
         what = f"holds {stray} images but no class folders" if stray else "holds no images"
         raise DatasetError(f"data.root={root} {what}; expected a folder per class with its images in it.")
@@ -140,40 +124,16 @@ def scan(root: Path, ready: Mapping[str, str]) -> Scan:
 
 
 def ready_folders(root: Path) -> dict[str, str]:
-    """The folder of each split, where the root holds train and val or test folders with class folders beneath; else nothing.
+    """Return the folder of each split, where the root holds train and val or test folders with class folders beneath; else nothing.
 
     Raises DatasetError where two folders claim the same split.
     """
     ready: dict[str, str] = {}
-    for name in sorted(_listing(root)[0]):
+    for name in sorted(list_folder(root)[0]):
         split = SPLIT_FOLDERS.get(name.lower())
-        if split is None or not _listing(root / name)[0]:
+        if split is None or not list_folder(root / name)[0]:
             continue
         if split in ready:
             raise DatasetError(f"data.root={root} holds both {ready[split]} and {name}; keep one folder for {split}.")
         ready[split] = name
     return ready if "train" in ready and len(ready) > 1 else {}
-
-
-def _images_below(root: Path, folder: Path, found: Scan) -> Iterator[str]:
-    """The names of all images in a folder and below it; symbolic links are followed, but no folder is entered twice."""
-    entered = set()
-    for place, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
-        facts = Path(place).stat()
-        if (facts.st_dev, facts.st_ino) in entered:
-            folders.clear()
-            continue
-        entered.add((facts.st_dev, facts.st_ino))
-        folders[:] = found.pick_visible(folders)
-        prefix = Path(place).relative_to(root).as_posix()
-        yield from (f"{prefix}/{name}" for name in found.pick_images(files))
-
-
-def _listing(folder: Path) -> tuple[list[str], list[str]]:
-    """The names of the folders and of the files in a folder."""
-    _, folders, files = next(os.walk(folder, onerror=_refuse))
-    return folders, files
-
-
-def _refuse(error: OSError) -> None:
-    raise DatasetError(f"{error.filename} cannot be listed: {error.strerror}.")

@@ -1,18 +1,16 @@
-"""Anybody's masks: images in one folder, masks of the same names in another."""
+"""Masks of one's own: images in one folder, masks of the same names in another."""
 
-import os
 from pathlib import Path
 
 from datamodules.errors import DatasetError
 from datamodules.files.frame_pairs import Listing, Pair
-from datamodules.files.images import image_extensions
+from datamodules.files.images import find_images
 from datamodules.files.masks import Mask, holds_colours, image_mask
 from datamodules.image_folder import SPLIT_FOLDERS
 from datamodules.segmentation import SegmentationDataModule
-from datamodules.settings import typed
 from datamodules.splits.sample_table import Candidate
-from datamodules.splits.split import is_csv
 from label_spaces.space import LabelSpace
+from settings.base import as_typed, is_csv
 
 IMAGES, MASKS = "images", "masks"
 NO_CLASS = 255  # in masks whose classes are only named: what most tools write for pixels of no class
@@ -26,7 +24,7 @@ class MaskFolderDataModule(SegmentationDataModule):
     """
 
     def known_classes(self) -> LabelSpace:
-        """The classes that the settings name, or those of their label space. Raises DatasetError where that is none or both."""
+        """Return the classes that the settings name, or those of their label space. Raises DatasetError where that is none or both."""
         names, space = self.settings.classes, self.settings.label_space
         if (names is None) == (space is None):
             raise DatasetError(
@@ -39,7 +37,7 @@ class MaskFolderDataModule(SegmentationDataModule):
         return LabelSpace(self.settings.name, tuple(names), void_ids=(NO_CLASS,))
 
     def listing(self) -> Listing:
-        """The pairs of equal names. Raises DatasetError where there are none, or `data.split` does not fit the folders."""
+        """List the pairs of equal names. Raises DatasetError where there are none, or `data.split` does not fit the folders."""
         images, masks = _by_stem(self.root, IMAGES), _by_stem(self.root, MASKS)
         of_folder = {stem: SPLIT_FOLDERS.get(stem.split("/")[0].lower()) for stem in images if "/" in stem}
         ready = set(of_folder.values()) - {None}
@@ -71,21 +69,21 @@ class MaskFolderDataModule(SegmentationDataModule):
         return found
 
     def find(self) -> list[Candidate]:
-        """As the base class does; a note says whether masks hold ids or colours, where they could hold either."""
+        """Find the frames as the base class does, with a note on whether masks hold ids or colours, where both are possible."""
         found = super().find()
         if self.settings.classes is None:
             first = self.truth_of(found[0].name)
             held = "the colours" if holds_colours(first) else "the ids"
-            said = first.relative_to(self.root).as_posix()
-            self.notes.append(f"Masks hold {held} of {self.label_space.name}: found in {said}.")
+            example = first.relative_to(self.root).as_posix()
+            self.notes.append(f"Masks hold {held} of {self.label_space.name}: found in {example}.")
         return found
 
     def read_truth(self, path: Path) -> Mask:
-        """The mask in a file, (H, W) uint8."""
+        """Return the mask in a file, (H, W) uint8."""
         return image_mask(path, self.label_space)
 
     def prediction_file(self, name: str) -> str:
-        """As the image is called below ``images``: a folder of predictions can stand for ``masks``."""
+        """Return the image's name below ``images``, as PNG: a folder of predictions can be used as ``masks``."""
         return Path(name).relative_to(IMAGES).with_suffix(".png").as_posix()
 
     def _check_split(self, ready: set[str | None]) -> None:
@@ -100,22 +98,18 @@ class MaskFolderDataModule(SegmentationDataModule):
         if both and split != "folders" and not is_csv(split):
             raise DatasetError(
                 f"data.root={self.root} holds ready folders ({', '.join(sorted(filter(None, ready)))}); add data.split=folders "
-                f"to use them, or move the files out of them to split by {typed(split)}."
+                f"to use them, or move the files out of them to split by {as_typed(split)}."
             )
 
 
 def _by_stem(root: Path, kind: str) -> dict[str, list[str]]:
-    """The image files below a folder, sorted, by their paths without ending; hidden ones are left out."""
+    """Return the image files below a folder, sorted, by their paths without extension; hidden ones are left out."""
     folder = root / kind
     if not folder.is_dir():
         raise DatasetError(
             f"data.root={root} has no folder {kind}; expected {IMAGES} and {MASKS} with files of equal names."
         )
     found: dict[str, list[str]] = {}
-    for place, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            path = Path(place, name).relative_to(folder)
-            if path.suffix.lower() in image_extensions() and not name.startswith("."):
-                found.setdefault(path.with_suffix("").as_posix(), []).append(path.as_posix())
+    for name in find_images(folder):
+        found.setdefault(Path(name).with_suffix("").as_posix(), []).append(name)
     return found

@@ -15,27 +15,20 @@ from datamodules.baseline_features import Features, box_extents, box_sizes
 from datamodules.classification import ClassificationDataModule
 from datamodules.crop_rules import CROP_CLASSES, CropRules, crop_box, lacking, square, usable_objects
 from datamodules.errors import DatasetError
-from datamodules.files.audit import audit
-from datamodules.files.idd_polygons import (
-    Annotation,
-    Frame,
-    find_frames,
-    polygon_file,
-    read_annotation,
-    refuse_repeated,
-)
+from datamodules.files.audit import audit, remember
+from datamodules.files.frame_pairs import Pair, find_frames, refuse_repeated
+from datamodules.files.idd_polygons import Annotation, polygon_file, read_annotation
 from datamodules.files.images import RGB, read_image
-from datamodules.settings import DataSettings, typed
 from datamodules.splits.sample_table import Candidate, SampleTable
-from datamodules.splits.split import is_csv
-from run_folder import write_text
+from settings.base import as_typed, is_csv
+from settings.data import DataSettings
 
 
 class ObjectCropDataModule(ClassificationDataModule):
     """Classifies square crops of the objects in a dataset of IDD's layout.
 
-    A sample is called ``<path of the frame>#<object's position in its polygon file>``, its group is the drive. Classes
-    that the split leaves too small are left out, and that is noted; a split given as CSV is taken as it is.
+    A sample's name is ``<path of the frame>#<object's position in its polygon file>``, its group is the drive. Classes
+    that the split makes too small are left out, with a note; a split given as CSV is taken as it is.
 
     Args:
         settings: the common keys of `data=`.
@@ -54,19 +47,19 @@ class ObjectCropDataModule(ClassificationDataModule):
         self._image_sizes: dict[str, tuple[int, int]] = {}
 
     def find(self) -> list[Candidate]:
-        """Every usable object. Raises DatasetError; `skipped` says which frames are left out."""
+        """Return every usable object. Raises DatasetError; `skipped` names the frames that are left out."""
         found, frames = [], 0
         listed = {root: find_frames(root) for root in self.roots}
-        refuse_repeated((frame.name for here in listed.values() for frame in here), typed(self.settings.root))
+        refuse_repeated((frame.name for here in listed.values() for frame in here), as_typed(self.settings.root))
         for root, everything in listed.items():
-            here = self._intact(root, everything)
+            here = self.readable_frames(root, everything)
             objects, broken = _objects(root, here, self.rules, self._image_sizes, Path(self.settings.cache_dir))
             self.leave_out(broken, len(here), "frames")
             found += objects
             frames += len(here)
         if not found:
             raise DatasetError(
-                f"data.root={typed(self.settings.root)}: none of {frames} frames has a usable object "
+                f"data.root={as_typed(self.settings.root)}: none of {frames} frames has a usable object "
                 f"({', '.join(CROP_CLASSES)}; short side at least {self.rules.least_side:g} pixels)."
             )
         return found if is_csv(self.settings.split) else self._common(found)
@@ -74,10 +67,10 @@ class ObjectCropDataModule(ClassificationDataModule):
     @property
     def roots(self) -> tuple[Path, ...]:
         """The folders of the parts: drives of the same name are one drive."""
-        return self.settings.root_folders
+        return self.root_folders
 
     def read(self, name: str) -> RGB:
-        """A sample's crop, (S, S, 3) uint8 RGB, at its own size."""
+        """Return a sample's crop, (S, S, 3) uint8 RGB, at its own size."""
         file, polygons = self.file(name), self.polygon_file(name)
         image, annotation = _frame(file, polygons)
         size = image.shape[:2]
@@ -87,60 +80,60 @@ class ObjectCropDataModule(ClassificationDataModule):
         return image[top : top + side, left : left + side]
 
     def polygon_file(self, name: str) -> Path:
-        """The polygon file of a sample's frame."""
+        """Return the polygon file of a sample's frame."""
         path, file = name.rpartition("#")[0], self.file(name)
         return polygon_file(file.parents[len(Path(path).parts) - 1], path)
 
     def fingerprint(self, name: str) -> str:
-        """Changes with the frame, its polygon file, the crop's margin, and what becomes of riders."""
+        """Return what changes with the frame, its polygon file, the crop's margin, and the treatment of riders."""
         facts = self.polygon_file(name).stat()
         return (
             f"{super().fingerprint(name)}:{facts.st_size}:{facts.st_mtime_ns}:{self.rules.margin}:{self.rules.riders}"
         )
 
     def baseline_features(self, part: str, indices: Sequence[int]) -> Features:
-        """The base class's mean colours, and the sizes of the boxes (N, 4)."""
+        """Return the base class's mean colours, and the sizes of the boxes (N, 4)."""
         return {**super().baseline_features(part, indices), "box_size": box_sizes(self._extents(indices))}
 
     def extents(self, indices: Sequence[int]) -> Features:
-        """The sizes of the frames, and of the objects' boxes in them."""
+        """Return the sizes of the frames, and of the objects' boxes in them."""
         found = self._extents(indices)
         return {"image": found[:, :1:-1], "object": found[:, 1::-1]}
 
     def _extents(self, indices: Sequence[int]) -> np.ndarray:
-        """`box_extents` of samples; each polygon file is read once."""
+        """Return `box_extents` of samples; each polygon file is read once."""
         names = [self.table.samples[index].name for index in indices]
         fresh = [name for name in names if name not in self._boxes]
         self._boxes |= dict(zip(fresh, box_extents(self.polygon_file, fresh, self.rules.riders).tolist(), strict=True))
         return np.array([self._boxes[name] for name in names]).reshape(-1, 4)
 
     def class_order(self, targets: set[str]) -> tuple[str, ...]:
-        """The order of `CROP_CLASSES`."""
+        """Return the classes in the order of `CROP_CLASSES`."""
         return tuple(name for name in CROP_CLASSES if name in targets)
 
-    def settle(self, table: SampleTable) -> SampleTable:
+    def filter_split(self, table: SampleTable) -> SampleTable:
         """Leave out the classes that are too small. Raises DatasetError where fewer than two remain."""
         small = {} if is_csv(self.settings.split) else lacking(table, self.rules)
         if not small:
             return table
-        told = "; ".join(f"{target} ({why})" for target, why in small.items())
+        listed = "; ".join(f"{target} ({why})" for target, why in small.items())
         kept = [sample for sample in table.samples if sample.target not in small]
         needed = (
             f"a class needs {self.rules.train} crops in train from {self.rules.train_groups} drives and "
             f"{self.rules.evaluation} in val and test each"
         )
         if len({sample.target for sample in kept}) < 2:
-            raise DatasetError(f"data={self.settings.name} has too few objects: {needed}. Too small are {told}.")
-        self.notes.append(f"Left out as too small: {told}; {needed}.")
+            raise DatasetError(f"data={self.settings.name} has too few objects: {needed}. Too small are {listed}.")
+        self.notes.append(f"Left out as too small: {listed}; {needed}.")
         return SampleTable(kept)
 
     def _common(self, found: list[Candidate]) -> list[Candidate]:
-        """The samples of classes that some split could make large enough."""
+        """Return the samples of classes that some split could make large enough."""
         least = self.rules.train + 2 * self.rules.evaluation
         rare = {target: n for target, n in Counter(crop.target for crop in found).items() if n < least}
         if rare:
-            told = ", ".join(f"{target} ({n})" for target, n in sorted(rare.items()))
-            self.notes.append(f"Left out as too rare: {told}; a class needs {least} crops.")
+            listed = ", ".join(f"{target} ({n})" for target, n in sorted(rare.items()))
+            self.notes.append(f"Left out as too rare: {listed}; a class needs {least} crops.")
         common = [crop for crop in found if crop.target not in rare]
         if len({crop.target for crop in common}) < 2:
             raise DatasetError(
@@ -149,8 +142,8 @@ class ObjectCropDataModule(ClassificationDataModule):
             )
         return common
 
-    def _intact(self, root: Path, frames: list[Frame]) -> list[Frame]:
-        """The frames below a root whose image can be decoded."""
+    def readable_frames(self, root: Path, frames: list[Pair]) -> list[Pair]:
+        """Return the frames below a root whose image can be decoded."""
         findings = audit(root, [frame.name for frame in frames], Path(self.settings.cache_dir))
         broken = [(name, finding.error) for name, finding in findings.items() if finding.error is not None]
         self.leave_out(broken, len(frames), "frames")
@@ -160,57 +153,55 @@ class ObjectCropDataModule(ClassificationDataModule):
 
 
 def find_crops(
-    root: Path, frames: list[Frame], rules: CropRules, sizes: Mapping[str, tuple[int, int]] | None = None
+    root: Path, frames: list[Pair], rules: CropRules, sizes: Mapping[str, tuple[int, int]] | None = None
 ) -> tuple[list[Candidate], list[tuple[str, str]]]:
-    """The usable objects of the frames, and (frame, reason) for polygon files that cannot be used.
+    """Return the usable objects of the frames, and (frame, reason) for polygon files that cannot be used.
 
     Args:
         root: the folder that the frames' names are relative to.
-        frames: where to look.
+        frames: with their polygon files.
         rules: which objects are usable.
         sizes: (height, width) of the images by the frames' names, where these are known.
     """
     found: list[Candidate] = []
     broken = []
     for frame in frames:
-        file = polygon_file(root, frame.name)
         try:
-            annotation = read_annotation(file)
+            annotation = read_annotation(root / frame.truth)
             _check_size(frame.name, annotation, (sizes or {}).get(frame.name))
         except DatasetError as error:
             broken.append((frame.name, str(error)))
             continue
         found += [
-            Candidate(name=f"{frame.name}#{thing.index}", group=frame.drive, target=thing.label)
+            Candidate(name=f"{frame.name}#{thing.index}", group=frame.group, target=thing.label)
             for thing in usable_objects(annotation, rules)
         ]
     return found, broken
 
 
 def _check_size(image: object, annotation: Annotation, size: tuple[int, ...] | None) -> None:
-    """Raise DatasetError where an image of `size` (height, width) is not what was annotated."""
+    """Raise DatasetError where an image of `size` (height, width) has another size than its annotation."""
     if size is not None and size != (annotation.height, annotation.width):
         raise DatasetError(
-            f"{image} has {size[1]}x{size[0]} pixels, but its polygon file says {annotation.width}x{annotation.height}."
+            f"{image} has {size[1]}x{size[0]} pixels, its polygon file has {annotation.width}x{annotation.height}."
         )
 
 
 def _objects(
-    root: Path, frames: list[Frame], rules: CropRules, sizes: Mapping[str, tuple[int, int]], cache_dir: Path
+    root: Path, frames: list[Pair], rules: CropRules, sizes: Mapping[str, tuple[int, int]], cache_dir: Path
 ) -> tuple[list[Candidate], list[tuple[str, str]]]:
-    """`find_crops`, remembered in `cache_dir` for as long as no polygon file and no image's size changes."""
+    """Return `find_crops`, remembered in `cache_dir` for as long as no polygon file and no image's size changes."""
     facts = [astuple(rules), str(root.resolve())]
     for frame in frames:
-        stat = polygon_file(root, frame.name).stat()
+        stat = (root / frame.truth).stat()
         facts.append((frame.name, stat.st_size, stat.st_mtime_ns, sizes.get(frame.name)))
-    memory = cache_dir.expanduser() / f"crops-{hashlib.blake2b(repr(facts).encode(), digest_size=8).hexdigest()}.json"
+    memory = cache_dir / f"crops-{hashlib.blake2b(repr(facts).encode(), digest_size=8).hexdigest()}.json"
     try:
         return [Candidate(name, group, target) for name, group, target in json.loads(memory.read_bytes())], []
     except (OSError, ValueError, TypeError):
         found, broken = find_crops(root, frames, rules, sizes)
     if not broken:
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        write_text(memory, json.dumps([(crop.name, crop.group, crop.target) for crop in found]))
+        remember(memory, [(crop.name, crop.group, crop.target) for crop in found])
     return found, broken
 
 

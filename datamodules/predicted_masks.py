@@ -1,6 +1,5 @@
-"""Masks that any tool has predicted: matched with a dataset's frames by name, and counted beside their truth."""
+"""Masks that any tool has predicted: matched with a dataset's frames by name, and compared with their truth."""
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -11,10 +10,10 @@ from typing import Any
 import torch
 
 from datamodules import mask_folder
-from datamodules.errors import DatasetError
-from datamodules.files.audit import looked_at
+from datamodules.errors import DatasetError, shortened
+from datamodules.files.audit import in_threads
 from datamodules.files.idd_polygons import IMAGES
-from datamodules.files.images import image_extensions, resize_mask
+from datamodules.files.images import find_images, resize_mask
 from datamodules.files.masks import image_mask
 from datamodules.segmentation import SegmentationDataModule
 from label_spaces.space import LabelSpace
@@ -22,22 +21,22 @@ from metrics.confusion import confusion_matrix
 from metrics.pixel_records import PixelRecords
 from metrics.regions import RegionConfusion, confusion_by_region, region_sizes
 
-# What IDD, IDD-Lite and Cityscapes put after the name that a frame's files have in common.
+# The endings of IDD, IDD-Lite and Cityscapes after the name that a frame's files have in common.
 _ENDINGS = re.compile(r"_(gtFine_[A-Za-z0-9]+|leftImg8bit|image|label)$")
-_LISTED = 20  # names of a kind of problem before the others are only counted
+LISTED = 20  # names that a message lists of each kind of problem
 
-Key = tuple[str, ...]  # the folders of a file, and its name without what follows the frame's
+Key = tuple[str, ...]  # the folders of a file, and the frame's part of its name
 
 
 @dataclass
 class Matches:
-    """Which predicted mask is whose.
+    """Predicted masks and their frames.
 
     Args:
-        folder: where the masks lie.
+        folder: of the masks.
         files: by the frame's name, relative to the folder.
         problems: by kind what is wrong with them, as `match` found it.
-        unused: masks of known frames that are not asked for.
+        unused: how many masks of known frames are not scored.
     """
 
     folder: Path
@@ -47,24 +46,26 @@ class Matches:
 
     @property
     def note(self) -> str:
-        """A sentence for the user, or nothing."""
+        """A sentence for the user, or an empty one."""
         return f"{self.unused} masks of frames that are not scored are left aside" if self.unused else ""
 
 
 def match(wanted: Iterable[str], others: Iterable[str], folder: Path) -> Matches:
     """Find the mask of each frame: by the frame's own name, or by IDD's (``<drive>/<frame>_gtFine_….png``).
 
-    Folders in a name count as far as they are there: ``<frame>.png`` is enough where no two frames are called so.
+    Folders in a name are compared as far as both names have them: ``<frame>.png`` is enough where it is unambiguous.
 
     Args:
         wanted: the names of the frames that are to be scored.
-        others: those of further frames, whose masks are no mistake.
-        folder: where the masks lie, at any depth.
+        others: those of further frames, whose masks are left aside.
+        folder: of the masks, at any depth.
 
     Raises:
         DatasetError: there is no such folder, or no image in it.
     """
-    files = _images(folder)
+    if not folder.is_dir():
+        raise DatasetError(f"predictions={folder}: there is no such folder.")
+    files = sorted(find_images(folder))
     if not files:
         raise DatasetError(f"predictions={folder}: no image files in this folder; give the folder of the masks.")
     wanted = dict.fromkeys(wanted)
@@ -92,7 +93,7 @@ def match(wanted: Iterable[str], others: Iterable[str], folder: Path) -> Matches
 
 
 def count(datamodule: SegmentationDataModule, split: str, matches: Matches, space: LabelSpace) -> dict[str, Any]:
-    """Count what the masks say beside a split's truth, each frame at its own size or at the `data.eval_size` that was set.
+    """Compare the masks with a split's truth, each frame at its own size or at the `data.eval_size` that was set.
 
     Args:
         datamodule: prepared.
@@ -101,8 +102,8 @@ def count(datamodule: SegmentationDataModule, split: str, matches: Matches, spac
         space: the label space of the masks: they hold its ids or its colours.
 
     Returns:
-        ``confusion``, (T+1, S+1) int64 counts of truth by what was said, what `PixelRecords.compute` returns, and where the
-        data module is to tell the sizes of regions, what `RegionConfusion.compute` returns.
+        ``confusion``, (T+1, S+1) int64 counts (rows: classes of the truth; columns: classes of the masks; void last), the
+        values of `PixelRecords.compute`, and with the data module's `region_sizes` those of `RegionConfusion.compute`.
 
     Raises:
         DatasetError: with everything that is wrong with any mask.
@@ -112,7 +113,7 @@ def count(datamodule: SegmentationDataModule, split: str, matches: Matches, spac
     records, regions = PixelRecords(*sides), RegionConfusion(*sides)
     total = torch.zeros(sides[0] + 1, sides[1] + 1, dtype=torch.int64)
 
-    def look(name: str) -> torch.Tensor | tuple[str, str]:
+    def compare(name: str) -> torch.Tensor | tuple[str, str]:
         try:
             return _counted(datamodule, name, matches.folder / matches.files[name], space)
         except _SizeError as error:
@@ -121,7 +122,8 @@ def count(datamodule: SegmentationDataModule, split: str, matches: Matches, spac
             return "cannot be read or hold what is no class", str(error)
 
     problems: dict[str, list[str]] = {kind: list(names) for kind, names in matches.problems.items()}
-    for name, counts in looked_at([name for name in places if name in matches.files], look, "predictions"):
+    names = [name for name in places if name in matches.files]
+    for name, counts in zip(names, in_threads(compare, names, "Checking predictions"), strict=True):
         if isinstance(counts, tuple):
             problems.setdefault(counts[0], []).append(counts[1])
             continue
@@ -139,14 +141,14 @@ class _SizeError(ValueError):
 
 
 def _counted(datamodule: SegmentationDataModule, name: str, path: Path, space: LabelSpace) -> torch.Tensor:
-    """(1, T+1, S+1) counts of a frame, or (4, T+1, S+1) by the sizes of regions, void first."""
-    truth, said = datamodule.read_mask(name), image_mask(path, space)
+    """Return (1, T+1, S+1) counts of a frame, or (4, T+1, S+1) by the sizes of regions, void first."""
+    truth, predicted = datamodule.read_mask(name), image_mask(path, space)
     size = datamodule.settings.eval_size or truth.shape
-    if said.shape not in (truth.shape, tuple(size)):
-        raise _SizeError(f"{said.shape[1]}×{said.shape[0]}, the frame {truth.shape[1]}×{truth.shape[0]}")
+    if predicted.shape not in (truth.shape, tuple(size)):
+        raise _SizeError(f"{predicted.shape[1]}×{predicted.shape[0]}, the frame {truth.shape[1]}×{truth.shape[0]}")
     height, width = size
-    truth, said = (resize_mask(mask, (height, width)) for mask in (truth, said))
-    target, prediction = torch.from_numpy(truth), torch.from_numpy(said)
+    truth, predicted = (resize_mask(mask, (height, width)) for mask in (truth, predicted))
+    target, prediction = torch.from_numpy(truth), torch.from_numpy(predicted)
     ours = datamodule.label_space
     if datamodule.region_sizes:
         region = torch.from_numpy(region_sizes(truth, ours.void))
@@ -156,10 +158,12 @@ def _counted(datamodule: SegmentationDataModule, name: str, path: Path, space: L
 
 
 def _refuse(problems: Mapping[str, list[str]], folder: Path, what: str, space: LabelSpace) -> None:
-    lines = []
-    for kind, names in problems.items():
-        more = [f"and {len(names) - _LISTED} more"] if len(names) > _LISTED else []
-        lines += [f"{len(names)} {kind}:", *(f"  {name}" for name in [*names[:_LISTED], *more])] if names else []
+    separator = "\n  "
+    lines = [
+        f"{len(names)} {kind}:{separator}{shortened(names, LISTED, separator)}"
+        for kind, names in problems.items()
+        if names
+    ]
     if lines:
         raise DatasetError(
             f"predictions={folder} cannot be scored as {what}. Give one mask per frame, of its size, with the ids or "
@@ -167,20 +171,8 @@ def _refuse(problems: Mapping[str, list[str]], folder: Path, what: str, space: L
         )
 
 
-def _images(folder: Path) -> list[str]:
-    """The image files below a folder, sorted; hidden ones are left out. Raises DatasetError where there is no folder."""
-    if not folder.is_dir():
-        raise DatasetError(f"predictions={folder}: there is no such folder.")
-    found = []
-    for place, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        paths = (Path(place, name).relative_to(folder) for name in files if not name.startswith("."))
-        found += [path.as_posix() for path in paths if path.suffix.lower() in image_extensions()]
-    return sorted(found)
-
-
 def _frame_key(name: str) -> Key:
-    """Without the folders in which datasets keep their images: leftImg8bit/<split>, and images."""
+    """Return a frame's key, without the folders of a dataset's images: leftImg8bit/<split>, and images."""
     key = _key(name)
     return key[{IMAGES: 2, mask_folder.IMAGES: 1}.get(key[0], 0) :]
 
@@ -191,7 +183,7 @@ def _key(name: str) -> Key:
 
 
 def _best(key: Key, frames: Mapping[Key, str]) -> list[str]:
-    """The frames whose names agree with a mask's longest from the end, and in the last folder where both have one."""
+    """Return the frames whose names agree with a mask's longest from the end, and in the last folder where both have one."""
     alike = {frame: _common_end(key, frame) for frame in frames}
     most = max(alike.values(), default=0)
     best = [frame for frame, length in alike.items() if length == most]

@@ -7,58 +7,58 @@ from typing import ClassVar
 
 from lightning import LightningDataModule
 
-from datamodules.errors import DatasetError
-from datamodules.settings import DataSettings, typed
-from datamodules.splits.sample_table import SELECTION, TABLE_SPLITS, Candidate, SampleTable, torn_groups
-from datamodules.splits.selection import with_selection
-from datamodules.splits.split import make_table, order_hash
+from datamodules.errors import DatasetError, shortened
+from datamodules.splits.sample_table import SELECTION, TABLE_SPLITS, Candidate, SampleTable, order_hash, torn_groups
+from datamodules.splits.split import make_table, selection_note, with_selection
 from label_spaces.space import LabelSpace
+from settings.base import as_typed
+from settings.data import DataSettings
 
-LISTED = 20  # corrupt files that a message names before it only counts
+LISTED = 20  # corrupt files that a message names
 TRAIN_EVAL = "train_eval"  # the fixed part of train that is evaluated beside the selection's split
 
 
-class PreparedDataModule(LightningDataModule, ABC):
+class IndexedDataModule(LightningDataModule, ABC):
     """Finds the samples of a dataset and splits them; `ImageDataModule` feeds them.
 
     Args:
         settings: the common keys of `data=`.
+        test_split: the split that `test_dataloader` feeds; None: `closing_split`.
 
     Attributes:
-        table: the samples with their splits, after `prepare`.
-        label_space: the classes, after `prepare`.
+        table: the samples with their splits, after `find_samples`.
+        label_space: the classes, after `find_samples`.
         notes: sentences for the user about what was found.
         skipped: (name, reason) of the files that cannot be used and are left out.
-        sizes: by sample name its image's own (height, width) in pixels, where that is known; after `prepare`.
-        test_split: the split that `test_dataloader` feeds; `closing_split` unless it is set.
+        sizes: by sample name its image's own (height, width) in pixels, where that is known; after `find_samples`.
     """
 
     task: ClassVar[str]  # classification or segmentation
     unit: ClassVar[str]  # what `counts` counts: images or pixels
 
-    def __init__(self, settings: DataSettings) -> None:
+    def __init__(self, settings: DataSettings, *, test_split: str | None = None) -> None:
         super().__init__()
         self.settings = settings
+        self._test_split = test_split
         self.table: SampleTable
         self.label_space: LabelSpace
         self.notes: list[str] = []
         self.skipped: list[tuple[str, str]] = []
         self.sizes: dict[str, tuple[int, int]] = {}
-        self.test_split = "test"
 
-    # What a dataset says about itself
+    # What a dataset defines
 
     @abstractmethod
     def find(self) -> list[Candidate]:
-        """Every usable sample. Raises DatasetError; may add to `notes` and `skipped`."""
+        """Return every usable sample. Raises DatasetError; may add to `notes` and `skipped`."""
 
     @abstractmethod
     def classes_of(self, table: SampleTable) -> LabelSpace:
-        """The classes of the samples of a table."""
+        """Return the classes of the samples of a table."""
 
     @abstractmethod
     def class_counts(self, split: str) -> list[int]:
-        """How many samples, or pixels, of each class a split has, in class order."""
+        """Return how many samples, or pixels, of each class a split has, in class order."""
 
     @property
     def root(self) -> Path:
@@ -67,18 +67,37 @@ class PreparedDataModule(LightningDataModule, ABC):
 
     @property
     def roots(self) -> tuple[Path, ...]:
-        """The folders that sample names may be relative to."""
-        return (self.settings.root_folder,)
+        """The folders that sample names may be relative to: one, unless a dataset reads several."""
+        folders = self.root_folders
+        if len(folders) > 1:
+            name = self.settings.name
+            raise DatasetError(
+                f"data.root={as_typed(self.settings.root)}: data={name} reads one folder; give one of them."
+            )
+        return folders
+
+    @property
+    def root_folders(self) -> tuple[Path, ...]:
+        """The folders that `data.root` names. Raises DatasetError where none is given, or one is no folder."""
+        given = self.settings.root
+        if given is None:
+            raise DatasetError(f"data={self.settings.name} reads a folder of images: type data.root=FOLDER.")
+        folders = [Path(root) for root in ([given] if isinstance(given, str) else given)]
+        for folder in folders:
+            if not folder.is_dir():
+                what = "is a file, not a folder" if folder.exists() else "does not exist"
+                raise DatasetError(f"data.root={folder} {what}; give the folder that holds the images.")
+        return tuple(folders)
 
     def file(self, name: str) -> Path:
-        """The file of a sample, or of the frame that it is a part of."""
+        """Return the file of a sample, or of the frame that it is a part of."""
         path = name.split("#", 1)[0]
         if len(self.roots) == 1:
             return self.root / path
         return next((found for root in self.roots if (found := root / path).exists()), self.root / path)
 
-    def settle(self, table: SampleTable) -> SampleTable:
-        """The split table that is used: a dataset may leave out what the split made too small. May add to `notes`."""
+    def filter_split(self, table: SampleTable) -> SampleTable:
+        """Return the split table without what the split made unusable; a dataset may override this and add to `notes`."""
         return table
 
     def write_split(self, path: Path) -> None:
@@ -87,33 +106,40 @@ class PreparedDataModule(LightningDataModule, ABC):
 
     # Finding and splitting
 
-    def prepare(self, splits: Sequence[str] | None = None) -> None:
-        """Find and split the samples, and check that `splits` are not empty; again: only check. Raises DatasetError.
-
-        Args:
-            splits: None: those that training, selection and the closing evaluation need.
-        """
-        if not hasattr(self, "table"):
-            table, notes = make_table(self.find(), self.settings)
-            self.notes += notes
-            table, notes = with_selection(self.settle(table), self.settings)
-            self.notes += notes if splits is None else []  # no checkpoint is chosen where nothing is trained
-            self.notes += _torn(table)
-            self.label_space = self.classes_of(table)
-            self.table = table
-            self.test_split = self.closing_split
+    def find_samples(self) -> None:
+        """Find and split the samples, once; a second call does nothing. Raises DatasetError."""
+        if hasattr(self, "table"):
+            return
+        table, notes = make_table(self.find(), self.settings)
+        self.notes += notes
+        table = with_selection(self.filter_split(table), self.settings)
+        self.label_space = self.classes_of(table)
         if self.label_space.num_classes < 2:
             raise DatasetError(
                 f"data={self.settings.name} has samples of {self.label_space.num_classes} class only "
                 f"({', '.join(self.label_space.classes) or 'none'}); a model needs two or more."
             )
-        for split in ("train", self.selection_split, self.closing_split) if splits is None else splits:
-            if not self.table.indices(split):
-                raise DatasetError(f"data={self.settings.name}: {split} has no samples; {self.advice(split)}.")
+        self.notes += _torn(table)
+        self.table = table
 
-    def advice(self, split: str) -> str:
-        """What to do where a split is empty."""
-        return "change data.split"
+    def prepare_training(self) -> None:
+        """Find the samples, and check what training, selection and the closing evaluation need. Raises DatasetError."""
+        self.find_samples()
+        note = selection_note(self.table)
+        self.notes += [note] if note and note not in self.notes else []
+        for split in ("train", self.selection_split, self.closing_split):
+            self.prepare_split(split)
+
+    def prepare_split(self, split: str) -> None:
+        """Find the samples, and check that a split has some. Raises DatasetError."""
+        self.find_samples()
+        if not self.table.indices(split):
+            raise DatasetError(f"data={self.settings.name}: {split} has no samples; change data.split.")
+
+    @property
+    def test_split(self) -> str:
+        """The split that `test_dataloader` feeds."""
+        return self._test_split or self.closing_split
 
     @property
     def selection_split(self) -> str:
@@ -139,11 +165,10 @@ class PreparedDataModule(LightningDataModule, ABC):
         # A name that is not UTF-8 must still be printed and written.
         reasons = [(name.encode(errors="backslashreplace").decode(), reason) for name, reason in broken]
         if self.settings.on_corrupt == "fail":
-            lines = "".join(f"\n  {name}: {reason}" for name, reason in reasons[:LISTED])
-            more = f"\n  and {len(reasons) - LISTED} more" if len(reasons) > LISTED else ""
+            lines = shortened([f"{name}: {reason}" for name, reason in reasons], LISTED, "\n  ")
             raise DatasetError(
-                f"{len(reasons)} of {total} {what} under data.root={typed(self.settings.root)} cannot be {cannot_be}; "
-                f"mend or remove them, or leave them out with data.on_corrupt=skip:{lines}{more}"
+                f"{len(reasons)} of {total} {what} under data.root={as_typed(self.settings.root)} cannot be {cannot_be}; "
+                f"mend or remove them, or leave them out with data.on_corrupt=skip:\n  {lines}"
             )
         self.skipped += reasons
         self.notes.append(
@@ -151,7 +176,7 @@ class PreparedDataModule(LightningDataModule, ABC):
         )
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """How many `unit` each split that has samples has of each class, both in their own order, zeros included."""
+        """Return how many `unit` each split that has samples has of each class, both in their own order, zeros included."""
         splits = [split for split in TABLE_SPLITS if self.table.indices(split)]
         return {split: dict(zip(self.label_space.classes, self.class_counts(split), strict=True)) for split in splits}
 
@@ -161,7 +186,7 @@ class PreparedDataModule(LightningDataModule, ABC):
         return [sample.name for sample in self.table.samples]
 
     def indices(self, part: str) -> list[int]:
-        """The places in the table of the samples of train, val, test or train_eval, ascending.
+        """Return the places in the table of the samples of train, val, test or train_eval, ascending.
 
         train_eval is a part of train, fixed by hashes of names: as many samples as the selection's split has, unless set otherwise.
         """
@@ -170,23 +195,19 @@ class PreparedDataModule(LightningDataModule, ABC):
         return self.part_of_train(self.settings.train_eval_samples)
 
     def part_of_train(self, count: int | None = None) -> list[int]:
-        """The places of so many samples of train, fixed by hashes of names, ascending; None: as many as the selection's split has."""
+        """Return the places of `count` samples of train, fixed by hashes of names, ascending; None: as many as the selection's split has."""
         wanted = count or len(self.table.indices(self.selection_split))
-        names = self.names
-        order = sorted(
-            self.table.indices("train"), key=lambda index: order_hash(self.settings.split_seed, names[index])
-        )
+        names, seed = self.names, self.settings.split_seed
+        order = sorted(self.table.indices("train"), key=lambda index: order_hash(seed, names[index]))
         return sorted(order[:wanted])
 
 
 def _torn(table: SampleTable) -> list[str]:
-    """A sentence on groups that are on several sides, where there are such."""
+    """Return a sentence on groups that are in several splits, where there are such."""
     torn = torn_groups((sample.group, sample.split) for sample in table.samples)
-    if not torn:
-        return []
-    group, splits = next(iter(torn.items()))
-    of_all = f"{len(torn)} of {len({sample.group for sample in table.samples})}"
-    told = f"Groups (drives) torn apart by the split: {of_all}, such as {group} ({', '.join(splits)})."
+    total = len({sample.group for sample in table.samples})
     return [
-        f"{told} Samples of a group are alike: scores are higher than on new ones; data.split_by=group keeps them whole."
+        f"Groups (drives) torn apart by the split: {len(torn)} of {total}, such as {group} ({', '.join(splits)}). "
+        "Samples of a group are alike: scores are higher than on new ones; data.split_by=group keeps them whole."
+        for group, splits in list(torn.items())[:1]
     ]

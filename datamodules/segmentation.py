@@ -3,7 +3,6 @@
 import hashlib
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,43 +10,43 @@ import numpy as np
 
 from datamodules.base import ImageDataModule
 from datamodules.errors import DatasetError
-from datamodules.files.audit import Finding, audit, mask_look
+from datamodules.files.audit import Finding, audit, mask_inspector
 from datamodules.files.frame_pairs import Listing, Pair, torn_drives
+from datamodules.files.image_cache import CachedImages, ReadImages, ReadMasks
 from datamodules.files.images import RGB, read_image
 from datamodules.files.masks import Mask
 from datamodules.loading.augmentation import Augmentation
-from datamodules.loading.dataset import CachedImages, ReadImages, ReadMasks
-from datamodules.settings import DataSettings, typed
 from datamodules.splits.sample_table import Candidate, Sample, SampleTable
-from datamodules.splits.split import is_csv
 from label_spaces.catalogue import load
 from label_spaces.space import LabelSpace
+from settings.base import as_typed, is_csv
+from settings.data import DataSettings
 
-TARGET = "mask"  # what stands for a class in a split table: there is none, and it is the same in every label space
+TARGET = "mask"  # the class of every frame in a split table, whatever the label space
 MOST_SIZES = 5  # that a note names
 
 
 class SegmentationDataModule(ImageDataModule):
     """Feeds frames and their masks: ``target`` (B, H, W) uint8, class indices with `LabelSpace.void` for none.
 
-    Training sees whole frames resized to `settings.image_size`, or what the augmentation cuts out of them. Scoring sees
-    them at `eval_size`. Before anything is split, every image and every mask is looked at once (`find`).
+    Training uses whole frames resized to `settings.image_size`, or what the augmentation cuts out of them; evaluation
+    uses them at `eval_size`. Before anything is split, every image and every mask is read once (`find`).
 
     Args:
         settings: the common keys of `data=`.
+        own_sizes: whether each frame is scored at its own size unless `settings.eval_size` is set, for external masks.
         options: the base class's other arguments.
 
     Attributes:
         label_space: the classes, from the beginning.
-        without_truth: the frames that can only be predicted, such as an official test's; after `prepare`.
-        pixels: by sample name how many pixels it has of each class, of void last; after `prepare`.
-        own_sizes: whether each frame is scored at its own size unless `settings.eval_size` is set: masks from elsewhere.
+        without_truth: the frames that can only be predicted, such as an official test's; after `find_samples`.
+        pixels: by sample name how many pixels it has of each class, of void last; after `find_samples`.
     """
 
     task: ClassVar[str] = "segmentation"
     unit: ClassVar[str] = "pixels"
 
-    def __init__(self, settings: DataSettings, **options: Any) -> None:
+    def __init__(self, settings: DataSettings, *, own_sizes: bool = False, **options: Any) -> None:
         super().__init__(settings, **options)
         if settings.riders != "separate":
             raise DatasetError(
@@ -59,27 +58,27 @@ class SegmentationDataModule(ImageDataModule):
             self.augmentation = Augmentation(self.augmentation.transform, self.seed, self.label_space.void)
         self.without_truth: list[Pair] = []
         self.pixels: dict[str, tuple[int, ...]] = {}
-        self.own_sizes = False
+        self.own_sizes = own_sizes
         self._pairs: dict[str, Pair] = {}
         self._native_size: tuple[int, int]
         self._only_predicted: str | None = None  # a split
 
-    # What a dataset says about itself
+    # What a dataset defines
 
     @abstractmethod
     def listing(self) -> Listing:
-        """What there is, by name alone. Raises DatasetError where there is nothing."""
+        """List the frames by name alone. Raises DatasetError where there are none."""
 
     @abstractmethod
     def read_truth(self, path: Path) -> Mask:
-        """The mask in a file, (H, W) uint8; called from several threads and processes. Raises DatasetError naming the file."""
+        """Return the mask in a file, (H, W) uint8; called from several threads and processes. Raises DatasetError naming the file."""
 
     @abstractmethod
     def prediction_file(self, name: str) -> str:
-        """How the dataset would call a frame's predicted mask of ids: a POSIX path below a folder of them."""
+        """Return the name of a frame's predicted mask of ids: a POSIX path below a folder of them."""
 
     def known_classes(self) -> LabelSpace:
-        """The label space that the settings name. Raises DatasetError or LabelSpaceError."""
+        """Return the label space that the settings name. Raises DatasetError or LabelSpaceError."""
         if self.settings.label_space is None:
             raise DatasetError(
                 f"data={self.settings.name} needs a label space for its masks: add data.label_space=NAME."
@@ -87,30 +86,30 @@ class SegmentationDataModule(ImageDataModule):
         return load(self.settings.label_space)
 
     def classes_of(self, table: SampleTable) -> LabelSpace:
-        """The label space, whatever is in the samples."""
+        """Return the label space, whatever classes the samples have."""
         return self.label_space
 
     # Finding and splitting
 
     def find(self) -> list[Candidate]:
-        """Every frame whose image and mask can be used. Raises DatasetError with all that is wrong, by name.
+        """Return every frame whose image and mask can be used. Raises DatasetError with all that is wrong, by name.
 
-        What is looked at: is each half there, can it be read, are they of one size, are all ids or labels known, has
-        any pixel a class, is a drive on one side of the dataset's own split. It is remembered by name, size and time.
+        Checked are: both files exist and can be read, they are of one size, all ids or labels are known, some pixel has
+        a class, a drive is on one side of the dataset's own split. Findings are remembered by name, size and time.
         """
         found = self.listing()
         self.without_truth = found.without_truth
-        images = self._looked_at(found.pairs, "images")
-        masks = self._looked_at(found.pairs, "masks")
+        images = self._audited(found.pairs, "images")
+        masks = self._audited(found.pairs, "masks")
         reasons = {pair.name: why for pair in found.pairs if (why := _reason(images[pair.name], masks[pair.name]))}
         usable = [pair for pair in found.pairs if pair.name not in reasons]
-        if not isinstance(self.settings.split, Mapping) and not is_csv(self.settings.split):
+        if self.settings.split in ("official", "folders"):
             reasons |= torn_drives((pair.name, pair.group, pair.split or "") for pair in usable)
         broken = [*found.alone, *reasons.items()]
         self.leave_out(broken, len(found.pairs) + len(found.alone), "frames", "used")
         self._pairs = {pair.name: pair for pair in found.pairs if pair.name not in reasons}
         if not self._pairs:
-            raise DatasetError(f"data.root={typed(self.settings.root)}: no frame is left that can be used.")
+            raise DatasetError(f"data.root={as_typed(self.settings.root)}: no frame is left that can be used.")
         self.pixels = {name: masks[name].pixels for name in self._pairs}
         self.sizes = {name: (images[name].height, images[name].width) for name in self._pairs}
         self._note_sizes(Counter(self.sizes.values()))
@@ -118,8 +117,8 @@ class SegmentationDataModule(ImageDataModule):
             Candidate(name, pair.group, TARGET, pair.split, images[name].content) for name, pair in self._pairs.items()
         ]
 
-    def settle(self, table: SampleTable) -> SampleTable:
-        """The table, without the training frames of drives that a CSV tears apart. Raises DatasetError unless they are to be skipped."""
+    def filter_split(self, table: SampleTable) -> SampleTable:
+        """Leave out the training frames of drives that a CSV tears apart. Raises DatasetError unless they are to be skipped."""
         if is_csv(self.settings.split) and self.settings.split_by == "group":
             torn = torn_drives((sample.name, sample.group, sample.split) for sample in table.samples)
             self.leave_out(list(torn.items()), len(table), "frames", "used")
@@ -132,7 +131,7 @@ class SegmentationDataModule(ImageDataModule):
         return table
 
     def class_counts(self, split: str) -> list[int]:
-        """How many pixels of each class a split's frames have at their own size, in class order."""
+        """Return how many pixels of each class a split's frames have at their own size, in class order."""
         counts = np.zeros(self.label_space.num_classes + 1, dtype=np.int64)
         for index in self.table.indices(split):
             counts += self.pixels[self.table.samples[index].name]
@@ -144,21 +143,21 @@ class SegmentationDataModule(ImageDataModule):
         return "test" if self.table.indices("test") else "val"
 
     def without_any_truth(self, split: str) -> list[Pair]:
-        """The frames without truth of a split that has no others."""
+        """Return the frames without truth of a split that has no others."""
         return [] if self.table.indices(split) else [pair for pair in self.without_truth if pair.split == split]
 
     def only_predict(self, split: str) -> bool:
-        """Make the frames without truth the samples of a split that has no others: all of their masks is void.
+        """Make the frames without truth the samples of a split that has no others; their masks are all void.
 
-        Returns whether they are that now. Raises DatasetError naming the images that cannot be read, unless they are to
-        be skipped.
+        Returns whether the split has only such frames. Raises DatasetError naming the images that cannot be read, unless
+        they are to be skipped.
         """
         if split == self._only_predicted:
             return True
         frames = self.without_any_truth(split)
         if not frames:
             return False
-        images = self._looked_at(frames, "images without truth")
+        images = self._audited(frames, "images without truth")
         broken = [(pair.name, error) for pair in frames if (error := images[pair.name].error)]
         self.leave_out(broken, len(frames), f"{split} frames")
         self._only_predicted = split
@@ -169,22 +168,22 @@ class SegmentationDataModule(ImageDataModule):
         return True
 
     def write_split(self, path: Path) -> None:
-        """Write the split table; what is only predicted is not in it, as `data.split` could not read that again."""
+        """Write the split table without the frames that are only predicted: `data.split` could not read these again."""
         SampleTable(sample for sample in self.table.samples if self._pairs[sample.name].truth).write_csv(path)
 
     def prediction_files(self, split: str) -> dict[int, str]:
-        """`prediction_file` of each sample of a split, by its place in the table. Raises DatasetError where two are the same."""
+        """Return `prediction_file` of each sample of a split, by its place in the table. Raises DatasetError where two are equal."""
         files = {index: self.prediction_file(self.table.samples[index].name) for index in self.table.indices(split)}
         twice = [file for file, count in Counter(files.values()).items() if count > 1]
         if twice:
             raise DatasetError(
-                f"data.root={typed(self.settings.root)}: the predicted masks of several frames of {split} would have the "
+                f"data.root={as_typed(self.settings.root)}: the predicted masks of several frames of {split} would have the "
                 f"same name: {len(twice)} names, such as {twice[0]}; take data.split=official, or rename drives or frames."
             )
         return files
 
     def size_note(self, split: str) -> str | None:
-        """A sentence on the frames of a split that are not evaluated at their own size; None where there are none."""
+        """Return a sentence on the frames of a split that are not evaluated at their own size; None where there are none."""
         height, width = self.eval_size
         sizes = Counter(self.sizes[self.table.samples[index].name] for index in self.table.indices(split))
         total, kept = sizes.total(), sizes.pop(self.eval_size, 0)
@@ -192,66 +191,66 @@ class SegmentationDataModule(ImageDataModule):
             return None
         squashed = sum(count for size, count in sizes.items() if size[0] * width != size[1] * height)
         return (
-            f"{total - kept} of {total} frames of {split} are resized to be evaluated at {width}×{height}: {_told(sizes)}"
+            f"{total - kept} of {total} frames of {split} are resized to be evaluated at {width}×{height}: {_listed(sizes)}"
             f"{f'; {squashed} of them are squashed, as their shape is another' if squashed else ''}."
         )
 
     @property
     def frames(self) -> list[str]:
-        """The names of all frames there are: also those without truth, left out of a fraction, or not usable."""
+        """The names of all frames: also those without truth, left out of a fraction, or not usable."""
         return [*self._pairs, *(pair.name for pair in self.without_truth), *(name for name, _ in self.skipped)]
 
     # Reading
 
     def read(self, name: str) -> RGB:
-        """A frame's image, (H, W, 3) uint8 RGB, at its own size."""
+        """Return a frame's image, (H, W, 3) uint8 RGB, at its own size."""
         return read_image(self.file(name))
 
     def read_mask(self, name: str) -> Mask:
-        """A frame's mask, (H, W) uint8 class indices, at its own size."""
+        """Return a frame's mask, (H, W) uint8 class indices, at its own size."""
         if not self._pairs[name].truth:
             return np.full(self.sizes[name], self.label_space.void, np.uint8)
         return self.read_truth(self.truth_of(name))
 
     def truth_of(self, name: str) -> Path:
-        """The file that a frame's mask is read or drawn from."""
+        """Return the file that a frame's mask is read or drawn from."""
         pair = self._pairs[name]
         return pair.root / pair.truth
 
     @property
     def eval_size(self) -> tuple[int, int]:
-        """(height, width) in pixels at which is scored: as set, or the size of the dataset's frames, the commonest of several."""
+        """(height, width) in pixels of evaluation: as set, or the size of the dataset's frames, the commonest of several."""
         return self.settings.eval_size or self._native_size
 
     def scored_at(self, split: str) -> tuple[int, int] | None:
-        """(height, width) in pixels at which the frames of a split are scored; None where each is at its own, and these differ."""
+        """Return (height, width) in pixels at which the frames of a split are scored; None where they differ."""
         if not self.own_sizes or self.settings.eval_size is not None:
             return self.eval_size
         sizes = {self.sizes[self.table.samples[index].name] for index in self.table.indices(split)}
         return sizes.pop() if len(sizes) == 1 else None
 
     def masks(self, part: str, size: tuple[int, int]) -> ReadImages | CachedImages:
-        """The masks of train, select, val, test or train_eval at (height, width) `size`, as `images`."""
+        """Return the masks of train, select, val, test or train_eval at (height, width) `size`, as `images`."""
         read = ReadMasks(self.read_mask, self.names, size)
         if part == self._only_predicted:  # nothing is read
             return read
         return self.opened("-masks", part, read, self.mask_fingerprint)
 
     def targets(self, part: str, size: tuple[int, int]) -> ReadImages | CachedImages:
-        """The masks."""
+        """Return the masks."""
         return self.masks(part, size)
 
     def open(self, part: str, size: tuple[int, int]) -> None:
-        """Make the caches of a part, where there are to be any."""
+        """Make the caches of a part, where the settings request any."""
         super().open(part, size)
         self.masks(part, size)
 
     def sample_bytes(self, size: tuple[int, int]) -> int:
-        """The bytes of a frame and its mask at (height, width) `size`."""
+        """Return the bytes of a frame and its mask at (height, width) `size`."""
         return super().sample_bytes(size) + size[0] * size[1]
 
     def mask_fingerprint(self, name: str) -> str:
-        """What changes when `read_mask` would give another mask: the file's size and time, the label space."""
+        """Return what changes when `read_mask` would give another mask: the file's size and time, the label space."""
         path = self.truth_of(name)
         facts = path.stat()
         return f"{path.name}:{facts.st_size}:{facts.st_mtime_ns}:{self._space_digest}"
@@ -262,31 +261,31 @@ class SegmentationDataModule(ImageDataModule):
         facts = (space.classes, space.colours, space.ids, space.void_ids, sorted(space.labels.items()))
         return hashlib.blake2b(repr(facts).encode(), digest_size=8).hexdigest()
 
-    def _looked_at(self, pairs: list[Pair], kind: str) -> dict[str, Finding]:
-        """What is known of the images, or of the masks, by the images' names."""
-        cache, found = Path(self.settings.cache_dir).expanduser(), {}
-        look = None if kind.startswith("images") else mask_look(self.read_truth, self.label_space.void)
-        kind = kind if look is None else f"masks {self._space_digest}"
+    def _audited(self, pairs: list[Pair], kind: str) -> dict[str, Finding]:
+        """Return the findings of the images, or of the masks, by the images' names."""
+        cache, found = Path(self.settings.cache_dir), {}
+        inspect = mask_inspector(self.read_truth, self.label_space.void) if kind == "masks" else None
+        kind = kind if inspect is None else f"masks {self._space_digest}"
         for root in dict.fromkeys(pair.root for pair in pairs):
             here = [pair for pair in pairs if pair.root == root]
-            files = {pair.name: pair.name if look is None else pair.truth for pair in here}
-            findings = audit(root, list(files.values()), cache, kind=kind, look=look)
+            files = {pair.name: pair.name if inspect is None else pair.truth for pair in here}
+            findings = audit(root, list(files.values()), cache, kind=kind, inspect=inspect)
             found.update({name: findings[file] for name, file in files.items()})
         return found
 
     def _note_sizes(self, sizes: Counter[tuple[int, int]]) -> None:
-        """Find the commonest size, of equally common ones the largest, and say so where there are several."""
+        """Find the commonest size, of equally common ones the largest; add a note where there are several."""
         self._native_size = max(sizes, key=lambda size: (sizes[size], size))
         if len(sizes) > 1 and self.settings.eval_size is None:
             commonest = f"all are scored at the commonest, {self._native_size[1]}×{self._native_size[0]}"
             where = "each is scored at its own" if self.own_sizes else commonest
             self.notes.append(
-                f"Frames have {len(sizes)} sizes: {_told(sizes)}; {where}, unless data.eval_size says otherwise."
+                f"Frames have {len(sizes)} sizes: {_listed(sizes)}; {where}, unless data.eval_size is set."
             )
 
 
 def _reason(image: Finding, mask: Finding) -> str | None:
-    """Why a frame cannot be used, or None."""
+    """Return why a frame cannot be used, or None."""
     if image.error or mask.error:
         return "; ".join(error for error in (image.error, mask.error) if error)
     if (image.height, image.width) != (mask.height, mask.width):
@@ -294,6 +293,6 @@ def _reason(image: Finding, mask: Finding) -> str | None:
     return None if any(mask.pixels[:-1]) else "no pixel of its mask has a class"
 
 
-def _told(sizes: Counter[tuple[int, int]]) -> str:
+def _listed(sizes: Counter[tuple[int, int]]) -> str:
     more = f" and {len(sizes) - MOST_SIZES} other sizes" if len(sizes) > MOST_SIZES else ""
     return ", ".join(f"{width}×{height} ({n})" for (height, width), n in sizes.most_common(MOST_SIZES)) + more

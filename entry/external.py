@@ -70,12 +70,11 @@ def evaluate_predictions(request: Request) -> None:
     settings = resolved(request, with_model=False)
     folder = _folder(request, "predictions", settings.data.name)
     machine = hardware.choose(settings.trainer.model_copy(update={"devices": 1, "num_nodes": 1}))
-    datamodule = build_datamodule(settings)
+    datamodule = build_datamodule(settings, test_split=settings.split, own_sizes=True)
     assert isinstance(datamodule, SegmentationDataModule)
-    datamodule.own_sizes = True
     source = external_space(settings)
     crosswalk = crosswalk_of(settings, source, datamodule.label_space)
-    datamodule.prepare([])
+    datamodule.find_samples()
     split = settings.split or datamodule.closing_split
     if frames := datamodule.without_any_truth(split):
         known = [f"split={name}" for name in ("val", "train") if datamodule.table.indices(name)]
@@ -83,7 +82,7 @@ def evaluate_predictions(request: Request) -> None:
             f"predictions={settings.predictions}: the {len(frames)} frames of {split} have no truth to score masks by. Give the masks "
             f"of a split that has: {' or '.join(known)}. Masks for a benchmark's server are sent to it as they are."
         )
-    datamodule.prepare([split])
+    datamodule.prepare_split(split)
     wanted = [datamodule.table.samples[index].name for index in datamodule.table.indices(split)]
     matches = predicted_masks.match(wanted, datamodule.frames, Path(str(settings.predictions)))
     facts = predicted_masks.count(datamodule, split, matches, source)

@@ -1,6 +1,5 @@
 """What this machine can do: accelerator, precision and threads."""
 
-import os
 import platform
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -8,6 +7,7 @@ from typing import Any
 
 import torch
 
+from datamodules.files.audit import core_count
 from entry.errors import RequestError
 from entry.torchrun_env import launched, world_size
 from settings.training import TrainerSettings
@@ -63,7 +63,7 @@ def choose(trainer: TrainerSettings) -> Hardware:
     if precision == "auto":
         precision = "bf16-mixed" if has_bf16(accelerator) else "32-true"
     name = torch.cuda.get_device_name() if accelerator == "gpu" else platform.processor() or platform.machine()
-    threads = trainer.threads or max(1, usable_cores() // devices)
+    threads = trainer.threads or max(1, core_count() // devices)
     return Hardware(accelerator, name, precision, threads, devices, nodes)
 
 
@@ -101,11 +101,6 @@ def has_bf16(accelerator: str) -> bool:
     return any(getattr(torch.cpu, check, bool)() for check in checks)
 
 
-def usable_cores() -> int:
-    """The cores that this process may use: fewer than the machine has, under a batch system or taskset."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def environment(hardware: Hardware) -> dict[str, Any]:
     """Versions and hardware, for environment.json."""
     return {
@@ -113,6 +108,6 @@ def environment(hardware: Hardware) -> dict[str, Any]:
         "platform": platform.platform(),
         "packages": {name: version(name) for name in PACKAGES},
         **asdict(hardware),
-        "cores": usable_cores(),
+        "cores": core_count(),
         "cuda": torch.version.cuda if hardware.accelerator == "gpu" else None,
     }

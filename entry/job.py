@@ -84,7 +84,9 @@ def _assembled(job: Job) -> Run:
     training, resumes = job.kind == "train", job.resume_from is not None
     weights = first_weights(folder) if training and not resumes else "none"
     resume_from = Path(job.resume_from) if job.resume_from else None
-    return assemble(folder, settings, weights, training=training, resume_from=resume_from, allow=job.allow)
+    return assemble(
+        folder, settings, weights, training=training, resume_from=resume_from, test_split=job.split, allow=job.allow
+    )
 
 
 def _train(run: Run, signal: StopSignal) -> None:

@@ -59,6 +59,7 @@ def assemble(
     *,
     training: bool = True,
     resume_from: Path | None = None,
+    test_split: str | None = None,
     allow: tuple[str, ...] = (),
 ) -> Run:
     """Build what settings describe, on any rank. Raises a request error where something does not fit.
@@ -69,11 +70,12 @@ def assemble(
         weights: as `model.weights`; ``none`` where a checkpoint follows.
         training: whether it will be trained, or only evaluated.
         resume_from: the checkpoint that training resumes from.
+        test_split: the split that will be evaluated; None: the one that is reported.
         allow: packages of the user's own that the settings may name.
     """
     machine = hardware.choose(settings.trainer)
-    datamodule = build_datamodule(settings, _split_file(folder))
-    datamodule.prepare()
+    datamodule = build_datamodule(settings, _split_file(folder), test_split=test_split)
+    datamodule.prepare_training()
     module, report = build_module(
         settings,
         datamodule.label_space,
@@ -103,17 +105,17 @@ def assemble_external(
         allow: packages of the user's own that the settings may name.
     """
     machine = hardware.choose(settings.trainer)
-    datamodule = build_datamodule(settings, _split_file(folder))
+    datamodule = build_datamodule(settings, _split_file(folder), test_split=split)
     # The weights come first: a dataset is not searched for weights that cannot be had.
     source, target = external_space(settings), datamodule.label_space
     crosswalk = crosswalk_of(settings, source, target)
     predicted = target if crosswalk is None else source
     module, report = build_module(settings, predicted, settings.model.weights, truth=target)
-    datamodule.prepare([])
+    datamodule.find_samples()
     split = split or datamodule.closing_split
     assert isinstance(datamodule, SegmentationDataModule)
     only_predicted = datamodule.only_predict(split)
-    datamodule.prepare([split])
+    datamodule.prepare_split(split)
     if only_predicted or settings.report.predictions:
         datamodule.prediction_files(split)  # refused now, not after the predictions
     return Run(folder, settings, machine, datamodule, module, report, crosswalk=crosswalk, allow=allow)

@@ -4,7 +4,7 @@ import math
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeGuard, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -77,13 +77,15 @@ def absolute(path: str) -> str:
     return str(Path(path).expanduser().absolute()) if path else path
 
 
-def is_csv(value: object) -> bool:
+def is_csv(value: object) -> TypeGuard[str]:
     """Whether a value names a CSV file."""
     return isinstance(value, str) and value.lower().endswith(".csv")
 
 
 def as_typed(value: Any) -> str:
     """A value in the way it is typed on the command line."""
+    if isinstance(value, BaseModel):
+        return as_typed(value.model_dump(by_alias=True))
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{key}:{as_typed(part)}" for key, part in value.items()) + "}"
     if isinstance(value, list | tuple):

@@ -14,8 +14,8 @@ from PIL import Image
 
 from datamodules.files.masks import polygon_mask
 from datamodules.idd import IDDDataModule
-from datamodules.settings import DataSettings
 from label_spaces.catalogue import load
+from settings.data import DataSettings
 from tests.chaos.harness import ROOT
 from tests.datamodules.conftest import STREET, polygons
 

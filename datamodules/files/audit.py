@@ -1,4 +1,4 @@
-"""Look into every file once: can it be decoded, how large is it, which files hold the same bytes, what is in a mask."""
+"""Read every file once: can it be decoded, how large is it, which files hold the same bytes, which classes has a mask."""
 
 import contextlib
 import hashlib
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import PIL
@@ -21,11 +21,8 @@ from datamodules.errors import DatasetError
 from datamodules.files.images import decode_image
 from run_folder import write_text
 
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
-PATIENCE = 1.0  # seconds of looking before a progress bar appears
-BATCH = 64  # files handed to the threads at once
+PATIENCE = 1.0  # seconds of work before a progress bar appears
+BLOCK = 64  # items handed to the threads at once: results wait in memory, which stays small
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +33,7 @@ class Finding:
         size: bytes.
         modified: time of the last change in nanoseconds.
         content: hexadecimal BLAKE2b (16 bytes) of the file's bytes; empty where they could not be read.
-        height: pixels, as shown (EXIF applied); 0 where it could not be decoded.
+        height: pixels, EXIF orientation applied; 0 where it could not be decoded.
         width: likewise.
         error: why it cannot be used, or None.
         pixels: of a mask: how many pixels it has of each class, of void last.
@@ -51,28 +48,28 @@ class Finding:
     pixels: tuple[int, ...] = ()
 
 
-Seen = TypeVar("Seen")
-Look = Callable[[Path, Finding], Finding]  # reads a file of which size and time are known
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Inspect = Callable[[Path, Finding], Finding]  # reads a file of which size and time are known
 
 
 def audit(
-    root: Path, names: Sequence[str], cache_dir: Path, *, kind: str = "images", look: Look | None = None
+    root: Path, names: Sequence[str], cache_dir: Path, *, kind: str = "images", inspect: Inspect | None = None
 ) -> dict[str, Finding]:
     """Read and decode every file of `names` under `root`, in the order given.
 
-    What was found is remembered in `cache_dir` by name, size and time of change, so that only new and changed files
-    (and those with errors) are read again. A progress bar shows on stderr if that takes longer than a second.
+    Findings are remembered in `cache_dir` by name, size and time of change, so that only new and changed files (and
+    those with errors) are read again. A progress bar shows on stderr if that takes longer than a second.
 
     Args:
         root: a folder.
         names: POSIX paths relative to it.
-        cache_dir: where it is remembered; made if needed.
-        kind: what the files are, for the bar.
-        look: how to read one; None: as an image. What one way of looking finds is not remembered for another `kind`.
+        cache_dir: where findings are remembered; made if needed.
+        kind: what the files are, for the bar; findings of one kind are not remembered for another.
+        inspect: reads one file; None: `inspect_image`.
     """
     place = os.fsencode(root.resolve()) + (b"" if kind == "images" else b"\0" + kind.encode())
-    place_name = hashlib.blake2b(place, digest_size=8).hexdigest()
-    memory = cache_dir / f"audit-{place_name}.json"
+    memory = cache_dir / f"audit-{hashlib.blake2b(place, digest_size=8).hexdigest()}.json"
     known = _remembered(memory)
     findings: dict[str, Finding] = {}
     for name in names:
@@ -81,19 +78,93 @@ def audit(
         unchanged = earlier and (earlier.size, earlier.modified) == (stamp.size, stamp.modified)
         findings[name] = earlier if earlier and unchanged else stamp
     pending = [name for name, finding in findings.items() if not finding.content and finding.error is None]
+    stamps = [(root / name, findings[name]) for name in pending]
+    read = inspect or inspect_image
     try:
-        stamps = {name: findings[name] for name in pending}
-        how = look or _look
-        seen = looked_at(pending, lambda name: how(root / name, stamps[name]), kind.split(maxsplit=1)[0])
-        findings.update(seen)
-    finally:  # what an interrupted audit has seen need not be seen again
+        found = in_threads(lambda file: read(*file), stamps, f"Checking {kind.split(maxsplit=1)[0]}")
+        findings.update(zip(pending, found, strict=True))
+    finally:  # an interrupted audit is continued by the next one
         if pending or known.keys() - findings.keys():
-            _remember(memory, findings)
+            # Files with errors are read anew: the cause may lie outside the file.
+            files = {name: astuple(each) for name, each in findings.items() if each.content and each.error is None}
+            remember(memory, {"pillow": PIL.__version__, "files": files})
     return findings
 
 
+def inspect_image(path: Path, stamp: Finding) -> Finding:
+    """Read an image file once, for both its hash and its size."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return replace(stamp, error=error.strerror or str(error))
+    digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+    try:
+        height, width, _ = decode_image(content).shape
+    except DatasetError as error:
+        return replace(stamp, content=digest, error=str(error))
+    return replace(stamp, content=digest, height=height, width=width)
+
+
+def mask_inspector(read: Callable[[Path], NDArray[np.uint8]], void: int) -> Inspect:
+    """Return how to inspect files that `read` reads as masks (H, W) of class indices up to `void`."""
+
+    def inspect(path: Path, stamp: Finding) -> Finding:
+        try:
+            digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+            mask = read(path)
+        except OSError as error:
+            return replace(stamp, error=f"{path}: {error.strerror or error}")
+        except DatasetError as error:
+            return replace(stamp, error=str(error))
+        pixels = tuple(Image.fromarray(mask).histogram()[: void + 1])  # a tenth of numpy's time
+        return replace(stamp, content=digest, height=mask.shape[0], width=mask.shape[1], pixels=pixels)
+
+    return inspect
+
+
+def in_threads(
+    function: Callable[[Item], Result], items: Sequence[Item], title: str, threads: int | None = None
+) -> Iterator[Result]:
+    """Yield `function` of each item, in order, computed in several threads; a bar shows on stderr if that takes longer.
+
+    Threads are enough: decoding releases the interpreter's lock.
+
+    Args:
+        function: called from several threads at once.
+        items: its arguments.
+        title: of the bar.
+        threads: how many; None: one a core.
+    """
+    began, bar = time.monotonic(), None
+    with ThreadPoolExecutor(threads or core_count()) as pool, contextlib.ExitStack() as stack:
+        for start in range(0, len(items), BLOCK):
+            for done, result in enumerate(pool.map(function, items[start : start + BLOCK]), start + 1):
+                yield result
+                if bar is None and time.monotonic() - began > PATIENCE:
+                    bar = stack.enter_context(_progress_bar(len(items), title))
+                if bar is not None:
+                    bar(done)
+
+
+def core_count() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def _progress_bar(total: int, title: str) -> Iterator[Callable[[int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=console.is_terminal) as bar:  # in a log the last state stays
+        task = bar.add_task("", total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
 def _stamp(path: Path) -> Finding:
-    """Size and time of a file that has not been read yet, or why it cannot be."""
+    """Return size and time of a file that has not been read yet, or why it cannot be."""
     try:
         str(path).encode()
         facts = path.stat()
@@ -105,82 +176,19 @@ def _stamp(path: Path) -> Finding:
     return Finding(facts.st_size, facts.st_mtime_ns, error=reason)
 
 
-def mask_look(read: Callable[[Path], NDArray[np.uint8]], void: int) -> Look:
-    """How to look at files that `read` reads as masks (H, W) of class indices up to `void`."""
-
-    def look(path: Path, stamp: Finding) -> Finding:
-        try:
-            digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-            mask = read(path)
-        except OSError as error:
-            return Finding(stamp.size, stamp.modified, error=f"{path}: {error.strerror or error}")
-        except DatasetError as error:
-            return Finding(stamp.size, stamp.modified, error=str(error))
-        pixels = tuple(Image.fromarray(mask).histogram()[: void + 1])  # a tenth of numpy's time
-        return Finding(stamp.size, stamp.modified, digest, mask.shape[0], mask.shape[1], pixels=pixels)
-
-    return look
-
-
-def looked_at(names: Sequence[str], look: Callable[[str], Seen], kind: str) -> Iterator[tuple[str, Seen]]:
-    """Each name with what `look` returns for it in one of several threads; a bar shows if that takes longer."""
-    began = time.monotonic()
-    bar = None
-    # Decoding releases the interpreter's lock, so threads are enough.
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool, contextlib.ExitStack() as stack:
-        for start in range(0, len(names), BATCH):
-            batch = names[start : start + BATCH]
-            yield from zip(batch, pool.map(look, batch), strict=True)
-            if bar is None and time.monotonic() - began > PATIENCE:
-                bar = stack.enter_context(_progress(len(names), kind))
-            if bar is not None:
-                bar.update(bar.task_ids[0], completed=start + len(batch))
-
-
-def _look(path: Path, stamp: Finding) -> Finding:
-    """Read a file once, for both its hash and its picture."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        return Finding(stamp.size, stamp.modified, error=error.strerror or str(error))
-    digest = hashlib.blake2b(content, digest_size=16).hexdigest()
-    try:
-        height, width, _ = decode_image(content).shape
-    except DatasetError as error:
-        return Finding(stamp.size, stamp.modified, digest, error=str(error))
-    return Finding(stamp.size, stamp.modified, digest, height, width)
-
-
-def _progress(total: int, kind: str) -> "Progress":
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = TextColumn(f"Checking {kind}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    console = Console(stderr=True)
-    progress = Progress(*columns, console=console, transient=console.is_terminal)  # in a log the last state stays
-    progress.add_task("", total=total)
-    return progress
-
-
-def _remembered(memory: Path) -> dict[str, Finding]:
-    """The findings of an earlier audit with this Pillow; none where there is no file or a broken one."""
+def _remembered(memory: Path) -> Mapping[str, Finding]:
+    """Return the findings of an earlier audit with this Pillow; none where there is no file or a broken one."""
     try:
         stored = json.loads(memory.read_text(encoding="utf-8"))
         if stored["pillow"] != PIL.__version__:
             return {}
-        return {name: _finding(*facts) for name, facts in stored["files"].items()}
+        return {name: replace(Finding(*facts), pixels=tuple(facts[-1])) for name, facts in stored["files"].items()}
     except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return {}
 
 
-def _finding(*facts: Any) -> Finding:
-    """What JSON has kept of a finding."""
-    return replace(Finding(*facts), pixels=tuple(facts[-1]))
-
-
-def _remember(memory: Path, findings: Mapping[str, Finding]) -> None:
-    """Store what was found in files that can be used; errors are looked at anew, their cause may lie outside the file."""
-    files = {name: astuple(finding) for name, finding in findings.items() if finding.content and finding.error is None}
-    with contextlib.suppress(OSError):  # a cache that cannot be written costs time, not the run
+def remember(memory: Path, content: Any) -> None:
+    """Write `content` as JSON for a later start; a cache that cannot be written costs time, not the run."""
+    with contextlib.suppress(OSError):
         memory.parent.mkdir(parents=True, exist_ok=True)
-        write_text(memory, json.dumps({"pillow": PIL.__version__, "files": files}))
+        write_text(memory, json.dumps(content))

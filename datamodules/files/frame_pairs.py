@@ -1,10 +1,12 @@
-"""Frames and the files of their truth, found by name in folders per split and drive."""
+"""Frames and the files of their truth, found by name in folders per split and drive: the layout of IDD's datasets."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datamodules.files.idd_polygons import IMAGES, POLYGONS
+from datamodules.errors import DatasetError
+from datamodules.files.idd_polygons import IMAGES, POLYGONS, POLYGONS_ENDING
 from datamodules.splits.sample_table import torn_groups
 
 Key = tuple[str, str, str]  # split, drive, what the names of a frame's files have in common
@@ -46,10 +48,10 @@ class Listing:
 
 @dataclass(frozen=True)
 class Layout:
-    """How files are called in ``leftImg8bit/<split>/<drive>`` and ``gtFine/<split>/<drive>``.
+    """The names of files in ``leftImg8bit/<split>/<drive>`` and ``gtFine/<split>/<drive>``.
 
     Args:
-        images: endings of an image's name; what stands before it is the frame's.
+        images: endings of an image's name; the part before it is the frame's.
         truth: the ending of its truth's.
         not_truth: endings of other files that end likewise.
     """
@@ -59,19 +61,22 @@ class Layout:
     not_truth: tuple[str, ...] = ()
 
     def expected(self) -> str:
-        """What a user should have, in words."""
+        """Return the expected paths, for messages."""
         endings = "|".join(self.images)
         return f"{IMAGES}/train/<drive>/<frame>({endings}) and {POLYGONS}/train/<drive>/<frame>{self.truth}"
 
     def beside(self, image: str, ending: str) -> str:
-        """``<drive>/<frame><ending>`` of an image's path: where another file of its frame is, below a split's folder."""
+        """Return ``<drive>/<frame><ending>`` for an image's path: another file of its frame, below a split's folder."""
         drive, name = image.split("/")[-2:]
         own = next(own for own in self.images if name.endswith(own))
         return f"{drive}/{name.removesuffix(own)}{ending}"
 
 
+IDD_LAYOUT = Layout(images=(f"_{IMAGES}.jpg", f"_{IMAGES}.png"), truth=POLYGONS_ENDING)
+
+
 def list_pairs(roots: Iterable[Path], layout: Layout) -> Listing:
-    """The frames below the roots, sorted by name, without a look into any file."""
+    """List the frames below the roots, sorted by name, without opening any file."""
     found = Listing()
     for root in roots:
         images = _files(root / IMAGES, layout.images)
@@ -94,8 +99,34 @@ def list_pairs(roots: Iterable[Path], layout: Layout) -> Listing:
     return found
 
 
+def find_frames(root: Path) -> list[Pair]:
+    """Return the frames of IDD's layout below `root` that have both an image and a polygon file, sorted by name.
+
+    Raises DatasetError where there are none, or where a polygon file's image is missing.
+    """
+    found = list_pairs([root], IDD_LAYOUT)
+    alone = [f"{name} {reason}" for name, reason in found.alone if name.startswith(f"{POLYGONS}/")]
+    if alone:
+        raise DatasetError(
+            f"{root}: {len(alone)} polygon files have no image, first {alone[0]}; complete the folder {IMAGES}, or remove the files."
+        )
+    if not found.pairs:
+        raise DatasetError(f"No frames with truth under {root}; expected {IDD_LAYOUT.expected()}.")
+    return found.pairs
+
+
+def refuse_repeated(names: Iterable[str], root: str) -> None:
+    """Raise DatasetError where a frame is named twice: it is in more than one of the folders of `root`, as typed."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DatasetError(
+            f"data.root={root}: {len(twice)} frames are in more than one of these folders, such as {twice[0]}; give "
+            "folders that have no frame in common."
+        )
+
+
 def _files(folder: Path, endings: Sequence[str], not_these: Sequence[str] = ()) -> dict[Key, str]:
-    """The files ``<split>/<drive>/<…><ending>`` in a folder, by what their names have in common."""
+    """Return the files ``<split>/<drive>/<…><ending>`` in a folder, by split, drive and the common part of their names."""
     found: dict[Key, str] = {}
     for place in sorted(folder.glob("*/*")):
         if not place.is_dir():
@@ -109,7 +140,7 @@ def _files(folder: Path, endings: Sequence[str], not_these: Sequence[str] = ()) 
 
 
 def torn_drives(frames: Iterable[tuple[str, str, str]]) -> dict[str, str]:
-    """Of (name, drive, split): the frames of drives that are in more than one split, outside the last of them, and why."""
+    """Return, of (name, drive, split), the frames of drives in several splits, those in the last of these excepted, and why."""
     frames = list(frames)
     torn = torn_groups((drive, split) for _, drive, split in frames)
     return {

@@ -1,8 +1,7 @@
-"""IDD's files: where frames and their polygon files lie, and what a polygon file says."""
+"""IDD's polygon files: their place beside the images, and their content."""
 
 import json
-from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy.typing as npt
 from datamodules.errors import DatasetError
 
 IMAGES, POLYGONS = "leftImg8bit", "gtFine"
-IMAGE_SUFFIXES = (".jpg", ".png")
+POLYGONS_ENDING = f"_{POLYGONS}_polygons.json"
 
 
 class AnnotationError(DatasetError):
@@ -23,7 +22,7 @@ class AnnotationError(DatasetError):
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedObject:
-    """One outlined thing.
+    """One outlined object.
 
     Args:
         index: its position in the file, deleted objects counted.
@@ -45,56 +44,11 @@ class Annotation:
     objects: tuple[AnnotatedObject, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """A frame with truth: `name` is the image's POSIX path relative to the root, `drive` the recorded sequence."""
-
-    name: str
-    drive: str
-
-
-def find_frames(root: Path) -> list[Frame]:
-    """The frames below `root` that have both an image and a polygon file, sorted by name.
-
-    Raises DatasetError where there are none, or where a polygon file's image is missing.
-    """
-    suffix = f"_{POLYGONS}_polygons.json"
-    frames, alone = [], []
-    for path in sorted((root / POLYGONS).glob(f"*/*/*{suffix}")):
-        split, drive = path.parts[-3:-1]
-        stem = f"{IMAGES}/{split}/{drive}/{path.name.removesuffix(suffix)}_{IMAGES}"
-        name = next((stem + ending for ending in IMAGE_SUFFIXES if (root / (stem + ending)).is_file()), None)
-        if name is None:
-            alone.append(f"{stem}.(jpg|png)")
-        else:
-            frames.append(Frame(name, drive))
-    if alone:
-        raise DatasetError(
-            f"{root}: {len(alone)} polygon files have no image, first {alone[0]}; complete the folder {IMAGES}, or remove the files."
-        )
-    if not frames:
-        raise DatasetError(
-            f"No frames with truth under {root}; expected {IMAGES}/train/<drive>/<frame>_{IMAGES}.(png|jpg) "
-            f"and {POLYGONS}/train/<drive>/<frame>{suffix}."
-        )
-    return sorted(frames, key=lambda frame: frame.name)
-
-
-def refuse_repeated(names: Iterable[str], root: str) -> None:
-    """Raise DatasetError where a frame is named twice: it lies in more than one of the folders of `root`, as typed."""
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise DatasetError(
-            f"data.root={root}: {len(twice)} frames are in more than one of these folders, such as {twice[0]}; give "
-            "folders that have no frame in common."
-        )
-
-
 def polygon_file(root: Path, name: str) -> Path:
-    """The polygon file of the frame called `name`."""
+    """Return the polygon file of the frame called `name`."""
     image = Path(name)
     stem = image.stem.removesuffix(f"_{IMAGES}")
-    return root / POLYGONS / image.parts[-3] / image.parts[-2] / f"{stem}_{POLYGONS}_polygons.json"
+    return root / POLYGONS / image.parts[-3] / image.parts[-2] / f"{stem}{POLYGONS_ENDING}"
 
 
 def read_annotation(path: Path) -> Annotation:
@@ -103,7 +57,7 @@ def read_annotation(path: Path) -> Annotation:
     Raises AnnotationError naming the file.
     """
     try:
-        content = json.loads(path.read_bytes().decode())  # json alone decodes bytes five times as slowly
+        content = json.loads(path.read_bytes().decode())  # json.loads of bytes takes five times as long
     except (OSError, ValueError) as error:
         raise AnnotationError(f"{path} cannot be read as a polygon file: {error}.") from error
     try:
@@ -116,7 +70,7 @@ def read_annotation(path: Path) -> Annotation:
 
 
 def object_at(annotation: Annotation, index: str, path: Path) -> AnnotatedObject:
-    """The object at a position of a polygon file. Raises AnnotationError naming the file at `path`."""
+    """Return the object at a position of a polygon file. Raises AnnotationError naming the file at `path`."""
     thing = next((thing for thing in annotation.objects if str(thing.index) == index), None)
     if thing is None:
         raise AnnotationError(f"{path} has no object {index} to draw.")
@@ -124,7 +78,7 @@ def object_at(annotation: Annotation, index: str, path: Path) -> AnnotatedObject
 
 
 def known_label(label: str, known: Collection[str]) -> str | None:
-    """The label's name among the `known` ones; one that ends in ``group`` is also tried without it. None: unknown."""
+    """Return the label's name among the `known` ones, also without the ending ``group``; None: unknown."""
     if label in known:
         return label
     single = label.removesuffix("group")
@@ -138,13 +92,13 @@ def _pixels(value: Any) -> int:
 
 
 def _objects(entries: Any) -> tuple[AnnotatedObject, ...]:
-    """The objects that are to be drawn."""
+    """Return the objects that are to be drawn."""
     drawn = [
         (index, entry["label"], entry["polygon"])
         for index, entry in enumerate(entries)
         if not (len(entry["polygon"]) < 3 or entry.get("deleted"))
     ]
-    # All corners become one array: an array made of each polygon's own takes as long as drawing them.
+    # One array of all corners: an array for each polygon takes as long as drawing them.
     corners = _corners(list(chain.from_iterable(polygon for *_, polygon in drawn))) if drawn else np.empty((0, 2))
     for index, label, polygon in drawn:
         if not isinstance(label, str) or (corners is None and _corners(polygon) is None):
@@ -156,11 +110,11 @@ def _objects(entries: Any) -> tuple[AnnotatedObject, ...]:
 
 
 def _corners(pairs: Any) -> npt.NDArray[np.float64] | None:
-    """(N, 2) of as many pairs of finite numbers, or None."""
+    """Return (N, 2) from pairs of finite numbers; None for anything else."""
     try:
         if set(map(len, pairs)) != {2}:
             return None
-        # From one flat list: from a list of pairs it takes three times as long.
+        # From one flat list: a list of pairs takes three times as long.
         corners = np.array(list(chain.from_iterable(pairs)), dtype=np.float64).reshape(-1, 2)
     except (TypeError, ValueError):
         return None

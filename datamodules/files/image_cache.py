@@ -1,6 +1,7 @@
-"""Decoded, resized images or masks in one array file each, made once and mapped into memory by every process that reads them.
+"""Images and masks at one size: read from their files, or mapped from a cache, which is one array file.
 
-A file appears under its name only when it is whole: a stop at any moment and several processes at once do no harm.
+A cache is made once and mapped into memory by every process that reads it. It appears under its name only when it is
+whole: a stop at any moment and several processes at once do no harm.
 """
 
 import contextlib
@@ -9,9 +10,7 @@ import hashlib
 import math
 import os
 import shutil
-import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -19,23 +18,111 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from datamodules.errors import DatasetError
+from datamodules.files.audit import core_count, in_threads
+from datamodules.files.images import resize, resize_mask
 from datamodules.loading.augmentation import Image
 from run_folder import atomic
+from settings.data import DataSettings
 
 VERSION = 1  # goes up when reading or resizing changes pixels
-LARGEST_UNASKED = 2 * 2**30  # bytes that cache=auto takes without being asked
-FREE_SHARE_UNASKED = 0.1  # and the part of the free disk that it takes at most
-SAID_ABOVE = 2**30  # bytes above which the user is told before the disk fills
-PATIENCE = 1.0  # seconds without a progress bar
+LARGEST_AUTOMATIC = 2 * 2**30  # bytes of the largest cache that cache=auto makes
+FREE_SHARE_AUTOMATIC = 0.1  # and the part of the free disk that it takes at most
+ANNOUNCED_ABOVE = 2**30  # bytes above which the size is printed before the disk fills
 MOST_THREADS = 8
-BLOCK = 256  # images decoded between two writes: neighbours of one frame stay together, and memory stays small
+
+
+class ReadImages:
+    """Images read and resized on each access.
+
+    Args:
+        read: from a sample's name to its image (H, W, 3) uint8.
+        names: all samples' names; an index is a place in here.
+        size: (height, width) in pixels.
+    """
+
+    def __init__(self, read: Callable[[str], Image], names: Sequence[str], size: tuple[int, int]) -> None:
+        self.read = read
+        self.names = names
+        self.size = size
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of each image."""
+        return (*self.size, 3)
+
+    def __call__(self, index: int) -> Image:
+        """Return the image of a sample, (height, width, 3) uint8."""
+        return resize(self.read(self.names[index]), self.size)
+
+
+class ReadMasks(ReadImages):
+    """Masks (H, W) uint8, likewise; no pixel gets a class that is not in the mask."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of each mask."""
+        return self.size
+
+    def __call__(self, index: int) -> Image:
+        """Return the mask of a sample, (height, width) uint8."""
+        return resize_mask(self.read(self.names[index]), self.size)
+
+
+class CachedImages:
+    """Images or masks in an array.
+
+    Args:
+        array: (N, H, W, 3) or (N, H, W) uint8, usually mapped from a file.
+        indices: which sample each row is.
+    """
+
+    def __init__(self, array: NDArray[np.uint8], indices: Sequence[int]) -> None:
+        # A plain view of the mapped memory: numpy's memmap class makes each access several times slower.
+        self.array = np.asarray(array)
+        self.image_bytes = self.array[0].nbytes if len(array) else 0
+        self.rows = {index: row for row, index in enumerate(indices)}
+
+    def __call__(self, index: int) -> Image:
+        """Return the image of a sample, (H, W, 3) uint8, or its mask (H, W), read-only."""
+        image: Image = self.array[self.rows[index]]
+        return image
+
+
+def open_images(
+    title: str,
+    read: ReadImages,
+    indices: Sequence[int],
+    settings: DataSettings,
+    facts: Iterable[str],
+    sample_bytes: int,
+) -> ReadImages | CachedImages:
+    """Return the images or masks of some samples, by their places in the table; a cache is made now where there is none.
+
+    Args:
+        title: how the cache's file name begins.
+        read: reads and resizes any sample.
+        indices: the samples that a cache would hold.
+        settings: whether to cache, and where.
+        facts: what the images depend on: another cache wherever one of them differs.
+        sample_bytes: of all that is cached of a sample: the images come first, and have to leave room for their masks.
+
+    Raises DatasetError.
+    """
+    folder, wanted = Path(settings.cache_dir), settings.cache
+    if wanted == "auto":
+        wanted = worth_caching(folder, len(read.names) * sample_bytes)
+    if not wanted:
+        return read
+    path = folder / cache_name(title, read.shape, facts)
+    beside = len(indices) * (sample_bytes - math.prod(read.shape)) if len(read.shape) == 3 else 0
+    array = cached_images(path, len(indices), read.shape, lambda row: read(indices[row]), beside)
+    return CachedImages(array, indices)
 
 
 def cache_name(title: str, shape: tuple[int, ...], parts: Iterable[str]) -> str:
-    """The file name of a cache: readable, and another one wherever the shape of a row or any of `parts` differs."""
+    """Return the file name of a cache: readable, and another one wherever the shape of a row or any of `parts` differs."""
     digest = hashlib.blake2b(f"{VERSION}\n{shape}".encode(), digest_size=16)
     for part in parts:
         digest.update(b"\0" + part.encode(errors="surrogateescape"))
@@ -43,15 +130,15 @@ def cache_name(title: str, shape: tuple[int, ...], parts: Iterable[str]) -> str:
 
 
 def worth_caching(folder: Path, needed: int) -> bool:
-    """Whether cache=auto keeps `needed` bytes in `folder`: they are few, the disk has plenty, the folder is ours."""
-    if needed > LARGEST_UNASKED:
+    """Return whether cache=auto keeps `needed` bytes in `folder`: they are few, the disk has room, the folder is writable."""
+    if needed > LARGEST_AUTOMATIC:
         return False
     try:
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free
     except OSError:
         return False
-    return needed <= FREE_SHARE_UNASKED * free and os.access(folder, os.W_OK)
+    return needed <= FREE_SHARE_AUTOMATIC * free and os.access(folder, os.W_OK)
 
 
 def cached_images(
@@ -64,7 +151,7 @@ def cached_images(
         count: how many images or masks it holds.
         row_shape: (height, width, 3) of its images, or (height, width) of its masks.
         image: from a row to its image or mask, uint8; called from several threads.
-        beside: the bytes that will be needed for what follows, such as masks: nothing is begun that cannot be finished.
+        beside: the bytes needed for what follows, such as masks: no cache is begun that the disk has no room to finish.
 
     Returns:
         (count, *row_shape) uint8, read-only, mapped from the file.
@@ -93,7 +180,7 @@ def cached_images(
 
 
 def _opened(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
-    """The array at `path`; None where there is none, or one that is not whole."""
+    """Return the array at `path`; None where there is none, or one that is not whole."""
     try:
         array: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):
@@ -103,9 +190,9 @@ def _opened(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
 
 @contextlib.contextmanager
 def _only_maker(path: Path) -> Iterator[None]:
-    """Wait until no other process makes this cache; clear what a killed one left.
+    """Wait until no other process makes this cache; remove what a killed one left.
 
-    Where the file system knows no locks, processes may make the same cache twice, and the last one's stays.
+    Where the file system has no locks, processes may make the same cache twice, and the last one's stays.
     """
     with path.with_suffix(".lock").open("ab") as lock:
         try:
@@ -119,49 +206,18 @@ def _only_maker(path: Path) -> Iterator[None]:
 
 
 def _make(path: Path, shape: tuple[int, ...], image: Callable[[int], Image], beside: int) -> None:
-    needed = math.prod(shape) + beside
-    free = shutil.disk_usage(path.parent).free
-    console = Console(stderr=True)
+    needed, free = math.prod(shape) + beside, shutil.disk_usage(path.parent).free
     if needed > free:
         raise DatasetError(
             f"the image cache needs {decimal(needed)} and {path.parent} has {decimal(free)} free; "
             "choose another folder with data.cache_dir=FOLDER, or data.cache=false."
         )
-    if needed > SAID_ABOVE:
-        console.print(
-            f"Caching {shape[0]} images{' and their masks' if beside else ''} takes {decimal(needed)} in {path.parent}."
-        )
-    threads = min(MOST_THREADS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+    if needed > ANNOUNCED_ABOVE:
+        masks = " and their masks" if beside else ""
+        Console(stderr=True).print(f"Caching {shape[0]} images{masks} takes {decimal(needed)} in {path.parent}.")
     cv2.setNumThreads(0)  # one thread per image is enough
-    with (
-        atomic(path) as file,
-        ThreadPoolExecutor(threads) as pool,
-        _patient_bar(console, shape[0]) as advance,
-    ):
+    with atomic(path) as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        for first in range(0, shape[0], BLOCK):
-            rows = range(first, min(first + BLOCK, shape[0]))
-            for row in pool.map(image, rows):
-                assert row.shape == shape[1:], f"an image of {row.shape} among {shape[1:]}"
-                file.write(np.ascontiguousarray(row, dtype=np.uint8).data)
-            advance(len(rows))
-
-
-@contextlib.contextmanager
-def _patient_bar(console: Console, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar that shows itself only when the work takes longer than a moment."""
-    columns = (TextColumn("caching images"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=console, transient=console.is_terminal)  # in a log the last state stays
-    task = bar.add_task("", total=total)
-    started = time.monotonic()
-
-    def advance(count: int) -> None:
-        bar.advance(task, count)
-        if time.monotonic() - started > PATIENCE and not bar.live.is_started:
-            bar.start()
-
-    try:
-        yield advance
-    finally:
-        if bar.live.is_started:  # to stop one that never was prints an empty line
-            bar.stop()
+        for row in in_threads(image, range(shape[0]), "caching images", min(MOST_THREADS, core_count())):
+            assert row.shape == shape[1:], f"an image of {row.shape} among {shape[1:]}"
+            file.write(np.ascontiguousarray(row, dtype=np.uint8).data)

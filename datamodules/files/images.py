@@ -1,10 +1,12 @@
-"""Read any still image as 8-bit RGB, and resize it."""
+"""Find image files, read any still image as 8-bit RGB, and resize it."""
 
 import contextlib
 import io
+import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -18,13 +20,13 @@ from datamodules.errors import DatasetError
 RGB = npt.NDArray[np.uint8]  # (H, W, 3)
 
 # Formats that Pillow lists but cannot open as a still picture by itself: EPS starts another program on the file,
-# the others are video, metafiles, or stubs for libraries that are not there.
+# the others are video, metafiles, or stubs for libraries that are not installed.
 NOT_PICTURES = frozenset({"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5"})
 # Their further frames are previews or layers of the one picture.
 ONE_PICTURE_IN_FRAMES = frozenset({"MPO", "PSD"})
 WIDE_GREY = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
 
-# Pillow's decoders meet broken bytes with any of these.
+# What Pillow's decoders raise for broken bytes.
 UNREADABLE = (
     OSError,
     SyntaxError,
@@ -44,9 +46,59 @@ UNREADABLE = (
 
 @cache
 def image_extensions() -> frozenset[str]:
-    """The endings of still-image files that `read_image` may read: lower case, with the dot."""
+    """Return the extensions of still-image files that `read_image` may read: lower case, with the dot."""
     extensions = Image.registered_extensions()
     return frozenset(ending for ending, kind in extensions.items() if kind in Image.OPEN and kind not in NOT_PICTURES)
+
+
+def find_images(folder: Path, ignored: Counter[str] | None = None, *, follow_links: bool = True) -> list[str]:
+    """Return the image files in a folder and below it, as POSIX paths relative to it, in sorted order folder by folder.
+
+    No folder is entered twice, whatever symbolic links there are.
+
+    Args:
+        folder: where to start.
+        ignored: counts hidden files and folders, and files that are no images, if given.
+        follow_links: whether to enter folders that are symbolic links.
+
+    Raises DatasetError where a folder cannot be listed.
+    """
+    found, entered = [], set()
+    ignored = Counter() if ignored is None else ignored
+    for place, folders, files in os.walk(folder, onerror=_refuse, followlinks=follow_links):
+        facts = Path(place).stat()
+        if (facts.st_dev, facts.st_ino) in entered:
+            folders.clear()
+            continue
+        entered.add((facts.st_dev, facts.st_ino))
+        folders[:] = visible(folders, ignored)
+        found += [Path(place, name).relative_to(folder).as_posix() for name in visible_images(files, ignored)]
+    return found
+
+
+def list_folder(folder: Path) -> tuple[list[str], list[str]]:
+    """Return the names of the folders and of the files in a folder. Raises DatasetError where it cannot be listed."""
+    _, folders, files = next(os.walk(folder, onerror=_refuse))
+    return folders, files
+
+
+def visible(names: Sequence[str], ignored: Counter[str]) -> list[str]:
+    """Return the names that are not hidden, sorted; the others are counted in `ignored`."""
+    shown = sorted(name for name in names if not name.startswith("."))
+    ignored["hidden files or folders"] += len(names) - len(shown)
+    return shown
+
+
+def visible_images(files: Sequence[str], ignored: Counter[str]) -> list[str]:
+    """Return the visible names with an image's extension, sorted; the others are counted in `ignored`."""
+    shown = visible(files, ignored)
+    images = [name for name in shown if Path(name).suffix.lower() in image_extensions()]
+    ignored["files that are no images"] += len(shown) - len(images)
+    return images
+
+
+def _refuse(error: OSError) -> None:
+    raise DatasetError(f"{error.filename} cannot be listed: {error.strerror}.")
 
 
 @cache
@@ -59,9 +111,9 @@ def read_image(path: Path) -> RGB:
     """Read a still image of any format and mode that Pillow reads. Returns (H, W, 3) uint8 RGB.
 
     The camera's orientation (EXIF) is applied. Greyscale of 16 bit is scaled to 8 bit, not clipped. Transparent parts
-    are laid over white, as on a page. Colour profiles are not applied.
+    are composed over white. Colour profiles are not applied.
 
-    Pillow decodes, not OpenCV: OpenCV is faster on JPEG but returns a truncated one half grey, without a word.
+    Pillow decodes, not OpenCV: OpenCV is faster on JPEG but returns the rest of a truncated one grey, without an error.
 
     Raises DatasetError naming the file and the reason: missing, empty, truncated, not an image, animated, too large
     (a decompression bomb), or pixels that have no fixed scale.
@@ -85,9 +137,9 @@ def decode_image(content: bytes) -> RGB:
 
 @contextlib.contextmanager
 def still_image(content: bytes) -> Iterator[Image.Image]:
-    """The picture in the bytes of an image file, loaded, in its own mode and as it lies in the file.
+    """Yield the picture in the bytes of an image file, loaded, in its own mode and orientation.
 
-    Raises DatasetError with the reason alone, also for what decoders meet while the picture is looked at.
+    Raises DatasetError with the reason alone, also for decoder errors inside the with statement.
     """
     if not content:
         raise DatasetError("empty file (0 bytes)")
@@ -111,7 +163,7 @@ def _check_still(image: Image.Image) -> None:
 
 
 def _turn_upright(image: Image.Image) -> None:
-    """Turn the image as its EXIF orientation wants it shown; unreadable EXIF is as none."""
+    """Apply the EXIF orientation in place; unreadable EXIF is ignored."""
     with contextlib.suppress(*UNREADABLE):
         ImageOps.exif_transpose(image, in_place=True)
 
@@ -131,7 +183,7 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 
 def _from_wide_grey(image: Image.Image) -> Image.Image:
-    """Greyscale of 16 bit, rounded to the nearest of 8 bit."""
+    """Round greyscale of 16 bit to 8 bit."""
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
         raise DatasetError("32-bit pixels have no fixed scale; convert the file to 8 or 16 bit")
@@ -145,10 +197,10 @@ def resize(image: RGB, size: tuple[int, int]) -> RGB:
 
 
 def resize_mask(mask: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Resize (H, W) uint8 to `size` = (height, width) by taking the nearest pixel; at its own size it stays as it is.
+    """Resize (H, W) uint8 to `size` = (height, width) by taking the nearest pixel.
 
-    INTER_NEAREST_EXACT, which looks from the middle of a pixel, as `resize` and Pillow's NEAREST do. Plain INTER_NEAREST
-    looks from its corner, which shifts the mask against its image by up to half a pixel.
+    INTER_NEAREST_EXACT samples from pixel centres, as `resize` and Pillow's NEAREST do. Plain INTER_NEAREST samples from
+    corners, which shifts the mask against its image by up to half a pixel.
     """
     return _resized(mask, size, cv2.INTER_NEAREST_EXACT)
 

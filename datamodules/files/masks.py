@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from datamodules.errors import DatasetError
+from datamodules.errors import DatasetError, shortened
 from datamodules.files.idd_polygons import Annotation, AnnotationError, known_label, read_annotation
 from datamodules.files.images import WIDE_GREY, still_image
 from label_spaces.space import NO_ID, LabelSpace
@@ -19,13 +19,13 @@ from label_spaces.space import NO_ID, LabelSpace
 Mask = npt.NDArray[np.uint8]
 
 LOSSY = frozenset({"JPEG", "MPO"})
-SHOWN = 10  # unknown ids or colours that a message names
+SHOWN = 10  # unknown ids or colours that a message lists
 
 
 def draw_mask(annotation: Annotation, space: LabelSpace) -> Mask:
     """Draw a frame's objects in their order, later ones over earlier ones, on void.
 
-    Corners are given to Pillow as they are: it cuts off their decimals and what lies beyond the frame. Source:
+    Pillow truncates the corners' decimals and clips at the frame, as in the official masks. Source:
     AutoNUE/public-code, preperation/json2labelImg.py.
 
     Returns (H, W) uint8 class indices of `space`. Raises AnnotationError for a label that `space` does not know.
@@ -54,9 +54,9 @@ def polygon_mask(path: Path, space: LabelSpace) -> Mask:
 def image_mask(path: Path, space: LabelSpace) -> Mask:
     """Read the mask that an image file holds.
 
-    Greyscale and palette images hold the ids of `space`; a palette has no say, but may not contradict them. Coloured
-    ones hold its colours, with black for no class unless a class has it, or where all three channels are equal and that
-    is no such colour, ids.
+    Greyscale and palette images hold the ids of `space`; a palette's colours are not used, but may not contradict them.
+    Colour images hold its colours, with black for no class unless a class has it; where all three channels are equal and
+    that is no such colour, they hold ids.
 
     Raises DatasetError naming the file and what is wrong: it cannot be read, holds unknown ids or colours, or is a JPEG.
     """
@@ -70,7 +70,7 @@ def image_mask(path: Path, space: LabelSpace) -> Mask:
 
 
 def holds_colours(path: Path) -> bool:
-    """Whether a mask file has colours of its own, not ids or a palette. Raises DatasetError naming the file."""
+    """Return whether a mask file is a colour image, not ids or a palette. Raises DatasetError naming the file."""
     try:
         with Image.open(path) as image:
             return _is_coloured(image)
@@ -84,7 +84,7 @@ def _is_coloured(image: Image.Image) -> bool:
 
 def _of_picture(image: Image.Image, space: LabelSpace) -> Mask:
     if image.format in LOSSY:
-        raise DatasetError("it is a JPEG, which blurs ids and colours at every edge; save masks as PNG")
+        raise DatasetError("it is a JPEG, which changes ids and colours at every edge; save masks as PNG")
     if not _is_coloured(image):
         of_ids = _of_ids(np.asarray(image), space)
         if image.mode == "P":
@@ -105,23 +105,23 @@ def _of_picture(image: Image.Image, space: LabelSpace) -> Mask:
 
 
 def _check_palette(image: Image.Image, space: LabelSpace) -> None:
-    """Raise DatasetError where the palette has the classes' own colours, but for other ids: numbers of another list, or arbitrary ones."""
+    """Raise DatasetError where the palette has the classes' own colours for other ids: those of another list, or arbitrary ones."""
     used = np.flatnonzero(image.histogram())
     palette = np.zeros((256, 3), np.uint8)
     given = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
     palette[: len(given)] = given
-    painted = palette[used]
-    if (painted == painted[:, :1]).all() or len(set(space.colours)) < len(space.colours):
-        return  # grey says nothing; nor do colours that classes share
-    says, _ = _of_colours(painted[None], space) if space.colours else (None, "")
-    if says is None:
+    colours = palette[used]
+    if (colours == colours[:, :1]).all() or len(set(space.colours)) < len(space.colours):
+        return  # greys, and colours that classes share, identify no class
+    by_colour, _ = _of_colours(colours[None], space) if space.colours else (None, "")
+    if by_colour is None:
         return
     index = np.array(space.index_of_id())[used]
     names = (*space.classes, "void")
-    for identity, own, other in zip(used.tolist(), index.tolist(), says[0].tolist(), strict=True):
+    for identity, own, other in zip(used.tolist(), index.tolist(), by_colour[0].tolist(), strict=True):
         if other not in (own, space.void):
             raise DatasetError(
-                f"its palette paints the id {identity}, {names[own]}, in the colour of {names[other]}; give greyscale masks of "
+                f"its palette has the colour of {names[other]} for the id {identity}, {names[own]}; give greyscale masks of "
                 f"the ids of {space.name}, or its colours as RGB"
             )
 
@@ -133,28 +133,27 @@ def _of_ids(ids: npt.NDArray[np.generic], space: LabelSpace) -> Mask:
     if (values is not ids and (ids != values).any()) or mask.max(initial=0) == NO_ID:
         legal = [identity for identity, index in enumerate(table.tolist()) if index != NO_ID]
         unknown = np.setdiff1d(ids, legal).tolist()
-        raise DatasetError(f"it has the ids {_some(unknown)}; {space.name} knows {_ranges(legal)}")
+        raise DatasetError(f"it has the ids {shortened(unknown, SHOWN)}; {space.name} knows {_ranges(legal)}")
     return mask
 
 
 def _of_colours(pixels: npt.NDArray[np.uint8], space: LabelSpace) -> tuple[Mask | None, str]:
-    """(mask, "") of a coloured picture (H, W, 3), or None and the colours that are unknown."""
+    """Return (mask, "") of a colour image (H, W, 3), or None and a description of the unknown colours."""
     known, index = _codes(space)
     codes = _code(pixels)
     places = np.searchsorted(known, codes).clip(max=len(known) - 1)
-    foreign = known[places] != codes
-    if not foreign.any():
+    unknown = known[places] != codes
+    if not unknown.any():
         return index[places], ""
-    unknown = np.unique(codes[foreign])
-    shown = _some([f"({code >> 16},{code >> 8 & 255},{code & 255})" for code in unknown.tolist()])
-    return None, f"the unknown colours {shown}"
+    colours = [f"({code >> 16},{code >> 8 & 255},{code & 255})" for code in np.unique(codes[unknown]).tolist()]
+    return None, f"the unknown colours {shortened(colours, SHOWN)}"
 
 
 @lru_cache(maxsize=1)
 def _codes_of(colours: tuple[tuple[int, int, int], ...], name: str) -> tuple[npt.NDArray[np.int32], Mask]:
     if len(set(colours)) < len(colours):
-        raise DatasetError(f"classes of {name} share a colour, so that coloured masks cannot be told apart")
-    black = (0, 0, 0)  # what IDD, Cityscapes and PASCAL VOC paint where there is no class
+        raise DatasetError(f"classes of {name} share a colour, so that colours do not identify the classes of masks")
+    black = (0, 0, 0)  # of IDD, Cityscapes and PASCAL VOC where there is no class
     every = [*colours, *([] if black in colours else [black])]
     codes = _code(np.array(every, dtype=np.uint8))
     order = np.argsort(codes)
@@ -162,23 +161,18 @@ def _codes_of(colours: tuple[tuple[int, int, int], ...], name: str) -> tuple[npt
 
 
 def _codes(space: LabelSpace) -> tuple[npt.NDArray[np.int32], Mask]:
-    """The numbers of all colours, ascending, and the class index of each: void is the index after the last class."""
+    """Return the numbers of all colours, ascending, and the class index of each: void is the index after the last class."""
     return _codes_of(space.colours, space.name)
 
 
 def _code(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
-    """A number for each colour (…, 3)."""
+    """Return a number for each colour (…, 3)."""
     red, green, blue = (colours[..., channel].astype(np.int32) for channel in range(3))
     return (red << 16) | (green << 8) | blue
 
 
-def _some(values: list[object]) -> str:
-    more = f" and {len(values) - SHOWN} more" if len(values) > SHOWN else ""
-    return ", ".join(map(str, values[:SHOWN])) + more
-
-
 def _ranges(numbers: list[int]) -> str:
-    """Ascending numbers, runs shortened: 0–6, 255."""
+    """Return ascending numbers with runs shortened: 0–6, 255."""
     starts = [n for n in numbers if n - 1 not in numbers]
     ends = [n for n in numbers if n + 1 not in numbers]
     return ", ".join(f"{start}" if start == end else f"{start}–{end}" for start, end in zip(starts, ends, strict=True))

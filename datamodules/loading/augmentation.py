@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from datamodules.errors import DatasetError
 
-# albumentations asks a server for newer versions when it is imported, unless it is told not to.
+# albumentations queries a server for newer versions on import unless this is set.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ Image = NDArray[np.uint8]
 
 
 class Augmentation:
-    """An albumentations pipeline whose draws depend on (seed, epoch, sample name) alone.
+    """An albumentations pipeline whose random draws depend on (seed, epoch, sample name) alone.
 
     Args:
-        transform: the pipeline; it must give back uint8 images. None changes nothing and costs nothing.
+        transform: the pipeline; it must return uint8 images. None: no augmentation.
         seed: of all draws.
-        void: the class index that masks get where a transform shows what was outside of the picture.
+        void: the class index of masks where a transform shows pixels from outside of the image.
     """
 
     def __init__(self, transform: "Compose | None", seed: int, void: int | None = None) -> None:
@@ -37,9 +37,9 @@ class Augmentation:
                 _fill_masks_with(transform, void)
 
     def __call__(self, image: Image, *, name: str, epoch: int, mask: Image | None = None) -> tuple[Image, Image | None]:
-        """Augment an image (H, W, 3) uint8 and its mask (H, W) uint8, where there is one; the arguments are left as they are.
+        """Augment an image (H, W, 3) uint8 and its mask (H, W) uint8, where there is one; the arguments are not changed.
 
-        Raises DatasetError where the pipeline gives back anything but a uint8 image (H, W, 3).
+        Raises DatasetError where the pipeline returns anything but a uint8 image (H, W, 3).
         """
         if self.transform is None:
             return image, mask
@@ -49,13 +49,13 @@ class Augmentation:
         augmented = result["image"]
         if not isinstance(augmented, np.ndarray) or augmented.dtype != np.uint8 or augmented.ndim != 3:
             raise DatasetError(
-                "aug.transform gives back something else than a uint8 image of height × width × 3; leave out "
+                "aug.transform returns something else than a uint8 image of height × width × 3; leave out "
                 "Normalize, ToFloat and ToTensorV2: the model does that on its device."
             )
         return augmented, result["mask"]
 
     def _set_draws(self, key: str) -> None:
-        """Start both generators of the pipeline anew.
+        """Seed both generators of the pipeline.
 
         `Compose.set_random_seed` would give every transform a generator of its own with the same seed: two flips with
         p=0.5 would then always happen together. One pair of generators that all transforms share draws independently,

@@ -1,4 +1,4 @@
-"""Which samples come when: functions of (seed, epoch), the same on any number of ranks and after any stop."""
+"""The order of samples and batches: functions of (seed, epoch), the same on any number of ranks and after any stop."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -11,10 +11,10 @@ from torch.utils.data import Sampler
 
 
 class SampleKey(NamedTuple):
-    """What a batch sampler hands to a dataset: the sample's place in the table, and the epoch in which it is seen.
+    """A sample's place in the table and the epoch of training, as a batch sampler passes them to a dataset.
 
-    A sample that is not counted only fills a batch, so that every rank has as many batches as the others;
-    it belongs to no score and to no loss.
+    A sample that is not counted only fills a batch, so that every rank has as many batches as the others; no score and
+    no loss includes it.
     """
 
     epoch: int
@@ -23,7 +23,7 @@ class SampleKey(NamedTuple):
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """The order of `count` samples in an epoch: a permutation that depends on (seed, epoch) alone."""
+    """Return the order of `count` samples in an epoch: a permutation that depends on (seed, epoch) alone."""
     return np.random.default_rng([seed, epoch]).permutation(count)
 
 
@@ -31,16 +31,16 @@ def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
 class TrainingBatches(Sampler[list[SampleKey]]):
     """A rank's batches of one epoch.
 
-    An optimiser step sees `batch_size` samples, the same ones on any number of ranks. They are cut into
+    An optimiser step has `batch_size` samples, the same ones on any number of ranks. They are cut into
     `accumulate` × `world_size` contiguous pieces, as even as possible: the pieces of one rank are its batches for that
-    step. Where the epoch's last step has too few samples for that, it has fewer batches, and a rank that still goes
-    without one gets a sample that is not counted: every rank has the same number of batches.
+    step. Where the epoch's last step has too few samples for that, it has fewer batches, and a rank left without one gets
+    a sample that is not counted: every rank has the same number of batches.
 
     Args:
         indices: the samples to draw from.
         batch_size: samples of one optimiser step, over all ranks and accumulated batches; a multiple of both.
         seed: of the order.
-        epoch: of the order, and what the keys carry.
+        epoch: of the order and of the keys.
         start_batch: how many batches of this epoch have been consumed; `len` stays that of the full epoch, because
             Lightning would end the epoch early otherwise.
         rank: whose batches.
@@ -85,7 +85,7 @@ class TrainingBatches(Sampler[list[SampleKey]]):
                     yield keys or [SampleKey(self.epoch, samples[0], counted=False)]
 
     def batch_sizes(self) -> set[int]:
-        """The sizes that a batch of any rank can have in an epoch, samples that are not counted left out."""
+        """Return the sizes that a batch of any rank can have in an epoch, samples that are not counted left out."""
         sizes: set[int] = set()
         for step in {0, self.steps - 1} if self.steps else ():
             pieces = self._batches_of(step) * self.world_size
@@ -102,16 +102,16 @@ class TrainingBatches(Sampler[list[SampleKey]]):
 
 @dataclass(frozen=True, eq=False)
 class EvaluationBatches(Sampler[list[SampleKey]]):
-    """A rank's batches of an evaluation: whole batches, dealt in turn.
+    """A rank's batches of an evaluation: whole batches, distributed in turn.
 
-    Rank r takes the batches r, r + world_size, …: a batch has the same samples on any number of ranks. A rank that
-    goes without one in the last round repeats the first batch, not counted.
+    Rank r takes the batches r, r + world_size, …: a batch has the same samples on any number of ranks. A rank left
+    without one in the last round repeats the first batch, not counted.
 
     Args:
         indices: the samples, in the order in which they are evaluated.
         batch_size: samples of a batch.
         rank: whose batches.
-        world_size: among how many ranks the batches are dealt.
+        world_size: how many ranks share the batches.
     """
 
     indices: Sequence[int]
@@ -120,13 +120,13 @@ class EvaluationBatches(Sampler[list[SampleKey]]):
     world_size: int = 1
 
     def __len__(self) -> int:
-        return math.ceil(self._dealt() / self.world_size)
+        return math.ceil(self._batches() / self.world_size)
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
         for number in range(self.rank, len(self) * self.world_size, self.world_size):
-            counted = number < self._dealt()
+            counted = number < self._batches()
             first = number * self.batch_size if counted else 0
             yield [SampleKey(0, index, counted) for index in self.indices[first : first + self.batch_size]]
 
-    def _dealt(self) -> int:
+    def _batches(self) -> int:
         return math.ceil(len(self.indices) / self.batch_size)

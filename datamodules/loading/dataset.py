@@ -10,86 +10,29 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from datamodules.files.images import resize, resize_mask
+from datamodules.files.audit import core_count
 from datamodules.loading.augmentation import Augmentation, Image
 from datamodules.loading.batch_samplers import SampleKey
 
 READ_AHEAD = 4  # batches per worker, to bridge slow ones
-STALLED_SECONDS = 300  # a worker that gives nothing for so long will never: the run fails, and can be resumed
-
-
-class ReadImages:
-    """Images read and resized when they are asked for.
-
-    Args:
-        read: from a sample's name to its image (H, W, 3) uint8.
-        names: all samples' names; an index is a place in here.
-        size: (height, width) in pixels.
-    """
-
-    def __init__(self, read: Callable[[str], Image], names: Sequence[str], size: tuple[int, int]) -> None:
-        self.read = read
-        self.names = names
-        self.size = size
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of each image."""
-        return (*self.size, 3)
-
-    def __call__(self, index: int) -> Image:
-        """The image of a sample, (height, width, 3) uint8."""
-        return resize(self.read(self.names[index]), self.size)
-
-
-class ReadMasks(ReadImages):
-    """Masks (H, W) uint8, likewise; no pixel gets a class that is not in the mask."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of each mask."""
-        return self.size
-
-    def __call__(self, index: int) -> Image:
-        """The mask of a sample, (height, width) uint8."""
-        return resize_mask(self.read(self.names[index]), self.size)
-
-
-class CachedImages:
-    """Images or masks from an array that is ready.
-
-    Args:
-        array: (N, H, W, 3) or (N, H, W) uint8, usually mapped from a file.
-        indices: which sample each row is.
-    """
-
-    def __init__(self, array: NDArray[np.uint8], indices: Sequence[int]) -> None:
-        # A plain view of the mapped memory: numpy's memmap class makes each access several times dearer.
-        self.array = np.asarray(array)
-        self.image_bytes = self.array[0].nbytes if len(array) else 0
-        self.rows = {index: row for row, index in enumerate(indices)}
-
-    def __call__(self, index: int) -> Image:
-        """The image of a sample, (H, W, 3) uint8, or its mask (H, W), read-only."""
-        image: Image = self.array[self.rows[index]]
-        return image
+MOST_WORKERS = 8  # beyond that, decoding images waits for memory rather than for cores
+STALLED_SECONDS = 300  # after which a silent worker counts as dead: the run fails, and can be resumed
 
 
 class ImageDataset(Dataset[dict[str, Any]]):
-    """Images with the index of their class, or with the mask that has it for each pixel.
+    """Images with the index of their class, or with a mask of class indices.
 
     An item is ``image`` (3, H, W) uint8, ``target`` (int, or (H, W) uint8), ``index`` (int, the sample's place in the
-    table), ``counted`` (bool, see `SampleKey`) and, where `regions` finds it, ``region`` (H, W) uint8.
+    table), ``counted`` (bool, see `SampleKey`) and, where `regions` is given, ``region`` (H, W) uint8.
 
     Args:
         names: all samples' names; an index is a place in here.
         targets: the class index of each, or from an index to a mask (H, W) uint8.
         images: from an index to an image (H, W, 3) uint8.
-        augmentation: what is done to an image, and to its mask with it; None: nothing.
-        regions: from a mask to how large the region of each of its pixels is, (H, W) uint8; None: nobody asks.
+        augmentation: of an image together with its mask; None: none.
+        regions: from a mask to the size class of the region of each of its pixels, (H, W) uint8; None: not needed.
     """
 
     def __init__(
@@ -124,12 +67,12 @@ class ImageDataset(Dataset[dict[str, Any]]):
 
 
 def _tensor(array: Image | None) -> torch.Tensor:
-    """A contiguous copy: rows of a cache are read-only, and flipped ones lie backwards in memory."""
+    """Return a contiguous copy: rows of a cache are read-only, and flipped ones have negative strides."""
     return torch.from_numpy(np.array(array, order="C"))
 
 
 def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
-    """A batch of items, stacked.
+    """Stack items into a batch.
 
     Returns:
         ``image`` (B, 3, H, W) uint8, ``target`` (B,) int64 or (B, H, W) uint8, ``index`` (B,) int64, ``counted`` one
@@ -146,35 +89,45 @@ def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
 def make_loader(
     dataset: Dataset[dict[str, Any]], batches: Sampler[list[SampleKey]], workers: int, *, pin_memory: bool
 ) -> DataLoader[dict[str, Any]]:
-    """A loader of the batches that a batch sampler lists; `workers` processes read ahead, 0 reads when asked."""
+    """Return a loader of a sampler's batches; `workers` processes read ahead, with 0 the caller reads itself."""
     return DataLoader(
         dataset,
         batch_sampler=batches,
         collate_fn=collate,
         num_workers=workers,
-        worker_init_fn=_quiet_worker,
+        worker_init_fn=_start_worker,
         prefetch_factor=READ_AHEAD if workers else None,
         timeout=STALLED_SECONDS if workers else 0,
         pin_memory=pin_memory,
         # A generator of its own: a loader that drew from torch's would change every later draw of the training.
         generator=torch.Generator(),
         # A forked worker starts in a fraction of a second and shares the caches; a fresh interpreter would import torch
-        # anew for every epoch. A worker computes with one thread and never touches the device; what remains of the danger
-        # of forking beside threads is met by `entry.distributed.rendezvous.together` and by the timeout.
+        # anew for every epoch. A worker computes with one thread and never touches the device; against what else may go
+        # wrong when forking beside threads there are `entry.distributed.rendezvous.together` and the timeout.
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
     )
 
 
-def _quiet_worker(_worker: int) -> None:
-    """Keep a reading process to one thread, as there is one process per core already, and to its loader's word."""
-    signal.signal(signal.SIGTERM, _leave_at_the_second)
+def _start_worker(_worker: int) -> None:
+    """Limit a reading process to one thread, as there is one process per core already; let it survive one SIGTERM."""
+    signal.signal(signal.SIGTERM, _exit_at_the_second)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
 
 
-def _leave_at_the_second(number: int, _: FrameType | None) -> None:
-    """Stay at a first SIGTERM: it came to all processes, and the run ends after its step, for which there must be batches.
+def _exit_at_the_second(number: int, _: FrameType | None) -> None:
+    """Ignore a first SIGTERM: it was sent to all processes, and the run ends after its step, which still needs batches.
 
-    A loader that wants to be rid of a worker sends one when it is closed and another when its process ends.
+    A loader that terminates a worker sends one when it is closed and another when its process ends.
     """
     signal.signal(number, lambda *_: os._exit(0))
+
+
+def worker_count(requested: int | None, processes: int = 1) -> int:
+    """Return the number of reading processes for each of `processes` training processes of this machine.
+
+    Args:
+        requested: `data.num_workers`; None: one core is left to each training process.
+        processes: how many share the cores.
+    """
+    return max(0, min(MOST_WORKERS, core_count() // processes - 1)) if requested is None else requested

@@ -1,4 +1,4 @@
-"""Pictures without truth, for prediction: any file or folder; what cannot be read is reported, not raised."""
+"""Images without truth, for prediction: a file or a folder; one that cannot be read is reported, not raised."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,27 +9,24 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from datamodules.errors import DatasetError
-from datamodules.files.images import image_extensions, read_image, resize
+from datamodules.files.images import find_images, read_image, resize
 
 
 def find_pictures(source: Path) -> list[Path]:
-    """The picture itself, or all pictures in a folder and those below it, sorted. Raises DatasetError where there is none."""
+    """Return the picture itself, or all pictures in a folder and below it, sorted. Raises DatasetError where there are none."""
     if source.is_file():
         return [source]
     if not source.is_dir():
         raise DatasetError(f"source={source}: there is no such file or folder.")
-    endings = image_extensions()
-    found = (path for path in source.rglob("*") if path.suffix.lower() in endings and path.is_file())
-    pictures = sorted(
-        path for path in found if not any(part.startswith(".") for part in path.relative_to(source).parts)
-    )
+    found = (source / name for name in find_images(source, follow_links=False))
+    pictures = sorted(path for path in found if path.is_file())
     if not pictures:
         raise DatasetError(f"source={source}: no pictures in this folder or below it.")
     return pictures
 
 
 class Pictures(Dataset[dict[str, Any]]):
-    """Pictures at the size that a model wants; an item that cannot be read carries its reason instead of an image.
+    """Pictures at the input size of a model; an item that cannot be read has a reason instead of an image.
 
     Args:
         paths: the files.
@@ -64,6 +61,6 @@ def _collate(items: list[dict[str, Any]]) -> dict[str, Any]:
 def picture_loader(
     paths: Sequence[Path], image_size: tuple[int, int], batch_size: int, num_workers: int
 ) -> DataLoader[dict[str, Any]]:
-    """Batches of pictures: image (B, 3, H, W) uint8 or None, index (B,), and the reasons of those that are unreadable."""
+    """Return batches of pictures: image (B, 3, H, W) uint8 or None, index (B,), and by index why some are unreadable."""
     workers = num_workers if len(paths) > batch_size else 0  # one batch is read before a worker has started
     return DataLoader(Pictures(paths, image_size), batch_size=batch_size, num_workers=workers, collate_fn=_collate)

@@ -1,4 +1,4 @@
-"""Deal units of samples to the splits: those of several samples first, then the single ones to the exact sizes."""
+"""Assign units of samples to the splits: those of several samples first, then the single ones to the exact sizes."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
-from datamodules.splits.sample_table import SPLITS, Candidate
+from datamodules.splits.sample_table import SPLITS, Candidate, order_hash
 
 PASSES = 20  # improving passes over the units; two or three suffice, the bound is for pathological data
 SLIGHT = 1e-12  # a gain below this is rounding
@@ -21,8 +21,30 @@ class Unit:
 
     @cached_property
     def counts(self) -> Counter[str]:
-        """How many samples of each class it has."""
+        """The number of samples of each class."""
         return Counter(member.target for member in self.members)
+
+
+def join_units(found: Sequence[Candidate], by_group: bool, seed: int) -> list[Unit]:
+    """Return the samples, joined where they share content or (by group) a group; each unit's members in the order of names."""
+    parent = list(range(len(found)))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    first: dict[tuple[str, str], int] = {}
+    for index, candidate in enumerate(found):
+        keys = [("content", candidate.content)] if candidate.content is not None else []
+        for key in [*keys, ("group", candidate.group)] if by_group else keys:
+            other = root(first.setdefault(key, index))
+            parent[root(index)] = other
+    members = defaultdict(list)
+    for index, candidate in enumerate(found):
+        members[root(index)].append(candidate)
+    return [Unit(tuple(unit), order_hash(seed, unit[0].name)) for unit in members.values()]
 
 
 def place(
@@ -33,7 +55,7 @@ def place(
     *,
     exact: bool,
 ) -> dict[Unit, str]:
-    """The split of each unit of several samples.
+    """Return the split of each unit of several samples.
 
     Largest first, each goes where the classes come nearest to their fractions. Then units move one by one while that
     fills an empty split or brings a class into a split that lacks it, else (`exact`) keeps within the sizes, else
@@ -41,7 +63,7 @@ def place(
 
     Args:
         together: the units to place.
-        single: the units of one sample, which are dealt afterwards and can still fill gaps.
+        single: the units of one sample, which are assigned afterwards and can still fill gaps.
         fractions: the part of the samples that each split should get.
         sizes: the samples that each split should get.
         exact: whether the sizes count for more than the classes' fractions.
@@ -57,7 +79,7 @@ def place(
 
 
 def _improve(state: "_State", unit: Unit) -> bool:
-    """Move a unit to a better split if there is one."""
+    """Move a unit to a better split; return whether there was one."""
     change, best = min((state.change(unit, split), split) for split in SPLITS)
     if change >= (0, 0, -SLIGHT):
         return False
@@ -66,7 +88,7 @@ def _improve(state: "_State", unit: Unit) -> bool:
 
 
 class _State:
-    """Where the units of several samples are, and how far that is from what is wanted."""
+    """The splits of the units of several samples, and the distance from what is wanted."""
 
     def __init__(
         self,
@@ -88,12 +110,12 @@ class _State:
         self._reachable = {target: min(len(SPLITS), count) for target, count in spread.items()}
 
     def move(self, unit: Unit, split: str) -> None:
-        """Put a unit into a split, out of the one it was in."""
+        """Move a unit into a split."""
         self._shift(unit, self.split_of.get(unit), split)
         self.split_of[unit] = split
 
     def change(self, unit: Unit, split: str) -> tuple[int, int, float]:
-        """What moving a unit adds to: gaps (classes missing in a split), samples beyond the sizes, distance from the fractions."""
+        """Return what moving a unit adds to: gaps (classes missing in a split), samples beyond the sizes, distance from the fractions."""
         here = self.split_of.get(unit)
         before = self._badness(unit.counts)
         self._shift(unit, here, split)
@@ -109,7 +131,7 @@ class _State:
                     self._placed[split, name] += sign * count
 
     def _badness(self, targets: Iterable[str]) -> tuple[int, int, float]:
-        """Gaps, samples beyond the sizes and distance from the fractions, as far as these classes and the sizes go."""
+        """Return gaps, samples beyond the sizes and distance from the fractions, of these classes and the sizes."""
         sizes = [self._filled[split] for split in SPLITS]
         gaps = max(0, sizes.count(0) - self._single.total())
         beyond = sum(max(0, self._filled[split] - self._sizes[split]) for split in SPLITS) if self._exact else 0
@@ -122,7 +144,7 @@ class _State:
         return gaps, beyond, distance
 
     def _distance(self, counts: Sequence[int], total: int) -> float:
-        """Squared deviation from the fractions, relative to them (as in chi-squared), so that small splits are not filled by a few large units."""
+        """Return the squared deviation from the fractions, relative to them (as in chi-squared), so that small splits are not filled by a few large units."""
         return sum(
             (count / total - self._part[split]) ** 2 / self._part[split]
             for split, count in zip(SPLITS, counts, strict=True)
@@ -132,7 +154,7 @@ class _State:
 def fill(
     placed: Mapping[Unit, str], single: Sequence[Unit], quotas: Mapping[tuple[str, str], int], sizes: Mapping[str, int]
 ) -> dict[Unit, str]:
-    """Deal the units of one sample so that every split reaches its size exactly, wherever `placed` has left room.
+    """Assign the units of one sample so that every split reaches its size exactly, wherever `placed` has left room.
 
     Each class is brought as near to its quotas (split, class) as that allows, and into every split if it has the
     samples.
@@ -158,7 +180,7 @@ def _plan(
     quotas: Mapping[tuple[str, str], int],
     sizes: Mapping[str, int],
 ) -> Counter[tuple[str, str]]:
-    """How many single samples of each class go to each split: rows sum to what is available, columns to the room left."""
+    """Return how many single samples of each class go to each split: rows sum to what is available, columns to the room left."""
     open_quota = {
         (split, target): quotas.get((split, target), 0) - there[split, target]
         for split in SPLITS
@@ -186,7 +208,7 @@ def _plan(
 
 
 def _room(there: Counter[tuple[str, str]], sizes: Mapping[str, int], available: int) -> Counter[str]:
-    """The single samples that each split gets: up to its size.
+    """Return how many single samples each split gets: up to its size.
 
     Where there are too few for that, the largest rooms get less; an empty split keeps room for one.
     """

@@ -1,4 +1,4 @@
-"""Which samples there are, what they show and which split each is in."""
+"""Which samples there are, of which class, and which split each is in."""
 
 import csv
 import hashlib
@@ -64,11 +64,11 @@ class SampleTable:
         return len(self.samples)
 
     def indices(self, split: str) -> list[int]:
-        """The positions of a split's samples, ascending."""
+        """Return the positions of a split's samples, ascending."""
         return [position for position, sample in enumerate(self.samples) if sample.split == split]
 
     def counts(self, split: str) -> dict[str, int]:
-        """How many samples of each class a split has; classes of the whole table in sorted order, 0 included."""
+        """Return how many samples of each class a split has; classes of the whole table in sorted order, 0 included."""
         counts = dict.fromkeys(sorted({sample.target for sample in self.samples}), 0)
         for sample in self.samples:
             if sample.split == split:
@@ -76,7 +76,7 @@ class SampleTable:
         return counts
 
     def csv_text(self, split: str | None = None) -> str:
-        """The CSV text, header included, of all rows or of one split's."""
+        """Return the CSV text, header included, of all rows or of one split's."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -84,7 +84,7 @@ class SampleTable:
         return text.getvalue()
 
     def sha256(self, split: str | None = None) -> str:
-        """The hexadecimal SHA-256 of `csv_text` in UTF-8."""
+        """Return the hexadecimal SHA-256 of `csv_text` in UTF-8."""
         return hashlib.sha256(self.csv_text(split).encode()).hexdigest()
 
     def write_csv(self, path: Path) -> None:
@@ -92,8 +92,13 @@ class SampleTable:
         write_text(path, self.csv_text())
 
 
+def order_hash(seed: int, name: str) -> int:
+    """Return a whole number in [0, 2**64) that orders samples: a pure function of the seed and the sample's name."""
+    return int.from_bytes(hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest(), "big")
+
+
 def read_rows(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a split CSV that has at least the columns `required`, sample and split among them.
+    """Return the rows of a split CSV that has at least the columns `required`, sample and split among them.
 
     Raises DatasetError naming the file and the row: no such file, not CSV, a missing column, too few or too many
     cells, an unknown split, a sample named twice.
@@ -114,7 +119,7 @@ def read_rows(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
 
 
 def _checked(row: dict[str, str], line: int, path: Path, seen: dict[str, int]) -> dict[str, str]:
-    """The row itself if it is whole; `seen` remembers each sample's line."""
+    """Return the row itself if it is whole; `seen` remembers each sample's line."""
     where = f"{path}, line {line}"
     if None in row or None in row.values():
         raise DatasetError(f"{where}: the row has too few or too many cells; quote names that hold a comma.")
@@ -128,7 +133,7 @@ def _checked(row: dict[str, str], line: int, path: Path, seen: dict[str, int]) -
 
 
 def torn_groups(members: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Of (group, split): the groups that are in more than one split, sorted, and in which, train first and test last."""
+    """Return, of (group, split), the groups that are in more than one split, sorted, and in which, train first and test last."""
     found: dict[str, set[str]] = {}
     for group, split in members:
         found.setdefault(group, set()).add(split)

@@ -3,30 +3,33 @@
 The same on every machine: order comes from hashes of names, sizes from exact fractions, and no generator has a state.
 """
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from itertools import accumulate, groupby
+from itertools import groupby, islice
 from pathlib import Path
-from typing import TypeGuard
 
-from datamodules.errors import DatasetError
-from datamodules.settings import DataSettings
-from datamodules.splits.group_assignment import Unit, fill, place
-from datamodules.splits.sample_table import COLUMNS, SPLITS, Candidate, Sample, SampleTable, read_rows
+from datamodules.errors import DatasetError, shortened
+from datamodules.splits.group_assignment import fill, join_units, place
+from datamodules.splits.sample_table import (
+    COLUMNS,
+    SELECTION,
+    SPLITS,
+    Candidate,
+    Sample,
+    SampleTable,
+    order_hash,
+    read_rows,
+)
+from settings.base import is_csv
+from settings.data import DataSettings
 
-SHOWN = 5  # names that a message lists before it only counts
-
-
-def order_hash(seed: int, name: str) -> int:
-    """A whole number in [0, 2**64) that orders samples: a pure function of the seed and the sample's name."""
-    return int.from_bytes(hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest(), "big")
+SELECTION_SHARE = Fraction(1, 10)  # of train
 
 
 def take_fraction(candidates: Iterable[Candidate], fraction: float, seed: int) -> list[Candidate]:
-    """The first floor(fraction x n) samples, at least one, of an order in which every class is spread evenly; by name.
+    """Return the first floor(fraction x n) samples, at least one, of an order in which every class is spread evenly; by name.
 
     Nested: what a fraction takes, every larger one takes too. Where the samples already have splits, these are
     spread evenly as well.
@@ -39,7 +42,7 @@ def take_fraction(candidates: Iterable[Candidate], fraction: float, seed: int) -
 
 
 def stratified_order(candidates: Iterable[Candidate], seed: int) -> list[Candidate]:
-    """All samples in a hashed order of which every prefix holds each class in proportion, to within one sample.
+    """Return all samples in a hashed order of which every prefix holds each class in proportion, to within one sample.
 
     Rank r of n in its class, by hash, has the place (r + 1/2)/n; the order is by place, then by hash.
     """
@@ -55,9 +58,9 @@ def stratified_order(candidates: Iterable[Candidate], seed: int) -> list[Candida
 
 
 def make_table(candidates: Iterable[Candidate], settings: DataSettings) -> tuple[SampleTable, list[str]]:
-    """Take the fraction and split what it left: the whole way from what was found to the split table.
+    """Take the fraction of what was found and split it.
 
-    A CSV with all columns of a split table is taken as it is; `settings.fraction` then has no say.
+    A CSV with all columns of a split table is taken as it is; `settings.fraction` is then not applied.
 
     Returns the table and sentences for the user. Raises DatasetError where the request cannot be met.
     """
@@ -74,7 +77,7 @@ def make_table(candidates: Iterable[Candidate], settings: DataSettings) -> tuple
     lost = sorted({candidate.target for candidate in found} - {candidate.target for candidate in chosen})
     if lost:
         raise DatasetError(
-            f"data.fraction={settings.fraction} leaves no sample of {_some(lost)}; take a larger fraction."
+            f"data.fraction={settings.fraction} leaves no sample of {shortened(lost)}; take a larger fraction."
         )
     table, more = split_candidates(chosen, settings)
     return table, notes + more
@@ -95,23 +98,61 @@ def split_candidates(candidates: Iterable[Candidate], settings: DataSettings) ->
         counts = table.counts(split)
         absent = [target for target, count in counts.items() if count == 0]
         if absent and len(absent) < len(counts):
-            notes.append(f"{split} has no sample of {_some(absent)}.")
+            notes.append(f"{split} has no sample of {shortened(absent)}.")
     return table, notes
 
 
-def is_csv(split: object) -> TypeGuard[str]:
-    """Whether `data.split` names a CSV file."""
-    return isinstance(split, str) and split.lower().endswith(".csv")
+def with_selection(table: SampleTable, settings: DataSettings) -> SampleTable:
+    """Put a tenth of train aside as `SELECTION` where the settings request it and the dataset's own split has no test.
+
+    Whole groups are moved, in an order by hashes of their names; one that would make it more than a tenth is passed
+    over, unless there were none otherwise. A CSV is taken as it is: it may put samples into `SELECTION` itself.
+
+    Raises DatasetError where train has one group only.
+    """
+    sizes = Counter(sample.group for sample in table.samples if sample.split == "train")
+    if settings.select_from != "train" or is_csv(settings.split) or table.indices("test") or not sizes:
+        return table
+    if len(sizes) < 2:
+        raise DatasetError(
+            "data.select_from=train: train has one group only, of which no piece can be put aside; use data.select_from=null."
+        )
+    order = sorted(sizes, key=lambda group: (order_hash(settings.split_seed, group), group))
+    room, chosen = int(SELECTION_SHARE * sizes.total()), set()
+    for group in order:
+        if sizes[group] <= room:
+            chosen.add(group)
+            room -= sizes[group]
+    chosen = chosen or {min(order, key=sizes.__getitem__)}
+    return SampleTable(
+        replace(sample, split=SELECTION) if sample.split == "train" and sample.group in chosen else sample
+        for sample in table.samples
+    )
+
+
+def selection_note(table: SampleTable) -> str | None:
+    """Return a sentence on what the best checkpoint is chosen on, where val is what is reported."""
+    if table.indices("test") or not table.indices("train"):
+        return None
+    if count := len(table.indices(SELECTION)):
+        return (
+            f"There is no test with truth: val is what is reported, and the best checkpoint is chosen on {count} "
+            f"samples of train that are put aside ({SELECTION})."
+        )
+    return (
+        "There is no test with truth, and the best checkpoint is chosen on val, which is also what is reported: its "
+        "scores will look better than they are. data.select_from=train puts a piece of train aside for the choice."
+    )
 
 
 def _listed(found: Sequence[Candidate], path: Path) -> tuple[list[Candidate], list[str], bool]:
-    """The samples that a CSV lists, with what it says of them; sentences; whether it has every column of a table."""
+    """Return the samples that a CSV lists, with its values; sentences; whether it has every column of a table."""
     rows = {row["sample"]: row for row in read_rows(path, ("sample", "split"))}
     names = {candidate.name for candidate in found}
     unknown = [name for name in rows if name not in names]
     if unknown:
         raise DatasetError(
-            f"data.split={path} lists {len(unknown)} samples that were not found or cannot be read: {_some(unknown)}; "
+            f"data.split={path} lists {len(unknown)} samples that were not found or cannot be read: {shortened(unknown)}; "
             "give paths relative to data.root, as a run's split.csv has them."
         )
     listed, relabelled = [], 0
@@ -134,7 +175,7 @@ def _listed(found: Sequence[Candidate], path: Path) -> tuple[list[Candidate], li
 
 
 def _ready(found: Sequence[Candidate], settings: DataSettings) -> tuple[SampleTable, list[str]]:
-    """The table of samples that already have a split."""
+    """Return the table of samples that already have a split."""
     samples = [Sample(c.name, c.group, c.target, c.split) for c in found if c.split is not None]
     if len(samples) < len(found):
         raise DatasetError(
@@ -147,7 +188,7 @@ def _ready(found: Sequence[Candidate], settings: DataSettings) -> tuple[SampleTa
         one, other = leaks[0][0], next(member for member in leaks[0] if member.split != leaks[0][0].split)
         notes.append(
             f"Byte-identical files in different splits: {len(leaks)}, such as {one.name} ({one.split}) "
-            f"and {other.name} ({other.split}); scores on them show memory."
+            f"and {other.name} ({other.split}); scores on them measure memorisation."
         )
     return SampleTable(samples), notes + _contradictions(found)
 
@@ -155,17 +196,14 @@ def _ready(found: Sequence[Candidate], settings: DataSettings) -> tuple[SampleTa
 def _by_fractions(found: Sequence[Candidate], settings: DataSettings) -> tuple[SampleTable, list[str]]:
     by_group = settings.split_by == "group"
     _check_enough(found, settings, by_group)
-    units = _units(found, by_group, settings.split_seed)
+    units = join_units(found, by_group, settings.split_seed)
     fractions = settings.fractions()
     wanted = _sizes(len(found), fractions)
     spread = Counter(target for unit in units for target in unit.counts)
     everywhere = sum(count >= len(SPLITS) for count in spread.values())
     sizes = wanted if by_group else _roomy(wanted, everywhere)
-    quotas = Counter(
-        (split, candidate.target)
-        for split, part in zip(SPLITS, _cut(stratified_order(found, settings.split_seed), sizes), strict=True)
-        for candidate in part
-    )
+    order = iter(stratified_order(found, settings.split_seed))
+    quotas = Counter((split, candidate.target) for split in SPLITS for candidate in islice(order, sizes[split]))
     together = [unit for unit in units if len(unit.members) > 1]
     single = [unit for unit in units if len(unit.members) == 1]
     placed = place(together, single, fractions, sizes, exact=not by_group)
@@ -176,7 +214,7 @@ def _by_fractions(found: Sequence[Candidate], settings: DataSettings) -> tuple[S
         raise DatasetError(f"data={settings.name} has only {len(units)} {what}, too few for {len(SPLITS)} splits.")
     unlearnt = [target for target, count in table.counts(SPLITS[0]).items() if count == 0]
     if unlearnt:
-        raise DatasetError(f"no split can have {_some(unlearnt)} in {SPLITS[0]}: there are too few {what}.")
+        raise DatasetError(f"no split can have {shortened(unlearnt)} in {SPLITS[0]}: there are too few {what}.")
     return table, _remarks(found, table, wanted, by_group)
 
 
@@ -191,18 +229,18 @@ def _check_enough(found: Sequence[Candidate], settings: DataSettings, by_group: 
     few = sorted(f"{target} ({count})" for target, count in counts.items() if count < len(SPLITS))
     if few:
         raise DatasetError(
-            f"too few samples{of_fraction} to be in each of {len(SPLITS)} splits: {_some(few)}; add some, or leave such a class out."
+            f"too few samples{of_fraction} to be in each of {len(SPLITS)} splits: {shortened(few)}; add some, or leave such a class out."
         )
 
 
 def _sizes(count: int, fractions: dict[str, Fraction]) -> dict[str, int]:
-    """floor(fraction x count) for every split but the last, which takes the rest."""
+    """Return floor(fraction x count) for every split but the last, which takes the rest."""
     sizes = {split: int(fractions[split] * count) for split in SPLITS[:-1]}
     return sizes | {SPLITS[-1]: count - sum(sizes.values())}
 
 
 def _roomy(sizes: dict[str, int], least: int) -> dict[str, int]:
-    """The nearest sizes of at least `least` each, so that every class finds a place in every split."""
+    """Return the nearest sizes of at least `least` each, so that every class fits into every split."""
     sizes = dict(sizes)
     for split in SPLITS:
         while sizes[split] < least:
@@ -211,35 +249,8 @@ def _roomy(sizes: dict[str, int], least: int) -> dict[str, int]:
     return sizes
 
 
-def _cut(order: Sequence[Candidate], sizes: dict[str, int]) -> list[Sequence[Candidate]]:
-    ends = list(accumulate(sizes[split] for split in SPLITS))
-    return [order[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-
-
-def _units(found: Sequence[Candidate], by_group: bool, seed: int) -> list[Unit]:
-    """The samples, joined where they share content or (by group) a group; each unit's members in the order of names."""
-    parent = list(range(len(found)))
-
-    def root(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = parent[index]
-        return index
-
-    first: dict[tuple[str, str], int] = {}
-    for index, candidate in enumerate(found):
-        keys = [("content", candidate.content)] if candidate.content is not None else []
-        for key in [*keys, ("group", candidate.group)] if by_group else keys:
-            other = root(first.setdefault(key, index))
-            parent[root(index)] = other
-    members = defaultdict(list)
-    for index, candidate in enumerate(found):
-        members[root(index)].append(candidate)
-    return [Unit(tuple(unit), order_hash(seed, unit[0].name)) for unit in members.values()]
-
-
 def _copies(found: Iterable[Candidate]) -> list[list[Candidate]]:
-    """The samples of equal content, two or more each."""
+    """Return the samples of equal content, two or more each."""
     known = sorted((c for c in found if c.content is not None), key=lambda c: (c.content, c.name))
     return [copies for _, members in groupby(known, key=lambda c: c.content) if len(copies := list(members)) > 1]
 
@@ -256,7 +267,7 @@ def _contradictions(found: Iterable[Candidate]) -> list[str]:
 
 
 def _remarks(found: Sequence[Candidate], table: SampleTable, wanted: dict[str, int], by_group: bool) -> list[str]:
-    """What the user should know of a split by fractions."""
+    """Return sentences for the user on a split by fractions."""
     notes = []
     copies = _copies(found)
     if copies:
@@ -274,9 +285,3 @@ def _remarks(found: Sequence[Candidate], table: SampleTable, wanted: dict[str, i
             + "."
         )
     return notes + _contradictions(found)
-
-
-def _some(names: Sequence[str]) -> str:
-    """The first few names and how many more there are."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

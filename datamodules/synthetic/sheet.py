@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from datamodules.crop_rules import CROP_CLASSES, CropRules, bounding_box, square, usable_objects
-from datamodules.files.idd_polygons import find_frames, polygon_file, read_annotation
+from datamodules.files.frame_pairs import find_frames
+from datamodules.files.idd_polygons import polygon_file, read_annotation
 from datamodules.files.images import read_image
 from datamodules.synthetic.generate import generate
 from datamodules.synthetic.geometry import Pixels
@@ -30,11 +31,11 @@ def sheet(root: Path) -> Pixels:
         image, annotation = read_image(root / frame.name), read_annotation(polygon_file(root, frame.name))
         size = image.shape[:2]
         if size[0] / size[1] < 0.6:
-            frames.setdefault(frame.drive, image)
+            frames.setdefault(frame.group, image)
         for thing in usable_objects(annotation, CropRules()):
             left, top, side = square(bounding_box(thing, size), CropRules().margin, size)
             # One crop of a drive: the sheet shows how much a class varies.
-            crops[thing.label].setdefault(frame.drive, image[top : top + side, left : left + side])
+            crops[thing.label].setdefault(frame.group, image[top : top + side, left : left + side])
     shown = list(frames.values())[: 3 * COLUMNS]
     rows = [_row(shown[i : i + COLUMNS], FRAME, COLUMNS) for i in range(0, len(shown), COLUMNS)]
     rows += [_row(list(found.values()), (CROP, CROP), PER_CLASS) for found in crops.values()]

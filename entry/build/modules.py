@@ -22,28 +22,31 @@ from settings.model import LossSettings
 from settings.run import RunSettings
 
 
-def build_datamodule(settings: RunSettings, split: Path | None = None) -> ImageDataModule:
+def build_datamodule(
+    settings: RunSettings, split: Path | None = None, *, test_split: str | None = None, own_sizes: bool = False
+) -> ImageDataModule:
     """The data module of a run, not prepared yet.
 
     Args:
         settings: of the run.
         split: a run's own split.csv, which is read instead of splitting a second time.
+        test_split: the split that is evaluated; None: the one that is reported when training has ended.
+        own_sizes: whether each frame is scored at its own size, for external masks.
 
     Raises RequestError or DatasetError for settings that make no sense.
     """
     data = settings.data if split is None else settings.data.model_copy(update={"split": str(split)})
-    from datamodules.settings import DataSettings as Old
-
-    old = Old(**{n: getattr(data, n) for n in Old.__dataclass_fields__ if n != "split"}, split=data.split if isinstance(data.split, str) else data.split.to_dict())
     make = cast("type[ImageDataModule]", get_class(str(data.target)))
     transform = settings.aug.transform
     return make(
-        old,
+        data,
         seed=settings.seed,
         transform=None if transform is None else build(transform, "aug.transform"),
         accumulate=settings.trainer.accumulate,
         train_eval=settings.report.train_eval,
         region_sizes=settings.report.region_sizes,
+        test_split=test_split,
+        **({"own_sizes": True} if own_sizes else {}),
         **data.options,
     )
 

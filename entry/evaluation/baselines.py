@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from datamodules.base import ImageDataModule
-from datamodules.loading.dataset import ReadImages, ReadMasks
+from datamodules.files.image_cache import ReadImages, ReadMasks
 from datamodules.sample_index import TRAIN_EVAL
 from datamodules.segmentation import SegmentationDataModule
-from datamodules.splits.split import order_hash
+from datamodules.splits.sample_table import order_hash
 from metrics.pixel_baselines import pixel_baseline_scores, pixel_tables
 
 MOST_FRAMES = 500  # that tables of places and colours are filled from: 10^7 pixels and more

@@ -106,9 +106,9 @@ def load(module: SupervisedModule, checkpoint: Checkpoint) -> None:
 
 
 def predict_split(
-    trainer: lightning.Trainer, module: SupervisedModule, datamodule: ImageDataModule, split: str
+    trainer: lightning.Trainer, module: SupervisedModule, datamodule: ImageDataModule
 ) -> dict[str, np.ndarray]:
-    """Predict a split once, on all ranks together, and return the module's counts and per-sample facts of all of them.
+    """Predict the data module's test split once, on all ranks together, and return the module's counts and per-sample facts of all of them.
 
     Returns:
         ``confusion`` (C + 1, C + 1) and, per counted sample, ``index``, ``loss``, and what the task's records hold; where
@@ -116,7 +116,6 @@ def predict_split(
     """
     assert isinstance(module, ClassificationModule | SegmentationModule)
     module.reset_stream("test")
-    datamodule.test_split = split
     trainer.test(module, datamodule=datamodule, verbose=False)
     counts = {"confusion": module.confusion_of("test").compute().cpu().numpy()}
     if isinstance(module, SegmentationModule) and datamodule.region_sizes:

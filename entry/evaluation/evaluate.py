@@ -54,7 +54,7 @@ def evaluate_model(run: Run, *, checkpoint: str | None, split: str, first: bool 
             mapping = None if run.crosswalk is None else run.crosswalk.mapping
             callbacks.append(FrameMasks(masks, files, sizes, frames.label_space, mapping))
         trainer = build_trainer(run.settings, run.machine, folder, headline=module.headline, callbacks=callbacks)
-        return predict_split(trainer, module, datamodule, split)
+        return predict_split(trainer, module, datamodule)
 
     if not first:
         count(None)

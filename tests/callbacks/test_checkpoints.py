@@ -68,13 +68,13 @@ def test_within_an_epoch_every_so_many_steps_and_earlier_ones_stay_as_asked(tmp_
             super()._write_last(trainer, **how)
             last = read(self.folder / "last.ckpt")
             kept = [path.name for path in earlier(self.folder)]
-            self.seen.append((last["global_step"], last["callbacks"]["checkpoints"]["next_batch"], kept))
+            self.seen.append((last["global_step"], kept))
 
     Look.seen = []
     fit(tmp_path, Look(tmp_path, SCORES, StopSignal(), every_n_steps=3, keep=keep), epochs=2)
     # Four steps an epoch: step 3 within the first, 6 within the second; step 4 and 8 are written at the epochs' ends.
     names = [f"last-{step:08}.ckpt" for step in (6, 4, 3)]
-    assert Look.seen == [(3, 3, []), (4, 0, names[2:][:keep]), (6, 2, names[1:][:keep]), (8, 0, names[:keep])]
+    assert Look.seen == [(3, []), (4, names[2:][:keep]), (6, names[1:][:keep]), (8, names[:keep])]
     assert earlier(tmp_path) == []  # the run is through
 
 
@@ -131,16 +131,6 @@ def test_the_best_score_survives_a_stop_and_another_folder(tmp_path):
     assert run.global_step == 16
     assert read(second / "best.ckpt")["epoch"] == 1  # 0.5 and 0.6, the scores afterwards, are lower
     assert read(second / "last.ckpt")["callbacks"]["checkpoints"]["best_score"] == pytest.approx(0.9)
-
-
-def test_a_checkpoint_within_an_epoch_tells_the_loader_where_to_start(tmp_path):
-    with pytest.raises(RunStopped):
-        fit(tmp_path, SendSignal(tmp_path, SCORES, StopSignal(), number=signal.SIGTERM, at_step=5))
-    callback, feeder = Checkpoints(tmp_path, SCORES, StopSignal()), Feeder()
-    run = trainer(tmp_path, [])
-    run.datamodule = feeder
-    callback.on_load_checkpoint(run, None, read(tmp_path / "last.ckpt"))
-    assert feeder.start_batch == 2
 
 
 def test_a_link_replaces_what_was_there_and_outlives_its_source(tmp_path):

@@ -43,9 +43,7 @@ def loader(batches=4):
 
 
 class Feeder(lightning.LightningDataModule):
-    """Feeds `Line`; a resumed run tells it where to start."""
-
-    start_batch = 0
+    """Feeds `Line`."""
 
     def train_dataloader(self):
         return loader()

@@ -1,8 +1,10 @@
 """Tiny frames with truth, in the layouts of the real datasets."""
 
 import json
+import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import hydra.utils
@@ -11,12 +13,74 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
+from datamodules.classification import ClassificationDataModule
 from datamodules.idd_lite import IDDLiteDataModule
-from datamodules.settings import DataSettings
+from datamodules.splits.sample_table import Candidate
+from settings.data import DataSettings
 
 SIZE = (24, 36)  # height, width
 CONF = Path(__file__).resolve().parents[2] / "conf"
 AUGMENTATIONS = [path.stem for path in sorted((CONF / "aug").glob("*.yaml"))]
+
+
+# Arguments of a data module that are not among its settings.
+OPTIONS = ("transform", "seed", "accumulate", "train_eval", "region_sizes", "test_split", "own_sizes")
+CLASSES = ("cart", "auto", "bus")
+PER_CLASS = 20
+
+
+class Toy(ClassificationDataModule):
+    """60 images of three classes, each in a text file that seeds its pixels."""
+
+    reads = multiprocessing.get_context("fork").Value("i", 0)
+
+    def find(self) -> list[Candidate]:
+        return [
+            Candidate(path.name, path.name, path.name.split("-")[0]) for path in self.root.iterdir() if "-" in path.name
+        ]
+
+    def read(self, name: str) -> np.ndarray:
+        with self.reads.get_lock():
+            self.reads.value += 1
+        seed = int((self.root / name).read_text())
+        return np.random.default_rng(seed).integers(0, 256, (11, 9, 3), dtype=np.uint8)
+
+
+def fit_loop(epoch: int) -> SimpleNamespace:
+    """What a data module reads of a trainer's progress at the beginning of an epoch."""
+    batches = SimpleNamespace(is_last_batch=True, current=SimpleNamespace(ready=9))
+    return SimpleNamespace(
+        epoch_progress=SimpleNamespace(current=SimpleNamespace(processed=epoch)),
+        epoch_loop=SimpleNamespace(batch_progress=batches),
+    )
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The files of `Toy`."""
+    folder = tmp_path / "root"
+    folder.mkdir()
+    for n in range(PER_CLASS * len(CLASSES)):
+        (folder / f"{CLASSES[n % 3]}-{n:02}").write_text(str(n))
+    return folder
+
+
+@pytest.fixture
+def make_toy(root: Path, tmp_path: Path) -> Callable[..., Toy]:
+    """Makes a `Toy`, or a class derived from it."""
+
+    def make(*, kind: type[Toy] = Toy, prepare: bool = True, **keys: Any) -> Toy:
+        options = {name: keys.pop(name) for name in OPTIONS if name in keys}
+        defaults = {
+            "name": "toy", "root": str(root), "split": {"train": 0.7, "val": 0.1, "test": 0.2}, "image_size": (8, 8),
+            "cache": False, "cache_dir": str(tmp_path / "cache"), "batch_size": 8, "eval_batch_size": 4, "num_workers": 0,
+        }  # fmt: skip
+        module = kind(DataSettings(**defaults | keys), **options)
+        if prepare:
+            module.prepare_training()
+        return module
+
+    return make
 
 
 def scene(seed: int, size: tuple[int, int] = SIZE) -> np.ndarray:
@@ -116,12 +180,11 @@ def idd(tmp_path: Path) -> Callable[..., Path]:
 def make(lite: Path, settings: Callable[..., DataSettings]) -> Callable[..., IDDLiteDataModule]:
     """Makes a data module of the tiny IDD-Lite."""
 
-    def make(*, transform: Any = None, seed: int = 0, prepare: bool = True, **keys: Any) -> IDDLiteDataModule:
-        module = IDDLiteDataModule(
-            settings(**{"root": str(lite), "label_space": "idd_lite", **keys}), seed=seed, transform=transform
-        )
+    def make(*, prepare: bool = True, **keys: Any) -> IDDLiteDataModule:
+        options = {name: keys.pop(name) for name in OPTIONS if name in keys}
+        module = IDDLiteDataModule(settings(**{"root": str(lite), "label_space": "idd_lite", **keys}), **options)
         if prepare:
-            module.prepare()
+            module.prepare_training()
         return module
 
     return make

@@ -1,6 +1,5 @@
-"""The same batches for any number of workers, ranks and stops; caches change nothing; wrong requests are said."""
+"""The same batches for any number of workers, ranks and stops; caches change nothing; wrong requests are refused."""
 
-import multiprocessing
 from types import SimpleNamespace
 
 import albumentations
@@ -8,64 +7,16 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from lightning import LightningModule, Trainer
+from lightning import Callback, LightningModule, Trainer
 
-from datamodules.classification import ClassificationDataModule
 from datamodules.errors import DatasetError
-from datamodules.settings import DataSettings
-from datamodules.splits.sample_table import Candidate, SampleTable
-from datamodules.splits.split import order_hash
-
-CLASSES = ("cart", "auto", "bus")
-PER_CLASS = 20
-
-
-class Toy(ClassificationDataModule):
-    """60 images, each in a text file that seeds its pixels."""
-
-    reads = multiprocessing.get_context("fork").Value("i", 0)
-
-    def find(self):
-        return [
-            Candidate(path.name, path.name, path.name.split("-")[0]) for path in self.root.iterdir() if "-" in path.name
-        ]
-
-    def read(self, name):
-        with self.reads.get_lock():
-            self.reads.value += 1
-        seed = int((self.root / name).read_text())
-        return np.random.default_rng(seed).integers(0, 256, (11, 9, 3), dtype=np.uint8)
+from datamodules.splits.sample_table import order_hash
+from tests.datamodules.conftest import Toy, fit_loop
 
 
 @pytest.fixture
-def root(tmp_path):
-    folder = tmp_path / "root"
-    folder.mkdir()
-    for n in range(PER_CLASS * len(CLASSES)):
-        (folder / f"{CLASSES[n % 3]}-{n:02}").write_text(str(n))
-    return folder
-
-
-@pytest.fixture
-def make(root, tmp_path):
-    def make(*, transform=None, seed=0, accumulate=1, train_eval=True, kind=Toy, **keys):
-        defaults = {
-            "name": "toy",
-            "root": str(root),
-            "split": {"train": 0.7, "val": 0.1, "test": 0.2},
-            "image_size": (8, 8),
-            "cache": False,
-            "cache_dir": str(tmp_path / "cache"),
-            "batch_size": 8,
-            "eval_batch_size": 4,
-            "num_workers": 0,
-        }
-        settings = DataSettings(**defaults | keys)
-        module = kind(settings, seed=seed, transform=transform, accumulate=accumulate, train_eval=train_eval)
-        module.prepare()
-        return module
-
-    return make
+def make(make_toy):
+    return make_toy
 
 
 def flip_rotate():
@@ -80,38 +31,6 @@ def flip_rotate():
 
 def contents(loader):
     return [(batch["index"].tolist(), batch["target"].tolist(), batch["image"].numpy().tobytes()) for batch in loader]
-
-
-def test_prepare_finds_splits_and_names_the_classes(make):
-    module = make()
-    assert module.label_space.name == "toy"
-    assert module.label_space.classes == ("auto", "bus", "cart")
-    assert {split: sum(counts.values()) for split, counts in module.counts().items()} == {
-        "train": 42,
-        "val": 6,
-        "test": 12,
-    }
-    assert module.counts()["val"] == {"auto": 2, "bus": 2, "cart": 2}
-    assert module.class_counts("train") == [14, 14, 14]
-    table = module.table
-    module.prepare()
-    assert module.table is table
-
-
-def test_a_dataset_may_order_its_classes_and_drop_some(make):
-    class Ordered(Toy):
-        def class_order(self, targets):
-            return tuple(name for name in CLASSES if name in targets)
-
-        def settle(self, table):
-            return SampleTable(sample for sample in table.samples if sample.target != "auto")
-
-    module = make(kind=Ordered)
-    assert module.label_space.classes == ("cart", "bus")
-    assert module.class_counts("train") == [14, 14]
-    for batch in module.evaluation_dataloader("train"):
-        names = [module.table.samples[index].target for index in batch["index"]]
-        assert [module.label_space.classes[target] for target in batch["target"]] == names
 
 
 @pytest.mark.parametrize("cache", [True, False])
@@ -192,8 +111,8 @@ def test_ranks_share_training_steps_and_deal_evaluation_batches(make):
     alone, ranks = make(), [make(), make()]
     for rank, module in enumerate(ranks):
         device = SimpleNamespace(root_device=torch.device("cpu"))
-        epochs = SimpleNamespace(epoch_progress=SimpleNamespace(current=SimpleNamespace(processed=3)))
-        module.trainer = SimpleNamespace(global_rank=rank, world_size=2, num_nodes=1, fit_loop=epochs, strategy=device)
+        loop = fit_loop(epoch=3)
+        module.trainer = SimpleNamespace(global_rank=rank, world_size=2, num_nodes=1, fit_loop=loop, strategy=device)
     for whole, first, second in zip(alone.training_dataloader(3), *(m.train_dataloader() for m in ranks), strict=True):
         assert torch.equal(torch.cat([first["image"], second["image"]]), whole["image"])
     dealt = [list(module.test_dataloader()) for module in ranks]
@@ -225,21 +144,6 @@ def test_steps_that_cannot_be_dealt_are_refused(make, keys, message):
         make(**keys)
 
 
-def test_one_class_and_empty_splits_are_refused(make):
-    class OneClass(Toy):
-        def settle(self, table):
-            return SampleTable(sample for sample in table.samples if sample.target == "bus")
-
-    class NoTest(Toy):
-        def settle(self, table):
-            return SampleTable(sample for sample in table.samples if sample.split != "test")
-
-    with pytest.raises(DatasetError, match=r"one class|1 class only \(bus\)"):
-        make(kind=OneClass)
-    with pytest.raises(DatasetError, match="test has no samples"):
-        make(kind=NoTest)
-
-
 class Watcher(LightningModule):
     """Notes the samples of each epoch; learns nothing."""
 
@@ -264,60 +168,72 @@ class Watcher(LightningModule):
 
 
 @pytest.fixture
-def trainer(tmp_path):
-    return Trainer(
-        max_epochs=3,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        reload_dataloaders_every_n_epochs=1,
-        default_root_dir=tmp_path,
-    )
+def make_trainer(tmp_path):
+    def make(**settings):
+        return Trainer(
+            max_epochs=3,
+            accelerator="cpu",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            reload_dataloaders_every_n_epochs=1,
+            default_root_dir=tmp_path,
+            **settings,
+        )
+
+    return make
 
 
-def test_the_trainer_hands_over_the_epoch(make, trainer):
-    module, watcher = make(), Watcher()
+def test_each_epoch_has_its_own_order(make, make_trainer):
+    module, watcher, trainer = make(), Watcher(), make_trainer()
     trainer.fit(watcher, datamodule=module)
     for epoch in range(3):
         assert watcher.seen[epoch] == [batch["index"].tolist() for batch in make().training_dataloader(epoch)]
     assert len({tuple(map(tuple, seen)) for seen in watcher.seen.values()}) == 3
-    module.test_split = "val"
-    trainer.test(watcher, datamodule=module, verbose=False)
+    trainer.test(watcher, datamodule=make(test_split="val"), verbose=False)
     assert watcher.tested == module.indices("val")
 
 
-def test_a_start_within_an_epoch_is_used_once(make, trainer):
-    module, watcher = make(), Watcher()
-    module.start_batch = 4
-    trainer.fit(watcher, datamodule=module)
-    assert watcher.seen[0] == [batch["index"].tolist() for batch in make().training_dataloader(0)][4:]
-    assert [len(seen) for seen in watcher.seen.values()] == [2, 6, 6]
+class StoppedError(Exception):
+    """Ends a training within an epoch."""
 
 
-@pytest.mark.parametrize("cache", [True, False])
-def test_baselines_may_know_the_mean_colour(make, cache):
-    module = make(image_size=(11, 9), cache=cache, eval_size=(22, 18))
-    module.setup("fit")
-    for part in ("train", "val", "test"):
-        chosen = module.indices(part)[::-2]
-        found = module.baseline_features(part, chosen)
-        assert list(found) == ["mean_colour"]
-        pictures = [module.read(module.table.samples[index].name) for index in chosen]  # of 11 × 9 pixels already
-        expected = np.array([[picture[..., channel].mean() for channel in range(3)] for picture in pictures])
-        np.testing.assert_allclose(found["mean_colour"], expected, atol=1e-9 if part == "train" else 3)
+class SaveAndStop(Callback):
+    """Saves a checkpoint after some batches of an epoch, or at its end, and stops."""
+
+    def __init__(self, path, epoch, batches):
+        self.path, self.epoch, self.batches = path, epoch, batches
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if (trainer.current_epoch, batch_idx + 1) == (self.epoch, self.batches):
+            self._stop(trainer)
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        if trainer.current_epoch == self.epoch and self.batches is None:
+            self._stop(trainer)
+
+    def _stop(self, trainer):
+        trainer.save_checkpoint(self.path)
+        raise StoppedError
 
 
-def test_baselines_make_no_cache_for_a_few_samples(make, tmp_path):
-    module = make(cache=True)
-    before = Toy.reads.value
-    module.baseline_features("train", module.indices("train")[:5])
-    assert Toy.reads.value - before == 5
-    assert not list((tmp_path / "cache").glob("*.npy"))
-    module.setup("fit")
-    before = Toy.reads.value
-    module.baseline_features("train", module.indices("train"))
-    assert Toy.reads.value == before
-    assert module.baseline_features("val", [])["mean_colour"].shape == (0, 3)
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("limit", [None, 4])
+@pytest.mark.parametrize(("epoch", "batches"), [(0, 2), (1, 2), (0, None), (1, None)])
+def test_a_resumed_run_goes_on_with_the_next_batch(make, make_trainer, tmp_path, accumulate, limit, epoch, batches):
+    settings = {"accumulate_grad_batches": accumulate, "limit_train_batches": limit}
+    whole = [
+        [batch["index"].tolist() for batch in make(accumulate=accumulate).training_dataloader(n)] for n in (0, 1, 2)
+    ]
+    whole = [batches[:limit] for batches in whole]
+    saving = make_trainer(callbacks=[SaveAndStop(tmp_path / "stopped.ckpt", epoch, batches)], **settings)
+    with pytest.raises(StoppedError):
+        saving.fit(Watcher(), datamodule=make(accumulate=accumulate))
+    watcher = Watcher()
+    resumed = {"ckpt_path": tmp_path / "stopped.ckpt", "weights_only": True}
+    make_trainer(**settings).fit(watcher, datamodule=make(accumulate=accumulate), **resumed)
+    rest = {n: indices for n, indices in enumerate(whole) if n > epoch}
+    assert watcher.seen == (rest if batches is None else {epoch: whole[epoch][batches:], **rest})

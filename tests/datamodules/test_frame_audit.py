@@ -85,7 +85,7 @@ def test_a_second_start_reads_nothing(make, monkeypatch):
     def never(*_):
         raise AssertionError("a file was looked at again")
 
-    monkeypatch.setattr(datamodules.files.audit, "_look", never)
+    monkeypatch.setattr(datamodules.files.audit, "inspect_image", never)
     monkeypatch.setattr(IDDLiteDataModule, "read_truth", never)
     again = make()
     assert again.counts() == first.counts()

@@ -18,7 +18,7 @@ def make(settings):
     def make(*roots, **keys):
         root = str(roots[0]) if len(roots) == 1 else [str(root) for root in roots]
         module = IDDDataModule(settings(**{"root": root, "label_space": "idd_level3", **keys}))
-        module.prepare()
+        module.prepare_training()
         return module
 
     return make
@@ -131,10 +131,10 @@ def test_crops_are_cut_from_both_parts(tmp_path, settings):
     both = ObjectCropDataModule(
         settings(name="idd", root=[str(one), str(two)], split={"train": 0.6, "val": 0.2, "test": 0.2}), rules=FEW
     )
-    both.prepare()
+    both.prepare_training()
     assert len({sample.group for sample in both.table.samples}) == DRIVES
     alone = crops(make_dataset(tmp_path / "all"))
-    alone.prepare()
+    alone.prepare_training()
     assert both.table.sha256() == alone.table.sha256()
     for index, sample in enumerate(both.table.samples[:12]):
         np.testing.assert_array_equal(both.read(sample.name), alone.read(sample.name))

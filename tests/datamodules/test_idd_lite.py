@@ -21,7 +21,7 @@ def test_the_genuine_frames(settings):
     module = IDDLiteDataModule(
         settings(name="idd_lite", root=str(root), label_space="idd_lite", image_size=(227, 320), eval_batch_size=16)
     )
-    module.prepare()
+    module.prepare_training()
     sizes = {split: len(module.indices(split)) for split in ("train", "select", "val", "test")}
     assert sizes["train"] + sizes["select"] == 1403
     assert 110 <= sizes["select"] <= 140

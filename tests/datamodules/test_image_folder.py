@@ -9,8 +9,8 @@ from PIL import Image
 
 from datamodules.errors import DatasetError
 from datamodules.image_folder import ImageFolderDataModule, ready_folders, scan
-from datamodules.settings import DataSettings
 from datamodules.splits.sample_table import SPLITS
+from settings.data import DataSettings
 
 PARTS = {"train": 0.7, "val": 0.1, "test": 0.2}
 
@@ -45,7 +45,7 @@ def module(tmp_path):
 def test_a_folder_per_class_is_split_and_read(tmp_path, module):
     root = folder_per_class(tmp_path / "my data=1", {"b": 30, "a": 20})
     data = module(root)
-    data.prepare()
+    data.prepare_training()
     assert data.label_space.classes == ("a", "b")
     assert [len(data.table.indices(split)) for split in SPLITS] == [35, 5, 10]
     first = data.table.samples[0]
@@ -123,7 +123,7 @@ def test_a_missing_root_is_refused(tmp_path, module):
 def test_a_class_with_fewer_images_than_splits_is_refused(tmp_path, module):
     root = folder_per_class(tmp_path / "root", {"a": 9, "b": 2})
     with pytest.raises(DatasetError, match=r"b \(2\)"):
-        module(root).prepare()
+        module(root).prepare_training()
 
 
 def damage(root):
@@ -163,7 +163,7 @@ def test_corrupt_files_can_be_left_out_and_are_recorded(tmp_path, module):
     root = folder_per_class(tmp_path / "root", {"a": 6, "b": 6})
     bad = damage(root)
     data = module(root, on_corrupt="skip")
-    data.prepare()
+    data.prepare_training()
     assert sorted(name for name, _ in data.skipped) == sorted(bad)
     assert all(bad[name] in reason for name, reason in data.skipped)
     assert len(data.table) == 12
@@ -188,7 +188,7 @@ def ready(root, **folders):
 
 def test_ready_folders_are_used_as_they_are(tmp_path, module):
     data = module(ready(tmp_path / "root", train=6, valid=2, Test=3), split="folders")
-    data.prepare()
+    data.prepare_training()
     assert Counter((sample.split, sample.target) for sample in data.table.samples) == {
         (split, target): count for split, count in {"train": 6, "val": 2, "test": 3}.items() for target in "ab"
     }
@@ -227,10 +227,10 @@ def test_folders_beside_the_ready_ones_are_said(tmp_path):
 def test_a_runs_table_of_ready_folders_is_read_again(tmp_path, module):
     root = ready(tmp_path / "root", train=6, val=2, test=3)
     first = module(root, split="folders")
-    first.prepare()
+    first.prepare_training()
     first.table.write_csv(tmp_path / "split.csv")
     again = module(root, split=str(tmp_path / "split.csv"))
-    again.prepare()
+    again.prepare_training()
     assert again.table.sha256() == first.table.sha256()
     assert again.notes == []
 
@@ -245,7 +245,7 @@ def test_byte_identical_files_stay_together(tmp_path, module):
     for number in range(10):
         (root / "a" / f"copy{number}.png").write_bytes((root / "a" / f"00{number}.png").read_bytes())
     data = module(root)
-    data.prepare()
+    data.prepare_training()
     side = {sample.name: sample.split for sample in data.table.samples}
     assert all(side[f"a/copy{number}.png"] == side[f"a/00{number}.png"] for number in range(10))
     assert [len(data.table.indices(split)) for split in SPLITS] == [35, 5, 10]
@@ -255,7 +255,7 @@ def test_byte_identical_files_stay_together(tmp_path, module):
 @pytest.mark.skipif("REAL_DATA" not in os.environ, reason="REAL_DATA is not set")
 def test_trashnet_is_split_exactly(module):
     data = module(Path(os.environ["REAL_DATA"]) / "trashnet")
-    data.prepare()
+    data.prepare_training()
     assert [len(data.table.indices(split)) for split in SPLITS] == [1768, 252, 507]
     for part, split in zip(PARTS.values(), SPLITS, strict=True):
         for target, count in data.table.counts(split).items():

@@ -38,7 +38,7 @@ def make(settings):
         fractions = {"train": 0.7, "val": 0.1, "test": 0.2}
         defaults = {"root": str(root), "split": fractions, "split_by": "sample", "classes": ["road", "sky"]}
         module = MaskFolderDataModule(settings(**defaults | keys))
-        module.prepare()
+        module.prepare_training()
         return module
 
     return make

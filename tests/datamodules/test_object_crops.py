@@ -10,7 +10,7 @@ from PIL import Image
 from datamodules.crop_rules import CropRules
 from datamodules.errors import DatasetError
 from datamodules.object_crops import ObjectCropDataModule
-from datamodules.settings import DataSettings
+from settings.data import DataSettings
 
 COLOURS = {"car": (200, 30, 30), "person": (30, 200, 30), "bus": (30, 30, 200)}
 DRIVES, FRAMES = 10, 2
@@ -54,7 +54,7 @@ def crops(root, rules=FEW, **changes):
 
 def test_crops_are_split_by_drive_in_the_canonical_order(root):
     data = crops(root)
-    data.prepare()
+    data.prepare_training()
     assert data.label_space.classes == ("person", "car", "bus")
     assert len(data.table) == DRIVES * FRAMES * 3
     assert data.table.samples[0].name == "leftImg8bit/train/000/0_leftImg8bit.png#1"
@@ -65,7 +65,7 @@ def test_crops_are_split_by_drive_in_the_canonical_order(root):
 
 def test_a_crop_shows_its_object_with_a_margin(root):
     data = crops(root)
-    data.prepare()
+    data.prepare_training()
     for sample in data.table.samples:
         crop = data.read(sample.name)
         assert crop.shape == (46, 46, 3)
@@ -75,10 +75,10 @@ def test_a_crop_shows_its_object_with_a_margin(root):
 
 def test_drives_that_the_split_tears_apart_are_counted(root, tmp_path):
     whole = crops(root)
-    whole.prepare()
+    whole.prepare_training()
     assert not [note for note in whole.notes if "torn" in note]
     torn = crops(root, split_by="sample")
-    torn.prepare()
+    torn.prepare_training()
     sides = {}
     for sample in torn.table.samples:
         sides.setdefault(sample.group, []).append(sample.split)
@@ -88,18 +88,18 @@ def test_drives_that_the_split_tears_apart_are_counted(root, tmp_path):
     assert f"torn apart by the split: {len(several)} of {len(sides)}, such as {min(several)} (" in note
     torn.table.write_csv(tmp_path / "split.csv")
     again = crops(root, split=str(tmp_path / "split.csv"))
-    again.prepare()
+    again.prepare_training()
     assert note in again.notes
 
 
 def test_drives_of_two_parts_are_one_and_a_frame_in_both_is_refused(root, tmp_path):
     other = make_dataset(tmp_path / "part2")
     with pytest.raises(DatasetError, match=r"20 frames are in more than one of these folders, such as leftImg8bit/tra"):
-        crops([root, other]).prepare()
+        crops([root, other]).prepare_training()
     for path in sorted(other.rglob("*_*")):
         path.rename(path.with_name(f"second{path.name}"))  # other frames of the same drives
     data = crops([root, other])
-    data.prepare()
+    data.prepare_training()
     assert len(data.table) == 2 * DRIVES * FRAMES * 3
     drives = [{s.group for s in data.table.samples if s.split == split} for split in ("train", "val", "test")]
     assert [len(groups) for groups in drives] == [6, 2, 2]
@@ -108,11 +108,11 @@ def test_drives_of_two_parts_are_one_and_a_frame_in_both_is_refused(root, tmp_pa
 
 def test_a_split_table_is_taken_as_it_is(root, tmp_path):
     data = crops(root)
-    data.prepare()
+    data.prepare_training()
     path = tmp_path / "split.csv"
     data.table.write_csv(path)
     again = crops(root, rules=CropRules(), split=str(path))  # whose thresholds would leave nothing
-    again.prepare()
+    again.prepare_training()
     assert again.table.sha256() == data.table.sha256()
     assert not again.notes
 
@@ -121,32 +121,32 @@ def test_a_class_that_is_too_small_is_left_out_and_noted(root):
     for path in sorted((root / "gtFine").glob("*/*/*.json"))[8:]:  # buses in four drives only
         path.write_text(path.read_text().replace('"bus"', '"billboard"'))
     rare = crops(root, rules=CropRules(train=7, train_groups=1, evaluation=1))
-    rare.prepare()
+    rare.prepare_training()
     assert rare.label_space.classes == ("person", "car")
     assert "Left out as too rare: bus (8); a class needs 9 crops." in rare.notes
     small = crops(root, rules=CropRules(train=3, train_groups=5, evaluation=1))
-    small.prepare()
+    small.prepare_training()
     assert small.label_space.classes == ("person", "car")
     assert any(note.startswith("Left out as too small: bus (") for note in small.notes)
     with pytest.raises(DatasetError, match="two classes of 70 crops or more"):
-        crops(root, rules=CropRules()).prepare()
+        crops(root, rules=CropRules()).prepare_training()
     with pytest.raises(DatasetError, match="needs 3 crops in train from 9 drives"):
-        crops(root, rules=CropRules(train=3, train_groups=9, evaluation=1)).prepare()
+        crops(root, rules=CropRules(train=3, train_groups=9, evaluation=1)).prepare_training()
 
 
 def test_unreadable_frames_are_all_named_or_skipped(root):
     polygons, image = "gtFine/train/001/0_gtFine_polygons.json", "leftImg8bit/train/002/1_leftImg8bit.png"
     (root / image).write_bytes(b"")
     with pytest.raises(DatasetError, match=image):
-        crops(root).prepare()
+        crops(root).prepare_training()
     (root / polygons).write_text("{")
     data = crops(root, on_corrupt="skip")
-    data.prepare()
+    data.prepare_training()
     assert [name for name, _ in data.skipped] == [image, "leftImg8bit/train/001/0_leftImg8bit.png"]
     assert len(data.table) == (DRIVES * FRAMES - 2) * 3
     (root / image).unlink()
-    with pytest.raises(DatasetError, match="002/1_leftImg8bit"):
-        crops(root, on_corrupt="skip").prepare()
+    with pytest.raises(DatasetError, match="polygon files have no image, first gtFine/train/002/1_gtFine"):
+        crops(root, on_corrupt="skip").prepare_training()
 
 
 def test_what_is_remembered_follows_the_files(root):
@@ -171,7 +171,7 @@ def test_a_fingerprint_follows_image_polygons_and_margin(root):
 def test_a_polygon_file_for_another_size_is_refused(root):
     path = root / "gtFine/train/000/0_gtFine_polygons.json"
     path.write_text(path.read_text().replace('"imgWidth": 240', '"imgWidth": 480'))
-    with pytest.raises(DatasetError, match="240x100 pixels, but its polygon file says 480x100"):
+    with pytest.raises(DatasetError, match="240x100 pixels, its polygon file has 480x100"):
         crops(root).read("leftImg8bit/train/000/0_leftImg8bit.png#1")
 
 
@@ -188,7 +188,7 @@ def test_riders_are_seen_with_their_two_wheelers_where_asked_for(root, riders, r
         car["polygon"] = [[100, 20], [140, 20], [140, 60], [100, 60]]
         path.write_text(json.dumps(content))
     data = crops(root, CropRules(train=1, train_groups=1, evaluation=0, least_side=20, most_overlap=0.9), riders=riders)
-    data.prepare()
+    data.prepare_training()
     assert len(data.label_space.classes) == targets
     names = [sample.name for sample in data.table.samples]
     name = "leftImg8bit/train/000/0_leftImg8bit.png#2"
@@ -222,7 +222,7 @@ def test_polygon_files_for_other_sizes_are_named_before_anything_is_split_or_ski
     with pytest.raises(DatasetError, match="2 of 20 frames") as told:
         crops(root, every).find()
     for name in ("000/0", "003/1"):
-        assert f"train/{name}_leftImg8bit.png has 480x200 pixels, but its polygon file says 240x100" in str(told.value)
+        assert f"train/{name}_leftImg8bit.png has 480x200 pixels, its polygon file has 240x100" in str(told.value)
     data = crops(root, every, on_corrupt="skip")
     assert len(data.find()) == (DRIVES * FRAMES - 2) * 3
     assert len(data.skipped) == 2
@@ -234,7 +234,7 @@ def test_baselines_may_know_colour_and_box(root):
     content["objects"][3]["polygon"] = [[180, 10], [260, 10], [260, 40], [180, 40]]  # beyond the frame's right side
     path.write_text(json.dumps(content))
     data = crops(root, rules=CropRules(train=1, train_groups=1, evaluation=1, least_side=20, most_overlap=1))
-    data.prepare()
+    data.prepare_training()
     names = [sample.name for sample in data.table.samples]
     wide, square = (names.index(f"leftImg8bit/train/000/0_leftImg8bit.png#{index}") for index in (3, 1))
     split = data.table.samples[wide].split

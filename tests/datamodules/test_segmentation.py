@@ -9,7 +9,7 @@ from PIL import Image
 
 from datamodules.errors import DatasetError
 from metrics.slices import SIZE_BOUNDS
-from tests.datamodules.conftest import AUGMENTATIONS, SIZE, picture, scene, shipped
+from tests.datamodules.conftest import AUGMENTATIONS, SIZE, fit_loop, picture, scene, shipped
 from tests.metrics.test_regions import flood_filled
 
 VOID = 7
@@ -61,7 +61,7 @@ def test_the_split_is_the_datasets_own_with_drives_of_train_put_aside(make):
     module.setup("test")
     assert sorted(i for batch in module.test_dataloader() for i in batch["index"].tolist()) == module.indices("val")
     with pytest.raises(DatasetError, match="test has no samples; change"):
-        module.prepare(["test"])
+        module.prepare_split("test")
 
 
 @pytest.mark.parametrize(("stage", "split"), [("fit", "select"), ("test", "val")])
@@ -73,14 +73,12 @@ def test_a_stage_prepares_what_it_needs(make, stage, split):
 
 
 def test_only_what_is_reported_tells_how_large_regions_are_and_only_if_asked(make):
-    module = make()
-    assert "region" not in next(iter(module.test_dataloader()))
-    module.region_sizes = True
+    assert "region" not in next(iter(make().test_dataloader()))
+    module = make(region_sizes=True)
     for loader in (*module.val_dataloader(), module.training_dataloader(0), module.evaluation_dataloader("val")):
         assert "region" not in next(iter(loader))
     for workers in (0, 2):
-        module = make(num_workers=workers)
-        module.region_sizes = True
+        module = make(num_workers=workers, region_sizes=True)
         seen = []
         for batch in module.test_dataloader():
             assert (batch["region"].dtype, batch["region"].shape) == (torch.uint8, batch["target"].shape)
@@ -91,14 +89,13 @@ def test_only_what_is_reported_tells_how_large_regions_are_and_only_if_asked(mak
 
 
 def test_workers_find_regions_also_of_small_frames_that_are_ready(make):
-    module = make(cache=True, num_workers=None)
-    assert module.test_dataloader().num_workers == 0
-    module.region_sizes = True
+    assert make(cache=True, num_workers=None).test_dataloader().num_workers == 0
+    module = make(cache=True, num_workers=None, region_sizes=True)
     assert module.test_dataloader().num_workers == module.settings.worker_count(1) > 0
 
 
 def test_frames_without_truth_can_be_predicted_and_their_masks_are_void(make, lite, tmp_path):
-    module = make(cache=True)
+    module = make(cache=True, test_split="test")
     assert not module.only_predict("val")
     before = module.names
     assert module.only_predict("test")
@@ -108,7 +105,6 @@ def test_frames_without_truth_can_be_predicted_and_their_masks_are_void(make, li
     assert module.names == after
     module.write_split(tmp_path / "split.csv")  # it can be read as a split: what has no truth is found anew
     assert make(split=str(tmp_path / "split.csv")).names == before
-    module.test_split = "test"
     module.setup("test")
     seen = {}
     for batch in module.test_dataloader():
@@ -173,9 +169,8 @@ def test_a_dataset_without_train_says_so(make, lite):
 def test_ranks_share_training_steps(make):
     whole, ranks = make(transform=shipped("road")), [make(transform=shipped("road")) for _ in range(2)]
     for rank, module in enumerate(ranks):
-        epochs = SimpleNamespace(epoch_progress=SimpleNamespace(current=SimpleNamespace(processed=1)))
-        device = SimpleNamespace(root_device=torch.device("cpu"))
-        module.trainer = SimpleNamespace(global_rank=rank, world_size=2, num_nodes=1, fit_loop=epochs, strategy=device)
+        device, loop = SimpleNamespace(root_device=torch.device("cpu")), fit_loop(epoch=1)
+        module.trainer = SimpleNamespace(global_rank=rank, world_size=2, num_nodes=1, fit_loop=loop, strategy=device)
     for batch, *parts in zip(whole.training_dataloader(1), *(m.train_dataloader() for m in ranks), strict=True):
         for key in ("image", "target", "index"):
             assert torch.equal(torch.cat([part[key] for part in parts]), batch[key])

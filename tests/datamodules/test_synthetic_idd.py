@@ -6,8 +6,8 @@ import pytest
 
 from datamodules.crop_rules import CropRules
 from datamodules.errors import DatasetError
-from datamodules.settings import DataSettings
 from datamodules.synthetic_idd import SyntheticIDDCrops, SyntheticIDDFrames
+from settings.data import DataSettings
 
 
 def streets(root: Path, **changes):
@@ -21,12 +21,12 @@ def streets(root: Path, **changes):
 
 def test_it_makes_the_data_once_and_feeds_batches(tmp_path):
     data = streets(tmp_path / "made")
-    data.prepare()
+    data.prepare_training()
     images = sorted(data.root.glob("leftImg8bit/*/*/*.jpg"))
     assert len(images) == 8
     times = [path.stat().st_mtime_ns for path in images]
     again = streets(tmp_path / "made")
-    again.prepare()
+    again.prepare_training()
     assert again.table.sha256() == data.table.sha256()
     assert [path.stat().st_mtime_ns for path in images] == times
     batch = next(iter(again.evaluation_dataloader("test")))
@@ -43,13 +43,13 @@ def test_another_generator_seed_is_another_dataset(tmp_path):
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DatasetError, match="cannot be written"):
-        streets(tmp_path / "file" / "below").prepare()
+        streets(tmp_path / "file" / "below").prepare_training()
 
 
 def test_frames_and_masks_of_the_same_streets(tmp_path, settings):
     keys = {"root": str(tmp_path / "made"), "label_space": "idd_level3", "image_size": (36, 64)}
     data = SyntheticIDDFrames(settings(name="synthetic_idd", **keys), drives=20, frames_per_drive=1)
-    data.prepare()
+    data.prepare_training()
     assert {split: len(data.indices(split)) for split in ("train", "select", "val")} == {
         "train": 17, "select": 1, "val": 2,
     }  # fmt: skip

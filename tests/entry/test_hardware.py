@@ -1,8 +1,9 @@
 import pytest
 import torch
 
+from datamodules.files.audit import core_count
 from entry.errors import RequestError
-from entry.hardware import choose, usable_cores
+from entry.hardware import choose
 from settings.training import TrainerSettings
 
 
@@ -11,7 +12,7 @@ def trainer(**keys):
 
 
 def test_processes_share_the_cores():
-    assert choose(trainer(devices=2)).threads == max(1, usable_cores() // 2)
+    assert choose(trainer(devices=2)).threads == max(1, core_count() // 2)
     assert choose(trainer(devices=10_000)).threads == 1
     assert choose(trainer(devices=2, threads=3)).threads == 3
 

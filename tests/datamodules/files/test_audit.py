@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import datamodules.files.audit
-from datamodules.files.audit import Finding, audit
+from datamodules.files.audit import Finding, audit, inspect_image
 
 
 @pytest.fixture
@@ -26,20 +26,19 @@ NAMES = ["2.png", "0.png", "1.png", "text.jpg", "empty.jpg", "gone.jpg"]
 
 
 @pytest.fixture
-def looked(monkeypatch):
+def decoded(monkeypatch):
     """The names of the files that are decoded."""
     names = []
-    look = datamodules.files.audit._look
 
     def spy(path, stamp):
         names.append(path.name)
-        return look(path, stamp)
+        return inspect_image(path, stamp)
 
-    monkeypatch.setattr(datamodules.files.audit, "_look", spy)
+    monkeypatch.setattr(datamodules.files.audit, "inspect_image", spy)
     return names
 
 
-def test_all_findings_come_at_once_in_the_order_asked(folder, tmp_path):
+def test_all_findings_come_at_once_in_the_order_given(folder, tmp_path):
     findings = audit(folder, NAMES, tmp_path / "cache")
     assert list(findings) == NAMES
     first = (folder / "0.png").stat()
@@ -51,22 +50,22 @@ def test_all_findings_come_at_once_in_the_order_asked(folder, tmp_path):
     assert "No such file" in findings["gone.jpg"].error
 
 
-def test_a_second_audit_reads_only_what_is_new_changed_or_broken(folder, tmp_path, looked):
+def test_a_second_audit_reads_only_what_is_new_changed_or_broken(folder, tmp_path, decoded):
     first = audit(folder, NAMES, tmp_path / "cache")
-    looked.clear()
+    decoded.clear()
     again = audit(folder, NAMES, tmp_path / "cache")
-    assert sorted(looked) == ["empty.jpg", "text.jpg"]
+    assert sorted(decoded) == ["empty.jpg", "text.jpg"]
     assert again == first
-    looked.clear()
+    decoded.clear()
     Image.new("RGB", (9, 9)).save(folder / "1.png")
     Image.new("RGB", (2, 2)).save(folder / "new.png")
     os.utime(folder / "1.png", ns=(1, 1))
     findings = audit(folder, ["0.png", "1.png", "new.png"], tmp_path / "cache")
-    assert sorted(looked) == ["1.png", "new.png"]
+    assert sorted(decoded) == ["1.png", "new.png"]
     assert (findings["1.png"].height, findings["new.png"].height) == (9, 2)
 
 
-def test_a_broken_or_foreign_memory_is_ignored(folder, tmp_path, looked):
+def test_a_broken_memory_is_ignored(folder, tmp_path, decoded):
     cache = tmp_path / "cache"
     expected = audit(folder, NAMES, cache)
     (memory,) = cache.iterdir()
@@ -80,9 +79,9 @@ def test_a_broken_or_foreign_memory_is_ignored(folder, tmp_path, looked):
         json.dumps(stored | {"files": {"0.png": 1}}),
     ):
         memory.write_text(text)
-        looked.clear()
+        decoded.clear()
         assert audit(folder, NAMES, cache) == expected
-        assert {"0.png", "1.png", "2.png"} <= set(looked)
+        assert {"0.png", "1.png", "2.png"} <= set(decoded)
 
 
 def test_two_roots_have_two_memories_and_an_unwritable_one_does_no_harm(folder, tmp_path):
@@ -96,22 +95,16 @@ def test_two_roots_have_two_memories_and_an_unwritable_one_does_no_harm(folder, 
     assert audit(folder, ["0.png"], tmp_path / "file")["0.png"].height == 4
 
 
-def test_an_interrupted_audit_is_taken_up_again(folder, tmp_path, monkeypatch, looked):
-    monkeypatch.setattr(datamodules.files.audit, "BATCH", 1)
-    look = datamodules.files.audit._look
-
+def test_an_interrupted_audit_is_continued(folder, tmp_path, decoded):
     def interrupted(path, stamp):
         if path.name == "1.png":
             raise KeyboardInterrupt
-        return look(path, stamp)
+        return inspect_image(path, stamp)
 
-    monkeypatch.setattr(datamodules.files.audit, "_look", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        audit(folder, NAMES[:3], tmp_path / "cache")
-    monkeypatch.setattr(datamodules.files.audit, "_look", look)
-    looked.clear()
+        audit(folder, NAMES[:3], tmp_path / "cache", inspect=interrupted)
     audit(folder, NAMES[:3], tmp_path / "cache")
-    assert looked == ["1.png"]
+    assert decoded == ["1.png"]
 
 
 def test_what_is_no_file_and_names_that_are_not_text_are_findings(folder, tmp_path):

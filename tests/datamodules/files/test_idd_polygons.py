@@ -1,4 +1,4 @@
-"""Polygon files: what is read, what is passed over, and how broken ones are named."""
+"""Polygon files: what is read, what is skipped, and how broken ones are named."""
 
 import json
 import os
@@ -6,15 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.errors import DatasetError
-from datamodules.files.idd_polygons import (
-    AnnotationError,
-    Frame,
-    find_frames,
-    known_label,
-    polygon_file,
-    read_annotation,
-)
+from datamodules.files.idd_polygons import AnnotationError, known_label, read_annotation
 
 TRIANGLE = [[0.0, 0.0], [4.5, 0.0], [0.0, 4.0]]
 
@@ -74,35 +66,6 @@ def test_a_broken_file_is_named(tmp_path, text):
     path.write_text(text)
     with pytest.raises(AnnotationError, match="broken_gtFine_polygons"):
         read_annotation(path)
-
-
-def make_frame(root: Path, split: str, drive: str, frame: str, ending: str | None = ".jpg") -> None:
-    for kind in ("leftImg8bit", "gtFine"):
-        (root / kind / split / drive).mkdir(parents=True, exist_ok=True)
-    (root / "gtFine" / split / drive / f"{frame}_gtFine_polygons.json").write_text(polygon_text())
-    if ending:
-        (root / "leftImg8bit" / split / drive / f"{frame}_leftImg8bit{ending}").touch()
-
-
-def test_frames_of_both_endings_are_found_and_lead_back_to_their_polygons(tmp_path):
-    make_frame(tmp_path, "val", "7", "b", ".png")
-    make_frame(tmp_path, "train", "12", "a")
-    (tmp_path / "leftImg8bit/test/3").mkdir(parents=True)
-    (tmp_path / "leftImg8bit/test/3/c_leftImg8bit.jpg").touch()  # without truth
-    frames = find_frames(tmp_path)
-    assert frames == [
-        Frame("leftImg8bit/train/12/a_leftImg8bit.jpg", "12"),
-        Frame("leftImg8bit/val/7/b_leftImg8bit.png", "7"),
-    ]
-    assert all(polygon_file(tmp_path, frame.name).is_file() for frame in frames)
-
-
-def test_an_image_that_is_not_there_and_an_empty_root_are_named(tmp_path):
-    with pytest.raises(DatasetError, match=r"leftImg8bit/train/<drive>/<frame>_leftImg8bit.\(png\|jpg\)"):
-        find_frames(tmp_path)
-    make_frame(tmp_path, "train", "1", "lonely", ending=None)
-    with pytest.raises(DatasetError, match="leftImg8bit/train/1/lonely_leftImg8bit"):
-        find_frames(tmp_path)
 
 
 @pytest.mark.real_data

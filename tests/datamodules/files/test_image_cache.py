@@ -12,7 +12,17 @@ import pytest
 
 from datamodules.errors import DatasetError
 from datamodules.files import image_cache
-from datamodules.files.image_cache import cache_name, cached_images, worth_caching
+from datamodules.files.audit import BLOCK
+from datamodules.files.image_cache import (
+    CachedImages,
+    ReadImages,
+    ReadMasks,
+    cache_name,
+    cached_images,
+    open_images,
+    worth_caching,
+)
+from settings.data import DataSettings
 
 SHAPE = (6, 4, 3)
 COUNT = 700  # more than two blocks
@@ -62,7 +72,7 @@ def test_a_killed_maker_does_no_harm(tmp_path, block):
     path, reached = tmp_path / "a.npy", FORK.Event()
 
     def slow(row):
-        if row == block * image_cache.BLOCK + 10:
+        if row == block * BLOCK + 10:
             reached.set()
             time.sleep(60)
         return IMAGES[row]
@@ -133,7 +143,7 @@ def test_a_full_disk_is_said_before_any_image_is_read(tmp_path, monkeypatch):
 
 
 def test_much_room_is_said_first(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(image_cache, "SAID_ABOVE", 1000)
+    monkeypatch.setattr(image_cache, "ANNOUNCED_ABOVE", 1000)
     cached_images(tmp_path / "a.npy", COUNT, SHAPE, image)
     said = capsys.readouterr()
     assert "Caching 700 images takes 50.4 kB" in said.err
@@ -142,7 +152,7 @@ def test_much_room_is_said_first(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize(("patience", "says"), [(60.0, ""), (-1.0, "caching images")])
 def test_a_bar_shows_only_where_it_takes_long(tmp_path, monkeypatch, capsys, patience, says):
-    monkeypatch.setattr(image_cache, "PATIENCE", patience)
+    monkeypatch.setattr("datamodules.files.audit.PATIENCE", patience)
     cached_images(tmp_path / "a.npy", COUNT, SHAPE, image)
     said = capsys.readouterr()
     assert said.out == ""
@@ -153,3 +163,29 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DatasetError, match=r"file/a\.npy cannot be written: .*data\.cache_dir=FOLDER"):
         cached_images(tmp_path / "file" / "a.npy", COUNT, SHAPE, unneeded)
+
+
+def test_images_are_read_by_name_and_resized():
+    read = ReadImages({"a": IMAGES[0], "b": np.full((9, 9, 3), 77, np.uint8)}.__getitem__, ["a", "b"], (6, 4))
+    assert read.shape == SHAPE
+    np.testing.assert_array_equal(read(0), IMAGES[0])
+    np.testing.assert_array_equal(read(1), np.full(SHAPE, 77))
+
+
+def test_masks_are_resized_by_the_nearest_pixel():
+    read = ReadMasks(lambda _: np.array([[1, 1, 5, 5], [1, 1, 5, 5]], np.uint8), ["a"], (1, 2))
+    assert read.shape == (1, 2)
+    assert read(0).tolist() == [[1, 5]]
+
+
+@pytest.mark.parametrize(("cache", "kind"), [(False, ReadImages), (True, CachedImages), ("auto", CachedImages)])
+def test_images_are_opened_as_the_settings_request(tmp_path, cache, kind):
+    settings = DataSettings(
+        name="x", split="official", image_size=SHAPE[:2], cache=cache, cache_dir=str(tmp_path / "c"), eval_batch_size=1
+    )
+    read = ReadImages(lambda name: IMAGES[int(name)], ["0", "1", "2"], SHAPE[:2])
+    images = open_images("title", read, [0, 2], settings, ["a fact"], sample_bytes=72)
+    assert type(images) is kind
+    np.testing.assert_array_equal(images(2), IMAGES[2])
+    files = [path.name for path in tmp_path.glob("c/*.npy")]
+    assert files == ([] if cache is False else [cache_name("title", SHAPE, ["a fact"])])

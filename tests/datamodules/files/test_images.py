@@ -1,4 +1,5 @@
 import io
+from collections import Counter
 
 import cv2
 import numpy as np
@@ -6,7 +7,14 @@ import pytest
 from PIL import Image, ImageOps
 
 from datamodules.errors import DatasetError
-from datamodules.files.images import decode_image, image_extensions, read_image, resize
+from datamodules.files.images import (
+    decode_image,
+    find_images,
+    image_extensions,
+    list_folder,
+    read_image,
+    resize,
+)
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 
@@ -220,3 +228,29 @@ def test_an_upright_copy_is_made_as_pillow_makes_it():
     content = encoded(photo, "PNG", exif=exif)
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))))
     np.testing.assert_array_equal(decode_image(content), expected)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    root = tmp_path / "root"
+    for name in ("b.png", "a/c.JPG", "a/deep/d.tiff", "a/notes.txt", ".hidden.png", "a/.cache/e.png"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/f.bmp").touch()
+    (root / "z").symlink_to(tmp_path / "elsewhere")
+    (root / "a/circle").symlink_to(root)
+    return root
+
+
+def test_images_are_found_by_name_without_entering_a_folder_twice(folder):
+    ignored = Counter()
+    assert find_images(folder, ignored) == ["b.png", "a/c.JPG", "a/deep/d.tiff", "z/f.bmp"]
+    assert ignored == {"hidden files or folders": 2, "files that are no images": 1}
+    assert find_images(folder, follow_links=False) == ["b.png", "a/c.JPG", "a/deep/d.tiff"]
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path):
+    for find in (find_images, list_folder):
+        with pytest.raises(DatasetError, match="none cannot be listed: No such file or directory"):
+            find(tmp_path / "none")

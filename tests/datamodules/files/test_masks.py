@@ -141,7 +141,7 @@ def test_a_palette_that_contradicts_the_ids_is_refused(tmp_path):
     # An optimiser has numbered the colours anew; 4 is what it calls b.
     numbers = np.array([[7, 4, 9, 200], [9, 9, 7, 4]], np.uint8)
     with pytest.raises(
-        DatasetError, match=r"mask\.png: its palette paints the id 4, a, in the colour of b; give greyscale"
+        DatasetError, match=r"mask\.png: its palette has the colour of b for the id 4, a; give greyscale"
     ):
         image_mask(saved(tmp_path, painted(numbers, {7: a, 4: b, 9: c})), SPACE)
     # Colours of somebody else, black for some, and none at all say nothing.
@@ -169,7 +169,7 @@ def test_a_jpeg_is_no_mask(tmp_path):
     numbers[:, 5:] = 2  # which leaves 1 and 3 along the edge: nobody could tell
     path = saved(tmp_path, Image.fromarray(numbers), "mask.jpg")
     assert np.unique(np.asarray(Image.open(path))).tolist() == [0, 1, 2, 3]
-    with pytest.raises(DatasetError, match=r"mask\.jpg: it is a JPEG, which blurs ids and colours at every edge"):
+    with pytest.raises(DatasetError, match=r"mask\.jpg: it is a JPEG, which changes ids and colours at every edge"):
         image_mask(path, LabelSpace("four", ("a", "b", "c", "d")))
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from datamodules.files.image_cache import CachedImages
 from datamodules.loading.augmentation import Augmentation
 from datamodules.loading.batch_samplers import EvaluationBatches, SampleKey
-from datamodules.loading.dataset import CachedImages, ImageDataset, ReadImages, collate, make_loader
+from datamodules.loading.dataset import ImageDataset, collate, make_loader
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 4, 5, 3), dtype=np.uint8)
 NAMES = ["a", "b", "c", "d", "e", "f"]
@@ -41,12 +42,6 @@ def test_a_batch():
     assert (batch["index"].dtype, batch["index"].tolist()) == (torch.int64, [5, 2])
     assert batch["counted"] is True
     assert collate([dataset()[SampleKey(0, 1, counted=False)]])["counted"] is False
-
-
-def test_images_are_read_by_name_and_resized():
-    read = ReadImages({"a": IMAGES[0], "b": np.full((9, 9, 3), 77, np.uint8)}.__getitem__, ["a", "b"], (4, 5))
-    np.testing.assert_array_equal(read(0), IMAGES[0])
-    np.testing.assert_array_equal(read(1), np.full((4, 5, 3), 77))
 
 
 def test_the_augmentation_gets_name_and_epoch():

@@ -4,7 +4,7 @@ import hashlib
 import pytest
 
 from datamodules.errors import DatasetError
-from datamodules.splits.sample_table import COLUMNS, Sample, SampleTable, read_rows
+from datamodules.splits.sample_table import COLUMNS, Sample, SampleTable, order_hash, read_rows, torn_groups
 
 ROWS = [
     Sample("b/2.png", "drive 2", "bus", "val"),
@@ -82,3 +82,12 @@ def test_a_table_in_which_a_sample_repeats_or_has_no_split_is_refused():
         SampleTable([*ROWS, Sample("b/2.png", "", "car", "train")])
     with pytest.raises(DatasetError, match="unknown split 'dev'"):
         SampleTable([Sample("a", "a", "a", "dev")])
+
+
+def test_the_order_is_by_a_hash_of_seed_and_name():
+    assert order_hash(3, "a/1.png") == int(hashlib.blake2b(b"3:a/1.png", digest_size=8).hexdigest(), 16)
+
+
+def test_groups_in_several_splits_are_torn():
+    members = [("b", "test"), ("b", "train"), ("a", "val"), ("a", "val"), ("c", "select"), ("c", "train")]
+    assert torn_groups(members) == {"b": ["train", "test"], "c": ["train", "select"]}

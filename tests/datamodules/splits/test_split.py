@@ -1,4 +1,3 @@
-import hashlib
 import os
 import subprocess
 import sys
@@ -12,9 +11,9 @@ import numpy as np
 import pytest
 
 from datamodules.errors import DatasetError
-from datamodules.settings import DataSettings
-from datamodules.splits.sample_table import SPLITS, Candidate
-from datamodules.splits.split import make_table, order_hash, split_candidates, take_fraction
+from datamodules.splits.sample_table import SPLITS, Candidate, Sample, SampleTable, order_hash
+from datamodules.splits.split import make_table, selection_note, split_candidates, take_fraction, with_selection
+from settings.data import DataSettings
 
 PARTS = {"train": 0.7, "val": 0.1, "test": 0.2}
 TRASHNET = {"cardboard": 403, "glass": 501, "metal": 410, "paper": 594, "plastic": 482, "trash": 137}
@@ -37,10 +36,6 @@ def sizes(table):
 
 def sides(table):
     return {sample.name: sample.split for sample in table.samples}
-
-
-def test_the_order_is_by_a_hash_of_seed_and_name():
-    assert order_hash(3, "a/1.png") == int(hashlib.blake2b(b"3:a/1.png", digest_size=8).hexdigest(), 16)
 
 
 def test_sizes_are_exact_and_every_class_is_in_proportion():
@@ -321,3 +316,38 @@ def test_large_datasets_are_split_quickly():
     table, _ = make_table(found, settings(fraction=0.9))
     assert time.monotonic() - began < 5
     assert sizes(table) == [6300, 900, 1800]
+
+
+def drives(*sizes, val=2):
+    """A table with drives of so many frames in train, and one in val."""
+    frames = [(f"d{drive}", frame, "train") for drive, size in enumerate(sizes) for frame in range(size)]
+    frames += [("v", frame, "val") for frame in range(val)]
+    return SampleTable(Sample(f"{drive}/{frame}", drive, "mask", split) for drive, frame, split in frames)
+
+
+def aside(table, **keys):
+    selected = with_selection(table, settings(split="official", select_from="train", **keys))
+    return sorted({sample.group for sample in selected.samples if sample.split == "select"})
+
+
+def test_a_tenth_of_train_is_put_aside_drive_by_drive_in_hashed_order():
+    table = drives(*[1] * 20)
+    first = sorted((f"d{n}" for n in range(20)), key=lambda group: order_hash(0, group))[:2]
+    assert aside(table) == sorted(first)
+    assert aside(drives(19, 1)) == ["d1"]  # room for two: the drive of 19 is passed over
+    assert aside(drives(5, 4)) == ["d1"]  # no room at all: the smallest one
+    with pytest.raises(DatasetError, match="train has one group only"):
+        aside(drives(5))
+
+
+def test_nothing_is_put_aside_where_there_is_a_test_or_the_split_is_a_csv():
+    table = drives(5, 5)
+    tested = SampleTable([*table.samples, Sample("t", "t", "mask", "test")])
+    assert with_selection(tested, settings(split="official", select_from="train")) is tested
+    assert with_selection(table, settings(split="official")) is table
+    assert with_selection(table, settings(split="a.csv", select_from="train")) is table
+    assert selection_note(tested) is None
+    assert "also what is reported" in selection_note(table)
+    assert "chosen on 5 samples of train" in selection_note(
+        with_selection(table, settings(split="official", select_from="train"))
+    )

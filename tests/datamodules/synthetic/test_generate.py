@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from datamodules.crop_rules import CROP_CLASSES, CropRules, usable_objects
-from datamodules.files.idd_polygons import find_frames, polygon_file, read_annotation
+from datamodules.files.frame_pairs import find_frames
+from datamodules.files.idd_polygons import polygon_file, read_annotation
 from datamodules.files.masks import draw_mask
 from datamodules.synthetic.generate import SMALL, ensure, generate
 from label_spaces.catalogue import load
@@ -42,7 +43,7 @@ def contents(root):
 def test_the_layout_is_idds(streets):
     frames = find_frames(streets)
     assert len(frames) == 20
-    assert len({frame.drive for frame in frames}) == 10
+    assert len({frame.group for frame in frames}) == 10
     for frame, content in zip(frames, contents(streets), strict=True):
         with Image.open(streets / frame.name) as image:
             assert image.size == (content["imgWidth"], content["imgHeight"])
@@ -90,7 +91,7 @@ def test_frames_of_a_drive_resemble_each_other_more_than_other_drives(streets):
     thumbnails: dict[str, list[np.ndarray]] = {}
     for frame in find_frames(streets):
         with Image.open(streets / frame.name) as image:
-            thumbnails.setdefault(frame.drive, []).append(np.asarray(image.resize((16, 16)), dtype=float))
+            thumbnails.setdefault(frame.group, []).append(np.asarray(image.resize((16, 16)), dtype=float))
     drives = list(thumbnails.values())
     within = [np.abs(first - second).mean() for first, second in drives]
     between = [np.abs(one[0] - other[0]).mean() for one in drives for other in drives if one is not other]

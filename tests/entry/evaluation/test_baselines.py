@@ -17,11 +17,11 @@ from datamodules.crop_rules import CropRules
 from datamodules.image_folder import ImageFolderDataModule
 from datamodules.mask_folder import MaskFolderDataModule
 from datamodules.object_crops import ObjectCropDataModule
-from datamodules.settings import DataSettings
-from datamodules.splits.split import order_hash
+from datamodules.splits.sample_table import order_hash
 from entry.evaluation import baselines
 from metrics.baselines import baseline_scores
 from run_folder import read_csv
+from settings.data import DataSettings
 from tests.conftest import make_image_folder
 from tests.test_train import QUICK
 
@@ -60,7 +60,7 @@ def test_the_size_of_a_box_tells_what_a_grey_picture_does_not(tmp_path):
     root = make_frames(tmp_path / "idd", {"person": (20, 60), "car": (60, 30), "traffic sign": (15, 15)})
     rules = CropRules(least_side=8, train=3, train_groups=2, evaluation=1)
     data = ObjectCropDataModule(settings(root, split_by="group"), rules=rules)
-    data.prepare()
+    data.prepare_training()
     asked = data.indices("test")[::-1][:7]
     target, features = baselines.baseline_data(data, "test", asked)
     truth = np.array([data.label_space.classes.index(data.table.samples[index].target) for index in asked])
@@ -83,7 +83,7 @@ def test_only_so_many_are_fitted_and_always_the_same(tmp_path, monkeypatch):
                 return super().baseline_features(part, indices)
 
         data = Watched(settings(root, **changes))
-        data.prepare()
+        data.prepare_training()
         target, features = baselines.baseline_data(data, "val", data.indices("val"))
         assert [data.label_space.classes[index] for index in target] == [name.split("/")[0] for name in seen[0]]
         assert [len(rows) for rows in features["mean_colour"]] == [7, len(data.indices("val"))]
@@ -98,7 +98,7 @@ def test_what_pixels_tell_does_not_follow_from_how_much_of_train_is_evaluated(ma
     keys = {"split": {"train": 0.6, "val": 0.2, "test": 0.2}, "classes": ["sky", "road", "car"], "image_size": (32, 48)}
     made = settings(mask_folder, cache_dir=str(tmp_path), cache=True, train_eval_samples=asked, **keys)
     data = MaskFolderDataModule(made)
-    data.prepare()
+    data.prepare_training()
     found = baselines.pixel_baselines(data, "test", data.indices("test"))
     # The frames of train that come first by the hashes of their names, as many as val has.
     names = data.names

@@ -1,0 +1,45 @@
+"""Simple features, against values worked out by hand."""
+
+import numpy as np
+import pytest
+
+from datamodules.baseline_features import box_extents, box_sizes, mean_colours
+from datamodules.errors import DatasetError
+from tests.datamodules.conftest import polygons
+
+
+def test_mean_colours_keep_the_order_of_the_indices():
+    images = {0: np.full((2, 3, 3), 7, np.uint8), 5: np.zeros((2, 2, 3), np.uint8)}
+    images[5][0, 0] = 4, 8, 100  # one pixel of four
+    assert mean_colours(images.__getitem__, [5, 0]).tolist() == [[1, 2, 25], [7, 7, 7]]
+    assert mean_colours(images.__getitem__, []).shape == (0, 3)
+
+
+@pytest.fixture
+def frame(tmp_path):
+    """A frame of 40 × 20 pixels (width × height) with a rider on a motorcycle and a point-like sign."""
+    file = tmp_path / "a.json"
+    file.write_text(
+        polygons(
+            [
+                {"label": "motorcycle", "polygon": [[10, 8], [18, 8], [18, 16], [10, 16]]},
+                {"label": "rider", "polygon": [[11, 2], [17, 2], [17, 12], [11, 12]]},
+                {"label": "traffic sign", "polygon": [[30, 5], [30.25, 5], [30, 5.25]]},
+            ],
+            (20, 40),
+        )
+    )
+    return file
+
+
+def test_boxes_and_frames_in_pixels(frame):
+    names = ["a#0", "a#2"]
+    assert box_extents(lambda _: frame, names).tolist() == [[8, 8, 40, 20], [1, 1, 40, 20]]
+    assert box_extents(lambda _: frame, names[:1], riders="merge").tolist() == [[8, 14, 40, 20]]
+    with pytest.raises(DatasetError, match="has no object 9"):
+        box_extents(lambda _: frame, ["a#9"])
+
+
+def test_box_sizes_are_logarithms_of_pixels_and_shares():
+    found = box_sizes(np.array([[8.0, 5.0, 40.0, 20.0]]))
+    np.testing.assert_allclose(np.exp(found), [[8, 5, 0.2, 0.25]])

@@ -1,0 +1,130 @@
+"""Samples are found and split once; what a split lacks is refused; what cannot be used is named or left out."""
+
+import pytest
+
+from datamodules.errors import DatasetError
+from datamodules.splits.sample_table import Candidate, SampleTable, order_hash
+from tests.datamodules.conftest import Toy
+
+CHOICE = "chosen on val, which is also what is reported"
+
+
+@pytest.fixture
+def make(make_toy):
+    return make_toy
+
+
+class Ready(Toy):
+    """Samples with splits of their own, two in each group; `splits` lists them."""
+
+    splits = ("train", "train", "val")
+
+    def find(self):
+        return [
+            Candidate(f"{target}{n}", f"group {n // 2}", target, self.splits[n % len(self.splits)])
+            for n in range(12)
+            for target in ("a", "b")
+        ]
+
+    @property
+    def closing_split(self):
+        return "val"
+
+
+def test_samples_are_found_and_split_once(make):
+    module = make(prepare=False)
+    module.find_samples()
+    table = module.table
+    assert {split: len(table.indices(split)) for split in ("train", "val", "test")} == {
+        "train": 42,
+        "val": 6,
+        "test": 12,
+    }
+    module.prepare_training()
+    module.prepare_split("test")
+    assert module.table is table
+    assert module.names == [sample.name for sample in table.samples]
+
+
+def test_one_class_and_empty_splits_are_refused(make):
+    class OneClass(Toy):
+        def filter_split(self, table):
+            return SampleTable(sample for sample in table.samples if sample.target == "bus")
+
+    class NoTest(Toy):
+        def filter_split(self, table):
+            return SampleTable(sample for sample in table.samples if sample.split != "test")
+
+    with pytest.raises(DatasetError, match=r"one class|1 class only \(bus\)"):
+        make(kind=OneClass)
+    with pytest.raises(DatasetError, match="test has no samples"):
+        make(kind=NoTest)
+
+
+def test_an_empty_split_is_refused_where_it_is_needed(make):
+    module = make(kind=Ready, prepare=False, split="official")
+    module.find_samples()
+    module.prepare_split("val")
+    with pytest.raises(DatasetError, match=r"data=toy: test has no samples; change data\.split"):
+        module.prepare_split("test")
+
+
+def test_the_note_on_selection_is_given_once_and_only_for_training(make):
+    module = make(kind=Ready, prepare=False, split="official")
+    module.find_samples()
+    module.prepare_split("val")
+    assert not any(CHOICE in note for note in module.notes)
+    module.prepare_training()
+    module.prepare_training()
+    assert sum(CHOICE in note for note in module.notes) == 1
+    assert module.selection_split == "val"
+
+
+def test_torn_groups_are_noted(make):
+    module = make(kind=Ready, prepare=False, split="official")
+    module.find_samples()  # splits t t v t t v …, groups of two numbers: 1 (2, 3), 2 (4, 5), 4 (8, 9), 5 (10, 11)
+    assert [note.split(". ")[0] for note in module.notes] == [
+        "Groups (drives) torn apart by the split: 4 of 6, such as group 1 (train, val)"
+    ]
+
+
+def test_the_test_split_is_the_closing_split_unless_given(make):
+    assert make(kind=Ready, split="official").test_split == "val"
+    module = make(test_split="val")
+    assert (module.closing_split, module.test_split) == ("test", "val")
+    with pytest.raises(AttributeError):
+        module.test_split = "train"
+
+
+def test_a_part_of_train_is_fixed_by_hashes_of_names(make):
+    module = make()
+    train = [module.names[index] for index in module.indices("train")]
+    chosen = {module.names[index] for index in module.part_of_train(5)}
+    assert chosen == set(sorted(train, key=lambda name: order_hash(0, name))[:5])
+    assert len(module.part_of_train()) == 6  # as many as val has
+    assert module.indices("train_eval") == module.part_of_train()
+
+
+def test_a_file_is_found_in_any_of_several_roots(make, root, tmp_path):
+    class TwoRoots(Toy):
+        @property
+        def roots(self):
+            return (tmp_path / "other", root)
+
+    module = make(kind=TwoRoots, prepare=False)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/x").touch()
+    assert module.file("x#3") == tmp_path / "other/x"
+    assert module.file("cart-00") == root / "cart-00"
+
+
+def test_what_cannot_be_used_is_named_or_left_out(make):
+    broken = [(f"{n}.png", "empty") for n in range(22)]
+    with pytest.raises(DatasetError, match=r"22 of 30 images under data\.root=.* cannot be read; .*skip:\n") as refusal:
+        make(prepare=False).leave_out(broken, 30, "images")
+    assert str(refusal.value).endswith("\n  19.png: empty\n  and 2 more")
+    module = make(prepare=False, on_corrupt="skip")
+    module.leave_out([], 30, "images")
+    module.leave_out([("\udcff.png", "empty")], 30, "images", "used")
+    assert module.skipped == [("\\udcff.png", "empty")]
+    assert module.notes == ["Images that cannot be used: 1 of 30; they are left out (data.on_corrupt=skip)."]
