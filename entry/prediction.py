@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from callbacks.finite_logits import FiniteLogits
+from callbacks.finite_checks import FiniteLogits
 from callbacks.prediction_writer import PictureMasks
 from datamodules.loading.unlabelled_images import find_pictures, picture_loader
 from entry.build.modules import Config, build_module, build_trainer, data_settings

@@ -21,7 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from callbacks.checkpoints import Checkpoints
 from callbacks.ema import AveragedWeights
-from callbacks.finite_loss import FiniteLoss
+from callbacks.finite_checks import FiniteLoss
 from callbacks.history import HistoryWriter
 from callbacks.progress import EpochLines, progress_bar, wants_bar
 from callbacks.signals import StopSignal

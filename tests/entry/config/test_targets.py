@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("no_figures")
         "lightning_modules.networks.custom_cnn.custom_cnn",
         "lightning_modules.networks.custom_cnn.CustomCNN",
         "lightning_modules.schedules.cosine",
-        "callbacks.finite_loss.FiniteLoss",
+        "callbacks.finite_checks.FiniteLoss",
         "torch.optim.Adam",
         "torch.optim.Adafactor",
         "torch.optim.adamw.AdamW",
