@@ -9,7 +9,7 @@ from label_spaces import crosswalk
 from label_spaces.catalogue import load
 from label_spaces.crosswalk import Crosswalk
 from label_spaces.space import LabelSpace
-from lightning_modules.weights.load import SPEAKS
+from lightning_modules.weights.load import PREDICTS
 
 
 def foreign_space(config: Mapping[str, Any]) -> LabelSpace:
@@ -19,7 +19,7 @@ def foreign_space(config: Mapping[str, Any]) -> LabelSpace:
         what = f"predictions={config['predictions']}: which classes are the masks of?"
     else:
         weights = config["model"]["weights"]
-        key, name = "model.label_space", config["model"].get("label_space") or SPEAKS.get(weights)
+        key, name = "model.label_space", config["model"].get("label_space") or PREDICTS.get(weights)
         what = f"model.weights={weights}: which classes do these weights say, and in which order?"
     if name is None:
         raise RequestError(f"{what} Type {key}=NAME, such as voc21 or cityscapes19, or {key}=FILE.csv.")

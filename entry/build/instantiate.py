@@ -38,6 +38,8 @@ def part(settings: Settings, key: str, **known: Any) -> Any:
         raise RequestError(
             f"{key}.{unknown[0]}: {target.__name__} has no such setting. Those it has: {', '.join(own) or 'none at all'}."
         )
+    if "weights_backbone" in names and "weights_backbone" not in settings:
+        known["weights_backbone"] = None  # torchvision's segmentation models would download one, whatever model.weights is
     return built(settings, key, **known)
 
 

@@ -110,7 +110,15 @@ def build_module(
     lightning.seed_everything(config["seed"], verbose=False)
     model = config["model"]  # a run from before one of its keys goes on without
     network: nn.Module = part(model["network"], "model.network", num_classes=space.num_classes)
-    report = load_weights(network, model["name"], weights, whole=truth is not None, partial=model.get("partial", False))
+    report = load_weights(
+        network,
+        model["name"],
+        weights,
+        target=model["network"]["_target_"],
+        num_classes=space.num_classes,
+        whole=truth is not None,
+        partial=model.get("partial", False),
+    )
     make = cast("type[SupervisedModule]", get_class(config["lightning_module"]["_target_"]))
     module = make(
         network=network,
