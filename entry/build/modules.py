@@ -34,9 +34,9 @@ from entry.looks import looks
 from entry.build.instantiate import built, optimizer, part, scheduler
 from label_spaces.space import LabelSpace
 from lightning_modules.checkpoint_io import CheckpointFiles
-from lightning_modules.losses import CrossEntropySum, DiceAndCrossEntropy, HardestPixels, WithAuxiliary
+from lightning_modules.losses import CrossEntropy, DiceCrossEntropy, OnlineHardExampleMining, TrainingLoss
 from lightning_modules.supervised import SupervisedModule
-from lightning_modules.test_time_augmentation import Inference
+from lightning_modules.test_time_augmentation import TestTimeAugmentation
 from lightning_modules.weights.load import WeightsReport, load_weights, normalisation
 from run_folder import RunFolder
 
@@ -110,6 +110,8 @@ def build_module(
     lightning.seed_everything(config["seed"], verbose=False)
     model = config["model"]  # a run from before one of its keys goes on without
     network: nn.Module = part(model["network"], "model.network", num_classes=space.num_classes)
+    if config["trainer"]["channels_last"]:
+        network = network.to(memory_format=torch.channels_last)
     report = load_weights(
         network,
         model["name"],
@@ -128,12 +130,11 @@ def build_module(
         scheduler=scheduler(config["scheduler"], total_steps),
         share=share,
         loss=build_loss(config["loss"], space.num_classes, class_counts),
-        channels_last=config["trainer"]["channels_last"],
+        test_time_augmentation=TestTimeAugmentation(**looks(config)),
         **({} if truth is None else {"truth": truth}),
     )
     if config["trainer"]["precision"] == "64-true":
         module.double()  # the trainer would do it only after a checkpoint has been read into, and rounded to, float32
-    module.inference = Inference(**looks(config))
     return module, report
 
 
@@ -148,15 +149,15 @@ def build_loss(settings: Mapping[str, Any], num_classes: int, counts: Sequence[i
     name, smoothing = settings["name"], settings["label_smoothing"]
     weights = None if counts is None else class_weights(settings["class_weights"], counts)
     losses: dict[str, Callable[[], nn.Module]] = {
-        "cross_entropy": lambda: CrossEntropySum(num_classes, weights, smoothing),
-        "dice_cross_entropy": lambda: DiceAndCrossEntropy(num_classes, weights),
-        "ohem": lambda: HardestPixels(num_classes, weights),
+        "cross_entropy": lambda: CrossEntropy(num_classes, weights, smoothing),
+        "dice_cross_entropy": lambda: DiceCrossEntropy(num_classes, weights),
+        "ohem": lambda: OnlineHardExampleMining(num_classes, weights),
     }
     if name not in losses:
         raise RequestError(f"loss.name={name}: must be one of {', '.join(losses)}.")
     if smoothing and name != "cross_entropy":
         raise RequestError(f"loss.label_smoothing={smoothing} goes with loss.name=cross_entropy only.")
-    return WithAuxiliary(losses[name](), settings["auxiliary"])
+    return TrainingLoss(losses[name](), num_classes, settings["auxiliary"])
 
 
 def class_weights(wanted: str, counts: Sequence[int]) -> torch.Tensor | None:
