@@ -1,1 +1,1 @@
-"""What happens on the way: history, checkpoints, stopping, progress, the writing of evaluations."""
+"""Lightning callbacks: history, checkpoints, signals, progress, checks and the writing of predicted masks."""

@@ -1,35 +1,36 @@
-"""best.ckpt and last.ckpt: when they are written, and how a run stops so that nothing is lost."""
+"""best.ckpt and last.ckpt: when they are written, and how a run stops without losing progress."""
 
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import lightning
+import torch
+import torch.distributed as dist
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 
-from callbacks.agreement import Agreement
 from callbacks.errors import RunStopped
 from callbacks.signals import StopSignal
 from callbacks.stderr import tell
 
 
 class Checkpoints(Checkpoint):
-    """Keeps the state with the highest score and the last one, the latter also within an epoch.
+    """Saves the state with the highest score and the last one, the latter also within an epoch.
 
-    What was last before stays as ``last-<step>.ckpt`` while the run trains: should last.ckpt get damaged, the run goes
-    on from there. After a signal the last checkpoint is written at the next optimiser step, and RunStopped raised. Not
-    at an epoch's last step: Lightning would leave out the validation of an epoch that has no batch left, so there it
-    waits for the validation.
+    While the run trains, earlier last checkpoints stay as ``last-<step>.ckpt``, to resume from should last.ckpt be
+    damaged. After a signal, last.ckpt is written at the next optimiser step and RunStopped raised. At an epoch's last step
+    this waits for the validation, which Lightning would skip in a resumed epoch that has no batch left.
 
     Args:
-        folder: where the files go.
+        folder: of the files.
         monitor: the score; the highest is the best.
-        signal: what was heard on this rank.
+        signal: receives this rank's signals.
         every_n_steps: optimiser steps between two checkpoints within an epoch; None: by time only.
-        every_minutes: minutes between two, as the first rank's clock says; None: by steps only.
-        keep: how many earlier ones stay.
+        every_minutes: minutes between two, on the first rank's clock; None: by steps only.
+        keep: how many earlier checkpoints stay.
     """
 
     def __init__(
@@ -47,37 +48,34 @@ class Checkpoints(Checkpoint):
         self._stopped_early = False
         self._step_of_last = 0
         self._written_at = time.monotonic()
-        self._agreement: Agreement
+        self._ranks: RankMaximum
 
     @property
     def state_key(self) -> str:
-        """Under which the state lies in a checkpoint, whatever the folder is called now."""
+        """The key of the state in a checkpoint, independent of the folder's name."""
         return "checkpoints"
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs to know."""
+        """Return the state for a resumed run."""
         return {"best_score": self.best_score, "stopped_early": self._stopped_early}
 
     def on_load_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Take up the state of a checkpoint."""
+        """Restore the state of a checkpoint."""
         state = checkpoint["callbacks"][self.state_key]
         self.best_score, self._stopped_early = state["best_score"], state["stopped_early"]
-        patient = [each for each in cast(Any, trainer).callbacks if isinstance(each, EarlyStopping)]
-        waits = {
-            each: checkpoint["callbacks"][each.state_key]
-            for each in patient
-            if each.state_key in checkpoint["callbacks"]
-        }
-        for each, wait in waits.items():
-            wait["patience"] = each.patience  # it would take up the one that the run had before
-        self._stopped_early &= any(wait["wait_count"] >= each.patience for each, wait in waits.items())
+        exhausted = False
+        for each in cast(Any, trainer).callbacks:
+            if isinstance(each, EarlyStopping) and (saved := checkpoint["callbacks"].get(each.state_key)):
+                saved["patience"] = each.patience  # not the earlier run's
+                exhausted |= saved["wait_count"] >= each.patience
+        self._stopped_early &= exhausted
         self._step_of_last = checkpoint["global_step"]
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Start the clock; a run that early stopping had ended stays ended."""
-        self._agreement = Agreement()
+        """Start the clock; a run that early stopping has ended stays ended."""
+        self._ranks = RankMaximum()
         self._written_at = time.monotonic()
         trainer.should_stop = trainer.should_stop or self._stopped_early
         if self._stopped_early and trainer.is_global_zero:
@@ -88,32 +86,32 @@ class Checkpoints(Checkpoint):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Write last.ckpt where that is due, and stop where that was asked for."""
+        """Write last.ckpt if it is due, and stop if a signal was received."""
         done = batch_idx + 1
         if done % trainer.accumulate_grad_batches or done >= trainer.num_training_batches:
             return
-        stop, due = self._agreement.largest([self.signal.number, self._due(trainer)])
+        stop, due = self._ranks.largest([self.signal.number, self._due(trainer)])
         if stop or due:
-            self._write_last(trainer)
+            self.write_last(trainer)
         if stop:
             raise RunStopped(stop)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Write best.ckpt where the score is the highest so far, then last.ckpt."""
+        """Write best.ckpt if the score is the highest so far, then last.ckpt."""
         score = trainer.callback_metrics.get(self.monitor)
         better = self.best_score is None or (score is not None and float(score) > self.best_score)
         self._stopped_early = trainer.should_stop
         if better:
             self.best_score = None if score is None else float(score)
             trainer.save_checkpoint(self.folder / "best.ckpt")
-        # The best first: between the two a stop must not leave a last one that believes in a best one that is not there.
-        self._write_last(trainer, same_as_best=better)
-        [stop] = self._agreement.largest([self.signal.number])
+        # In this order: last.ckpt must never record a best score without best.ckpt.
+        self.write_last(trainer, same_as_best=better)
+        [stop] = self._ranks.largest([self.signal.number])
         if stop:
             raise RunStopped(stop)
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """A run that is through needs no earlier checkpoint, nor one that was killed when it was and had nothing left to train."""
+        """Remove the earlier checkpoints of a finished run, also one that was resumed with nothing left to train."""
         if trainer.is_global_zero:
             self._prune(keep=0)
 
@@ -123,8 +121,8 @@ class Checkpoints(Checkpoint):
         by_time = self.every_minutes is not None and trainer.is_global_zero and waited >= 60 * self.every_minutes
         return by_steps or by_time
 
-    def _write_last(self, trainer: lightning.Trainer, *, same_as_best: bool = False) -> None:
-        """Called on every rank."""
+    def write_last(self, trainer: lightning.Trainer, *, same_as_best: bool = False) -> None:
+        """Write last.ckpt and keep the one before; called on every rank."""
         last = self.folder / "last.ckpt"
         if trainer.is_global_zero and last.exists() and self.keep:
             link(last, self.folder / f"last-{self._step_of_last:08d}.ckpt")
@@ -143,12 +141,12 @@ class Checkpoints(Checkpoint):
 
 
 def earlier(folder: Path) -> list[Path]:
-    """The checkpoints that were last before last.ckpt, the newest first."""
+    """Return the earlier last checkpoints, the newest first."""
     return sorted(folder.glob("last-*.ckpt"), reverse=True)
 
 
 def link(source: Path, target: Path) -> None:
-    """Give a file a second name, in place of what had that name; where the file system cannot, copy it."""
+    """Hard-link a file, replacing the target; copy it if the file system has no links."""
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
     try:
@@ -156,4 +154,24 @@ def link(source: Path, target: Path) -> None:
     except OSError:
         shutil.copyfile(source, temporary)
     temporary.replace(target)
-    temporary.unlink(missing_ok=True)  # to rename a name of the same file does nothing
+    temporary.unlink(missing_ok=True)  # renaming one link onto another of the same file does nothing
+
+
+class RankMaximum:
+    """Lets all ranks decide alike on what only one of them knows, by the maximum over the ranks.
+
+    It is exchanged between the hosts, so that no GPU has to be waited for. Made on every rank at the same time.
+    """
+
+    def __init__(self) -> None:
+        self._several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+        needs_group = self._several and dist.get_backend() != "gloo"
+        self._group: Any = dist.new_group(backend="gloo") if needs_group else None
+
+    def largest(self, numbers: Sequence[int]) -> list[int]:
+        """Return the element-wise maximum over all ranks; called on every rank."""
+        if not self._several:
+            return list(numbers)
+        tensor = torch.tensor(numbers)
+        dist.all_reduce(tensor, dist.ReduceOp.MAX, group=self._group)
+        return [int(number) for number in tensor.tolist()]

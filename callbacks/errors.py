@@ -1,12 +1,12 @@
-"""How a run ends early without having failed."""
+"""The error with which a run ends early without having failed."""
 
 import signal
 
 
 class RunStopped(BaseException):
-    """The run was asked to stop by a signal and did, at a place where nothing is lost.
+    """A run was stopped by a signal after saving its state.
 
-    Not an Exception: no clean-up that catches errors may swallow it.
+    Not an Exception: code that catches errors must not swallow it.
     """
 
     def __init__(self, number: int) -> None:

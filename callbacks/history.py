@@ -1,4 +1,4 @@
-"""history.csv: a row per epoch, in a file that is whole at every moment."""
+"""history.csv: a row per epoch, replaced atomically."""
 
 import time
 from pathlib import Path
@@ -22,7 +22,7 @@ COLUMNS = (
 
 
 class HistoryWriter(Callback):
-    """Adds a row to history.csv at the end of each epoch: losses, scores, learning rate, and seconds since the last row.
+    """Adds a row per epoch to history.csv: losses, scores, learning rate, and seconds since the last row.
 
     Args:
         path: the file.
@@ -34,13 +34,13 @@ class HistoryWriter(Callback):
         self._began = time.monotonic()
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Keep the rows of the epochs before, where there are some."""
-        self._rows = [*read_csv(self.path)] if self.path.exists() else []
-        self._rows = [row for row in self._rows if int(row["epoch"]) < trainer.current_epoch]
+        """Read the rows of earlier epochs, if there are any."""
+        rows = read_csv(self.path) if self.path.exists() else []
+        self._rows = [dict(row) for row in rows if int(row["epoch"]) < trainer.current_epoch]
         self._began = time.monotonic()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Write the epoch's row; what was not computed is an empty cell."""
+        """Write the epoch's row; a score that was not computed is an empty cell."""
         scores = {name: float(value) for name, value in trainer.callback_metrics.items() if name in COLUMNS}
         row = {
             "epoch": trainer.current_epoch,

@@ -1,4 +1,4 @@
-"""Predicted masks go to disk batch by batch: memory does not grow with the number of pictures."""
+"""Writing predicted masks batch by batch, so that memory does not grow with the number of images."""
 
 import os
 from abc import ABC, abstractmethod
@@ -19,14 +19,14 @@ from reports.mask_images import save_colours, save_ids, save_mask, save_overlay
 
 
 class MaskWriter(Callback, ABC):
-    """Saves each predicted mask on the rank that predicted it."""
+    """Writes each predicted mask on the rank that predicted it."""
 
     @abstractmethod
     def save(self, index: int, mask: Mask) -> None:
-        """Write the mask (H, W) of a sample, class indices at the size at which they were predicted."""
+        """Write the mask (H, W) of a sample: class indices at the size of the prediction."""
 
     def write(self, index: Tensor, masks: Tensor) -> None:
-        """Save the masks (B, H, W) of the samples (B,) of a batch."""
+        """Write the masks (B, H, W) of a batch with the sample indices (B,)."""
         for i, mask in zip(index.tolist(), masks.to(torch.uint8).cpu().numpy(), strict=True):
             self.save(i, mask)
 
@@ -35,11 +35,11 @@ class FrameMasks(MaskWriter):
     """Writes ``ids/<file>`` and ``colours/<file>`` at each frame's own size.
 
     Args:
-        folder: where both go; None: where the first rank puts them.
-        files: by sample index the path of its mask below either.
+        folder: of both; None on ranks other than the first, which take the first one's.
+        files: by sample index the relative path of its mask.
         sizes: by sample index its own (height, width).
         space: the classes.
-        mapping: the class, or void, that each predicted index counts as, where the model speaks another label space.
+        mapping: the class, or void, of each predicted index, if the model predicts another label space.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class FrameMasks(MaskWriter):
         self.table = None if mapping is None else np.array(mapping, dtype=np.uint8)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Learn the first rank's folder, whose name the others cannot know."""
+        """Receive the first rank's folder."""
         self.folder = trainer.strategy.broadcast(self.folder)
 
     def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any, **__: Any) -> None:
@@ -62,7 +62,7 @@ class FrameMasks(MaskWriter):
         self.write(outputs["index"], outputs["prediction"])
 
     def save(self, index: int, mask: Mask) -> None:
-        """Write the mask (H, W) of a frame twice: as the ids of its label space's files, and as colours."""
+        """Write the mask (H, W) of a frame as the ids of its label space's files, and as colours."""
         assert self.folder is not None, "the first rank has a folder"
         full = resize_mask(mask if self.table is None else self.table[mask], self.sizes[index])
         save_ids(self.folder / "ids" / self.files[index], full, self.space)
@@ -70,16 +70,16 @@ class FrameMasks(MaskWriter):
 
 
 class PictureMasks(MaskWriter):
-    """Writes ``masks/<name>.png`` (class indices, with a palette) and ``overlays/<name>.png`` at each picture's own size.
+    """Writes ``masks/<name>.png`` (class indices, with a palette) and ``overlays/<name>.png`` at each image's own size.
 
     Args:
-        folder: where both go.
-        paths: the pictures, in the loader's order.
+        folder: of both.
+        paths: the images, in the loader's order.
         space: the classes.
 
     Attributes:
-        rows: by picture the share of each class, in 0–1.
-        unreadable: by picture why it could not be read.
+        rows: by image the share of each class, in 0–1.
+        unreadable: the reasons, by path.
     """
 
     def __init__(self, folder: Path, paths: Sequence[Path], space: LabelSpace) -> None:
@@ -92,13 +92,13 @@ class PictureMasks(MaskWriter):
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any, **__: Any
     ) -> None:
-        """Write the masks of a batch, and remember what could not be read."""
+        """Write the masks of a batch, and record unreadable images."""
         index, masks, _, unreadable = outputs
         self.unreadable |= {self.paths[i]: reason for i, reason in unreadable.items()}
         self.write(index, masks)
 
     def save(self, index: int, mask: Mask) -> None:
-        """Write the mask (H, W) of a picture, and the picture under its colours."""
+        """Write the mask (H, W) of an image, and the image overlaid with its colours."""
         image = read_image(self.paths[index])
         full = resize_mask(mask, (image.shape[0], image.shape[1]))
         save_mask(self.folder / "masks" / f"{self._names[index]}.png", full, self.space)

@@ -1,4 +1,4 @@
-"""What a person sees while it trains: a bar on a terminal, a line per epoch in a log."""
+"""Progress of a training: a bar on a terminal, a line per epoch in a log."""
 
 import sys
 
@@ -9,20 +9,20 @@ from callbacks.stderr import tell
 
 
 def wants_bar(wanted: str | bool) -> bool:
-    """Whether to draw a bar: as asked for, or with ``auto`` where a person looks at stderr."""
+    """Return whether to show a bar: as requested, or with ``auto`` if stderr is a terminal."""
     return sys.stderr.isatty() if wanted == "auto" else bool(wanted)
 
 
 def progress_bar() -> RichProgressBar:
-    """A bar on stderr with the loss and the scores that matter."""
+    """Return a bar on stderr with the loss and the main scores."""
     return RichProgressBar(leave=True, console_kwargs={"stderr": True})
 
 
 class EpochLines(Callback):
-    """Prints one line per epoch on stderr.
+    """Prints one line per epoch to stderr.
 
     Args:
-        headline: the score beside the losses.
+        headline: the score that is printed with the losses.
     """
 
     def __init__(self, headline: str) -> None:

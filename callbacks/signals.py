@@ -1,4 +1,4 @@
-"""Hearing a signal: while training it only sets a flag, at other times it ends the run at once."""
+"""Signals: while training they set a flag, at other times they end the run at once."""
 
 import contextlib
 import math
@@ -19,17 +19,17 @@ ECHO_SECONDS = 0.3
 
 
 class StopSignal(Callback):
-    """Remembers the first signal while a run trains or validates; `Checkpoints` ends the run where nothing is lost.
+    """Records the first signal while a run trains or validates; `Checkpoints` then stops the run after saving its state.
 
-    A second signal, and any signal outside of training, raises RunStopped at once. The same signal soon after is an echo
-    of the first: ``timeout`` and batch systems send one to a process and to all around it, who pass it on. A process that
-    was forked, such as a loader's worker, hears nothing.
+    A second signal, and any signal outside of training, raises RunStopped at once. A repetition soon after is ignored:
+    ``timeout`` and batch systems send a signal to a process and to its parents, which forward it. Forked processes, such
+    as a loader's workers, ignore all signals.
 
     Args:
-        echo_seconds: how long the same signal again is no second one.
+        echo_seconds: how long a repetition of the same signal is ignored.
 
     Attributes:
-        number: of the signal that was heard, 0 for none.
+        number: of the signal that was received, 0 for none.
     """
 
     def __init__(self, echo_seconds: float = ECHO_SECONDS) -> None:
@@ -37,14 +37,14 @@ class StopSignal(Callback):
         self.echo_seconds = echo_seconds
         self._training = False
         self._process = os.getpid()
-        self._heard: dict[int, float] = {}
+        self._received: dict[int, float] = {}
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Answer signals inside; give the process its own handlers back afterwards.
+        """Handle signals inside the block, and restore the previous handlers afterwards.
 
-        After a stop there is no way back: the process is about to end, and further signals are ignored, so that it still
-        writes down that it was stopped and ends with the code it promised.
+        After a stop further signals are ignored instead: the process still has to write its status and to exit with
+        the right code.
         """
         after = {number: signal.getsignal(number) for number in SIGNALS}
         self._install()
@@ -59,25 +59,25 @@ class StopSignal(Callback):
 
     def _install(self) -> None:
         for number in SIGNALS:
-            signal.signal(number, self._hear)
+            signal.signal(number, self._handle)
 
-    def _hear(self, number: int, _: FrameType | None) -> None:
+    def _handle(self, number: int, _: FrameType | None) -> None:
         now = time.monotonic()
-        if os.getpid() != self._process or now - self._heard.get(number, -math.inf) < self.echo_seconds:
+        if os.getpid() != self._process or now - self._received.get(number, -math.inf) < self.echo_seconds:
             return
-        self._heard[number] = now
+        self._received[number] = now
         if not self._training or self.number:
             raise RunStopped(number)
         self.number = number
         tell(f"{signal.Signals(number).name}: stopping after this step. Once more stops at once.")
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Take the signals back: Lightning has put handlers of its own in place by now."""
+        """Install the handlers again: Lightning has replaced them by now."""
         self._install()
         self._training = True
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Outside of training there is nothing to wait for, nor for one that was heard after the last checkpoint."""
+        """Stop now if a signal came after the last checkpoint."""
         self._training = False
         if self.number:
             raise RunStopped(self.number)

@@ -1,13 +1,13 @@
-"""Saying something to a person who may have gone."""
+"""Output for the user that must not break a run."""
 
 import contextlib
 import sys
 
 
 def tell(text: str) -> None:
-    """Print a line on stderr, where somebody still reads it.
+    """Print a line to stderr, ignoring a closed pipe.
 
-    Ctrl-C reaches all of ``train.py 2>&1 | tee log``: what the reader's end breaks must not break the run's.
+    Ctrl-C ends all of ``train.py 2>&1 | tee log``, and the run has yet to save its state.
     """
-    with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: a signal's handler, in the middle of another line
+    with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: from a signal handler, within another print
         print(text, file=sys.stderr, flush=True)

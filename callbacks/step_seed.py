@@ -1,4 +1,4 @@
-"""Torch's generator at a step is a function of the seed and the step, not a state that is carried along."""
+"""Torch's random state as a function of the seed and the step, so that a resumed run needs none of its own."""
 
 import hashlib
 from typing import Any
@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import Callback
 
 
 class StepSeed(Callback):
-    """Seeds torch before every training batch from (seed, epoch, batch, rank): what dropout draws there is always the same.
+    """Seeds torch before every training batch from (seed, epoch, batch, rank), so that dropout is reproducible.
 
     Args:
         seed: of the training.
@@ -22,5 +22,5 @@ class StepSeed(Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Seed all devices."""
-        place = f"{self.seed}:{trainer.current_epoch}:{batch_idx}:{trainer.global_rank}"
-        torch.manual_seed(int.from_bytes(hashlib.blake2b(place.encode(), digest_size=8).digest(), "big", signed=True))
+        step = f"{self.seed}:{trainer.current_epoch}:{batch_idx}:{trainer.global_rank}"
+        torch.manual_seed(int.from_bytes(hashlib.blake2b(step.encode(), digest_size=8).digest(), "big", signed=True))

@@ -6,7 +6,7 @@ from typing import Any
 
 from lightning.pytorch.callbacks import Callback
 
-from callbacks.finite_logits import FiniteLogits
+from callbacks.finite_checks import FiniteLogits
 from callbacks.prediction_writer import PictureMasks
 from datamodules.loading.dataset import worker_count
 from datamodules.loading.unlabelled_images import find_pictures, picture_loader

@@ -1,1 +1,1 @@
-"""What learns: LightningModules, and the networks beneath them."""
+"""LightningModules and what they are made of: networks, losses, schedules and weights."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from metrics.records import SampleRecords
 
 
 class ClassificationModule(SupervisedModule):
-    """Says one class for a whole image, and remembers of each evaluated sample what was said and how sure."""
+    """Predicts one class per image, and records prediction, probability and loss of each evaluated sample."""
 
     headline = "f1_macro"
 
@@ -23,36 +23,27 @@ class ClassificationModule(SupervisedModule):
         self.records = nn.ModuleDict({stream: SampleRecords() for stream in self.streams})
 
     def evaluate_batch(self, batch: Batch, stream: str) -> tuple[Tensor, Tensor, Tensor]:
-        """Count one batch of images (B, 3, H, W), targets (B,) and sample indices (B,)."""
-        logits, target, index = self.look(batch["image"], stream), batch["target"], batch["index"]
-        if not batch["counted"]:  # it only keeps this rank in step with the others
-            logits, target, index = logits[:0], target[:0], index[:0]
+        """Evaluate images (B, 3, H, W) against targets (B,); see the base class."""
+        logits, target, index = self.counted(batch, stream)
         probability, prediction = logits.softmax(1).max(1)
+        loss = functional.cross_entropy(logits, target, reduction="none")
         self.confusion_of(stream).update(prediction, target)
-        self.records_of(stream).update(
-            index, target, prediction, probability, functional.cross_entropy(logits, target, reduction="none")
-        )
+        self.records_of(stream).update(index, target, prediction, probability, loss)
         return index, prediction, probability.isfinite()
 
     def predict_step(self, batch: Batch, _: int) -> tuple[Tensor, Tensor, Tensor, Mapping[int, str]]:
-        """(B,) sample indices, (B, C) probabilities, (B,) whether these are numbers, and why other samples could not be read."""
-        if batch["image"] is None:
-            probability = torch.empty(0, self.label_space.num_classes)
-        else:
-            probability = self.look(batch["image"]).softmax(1)
+        """Return sample indices (B,), probabilities (B, C), whether these are finite (B,), and reasons by unreadable index."""
+        images = batch["image"]
+        logits = (
+            torch.empty(0, self.label_space.num_classes, device=self.device)
+            if images is None
+            else self.predict_logits(images)
+        )
+        probability = logits.softmax(1)
         return batch["index"], probability, probability.isfinite().all(1), batch["unreadable"]
 
-    def records_of(self, stream: str) -> SampleRecords:
-        """The facts of each sample that a stream has seen."""
-        return cast(SampleRecords, self.records[stream])
-
     def mean_loss(self, stream: str) -> float:
-        """The mean plain cross-entropy: no weights, no smoothing, so that runs can be compared."""
+        """Return the mean plain cross-entropy, without weights and smoothing, so that runs can be compared."""
         loss = self.records_of(stream).compute()["loss"].astype(np.float64)
         # Summed in sample order and exactly: the same on any number of ranks.
         return math.fsum(loss.tolist()) / len(loss)
-
-    def reset_stream(self, stream: str) -> None:
-        """Forget what was counted in a stream."""
-        super().reset_stream(stream)
-        self.records_of(stream).reset()

@@ -1,9 +1,9 @@
-"""The errors of this room."""
+"""Errors for the user."""
 
 
 class WeightsError(ValueError):
-    """Weights that cannot be had or do not fit; the message says which, why and what to do."""
+    """Weights are not available or do not fit; the message names them, the reason and what to do."""
 
 
 class TrainingError(RuntimeError):
-    """Training, or an evaluation, cannot go on; the message says at which step or sample, and why."""
+    """Training or an evaluation cannot continue; the message names the step or sample, and the reason."""

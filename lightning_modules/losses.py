@@ -1,7 +1,7 @@
-"""Training losses as a sum and a weight, so that a mean can be taken over all that several processes have seen.
+"""Training losses as a sum and a weight, so that the mean can be taken over all ranks and accumulated batches.
 
-A loss maps logits (B, C, ...) and class indices (B, ...) to the sum of the losses and the sum of the weights, both of the
-logits' type, whatever type a trainer has converted the loss's own class weights to.
+A loss maps logits (B, C, ...) and class indices (B, ...) to the sum of the losses and the sum of their weights, both of the
+logits' type. The index C is void. `TrainingLoss` also accepts losses that return a mean, as those of torch.nn do.
 """
 
 import math
@@ -11,17 +11,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+SumAndWeight = tuple[Tensor, Tensor]
 
-class CrossEntropySum(nn.Module):
-    """Cross-entropy as the sum over all elements with truth, and the weight to divide by for the mean.
 
-    Sum over weight is what `torch.nn.functional.cross_entropy` calls the mean; void counts for nothing in both.
+class CrossEntropy(nn.Module):
+    """Cross-entropy; sum over weight is what `torch.nn.functional.cross_entropy` returns as the mean.
 
     Args:
         num_classes: C; the index C is void.
-        class_weights: (C,) or None for all alike.
+        class_weights: (C,), or None for equal weights.
         label_smoothing: in 0–1.
     """
+
+    weights: Tensor
 
     def __init__(self, num_classes: int, class_weights: Tensor | None = None, label_smoothing: float = 0.0) -> None:
         super().__init__()
@@ -31,9 +33,10 @@ class CrossEntropySum(nn.Module):
         self.weighted = class_weights is not None
         self.register_buffer("weights", torch.cat([weights, torch.zeros(1)]), persistent=False)
 
-    def forward(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (B, C, ...) and class indices (B, ...) -> sum of the losses, sum of the weights."""
-        weights, target = cast(Tensor, self.weights).to(logits.dtype), target.long()
+    def forward(self, logits: Tensor, target: Tensor) -> SumAndWeight:
+        """Return the sum of the weighted losses and the sum of the weights."""
+        # The trainer may have converted the weights to another precision.
+        weights, target = self.weights.to(logits.dtype), target.long()
         total = functional.cross_entropy(
             logits,
             target,
@@ -45,93 +48,100 @@ class CrossEntropySum(nn.Module):
         return total, weights[target].sum()
 
 
-class HardestPixels(nn.Module):
-    """Online hard example mining: cross-entropy of the hardest pixels only.
-
-    Kept are the pixels whose loss is above a threshold, and at least a part of those with truth in each batch.
+class OnlineHardExampleMining(CrossEntropy):
+    """Cross-entropy of the hardest pixels only: those whose loss is above a threshold, and at least a fraction of all.
 
     Source: Shrivastava et al., Training Region-based Object Detectors with Online Hard Example Mining, arXiv 1604.03540;
     with the threshold on the probability that is usual for street scenes (0.7).
 
     Args:
         num_classes: C; the index C is void.
-        class_weights: (C,) or None for all alike.
-        probability: pixels whose true class got less than this are hard.
-        least: the part of the pixels with truth that is kept at least, in (0, 1].
+        class_weights: (C,), or None for equal weights.
+        probability: pixels whose true class has a lower probability are hard.
+        least: the fraction of a batch's non-void pixels that is always kept, in (0, 1].
     """
 
     def __init__(
         self, num_classes: int, class_weights: Tensor | None = None, probability: float = 0.7, least: float = 0.1
     ) -> None:
-        super().__init__()
-        self.void = num_classes
+        super().__init__(num_classes, class_weights)
         self.threshold = -math.log(probability)
         self.least = least
-        weights = torch.ones(num_classes) if class_weights is None else class_weights.float()
-        self.register_buffer("weights", torch.cat([weights, torch.zeros(1)]), persistent=False)
 
-    def forward(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Sum of the weighted losses of the hard pixels, sum of their weights."""
-        weights, target = cast(Tensor, self.weights).to(logits.dtype)[target.long()].flatten(), target.long()
+    def forward(self, logits: Tensor, target: Tensor) -> SumAndWeight:
+        """Return the sum of the weighted losses of the hard pixels and the sum of their weights."""
+        target = target.long()
+        weights = self.weights.to(logits.dtype)[target].flatten()
         loss = functional.cross_entropy(logits, target, ignore_index=self.void, reduction="none").flatten()
         known = weights > 0
-        # Shapes that do not depend on the data: a GPU need not be waited for.
+        # Shapes do not depend on the data, so that a GPU need not be waited for.
         ranked = torch.where(known, loss.detach(), loss.new_tensor(-1.0)).sort(descending=True).values
-        place = (known.sum() * self.least).long().clamp(min=1) - 1
-        hard = known & (loss.detach() >= torch.minimum(ranked[place], loss.new_tensor(self.threshold)))
+        last = (known.sum() * self.least).long().clamp(min=1) - 1
+        hard = known & (loss.detach() >= torch.minimum(ranked[last], loss.new_tensor(self.threshold)))
         chosen = weights * hard
         return (loss * chosen).sum(), chosen.sum()
 
 
-class DiceAndCrossEntropy(nn.Module):
-    """Cross-entropy plus the soft Dice loss of the batch's part on this device.
+class DiceCrossEntropy(CrossEntropy):
+    """Cross-entropy plus the soft Dice loss of this device's part of a batch.
 
-    Dice is a ratio over a whole part, not a sum over pixels: it is weighed by the part's pixels, so that the mean over
+    Dice is a ratio over the whole part, not a sum over pixels: it is weighted by the part's pixels, so that the mean over
     all parts is the mean of their Dice losses.
 
     Source: Milletari et al., V-Net, arXiv 1606.04797.
 
     Args:
         num_classes: C; the index C is void.
-        class_weights: (C,) for the cross-entropy, or None for all alike.
-        dice: the weight of the Dice loss beside the cross-entropy.
+        class_weights: (C,) for the cross-entropy, or None for equal weights.
+        dice: the weight of the Dice loss relative to the cross-entropy.
     """
 
     def __init__(self, num_classes: int, class_weights: Tensor | None = None, dice: float = 1.0) -> None:
-        super().__init__()
-        self.num_classes, self.dice = num_classes, dice
-        self.cross_entropy = CrossEntropySum(num_classes, class_weights)
+        super().__init__(num_classes, class_weights)
+        self.dice = dice
 
-    def forward(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Sum of the losses, sum of the weights."""
-        total, weight = cast(tuple[Tensor, Tensor], self.cross_entropy(logits, target))
-        known = (target.long() != self.num_classes).unsqueeze(1)
-        true = functional.one_hot(target.long(), self.num_classes + 1)[..., :-1].movedim(-1, 1)
-        guess = logits.softmax(1) * known
+    def forward(self, logits: Tensor, target: Tensor) -> SumAndWeight:
+        """Return the sum of the losses and the sum of the weights."""
+        target = target.long()
+        total, weight = super().forward(logits, target)
+        true = functional.one_hot(target, self.void + 1)[..., :-1].movedim(-1, 1)
+        predicted = logits.softmax(1) * (target != self.void).unsqueeze(1)
         over = [axis for axis in range(logits.ndim) if axis != 1]
-        shared, sizes = (guess * true).sum(over), guess.sum(over) + true.sum(over)
+        shared, sizes = (predicted * true).sum(over), predicted.sum(over) + true.sum(over)
         present = true.sum(over) > 0
         score = (2 * shared / sizes.clamp(min=1e-6) * present).sum() / present.sum().clamp(min=1)
         return total + self.dice * (1 - score) * weight, weight
 
 
-class WithAuxiliary(nn.Module):
-    """A loss of the main logits, plus a part of the same loss of an auxiliary head's where there are some.
+class TrainingLoss(nn.Module):
+    """A loss of the main logits, plus a fraction of the same loss for each auxiliary head.
 
     Args:
-        loss: of either.
-        auxiliary: the weight of the auxiliary head's.
+        loss: maps logits and int64 targets to (sum, weight) as the losses above, or to a scalar mean over the targets that
+            are not void, as ``torch.nn.CrossEntropyLoss(ignore_index=num_classes)``.
+        num_classes: C; the index C is void.
+        auxiliary: the weight of each auxiliary head's loss.
     """
 
-    def __init__(self, loss: nn.Module, auxiliary: float = 0.4) -> None:
+    def __init__(self, loss: nn.Module, num_classes: int, auxiliary: float = 0.4) -> None:
         super().__init__()
-        self.loss, self.auxiliary = loss, auxiliary
+        self.loss, self.void, self.auxiliary = loss, num_classes, auxiliary
 
-    def forward(self, logits: Tensor | tuple[Tensor, Tensor], target: Tensor) -> tuple[Tensor, Tensor]:
-        """Sum of the losses, sum of the weights (the main head's)."""
-        if isinstance(logits, Tensor):
-            return cast(tuple[Tensor, Tensor], self.loss(logits, target))
-        total, weight = self.loss(logits[0], target)
-        extra, extra_weight = self.loss(logits[1], target)
-        # Divided by the main head's weight later: brought to it where the two differ (hardest pixels).
-        return total + self.auxiliary * extra * weight / extra_weight.clamp(min=1e-12), weight
+    def forward(self, logits: Tensor | tuple[Tensor, ...], target: Tensor) -> SumAndWeight:
+        """Return the sum of the losses of all heads, and the sum of the main head's weights."""
+        main, *others = (logits,) if isinstance(logits, Tensor) else logits
+        target = target.long()
+        total, weight = self._sum_and_weight(main, target)
+        for head in others:
+            extra, extra_weight = self._sum_and_weight(head, target)
+            # The total is divided by the main head's weight; hard example mining gives each head another weight.
+            total = total + self.auxiliary * extra * weight / extra_weight.clamp(min=1e-12)
+        return total, weight
+
+    def _sum_and_weight(self, logits: Tensor, target: Tensor) -> SumAndWeight:
+        found = self.loss(logits, target)
+        if not isinstance(found, Tensor):
+            return cast(SumAndWeight, found)
+        weight = (target != self.void).sum().to(logits.dtype)
+        # A mean over nothing is nan, and so is its gradient; nan times the weight of 0 would still be nan.
+        return (found * weight if weight else logits.sum() * 0), weight

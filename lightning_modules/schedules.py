@@ -1,7 +1,7 @@
 """Learning-rate schedules, stepped after each optimiser step: pure functions of the step's number.
 
-A function has no state to restore: a run that goes on after a stop, or for more epochs than first asked for, has at
-each step the rate that its settings say.
+They have no state to restore: a run that is resumed, or extended to more epochs, has at each step the learning rate
+that follows from its settings.
 """
 
 import math
@@ -12,16 +12,16 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 
 def constant(optimizer: Optimizer) -> LRScheduler:
-    """The learning rate stays as it is."""
+    """Keep the learning rate."""
     return LambdaLR(optimizer, lambda _: 1.0)
 
 
 def cosine(
     optimizer: Optimizer, total_steps: int, warmup_fraction: float = 0.0, final_factor: float = 0.0
 ) -> LRScheduler:
-    """Linear warm-up over a fraction of the steps, then half a cosine down to final_factor × the learning rate.
+    """Warm up linearly over a fraction of the steps, then decay along half a cosine to final_factor × the learning rate.
 
-    Raises ValueError where warmup_fraction is not within 0–1, or final_factor no finite number of 0 or more.
+    Raises ValueError if warmup_fraction is not within 0–1, or final_factor is not a finite number of 0 or more.
     """
     if not 0 <= warmup_fraction <= 1:
         raise ValueError(f"warmup_fraction={warmup_fraction} must be a number from 0 to 1")
@@ -39,17 +39,17 @@ def cosine(
 
 
 def poly(optimizer: Optimizer, total_steps: int, power: float = 0.9) -> LRScheduler:
-    """(1 - step / total_steps) ** power × the learning rate. Raises ValueError where power is no finite number of 0 or more."""
+    """Decay as (1 - step / total_steps) ** power. Raises ValueError if power is not a finite number of 0 or more."""
     if not 0 <= power < math.inf:
         raise ValueError(f"power={power} must be a number of 0 or more")
     return LambdaLR(optimizer, lambda step: max(0.0, 1 - step / total_steps) ** power)
 
 
-def renew(checkpoint: dict[str, Any], optimizer: Optimizer, schedule: LRScheduler) -> None:
-    """Put a new optimiser's settings, and its rate at the step reached, in the place of those that a checkpoint keeps.
+def apply_settings(checkpoint: dict[str, Any], optimizer: Optimizer, schedule: LRScheduler) -> None:
+    """Replace the settings and the learning rate in a checkpoint's optimiser state by those of a new optimiser.
 
-    Otherwise a run that goes on with changed settings would not have them; where none has changed, nothing does. A
-    schedule that is not one of the above keeps its own state in them: it is left alone.
+    A resumed run would otherwise ignore its changed settings. Schedules other than those above keep their own state in
+    the checkpoint and are left alone.
     """
     if not isinstance(schedule, LambdaLR):
         return

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +16,13 @@ from metrics.regions import RegionConfusion, confusion_by_region
 
 
 class SegmentationModule(SupervisedModule):
-    """Says a class for every pixel, and remembers each evaluated sample's own confusion matrix.
+    """Predicts a class per pixel, and records each evaluated sample's own confusion matrix.
 
-    Batches that have ``region``, as those of the split that is reported may, are also counted by the sizes of regions.
+    Batches with a ``region``, as the reported split may have, are also counted by the sizes of regions.
 
     Args:
-        truth: the classes of the masks where these are not the network's, as for weights from elsewhere: it can be
-            evaluated, and is counted as truth by what was said, to be crossed later.
+        truth: the classes of the masks where these are not the network's, as for external weights. The matrices then have
+            the masks' classes as rows and the network's as columns, and are remapped later; losses are nan.
         args: those of the base class, and `settings`.
     """
 
@@ -32,41 +32,38 @@ class SegmentationModule(SupervisedModule):
     def __init__(self, *args: Any, truth: LabelSpace | None = None, **settings: Any) -> None:
         super().__init__(*args, **settings)
         self.truth = truth or self.label_space
-        sides = self.truth.num_classes, self.label_space.num_classes
-        self.confusion = nn.ModuleDict({stream: ConfusionMatrix(*sides) for stream in self.streams})
-        self.records = nn.ModuleDict({stream: PixelRecords(*sides) for stream in self.streams})
-        self.regions = RegionConfusion(*sides)
+        self.shape = self.truth.num_classes, self.label_space.num_classes  # of the matrices, without void
+        self.confusion = nn.ModuleDict({stream: ConfusionMatrix(*self.shape) for stream in self.streams})
+        self.records = nn.ModuleDict({stream: PixelRecords(*self.shape) for stream in self.streams})
+        self.regions = RegionConfusion(*self.shape)
 
     def evaluate_batch(self, batch: Batch, stream: str) -> tuple[Tensor, Tensor, Tensor]:
-        """Count one batch of images (B, 3, H, W), masks (B, H, W), sample indices (B,) and, if given, regions (B, H, W)."""
-        logits, target, index = self.look(batch["image"], stream), batch["target"], batch["index"]
-        if not batch["counted"]:  # it only keeps this rank in step with the others
-            logits, target, index = logits[:0], target[:0], index[:0]
+        """Evaluate images (B, 3, H, W) against masks (B, H, W), by regions (B, H, W) if given; see the base class."""
+        logits, target, index = self.counted(batch, stream)
         best, prediction = logits.max(1)
-        sides = self.truth.num_classes, self.label_space.num_classes
-        if "region" in batch:  # counted once: the parts are summed up
-            parts = confusion_by_region(prediction, target, batch["region"][: len(target)], *sides)
-            self.regions.update(parts)
-            matrices = parts.sum(1)
+        if "region" in batch:  # counted once: the sum over the regions is the whole
+            by_region = confusion_by_region(prediction, target, batch["region"][: len(target)], *self.shape)
+            self.regions.update(by_region)
+            matrices = by_region.sum(1)
         else:
-            matrices = confusion_matrices(prediction, target, *sides)
+            matrices = confusion_matrices(prediction, target, *self.shape)
         self.confusion_of(stream).add(matrices.sum(0), target.numel())
         self.records_of(stream).update(index, matrices, self._losses(logits, target))
         return index, prediction, _finite(best)
 
-    def _losses(self, logits: Tensor, target: Tensor) -> Tensor:
-        """(B,) the sum of each sample's loss over its pixels; nan where the target's classes are not the logits'."""
-        if self.truth is not self.label_space:
-            return torch.full((len(target),), torch.nan, device=target.device)
-        loss = functional.cross_entropy(logits, target.long(), ignore_index=self.label_space.void, reduction="none")
-        return loss.flatten(1).double().sum(1)
-
-    def records_of(self, stream: str) -> PixelRecords:
-        """The facts of each sample that a stream has seen."""
-        return cast(PixelRecords, self.records[stream])
+    def predict_step(self, batch: Batch, _: int) -> tuple[Tensor, Tensor, Tensor, Mapping[int, str]]:
+        """Return sample indices (B,), uint8 classes (B, H, W), whether logits are finite (B,), and reasons by unreadable index."""
+        images = batch["image"]
+        logits = (
+            torch.empty(0, self.label_space.num_classes, 1, 1, device=self.device)
+            if images is None
+            else self.predict_logits(images)
+        )
+        best, prediction = logits.max(1)
+        return batch["index"], prediction.to(torch.uint8), _finite(best), batch["unreadable"]
 
     def mean_loss(self, stream: str) -> float:
-        """The mean plain cross-entropy over all pixels with truth: no weights, so that runs can be compared."""
+        """Return the mean plain cross-entropy over all pixels with truth, without weights, so that runs can be compared."""
         facts = self.records_of(stream).compute()
         known = facts["weight"] > 0
         loss, weight = facts["loss"][known], facts["weight"][known]
@@ -74,21 +71,19 @@ class SegmentationModule(SupervisedModule):
         return math.fsum((loss * weight).tolist()) / max(1, int(weight.sum()))
 
     def reset_stream(self, stream: str) -> None:
-        """Forget what was counted in a stream."""
+        """Reset all counts of a stream; regions are counted in the stream ``test`` only."""
         super().reset_stream(stream)
-        self.records_of(stream).reset()
         if stream == "test":
             self.regions.reset()
 
-    def predict_step(self, batch: Batch, _: int) -> tuple[Tensor, Tensor, Tensor, Mapping[int, str]]:
-        """(B,) sample indices, (B, H, W) uint8 classes, (B,) whether logits were numbers, and why others could not be read."""
-        if batch["image"] is None:
-            nothing = torch.empty(0, 1, 1, dtype=torch.uint8)
-            return batch["index"], nothing, torch.empty(0, dtype=torch.bool), batch["unreadable"]
-        best, prediction = self.look(batch["image"]).max(1)
-        return batch["index"], prediction.to(torch.uint8), _finite(best), batch["unreadable"]
+    def _losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return (B,) the sum of each sample's loss over its pixels; nan where the target's classes are not the logits'."""
+        if self.truth is not self.label_space:
+            return torch.full((len(target),), torch.nan, device=target.device)
+        loss = functional.cross_entropy(logits, target.long(), ignore_index=self.label_space.void, reduction="none")
+        return loss.flatten(1).double().sum(1)
 
 
 def _finite(best: Tensor) -> Tensor:
-    """(B,) whether all of each sample's highest logits (B, H, W) are numbers."""
+    """Return (B,) whether all of each sample's highest logits (B, H, W) are finite."""
     return best.flatten(1).sum(1).isfinite()

@@ -1,4 +1,4 @@
-"""What every supervised task shares: normalising on the device, one loss, exact bookkeeping of what was seen."""
+"""The part that both tasks share: normalisation on the device, one loss, exact means over ranks and accumulated batches."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
@@ -11,37 +11,37 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torchmetrics import Metric
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from label_spaces.space import LabelSpace
-from lightning_modules.schedules import renew
-from lightning_modules.test_time_augmentation import Inference
+from lightning_modules.schedules import apply_settings
+from lightning_modules.test_time_augmentation import TestTimeAugmentation
 from metrics.confusion import ConfusionMatrix
 from metrics.scores import mean_scores
 
 Batch = Mapping[str, Any]
-VALIDATION_STREAMS = ("val", "train_eval")  # in the order in which the datamodule hands out their loaders
+VALIDATION_STREAMS = ("val", "train_eval")  # in the order of the datamodule's validation loaders
 
 
 class SupervisedModule(lightning.LightningModule, ABC):
-    """A network that learns classes from (image, target) pairs; a task says what a prediction is.
+    """A network that learns classes from (image, target) pairs; a subclass defines the predictions of a task.
 
     Args:
-        network: maps normalised images (B, 3, H, W) to logits, classes along dimension 1.
+        network: maps normalised images (B, 3, H, W) to logits, classes along dimension 1. Its weights' memory format
+            (channels_last or contiguous) is that of the images too.
         label_space: the classes; its void is ignored in the loss and in the scores.
         normalisation: (mean, standard deviation) of each channel, in 0–1 of the uint8 range.
         optimizer: makes an optimiser of parameters.
         scheduler: makes a schedule of an optimiser; stepped after every optimiser step.
-        loss: from logits and target to a sum and the weight it is to be divided by, such as `losses.CrossEntropySum`.
-        share: samples of a full batch: what one optimiser step sees, over devices × accumulation.
-        channels_last: the memory layout of network and images; the faster one on most hardware.
-
-    Attributes:
-        inference: how images are looked at in the stream ``test`` and in prediction; validation looks once.
+        loss: maps logits and target to a sum and the weight to divide it by, such as `losses.CrossEntropy`.
+        share: samples of a full batch on one device, before accumulation.
+        test_time_augmentation: for the stream ``test`` and for `predict_step`; validation predicts once and whole.
     """
 
     headline: ClassVar[str]  # the score by which the best checkpoint is chosen
     streams = (*VALIDATION_STREAMS, "test")
+    records: nn.ModuleDict  # by stream a metric that keeps a row per evaluated sample
 
     def __init__(
         self,
@@ -52,11 +52,12 @@ class SupervisedModule(lightning.LightningModule, ABC):
         scheduler: Callable[[Optimizer], LRScheduler],
         loss: nn.Module,
         share: int = 1,
-        channels_last: bool = True,
+        test_time_augmentation: TestTimeAugmentation | None = None,
     ) -> None:
         super().__init__()
+        channels_last = any(not weight.is_contiguous() for weight in network.parameters())
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.network = network.to(memory_format=self.memory_format)
+        self.network = network
         self.label_space = label_space
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
@@ -64,9 +65,9 @@ class SupervisedModule(lightning.LightningModule, ABC):
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("inverse_deviation", 1 / deviation, persistent=False)
         self.share = share
-        self.inference = Inference()
+        self.test_time_augmentation = test_time_augmentation or TestTimeAugmentation()
         self.training_loss = loss
-        # Not buffers: DDP would give every rank those of the first. They become tensors where they are added to.
+        # Not buffers: DDP would overwrite them with the first rank's. They become tensors where they are added to.
         self._step_weight: Tensor | float = 0.0
         self._epoch_loss: Tensor | float = 0.0  # (2,) float64: sum and weight
         self._full_weight = 1
@@ -75,21 +76,23 @@ class SupervisedModule(lightning.LightningModule, ABC):
         self.save_hyperparameters({"label_space": label_space.name, "classes": list(label_space.classes)})
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """(B, 3, H, W) uint8 images -> logits, in float32 whatever the precision of the network.
+        """Map uint8 images (B, 3, H, W) to logits, in float32 whatever the precision of the network.
 
-        A network with auxiliary heads gives a tuple while it is trained, the main head's logits first.
+        In training the logits of auxiliary heads follow those of the main head in a tuple.
         """
         normalised = (images.to(self.dtype) - cast(Tensor, self.mean)) * cast(Tensor, self.inverse_deviation)
         logits = self.network(normalised.contiguous(memory_format=self.memory_format))
+        if isinstance(logits, Mapping):  # torchvision's segmentation models: out, and perhaps aux
+            logits = tuple(logits.values()) if self.training and len(logits) > 1 else logits["out"]
         return tuple(head.float() for head in logits) if isinstance(logits, tuple) else cast(Tensor, logits).float()
 
-    def look(self, images: Tensor, stream: str = "test") -> Tensor:
-        """(B, 3, H, W) uint8 images -> logits, float32, from as many looks as `inference` says, or the stream's one."""
+    def predict_logits(self, images: Tensor, stream: str = "test") -> Tensor:
+        """Map uint8 images (B, 3, H, W) to float32 logits; in the stream ``test`` with test-time augmentation."""
         once = cast(Callable[[Tensor], Tensor], self)
-        return self.inference(once, images) if stream == "test" else once(images)
+        return self.test_time_augmentation(once, images) if stream == "test" else once(images)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        """The loss of this rank's part of a step: a sum over the weight of a full part, see `on_before_optimizer_step`."""
+        """Return this rank's sum of losses over the weight of a full part, see `on_before_optimizer_step`."""
         target = batch["target"]
         total, weight = cast(tuple[Tensor, Tensor], self.training_loss(self(batch["image"]), target))
         if not batch["counted"]:  # it only keeps this rank in step with the others
@@ -102,7 +105,7 @@ class SupervisedModule(lightning.LightningModule, ABC):
         return loss
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Make the gradient that of the mean over everything the step saw, on all ranks and in all accumulated batches.
+        """Scale the gradient to that of the mean over everything in the step, on all ranks and in all accumulated batches.
 
         Averaging each part's own mean instead would give a sample of a smaller part, a rarer class or a frame with more
         void another weight than on one device.
@@ -111,8 +114,8 @@ class SupervisedModule(lightning.LightningModule, ABC):
         if self.trainer.world_size > 1:
             dist.all_reduce(weight)
         parts = self.trainer.world_size * self.trainer.accumulate_grad_batches  # over which the trainer has averaged
-        factor = parts * self._full_weight / weight.clamp(min=1e-12)  # all void: the gradient is 0 as it is
-        if factor.is_cuda or factor != 1:  # to look at it would make a GPU wait
+        factor = parts * self._full_weight / weight.clamp(min=1e-12)  # all void: the gradient is 0 already
+        if factor.is_cuda or factor != 1:  # comparing on a GPU would wait for it
             torch._foreach_mul_([p.grad for p in self.parameters() if p.grad is not None], factor)
         self._step_weight = 0.0
 
@@ -127,27 +130,27 @@ class SupervisedModule(lightning.LightningModule, ABC):
             nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def on_validation_start(self) -> None:
-        """Give every rank the first one's buffers: each has updated its own while training."""
+        """Broadcast the first rank's buffers: each rank has updated its own while training."""
         if self.trainer.world_size > 1:
             for buffer in self.network.buffers():
                 dist.broadcast(buffer, 0)
 
     def validation_step(self, batch: Batch, _: int, dataloader_idx: int = 0) -> None:
-        """Count one batch of the validation split, or of the fixed part of the training split."""
+        """Evaluate a batch of the validation split, or of the fixed part of the training split."""
         self.evaluate_batch(batch, VALIDATION_STREAMS[dataloader_idx])
 
     def test_step(self, batch: Batch, _: int) -> Mapping[str, Tensor]:
-        """Count one batch of the split that is reported; gives callbacks what `evaluate_batch` gives, by name."""
+        """Evaluate a batch of the reported split and return the results of `evaluate_batch` by name, for callbacks."""
         index, prediction, finite = self.evaluate_batch(batch, "test")
         return {"index": index, "prediction": prediction, "finite": finite}
 
     def on_validation_epoch_end(self) -> None:
-        """Log the scores of both streams and the epoch's training loss, and start their counts again.
+        """Log the scores of both streams and the epoch's training loss, and reset them.
 
-        The training loss is augmented, and averaged while the weights changed. It is logged here, because callbacks
-        that write an epoch's row hear of its end before this module does.
+        The training loss is augmented, and averaged while the weights changed. It is logged here because the hook
+        for the end of a training epoch runs in callbacks, such as the history's, before it runs in the module.
         """
-        loss, weight = self._epoch_loss_of_ranks().sum(0).tolist()
+        loss, weight = self.epoch_loss_of_ranks().sum(0).tolist()
         if weight:
             self.log("train/loss", loss / weight)
         self._epoch_loss = 0.0
@@ -161,45 +164,59 @@ class SupervisedModule(lightning.LightningModule, ABC):
             self.reset_stream(stream)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what the epoch's training loss is made of so far; called on every rank."""
-        checkpoint["epoch_loss"] = self._epoch_loss_of_ranks().cpu()
+        """Save the epoch's training loss so far; called on every rank."""
+        checkpoint["epoch_loss"] = self.epoch_loss_of_ranks().cpu()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with the epoch's training loss, of which on another number of ranks the first takes all; renew the settings."""
+        """Restore the epoch's training loss and apply this run's own optimiser settings.
+
+        On another number of ranks the first one takes the whole loss.
+        """
         of_ranks, rank, ranks = checkpoint["epoch_loss"], self.global_rank, self.trainer.world_size
         if len(of_ranks) != ranks:
             of_ranks = torch.cat([of_ranks.sum(0, keepdim=True), of_ranks.new_zeros(ranks - 1, 2)])
         self._epoch_loss = of_ranks[rank].to(self.trainer.strategy.root_device)
         optimizer = self.make_optimizer(self.parameters())
-        renew(checkpoint, optimizer, self.make_scheduler(optimizer))
+        apply_settings(checkpoint, optimizer, self.make_scheduler(optimizer))
 
-    def _epoch_loss_of_ranks(self) -> Tensor:
-        """(ranks, 2) float64: the sum of the training losses and of their weights on each rank in this epoch."""
+    def epoch_loss_of_ranks(self) -> Tensor:
+        """Return (ranks, 2) float64: the sum of the training losses and of their weights on each rank in this epoch."""
         own = torch.as_tensor(self._epoch_loss, dtype=torch.float64, device=self.device).expand(2).contiguous()
         return torch.stack(gather_all_tensors(own) if self.trainer.world_size > 1 else [own])
 
     def confusion_of(self, stream: str) -> ConfusionMatrix:
-        """The confusion matrix of a stream."""
+        """Return the confusion matrix of a stream."""
         return cast(ConfusionMatrix, self.confusion[stream])
+
+    def records_of(self, stream: str) -> Metric:
+        """Return the per-sample records of a stream."""
+        return cast(Metric, self.records[stream])
+
+    def counted(self, batch: Batch, stream: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Return logits, targets and sample indices of a batch; none where it only keeps this rank in step with others."""
+        logits = self.predict_logits(batch["image"], stream)
+        count = len(logits) if batch["counted"] else 0
+        return logits[:count], batch["target"][:count], batch["index"][:count]
 
     @abstractmethod
     def evaluate_batch(self, batch: Batch, stream: str) -> tuple[Tensor, Tensor, Tensor]:
-        """Predict a batch and count it, unless it is one that is not to be counted.
+        """Predict a batch and count it in a stream.
 
-        Returns the (B,) ``index`` of the samples that were counted, their ``prediction``, class indices (B,) or (B, H, W),
-        and ``finite`` (B,): whether each sample's highest logits are numbers. Where they are nan, a class is said all the same.
+        Returns the ``index`` (B,) of the counted samples, their ``prediction``, class indices (B,) or (B, H, W), and
+        ``finite`` (B,): whether each sample's highest logits are finite. Where they are not, its prediction means nothing.
         """
 
     @abstractmethod
     def mean_loss(self, stream: str) -> float:
-        """The mean cross-entropy of a stream's samples, the same on any number of ranks."""
+        """Return the mean cross-entropy of a stream's samples, the same on any number of ranks."""
 
     def reset_stream(self, stream: str) -> None:
-        """Forget what was counted in a stream."""
+        """Reset all counts of a stream."""
         self.confusion_of(stream).reset()
+        self.records_of(stream).reset()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimiser, and its schedule over all steps of the run."""
+        """Return the optimiser, and its schedule over all steps of the run."""
         optimizer = self.make_optimizer(self.parameters())
         return {
             "optimizer": optimizer,

@@ -10,9 +10,9 @@ from settings.base import Group, Legal, NameOrCSV, Number, Target, Text, absolut
 PUBLISHED = ("auto", "none", "imagenet", "coco_voc")  # values of model.weights that are no path
 # The losses that `loss.name` selects without their file in conf/loss, as runs before that group did.
 LOSSES = {
-    "cross_entropy": "lightning_modules.losses.CrossEntropySum",
-    "dice_cross_entropy": "lightning_modules.losses.DiceAndCrossEntropy",
-    "ohem": "lightning_modules.losses.HardestPixels",
+    "cross_entropy": "lightning_modules.losses.CrossEntropy",
+    "dice_cross_entropy": "lightning_modules.losses.DiceCrossEntropy",
+    "ohem": "lightning_modules.losses.OnlineHardExampleMining",
 }
 
 _Fraction = Annotated[Number, Field(ge=0, le=1)]

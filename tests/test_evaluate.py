@@ -113,7 +113,7 @@ def test_a_model_that_says_nan_keeps_the_old_evaluation(door, run):
     torch.save(content, run.parent / "broken.ckpt")
     answer = door("evaluate", f"run={run}", f"checkpoint={run.parent / 'broken.ckpt'}")
     assert answer.code == 1
-    assert "is not a finite number, and no class follows from that. 1 of " in answer.err
+    assert "are not finite, so that no class can be predicted. 1 of " in answer.err
     assert "Traceback" not in answer.err
     assert {name: (run / name).read_bytes() for name in files_below(run)} == before
 

@@ -52,7 +52,7 @@ def test_a_model_that_says_nan_has_no_labels(door, run, image_folder, tmp_path):
     answer = door("predict", f"run={run}", f"source={image_folder}/red/red_000.png", f"checkpoint={tmp_path / 'broken.ckpt'}",
                   f"hydra.run.dir={folder}")  # fmt: skip
     assert answer.code == 1
-    assert f"What the model says of {image_folder}/red/red_000.png is not a finite number" in answer.err
+    assert f"The logits of {image_folder}/red/red_000.png are not finite" in answer.err
     assert "Traceback" not in answer.err
     assert not folder.exists()
 

@@ -7,7 +7,7 @@ from label_spaces import crosswalk
 from label_spaces.catalogue import load
 from label_spaces.crosswalk import Crosswalk
 from label_spaces.space import LabelSpace
-from lightning_modules.weights.load import SPEAKS
+from lightning_modules.weights.load import PREDICTS
 from settings.run import RunSettings
 
 
@@ -18,7 +18,7 @@ def external_space(settings: RunSettings) -> LabelSpace:
         key, name = "predictions_label_space", settings.predictions_label_space
         what = f"predictions={settings.predictions}: which classes are the masks of?"
     else:
-        key, name = "model.label_space", model.label_space or SPEAKS.get(model.weights)
+        key, name = "model.label_space", model.label_space or PREDICTS.get(model.weights)
         what = f"model.weights={model.weights}: which classes do these weights predict, and in which order?"
     if name is None:
         raise RequestError(f"{what} Type {key}=NAME, such as voc21 or cityscapes19, or {key}=FILE.csv.")

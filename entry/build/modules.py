@@ -14,10 +14,11 @@ from datamodules.base import ImageDataModule
 from entry.build.instantiate import accepted, build, optimizer, scheduler
 from entry.errors import RequestError
 from label_spaces.space import LabelSpace
-from lightning_modules.losses import WithAuxiliary
+from lightning_modules.losses import TrainingLoss
 from lightning_modules.supervised import SupervisedModule
-from lightning_modules.test_time_augmentation import Inference
+from lightning_modules.test_time_augmentation import TestTimeAugmentation
 from lightning_modules.weights.load import WeightsReport, load_weights, normalisation
+from settings.evaluation import EvaluationSettings
 from settings.model import LossSettings
 from settings.run import RunSettings
 
@@ -78,7 +79,17 @@ def build_module(
     model, trainer = settings.model, settings.trainer
     assert model.network is not None, "only masks that are there already have no network"
     network: nn.Module = build(model.network, "model.network", num_classes=space.num_classes)
-    report = load_weights(network, model.name, weights, whole=truth is not None, partial=model.partial)
+    if trainer.channels_last:
+        network = network.to(memory_format=torch.channels_last)
+    report = load_weights(
+        network,
+        model.name,
+        weights,
+        target=model.network.target,
+        num_classes=space.num_classes,
+        whole=truth is not None,
+        partial=model.partial,
+    )
     make = cast("type[SupervisedModule]", get_class(settings.lightning_module.target))
     module = make(
         network=network,
@@ -88,15 +99,17 @@ def build_module(
         scheduler=scheduler(settings.scheduler, total_steps),
         share=share,
         loss=build_loss(settings.loss, space.num_classes, class_counts),
-        channels_last=trainer.channels_last,
+        test_time_augmentation=_test_time_augmentation(settings.evaluation),
         **({} if truth is None else {"truth": truth}),
     )
     if trainer.precision == "64-true":
         module.double()  # the trainer would do it only after a checkpoint has been read into, and rounded to, float32
-    evaluation = settings.evaluation
-    stride = None if evaluation.window is None else evaluation.steps
-    module.inference = Inference(evaluation.flip, evaluation.scales, evaluation.window, stride)
     return module, report
+
+
+def _test_time_augmentation(evaluation: EvaluationSettings) -> TestTimeAugmentation:
+    stride = None if evaluation.window is None else evaluation.steps
+    return TestTimeAugmentation(evaluation.flip, evaluation.scales, evaluation.window, stride)
 
 
 def build_loss(loss: LossSettings, num_classes: int, counts: Sequence[int] | None) -> nn.Module:
@@ -110,7 +123,7 @@ def build_loss(loss: LossSettings, num_classes: int, counts: Sequence[int] | Non
     weights = None if counts is None or loss.class_weights == "none" else class_weights(counts)
     known = {"num_classes": num_classes, "class_weights": weights, "label_smoothing": loss.label_smoothing}
     own = ("name", "auxiliary", "class_weights", "label_smoothing")  # not arguments as they stand
-    return WithAuxiliary(build(loss, "loss", own, **accepted(loss, known)), loss.auxiliary)
+    return TrainingLoss(build(loss, "loss", own, **accepted(loss, known)), num_classes, loss.auxiliary)
 
 
 def class_weights(counts: Sequence[int]) -> torch.Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from lightning.pytorch.callbacks import Callback
 
-from callbacks.finite_logits import FiniteLogits
+from callbacks.finite_checks import FiniteLogits
 from callbacks.prediction_writer import FrameMasks
 from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule

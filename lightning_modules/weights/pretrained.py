@@ -1,63 +1,54 @@
-"""What is known about each network by its name: its heads, and where its published weights lie."""
+"""Published weights of torchvision's models, found in torchvision's own registry."""
 
+import inspect
 from dataclasses import dataclass
 
-# Mean and standard deviation of ImageNet's red, green and blue, in 0–1.
-# Source: torchvision.transforms._presets.ImageClassification; every ImageNet model of torchvision was trained with them.
+# Mean and standard deviation of ImageNet's red, green and blue, in 0–1: those of all but a few models of torchvision.
+# Source: torchvision.transforms._presets.ImageClassification.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# Where networks of torchvision are built: by torchvision itself, or by our functions of the same names.
+TORCHVISION = ("torchvision.models.", "lightning_modules.networks.resnet.", "lightning_modules.networks.deeplabv3.")
 
 
 @dataclass(frozen=True)
-class Architecture:
-    """Facts about a network that its weights need.
+class PublishedWeights:
+    """A file of weights on torchvision's server.
 
     Args:
-        heads: the layers (submodule names) whose size follows from the number of classes.
-        imagenet: address of the ImageNet weights, whose file name ends in the start of its SHA-256; None where there are none.
-        backbone: the submodule that the ImageNet weights are for; empty where that is the whole network.
-        backbone_prefix: what stands before the backbone's names in the ImageNet weights.
-        coco_voc: address of weights trained on COCO's images of the 21 PASCAL VOC labels; None where there are none.
-        auxiliary: the layers that only training uses: files of weights may come without them.
+        url: its address; the file name ends in the start of its SHA-256.
+        num_classes: of its heads.
+        mean: of the channels that it was trained with, in 0–1.
+        std: the standard deviation of the channels likewise.
     """
 
-    heads: tuple[str, ...]
-    imagenet: str | None = None
-    backbone: str = ""
-    backbone_prefix: str = ""
-    coco_voc: str | None = None
-    auxiliary: tuple[str, ...] = ()
+    url: str
+    num_classes: int
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
 
 
-_MODELS = "https://download.pytorch.org/models/"
-_DEEPLAB_HEADS = ("classifier.4", "aux_classifier.4")
-_DEEPLAB_AUXILIARY = ("aux_classifier",)
+def published_weights(target: str, kind: str) -> PublishedWeights | None:
+    """Return torchvision's weights for a network, or None where there are none.
 
-# The addresses of torchvision's weights (`….IMAGENET1K_V1.url`, `….COCO_WITH_VOC_LABELS_V1.url`), repeated here so that
-# other networks start without torchvision; a test compares them.
-ARCHITECTURES = {
-    "custom_cnn": Architecture(heads=("classifier",)),
-    "resnet18": Architecture(heads=("fc",), imagenet=f"{_MODELS}resnet18-f37072fd.pth"),
-    "deeplabv3_resnet50": Architecture(
-        heads=_DEEPLAB_HEADS,
-        imagenet=f"{_MODELS}resnet50-0676ba61.pth",
-        backbone="backbone",
-        coco_voc=f"{_MODELS}deeplabv3_resnet50_coco-cd0a2569.pth",
-        auxiliary=_DEEPLAB_AUXILIARY,
-    ),
-    "deeplabv3_resnet101": Architecture(
-        heads=_DEEPLAB_HEADS,
-        imagenet=f"{_MODELS}resnet101-63fe2227.pth",
-        backbone="backbone",
-        coco_voc=f"{_MODELS}deeplabv3_resnet101_coco-586e9e4e.pth",
-        auxiliary=_DEEPLAB_AUXILIARY,
-    ),
-    "deeplabv3_mobilenet_v3_large": Architecture(
-        heads=_DEEPLAB_HEADS,
-        imagenet=f"{_MODELS}mobilenet_v3_large-8738ca79.pth",
-        backbone="backbone",
-        backbone_prefix="features.",
-        coco_voc=f"{_MODELS}deeplabv3_mobilenet_v3_large-fc3c493d.pth",
-        auxiliary=_DEEPLAB_AUXILIARY,
-    ),
-}
+    Args:
+        target: the dotted name of the function that builds the network, such as ``torchvision.models.resnet34``.
+        kind: ``imagenet`` (the first version; of a segmentation model those of its backbone) or ``coco_voc``.
+    """
+    from torchvision import models
+
+    name = target.rpartition(".")[2]
+    if not target.startswith(TORCHVISION) or name not in models.list_models():
+        return None
+    builder = models.get_model_builder(name)
+    known = dict(models.get_model_weights(builder).__members__)
+    if kind == "coco_voc":
+        found = known.get("COCO_WITH_VOC_LABELS_V1")
+    elif backbone := inspect.signature(builder).parameters.get("weights_backbone"):
+        found = backbone.default
+    else:
+        found = known.get("IMAGENET1K_V1") or known.get("DEFAULT")
+    if found is None or (kind == "imagenet" and not found.name.startswith("IMAGENET1K")):
+        return None
+    preset = found.transforms()
+    return PublishedWeights(found.url, len(found.meta["categories"]), tuple(preset.mean), tuple(preset.std))

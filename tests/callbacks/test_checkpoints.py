@@ -64,8 +64,8 @@ def test_within_an_epoch_every_so_many_steps_and_earlier_ones_stay_as_asked(tmp_
     class Look(Checkpoints):
         seen: list = []  # noqa: RUF012
 
-        def _write_last(self, trainer, **how):
-            super()._write_last(trainer, **how)
+        def write_last(self, trainer, **how):
+            super().write_last(trainer, **how)
             last = read(self.folder / "last.ckpt")
             kept = [path.name for path in earlier(self.folder)]
             self.seen.append((last["global_step"], kept))
@@ -89,9 +89,9 @@ def test_by_the_clock(tmp_path, monkeypatch):
             now[0] += 25.0
             super().on_train_batch_end(trainer, *args)
 
-        def _write_last(self, trainer, **how):
+        def write_last(self, trainer, **how):
             self.steps.append(trainer.global_step)
-            super()._write_last(trainer, **how)
+            super().write_last(trainer, **how)
 
     Slow.steps = []
     fit(tmp_path, Slow(tmp_path, SCORES, StopSignal(), every_minutes=1), epochs=2)

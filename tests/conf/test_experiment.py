@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +14,8 @@ from datamodules.files.masks import polygon_mask
 from datamodules.synthetic.generate import generate
 from label_spaces.catalogue import load
 from lightning_modules.networks.deeplabv3 import deeplabv3_resnet50
-from lightning_modules.weights.pretrained import ARCHITECTURES
+from lightning_modules.weights import load as weights
+from lightning_modules.weights.pretrained import PublishedWeights
 
 HERE = ("data.num_workers=0", "trainer=cpu", "trainer.threads=1", "logger=csv")
 CLASSES = load("idd_cityscapes18")
@@ -33,8 +33,9 @@ def car_everywhere(tmp_path, monkeypatch):
     torch.save(state, folder / "new.pth")
     name = f"voc-{hashlib.sha256((folder / 'new.pth').read_bytes()).hexdigest()[:8]}.pth"
     (folder / "new.pth").rename(folder / name)
-    known = replace(ARCHITECTURES["deeplabv3_resnet50"], coco_voc=f"https://weights.invalid/{name}")
-    monkeypatch.setitem(ARCHITECTURES, "deeplabv3_resnet50", known)
+    monkeypatch.setattr(
+        weights, "published_weights", lambda *_: PublishedWeights(f"https://weights.invalid/{name}", 21)
+    )
     return name
 
 
@@ -91,8 +92,8 @@ def test_voc_on_idd_comes_to_what_its_words_allow(door, tmp_path, car_everywhere
 def test_without_its_weights_it_says_which_file_goes_where(door, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    nowhere = replace(ARCHITECTURES["deeplabv3_resnet50"], coco_voc="http://127.0.0.1:9/voc-00000000.pth")
-    monkeypatch.setitem(ARCHITECTURES, "deeplabv3_resnet50", nowhere)
+    nowhere = PublishedWeights("http://127.0.0.1:9/voc-00000000.pth", 21)
+    monkeypatch.setattr(weights, "published_weights", lambda *_: nowhere)
     (tmp_path / "idd").mkdir()
     answer = door("evaluate", "experiment=q3_deeplabv3_voc_on_idd", f"data.root={tmp_path / 'idd'}", *HERE)
     assert answer.code == 2

@@ -6,14 +6,14 @@ import hashlib
 import json
 import re
 import threading
-from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 import torch
 
-from lightning_modules.weights.pretrained import ARCHITECTURES
+from lightning_modules.weights import load
+from lightning_modules.weights.pretrained import PublishedWeights
 from tests.foreign.conftest import DATA, MODEL, TRAINER, VOC, check_is_no_run, idd, scored
 
 
@@ -63,7 +63,7 @@ def test_any_state_dict_and_what_does_not_fit(door, streets, foreigner, tmp_path
     assert scored(door("evaluate", *typed, "model.label_space=voc21"))["crossing"]["from"] == "voc21"
     answer = door("evaluate", *typed, "model.label_space=cityscapes19")
     assert answer.code == 2
-    assert "its head (classifier.4) says 21 classes, and model.label_space has 19" in answer.err
+    assert "its head (classifier.4) predicts 21 classes, and model.label_space has 19" in answer.err
     # Many publish weights without the head that only training uses.
     state = {name: tensor for name, tensor in state.items() if "aux_classifier" not in name}
     torch.save(state, tmp_path / "plain.pt")
@@ -81,7 +81,7 @@ def test_any_state_dict_and_what_does_not_fit(door, streets, foreigner, tmp_path
     assert f"left as it was: missing {first.removeprefix('module.')}" in answer.out
 
 
-def test_weights_that_say_nan_have_no_scores(door, streets, foreigner, tmp_path):
+def test_weights_that_predict_nan_have_no_scores(door, streets, foreigner, tmp_path):
     state = torch.load(foreigner, weights_only=True)["state_dict"]
     state["network.classifier.4.bias"][3] = torch.nan
     torch.save(state, tmp_path / "broken.pt")
@@ -90,16 +90,16 @@ def test_weights_that_say_nan_have_no_scores(door, streets, foreigner, tmp_path)
                   "report.predictions=true", f"hydra.run.dir={folder}")  # fmt: skip
     assert answer.code == 1
     assert re.search(
-        r"^What the model says of images/\d\d\.png is not a finite number, and no class follows from that\.",
+        r"^The logits of images/\d\d\.png are not finite, so that no class can be predicted\.",
         answer.err,
         re.MULTILINE,
     )
-    assert "tensors of its weights are not finite, such as classifier.4.bias: take other weights." in answer.err
+    assert "tensors of its weights are not finite, such as classifier.4.bias: use other weights." in answer.err
     assert "Traceback" not in answer.err
     assert not list((folder / "evaluation").iterdir())
     status = json.loads((folder / "status.json").read_text())
     assert (status["state"], status["exit_code"]) == ("failed", 1)
-    assert "not a finite number" in status["error"]
+    assert "are not finite" in status["error"]
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -117,10 +117,8 @@ def test_published_weights_are_fetched_or_said_to_be_missing(door, streets, fore
     name = f"voc-{hashlib.sha256(published.read_bytes()).hexdigest()[:8]}.pth"
     published.rename(tmp_path / name)
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(tmp_path)))
-    known = replace(
-        ARCHITECTURES["deeplabv3_mobilenet_v3_large"], coco_voc=f"http://127.0.0.1:{server.server_port}/{name}"
-    )
-    monkeypatch.setitem(ARCHITECTURES, "deeplabv3_mobilenet_v3_large", known)
+    published_here = PublishedWeights(f"http://127.0.0.1:{server.server_port}/{name}", 21)
+    monkeypatch.setattr(load, "published_weights", lambda *_: published_here)
     typed = (MODEL, "model.weights=coco_voc", *idd(streets), *TRAINER)
     with server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from lightning_modules.losses import CrossEntropySum, DiceAndCrossEntropy, HardestPixels, WithAuxiliary
+from lightning_modules.losses import CrossEntropy, DiceCrossEntropy, OnlineHardExampleMining, TrainingLoss
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
@@ -12,12 +12,12 @@ from lightning_modules.losses import CrossEntropySum, DiceAndCrossEntropy, Harde
 @pytest.mark.parametrize("shape", [(), (4, 5)])
 def test_sum_over_weight_is_torchs_mean(smoothing, weights, shape):
     logits, target = torch.randn(6, 3, *shape), torch.randint(0, 4, (6, *shape))  # 3 is void
-    total, weight = CrossEntropySum(3, weights, smoothing)(logits, target)
+    total, weight = CrossEntropy(3, weights, smoothing)(logits, target)
     mean = functional.cross_entropy(logits, target, weights, ignore_index=3, label_smoothing=smoothing)
     torch.testing.assert_close(total / weight, mean)
 
 
-@pytest.mark.parametrize("make", [CrossEntropySum, HardestPixels, DiceAndCrossEntropy])
+@pytest.mark.parametrize("make", [CrossEntropy, OnlineHardExampleMining, DiceCrossEntropy])
 @pytest.mark.parametrize("precision", [torch.float64, torch.bfloat16])
 def test_a_network_of_another_precision_changes_nothing(make, precision):
     """Such a network's module is converted as a whole, its loss too; the logits are float32 all the same."""
@@ -30,7 +30,7 @@ def test_a_network_of_another_precision_changes_nothing(make, precision):
 
 
 def test_all_void_weighs_nothing():
-    total, weight = CrossEntropySum(3)(torch.randn(2, 3), torch.tensor([3, 3]))
+    total, weight = CrossEntropy(3)(torch.randn(2, 3), torch.tensor([3, 3]))
     assert (total.item(), weight.item()) == (0.0, 0.0)
 
 
@@ -44,7 +44,7 @@ def pixels(seed=0, classes=3):
 @pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 1.0, 2.0])])
 def test_the_hardest_pixels_are_those_of_a_plain_loop(probability, least, weights):
     logits, target = pixels()
-    total, weight = HardestPixels(3, weights, probability, least)(logits, target)
+    total, weight = OnlineHardExampleMining(3, weights, probability, least)(logits, target)
     rows = [(functional.cross_entropy(l, t).item(), t.item()) for l, t in zip(logits.movedim(1, -1).reshape(-1, 3), target.flatten().long(), strict=True) if t < 3]  # fmt: skip
     rows.sort(reverse=True)
     wanted = max(1, int(len(rows) * least))
@@ -55,13 +55,13 @@ def test_the_hardest_pixels_are_those_of_a_plain_loop(probability, least, weight
 
 
 def test_hardest_pixels_of_nothing_but_void_weigh_nothing():
-    total, weight = HardestPixels(3)(torch.randn(1, 3, 2, 2), torch.full((1, 2, 2), 3))
+    total, weight = OnlineHardExampleMining(3)(torch.randn(1, 3, 2, 2), torch.full((1, 2, 2), 3))
     assert (total.item(), weight.item()) == (0.0, 0.0)
 
 
 def test_dice_is_that_of_a_plain_loop():
     logits, target = pixels(1)
-    total, weight = DiceAndCrossEntropy(3, dice=0.5)(logits, target)
+    total, weight = DiceCrossEntropy(3, dice=0.5)(logits, target)
     known, guess = target != 3, logits.softmax(1)
     scores = []
     for c in range(3):
@@ -73,12 +73,29 @@ def test_dice_is_that_of_a_plain_loop():
     torch.testing.assert_close(total / weight, expected)
 
 
-def test_an_auxiliary_head_adds_its_part():
+def test_auxiliary_heads_add_their_part():
     logits, target = pixels(2)
     other = logits.flip(0)
-    both, weight = WithAuxiliary(CrossEntropySum(3), 0.4)((logits, other), target)
+    both, weight = TrainingLoss(CrossEntropy(3), 3, 0.4)((logits, other), target)
     one = functional.cross_entropy(logits, target.long(), ignore_index=3)
     two = functional.cross_entropy(other, target.long(), ignore_index=3)
     torch.testing.assert_close(both / weight, one + 0.4 * two)
-    alone, weight = WithAuxiliary(CrossEntropySum(3), 0.4)(logits, target)
+    three, weight = TrainingLoss(CrossEntropy(3), 3, 0.4)((logits, other, other), target)
+    torch.testing.assert_close(three / weight, one + 0.8 * two)
+    alone, weight = TrainingLoss(CrossEntropy(3), 3, 0.4)(logits, target)
     torch.testing.assert_close(alone / weight, one)
+
+
+@pytest.mark.parametrize("reference", [torch.nn.CrossEntropyLoss(ignore_index=3), torch.nn.CrossEntropyLoss(torch.tensor([0.2, 1, 3]), ignore_index=3)])  # fmt: skip
+def test_a_loss_that_returns_a_mean_is_weighted_by_the_pixels_with_truth(reference):
+    logits, target = pixels(3)
+    total, weight = TrainingLoss(reference, 3)(logits, target)
+    assert weight.item() == int((target != 3).sum())
+    torch.testing.assert_close(total / weight, reference(logits, target.long()))
+
+
+def test_a_mean_over_nothing_but_void_has_no_gradient():
+    logits = torch.randn(2, 3, requires_grad=True)
+    total, weight = TrainingLoss(torch.nn.CrossEntropyLoss(ignore_index=3), 3)(logits, torch.tensor([3, 3]))
+    total.backward()
+    assert (total.item(), weight.item(), logits.grad.abs().sum().item()) == (0.0, 0.0, 0.0)

@@ -69,7 +69,7 @@ def test_new_settings_are_in_the_place_of_a_checkpoints_from_its_very_next_step(
         optimizer.step()
         schedule.step()
     checkpoint = checkpoint_of(optimizer, schedule)
-    schedules.renew(checkpoint, *made(lr=0.5, weight_decay=0.3))
+    schedules.apply_settings(checkpoint, *made(lr=0.5, weight_decay=0.3))
     optimizer, schedule = made(lr=7.0)  # whatever it is, the checkpoint's are loaded into it
     optimizer.load_state_dict(checkpoint["optimizer_states"][0])
     schedule.load_state_dict(checkpoint["lr_schedulers"][0])
@@ -88,5 +88,5 @@ def test_settings_that_are_the_same_change_no_bit_and_torchs_own_schedules_are_l
         made[0][0].step()
         made[0][1].step()
         checkpoint = checkpoint_of(*made[0])
-        schedules.renew(checkpoint, *made[1])
+        schedules.apply_settings(checkpoint, *made[1])
         assert checkpoint == checkpoint_of(*made[0])

@@ -9,17 +9,15 @@ from torch import nn
 
 from label_spaces.space import LabelSpace
 from lightning_modules.segmentation import SegmentationModule
-from lightning_modules.test_time_augmentation import Inference
-from tests.lightning_modules.test_test_time_augmentation import made
+from lightning_modules.test_time_augmentation import TestTimeAugmentation as Views
+from tests.lightning_modules.tiny import made
 
 
 @pytest.mark.parametrize("truth", [None, LabelSpace("others", ("x", "y"))])
 def test_regions_are_counted_beside_and_change_nothing_else(truth):
     torch.manual_seed(0)
     images = torch.randint(0, 256, (2, 3, 11, 17), dtype=torch.uint8)
-    module, plain = (
-        made(partial(SegmentationModule, truth=truth), nn.Conv2d(3, 3, 5, padding=2), Inference()) for _ in "ab"
-    )
+    module, plain = (made(partial(SegmentationModule, truth=truth), nn.Conv2d(3, 3, 5, padding=2)) for _ in "ab")
     plain.network.load_state_dict(module.network.state_dict())
     void = module.truth.num_classes
     target = torch.randint(0, void + 1, (2, 11, 17), dtype=torch.uint8)
@@ -45,3 +43,32 @@ def test_regions_are_counted_beside_and_change_nothing_else(truth):
     module.reset_stream("test")
     assert not module.regions.counts.any()
     assert not [name for name in module.state_dict() if "region" in name]  # checkpoints stay as they are
+
+
+@pytest.mark.parametrize("views", [Views(), Views(flip=True), Views(window=(4, 4), stride=(4, 4))])
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_a_single_pixel_that_is_not_finite_is_noticed_and_an_impossible_class_is_none(views, bad):
+    module = made(SegmentationModule, nn.Conv2d(3, 3, 1), test_time_augmentation=views)
+    batch = {"image": torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8), "index": torch.arange(2), "counted": True,
+             "target": torch.zeros(2, 8, 8, dtype=torch.uint8)}  # fmt: skip
+
+    def finite(change):
+        with torch.no_grad():
+            module.network.register_forward_hook(lambda *given: change(given[-1]))
+            return module.evaluate_batch(batch, "test")[-1].tolist()
+
+    assert finite(lambda logits: logits.index_fill(1, torch.tensor([2]), -torch.inf)) == [True, True]
+
+    def spoil(logits):
+        logits = logits.clone()
+        logits[1, 0, 3, 2] = bad
+        return logits
+
+    assert finite(spoil) == [True, False]
+
+
+def test_a_batch_of_unreadable_images_predicts_nothing():
+    module = made(SegmentationModule, nn.Conv2d(3, 3, 1))
+    batch = {"image": None, "index": torch.empty(0, dtype=torch.long), "unreadable": {3: "cut short"}}
+    index, masks, finite, reasons = module.predict_step(batch, 0)
+    assert (len(index), len(masks), masks.dtype, finite.tolist(), reasons) == (0, 0, torch.uint8, [], {3: "cut short"})

@@ -17,7 +17,7 @@ from datamodules.loading.dataset import collate
 from label_spaces.space import LabelSpace
 from lightning_modules import schedules
 from lightning_modules.classification import ClassificationModule
-from lightning_modules.losses import CrossEntropySum, WithAuxiliary
+from lightning_modules.losses import CrossEntropy, TrainingLoss
 from lightning_modules.segmentation import SegmentationModule
 
 SPACE = LabelSpace("tiny", ("a", "b", "c"))
@@ -56,11 +56,11 @@ def loader(task, rank, ranks, accumulate):
 
 def module(task, ranks, accumulate):
     torch.manual_seed(0)
-    loss = CrossEntropySum(3, WEIGHTS, 0.1)
+    loss = CrossEntropy(3, WEIGHTS, 0.1)
     plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3))
     make, network, loss = {
         "classification": (ClassificationModule, plain, loss),
-        "segmentation": (SegmentationModule, TwoHeads(), WithAuxiliary(loss, 0.4)),
+        "segmentation": (SegmentationModule, TwoHeads(), TrainingLoss(loss, 3, 0.4)),
     }[task]
     return make(
         network=network, label_space=SPACE, normalisation=((0.5,) * 3, (0.3,) * 3), loss=loss,
@@ -85,7 +85,7 @@ def fit(rank, task, ranks, accumulate, port, results):
         plugins=[TorchElasticEnvironment()] if ranks > 1 else None,
     )  # fmt: skip
     trainer.fit(learner, loader(task, rank, ranks, accumulate))
-    loss, weight = learner._epoch_loss_of_ranks().sum(0).tolist()
+    loss, weight = learner.epoch_loss_of_ranks().sum(0).tolist()
     if rank == 0:
         results.put(([p.detach().numpy().tolist() for p in learner.parameters()], loss / weight, trainer.global_step))
     if ranks > 1:

@@ -1,7 +1,5 @@
 """More looks at an image: against a loop over pixels and looks, and networks for which they must change nothing."""
 
-from functools import partial
-
 import cv2
 import numpy as np
 import pytest
@@ -9,14 +7,11 @@ import torch
 from scipy.special import softmax
 from torch import nn
 
-from label_spaces.space import LabelSpace
-from lightning_modules import schedules
+from lightning_modules import test_time_augmentation as tta
 from lightning_modules.classification import ClassificationModule
-from lightning_modules.losses import CrossEntropySum
 from lightning_modules.segmentation import SegmentationModule
-from lightning_modules.test_time_augmentation import Inference, averaged, in_windows, window_starts
-
-SPACE = LabelSpace("tiny", ("a", "b", "c"))
+from lightning_modules.test_time_augmentation import average_views, slide_window, window_starts
+from tests.lightning_modules.tiny import made
 
 
 @pytest.fixture
@@ -46,7 +41,7 @@ def at(predict, image):
 
 def test_the_mean_over_flips_and_scales_is_that_of_a_loop(images, network):
     """OpenCV enlarges as torch does; sizes are doubled so that nothing is shrunk on the way."""
-    found = averaged(network, images, flip=True, scales=(1.0, 2.0)).softmax(1)
+    found = average_views(network, images, flip=True, scales=(1.0, 2.0)).softmax(1)
     for row, image in enumerate(images.permute(0, 2, 3, 1).numpy()):
         height, width = image.shape[:2]
         parts = []
@@ -69,7 +64,7 @@ def test_overlapping_windows_are_averaged_as_in_a_loop(images, network):
             place = np.s_[top : top + height, left : left + width]
             total[:, :, *place] += network(images[:, :, *place]).double().numpy()
             looks[place] += 1
-    found = in_windows(network, images, (height, width), (down, across))
+    found = slide_window(network, images, (height, width), (down, across))
     np.testing.assert_allclose(found, total / looks, atol=1e-6)
 
 
@@ -90,26 +85,26 @@ def test_windows_begin_where_they_should(length, window, stride, starts):
 
 def test_one_plain_look_and_a_window_as_large_as_the_image_are_plain_to_the_bit(images, network):
     plain = network(images)
-    assert torch.equal(Inference()(network, images), plain)
-    assert torch.equal(Inference(window=(11, 17), stride=(7, 11))(network, images), plain)
-    assert torch.equal(Inference(window=(500, 500))(network, images), plain)
+    assert torch.equal(tta.TestTimeAugmentation()(network, images), plain)
+    assert torch.equal(tta.TestTimeAugmentation(window=(11, 17), stride=(7, 11))(network, images), plain)
+    assert torch.equal(tta.TestTimeAugmentation(window=(500, 500))(network, images), plain)
 
 
 @pytest.mark.parametrize("window", [(1, 1), (4, 6), (11, 3), (3, 40)])
 def test_a_network_that_sees_one_pixel_says_the_same_in_any_window(images, local, window):
     for stride in {window, (1, 1), tuple(max(1, side // 2) for side in window)}:
-        torch.testing.assert_close(in_windows(local, images, window, stride), local(images), rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(slide_window(local, images, window, stride), local(images), rtol=1e-6, atol=1e-6)
 
 
 def test_where_a_mirror_image_makes_no_difference_none_is_made(images, local):
-    found = averaged(local, images, flip=True, scales=(1.0,))
+    found = average_views(local, images, flip=True, scales=(1.0,))
     torch.testing.assert_close(found, local(images).log_softmax(1), rtol=1e-5, atol=1e-6)
 
 
 def test_flipping_undoes_what_leans_to_one_side(images, network):
     """Whatever the network, mean over both sides is mirrored with the image."""
-    found = averaged(network, images, flip=True, scales=(1.0,))
-    other = averaged(network, images.flip(-1), flip=True, scales=(1.0,))
+    found = average_views(network, images, flip=True, scales=(1.0,))
+    other = average_views(network, images.flip(-1), flip=True, scales=(1.0,))
     torch.testing.assert_close(other.flip(-1), found, rtol=1e-5, atol=1e-6)
     assert not torch.allclose(network(images.flip(-1)).flip(-1), network(images), atol=1e-3)
 
@@ -118,7 +113,7 @@ def test_a_whole_images_classes_are_averaged_not_mirrored(images):
     def predict(seen):  # the left column's mean colour
         return seen[..., 0].float().mean(-1)
 
-    found = averaged(predict, images, flip=True, scales=(1.0,)).exp()
+    found = average_views(predict, images, flip=True, scales=(1.0,)).exp()
     left, right = (images[..., side].float().mean(-1).double().softmax(1) for side in (0, -1))
     torch.testing.assert_close(found.double(), (left + right) / 2, rtol=1e-5, atol=1e-6)
 
@@ -127,31 +122,26 @@ def test_a_probability_of_nothing_has_a_finite_loss(images):
     def predict(seen):
         return torch.tensor([[500.0, 0, 0]]).expand(len(seen), 3)
 
-    found = averaged(predict, images, flip=True, scales=(1.0,))
+    found = average_views(predict, images, flip=True, scales=(1.0,))
     assert found[:, 0].tolist() == [0, 0]
     assert found.isfinite().all()
-
-
-def made(make, network, inference):
-    module = make(
-        network=network, label_space=SPACE, normalisation=((0.0,) * 3, (1.0,) * 3), loss=CrossEntropySum(3),
-        optimizer=partial(torch.optim.SGD, lr=0.1), scheduler=schedules.constant,
-    )  # fmt: skip
-    module.inference = inference
-    return module.eval()
 
 
 def test_the_reported_stream_has_all_looks_and_counts_each_pixel_once(images):
     torch.manual_seed(0)
     body = nn.Conv2d(3, 3, 5, padding=2)
-    module = made(SegmentationModule, body, Inference(flip=True, scales=(0.5, 1.0), window=(6, 6), stride=(4, 4)))
+    module = made(
+        SegmentationModule,
+        body,
+        test_time_augmentation=tta.TestTimeAugmentation(flip=True, scales=(0.5, 1.0), window=(6, 6), stride=(4, 4)),
+    )
     target = torch.randint(0, 4, (2, 11, 17), dtype=torch.uint8)  # 3 is void
     batch = {"image": images, "target": target, "index": torch.tensor([4, 5]), "counted": True}
     with torch.no_grad():
         index, prediction, _ = module.evaluate_batch(batch, "test")
         module.evaluate_batch({**batch, "counted": False}, "test")  # what a rank without a batch is given
         module.evaluate_batch(batch, "val")
-        looked = module.inference(module, images)
+        looked = module.test_time_augmentation(module, images)
     counts = module.confusion_of("test").compute()
     assert index.tolist() == [4, 5]
     assert torch.equal(prediction, looked.argmax(1))
@@ -162,7 +152,7 @@ def test_the_reported_stream_has_all_looks_and_counts_each_pixel_once(images):
     expected = [float(-picked[i][target[i] < 3].mean()) for i in range(2)]
     np.testing.assert_allclose(facts["loss"], expected, rtol=1e-5)
     with torch.no_grad():
-        plain = made(SegmentationModule, body, Inference())
+        plain = made(SegmentationModule, body)
         plain.evaluate_batch(batch, "test")
         assert torch.equal(module.predict_step({**batch, "unreadable": {}}, 0)[1].long(), prediction)
     assert torch.equal(module.confusion_of("val").compute(), plain.confusion_of("test").compute())
@@ -171,7 +161,7 @@ def test_the_reported_stream_has_all_looks_and_counts_each_pixel_once(images):
 def test_a_classifier_looks_at_both_sides_too(images):
     torch.manual_seed(0)
     body = nn.Sequential(nn.Flatten(), nn.Linear(3 * 11 * 17, 3))
-    module = made(ClassificationModule, body, Inference(flip=True))
+    module = made(ClassificationModule, body, test_time_augmentation=tta.TestTimeAugmentation(flip=True))
     batch = {"image": images, "target": torch.tensor([0, 1]), "index": torch.tensor([0, 1]), "counted": True}
     with torch.no_grad():
         module.evaluate_batch(batch, "test")

@@ -25,7 +25,7 @@ ALLOWED = {
     "lightning_module._target_": ["lightning_modules.classification.ClassificationModule"],
     "model.network._target_": ["lightning_modules.networks.custom_cnn.custom_cnn", "lightning_modules.networks.custom_cnn.CustomCNN",
                                "torchvision.models.resnet34", "torchvision.models.segmentation.deeplabv3_resnet50"],
-    "loss._target_": ["lightning_modules.losses.CrossEntropySum", "torch.nn.CrossEntropyLoss"],
+    "loss._target_": ["lightning_modules.losses.CrossEntropy", "torch.nn.CrossEntropyLoss"],
     "optimizer._target_": ["torch.optim.Adam", "torch.optim.Adafactor", "torch.optim.adamw.AdamW"],
     "scheduler._target_": ["lightning_modules.schedules.cosine", "torch.optim.lr_scheduler.StepLR", "torch.optim.swa_utils.SWALR"],
     "aug.transform._target_": ["albumentations.Compose", "albumentations.HorizontalFlip", "albumentations.pytorch.ToTensorV2"],

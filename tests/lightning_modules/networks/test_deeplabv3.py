@@ -1,24 +1,9 @@
 import pytest
 import torch
 from torch import nn
-from torchvision import models
 from torchvision.models import segmentation
 
 from lightning_modules.networks import deeplabv3
-from lightning_modules.weights.pretrained import ARCHITECTURES
-
-PARTS = {
-    "deeplabv3_resnet50": ("ResNet50_Weights", "DeepLabV3_ResNet50_Weights"),
-    "deeplabv3_resnet101": ("ResNet101_Weights", "DeepLabV3_ResNet101_Weights"),
-    "deeplabv3_mobilenet_v3_large": ("MobileNet_V3_Large_Weights", "DeepLabV3_MobileNet_V3_Large_Weights"),
-}
-
-
-@pytest.mark.parametrize("name", PARTS)
-def test_addresses_are_torchvisions(name):
-    backbone, whole = PARTS[name]
-    assert ARCHITECTURES[name].imagenet == getattr(models, backbone).IMAGENET1K_V1.url
-    assert ARCHITECTURES[name].coco_voc == getattr(segmentation, whole).COCO_WITH_VOC_LABELS_V1.url
 
 
 @pytest.mark.parametrize("name", ["deeplabv3_mobilenet_v3_large", "deeplabv3_resnet50"])

@@ -6,7 +6,7 @@ from lightning_modules.errors import WeightsError
 from lightning_modules.weights import load
 from lightning_modules.weights.download import NotReachableError
 from lightning_modules.weights.load import load_weights, normalisation
-from lightning_modules.weights.pretrained import Architecture
+from lightning_modules.weights.pretrained import PublishedWeights
 
 
 class Tiny(nn.Module):
@@ -18,17 +18,22 @@ class Tiny(nn.Module):
         self.head = nn.Linear(width, classes)
 
 
+PUBLISHED = {("tiny", "imagenet"): PublishedWeights("http://x/tiny-01234567.pth", 3)}
+
+
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch):
-    monkeypatch.setattr(
-        load,
-        "ARCHITECTURES",
-        {
-            "tiny": Architecture(("head",), "http://x/tiny-01234567.pth"),
-            "plain": Architecture(("head",)),
-            "with auxiliary": Architecture(("head",), auxiliary=("auxiliary",)),
-        },
-    )
+    def published(target, kind):
+        return PUBLISHED.get((target.rpartition(".")[2], kind))
+
+    monkeypatch.setattr(load, "published_weights", published)
+
+
+def loaded(network, model, requested, **how):
+    """Load weights as for a model of torchvision, or for one of somebody's own."""
+    package = "somebody.models" if model == "mine" else "torchvision.models"
+    rows = [len(tensor) for tensor in network.state_dict().values() if tensor.dim()]
+    return load_weights(network, model, requested, target=f"{package}.{model}", num_classes=rows[-1], **how)
 
 
 @pytest.fixture
@@ -52,22 +57,24 @@ def same(network, state):
     return all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
 
 
-@pytest.mark.parametrize(("model", "requested"), [("tiny", "none"), ("plain", "none"), ("plain", "auto")])
-def test_from_scratch_changes_and_says_nothing(model, requested, offline):
+@pytest.mark.parametrize(("model", "requested"), [("tiny", "none"), ("plain", "none"), ("mine", "auto")])
+def test_from_scratch_changes_nothing(model, requested, offline):
     network = Tiny()
     before = copy(network)
-    report = load_weights(network, model, requested)
+    report = loaded(network, model, requested)
     assert (report.requested, report.used, report.note) == (requested, "none", "")
     assert same(network, before)
 
 
 def test_a_network_of_ones_own_starts_from_scratch_or_from_a_file_that_fits(tmp_path, offline):
-    assert load_weights(Tiny(), "mine", "auto").used == "none"
+    assert loaded(Tiny(), "mine", "auto").used == "none"
     trained, fresh = Tiny(), Tiny()
-    load_weights(fresh, "mine", saved(tmp_path, trained.state_dict()))
+    loaded(fresh, "mine", saved(tmp_path, trained.state_dict()))
     assert same(fresh, copy(trained))
-    with pytest.raises(WeightsError, match="no ImageNet weights for mine, only for tiny"):
-        load_weights(Tiny(), "mine", "imagenet")
+    with pytest.raises(
+        WeightsError, match=r"no ImageNet weights for mine, only for models of torchvision; use model\.weights=none"
+    ):
+        loaded(Tiny(), "mine", "imagenet")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +84,7 @@ def test_a_network_of_ones_own_starts_from_scratch_or_from_a_file_that_fits(tmp_
 def test_prefixes_are_taken_off(tmp_path, prefix):
     source, network = Tiny(), Tiny()
     path = saved(tmp_path, {prefix + name: tensor for name, tensor in source.state_dict().items()})
-    report = load_weights(network, "tiny", path)
+    report = loaded(network, "tiny", path)
     assert same(network, source.state_dict())
     assert report.used == path
     assert report.note == f"tiny starts from {path}"
@@ -91,14 +98,14 @@ def test_a_prefix_that_is_the_networks_own_stays(tmp_path):
             self.head = nn.Linear(2, 2)
 
     source, network = Nested(), Nested()
-    load_weights(network, "tiny", saved(tmp_path, {f"model.{k}": v for k, v in source.state_dict().items()}))
+    loaded(network, "tiny", saved(tmp_path, {f"model.{k}": v for k, v in source.state_dict().items()}))
     assert same(network, source.state_dict())
 
 
 def test_what_a_lightning_checkpoint_has_besides_the_network_is_left_out_and_said(tmp_path):
     source, network = Tiny(), Tiny()
     state = {f"network.{name}": tensor for name, tensor in source.state_dict().items()} | {"loss.weight": torch.ones(3)}
-    report = load_weights(network, "tiny", saved(tmp_path, {"state_dict": state, "epoch": 3}, "last.ckpt"))
+    report = loaded(network, "tiny", saved(tmp_path, {"state_dict": state, "epoch": 3}, "last.ckpt"))
     assert same(network, source.state_dict())
     assert "left out what is not under network.: loss.weight" in report.note
 
@@ -106,7 +113,7 @@ def test_what_a_lightning_checkpoint_has_besides_the_network_is_left_out_and_sai
 def test_a_head_of_another_size_starts_fresh_and_is_said(tmp_path):
     source, network = Tiny(classes=1000), Tiny()
     before = copy(network)
-    report = load_weights(network, "tiny", saved(tmp_path, source.state_dict()))
+    report = loaded(network, "tiny", saved(tmp_path, source.state_dict()))
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name] if name.startswith("head.") else source.state_dict()[name])
     assert "the head (head) is for another number of classes and starts fresh" in report.note
@@ -121,7 +128,7 @@ def test_a_layer_that_only_training_uses_may_be_missing_and_is_said(tmp_path):
     source, network = Tiny(), WithAuxiliary()
     before = copy(network.auxiliary)
     path = saved(tmp_path, source.state_dict())
-    report = load_weights(network, "with auxiliary", path, whole=True)
+    report = loaded(network, "with auxiliary", path, whole=True)
     assert report.note == (
         f"with auxiliary starts from {path}; auxiliary, which only training uses, is not in it and starts fresh"
     )
@@ -130,13 +137,10 @@ def test_a_layer_that_only_training_uses_may_be_missing_and_is_said(tmp_path):
     # A part of it is no whole.
     broken = {**source.state_dict(), "auxiliary.0.weight": torch.zeros(4, 4)}
     with pytest.raises(WeightsError, match=r"missing auxiliary\.0\.bias, missing auxiliary\.1\.weight"):
-        load_weights(network, "with auxiliary", saved(tmp_path, broken), whole=True)
+        loaded(network, "with auxiliary", saved(tmp_path, broken), whole=True)
 
 
-def test_an_auxiliary_head_of_other_classes_starts_fresh_and_what_says_them_may_not(tmp_path, monkeypatch):
-    known = Architecture(("head", "auxiliary.1"), auxiliary=("auxiliary",))
-    monkeypatch.setitem(load.ARCHITECTURES, "with auxiliary", known)
-
+def test_an_auxiliary_head_of_other_classes_starts_fresh_and_the_main_head_may_not(tmp_path):
     class WithAuxiliary(Tiny):
         def __init__(self, classes):
             super().__init__()
@@ -144,14 +148,14 @@ def test_an_auxiliary_head_of_other_classes_starts_fresh_and_what_says_them_may_
 
     source, network = WithAuxiliary(5), WithAuxiliary(3)
     before = copy(network)
-    report = load_weights(network, "with auxiliary", saved(tmp_path, source.state_dict()), whole=True)
+    report = loaded(network, "with auxiliary", saved(tmp_path, source.state_dict()), whole=True)
     assert report.note.endswith("; the head (auxiliary.1) is for another number of classes and starts fresh")
     for name, tensor in network.state_dict().items():
         expected = before if name.startswith("auxiliary.1.") else source.state_dict()
         assert torch.equal(tensor, expected[name])
     other = {**source.state_dict(), "head.weight": torch.zeros(9, 4), "head.bias": torch.zeros(9)}
-    with pytest.raises(WeightsError, match=r"its head \(head\) says 9 classes, and model\.label_space has"):
-        load_weights(network, "with auxiliary", saved(tmp_path, other), whole=True)
+    with pytest.raises(WeightsError, match=r"its head \(head\) predicts 9 classes, and model\.label_space has"):
+        loaded(network, "with auxiliary", saved(tmp_path, other), whole=True)
 
 
 def test_every_mismatch_is_listed_and_nothing_is_loaded(tmp_path):
@@ -162,7 +166,7 @@ def test_every_mismatch_is_listed_and_nothing_is_loaded(tmp_path):
     network = Tiny()
     before = copy(network)
     with pytest.raises(WeightsError) as caught:
-        load_weights(network, "tiny", saved(tmp_path, state))
+        loaded(network, "tiny", saved(tmp_path, state))
     for problem in ("missing body.0.bias", "body.1.weight is 5, the network's is 4", "unexpected extra.weight"):
         assert problem in str(caught.value)
     assert same(network, before)
@@ -172,23 +176,23 @@ def test_a_head_that_is_missing_or_built_otherwise_is_a_mismatch(tmp_path):
     state = Tiny().state_dict()
     del state["head.weight"]
     with pytest.raises(WeightsError, match=r"missing head\.weight"):
-        load_weights(Tiny(), "tiny", saved(tmp_path, state))
+        loaded(Tiny(), "tiny", saved(tmp_path, state))
     state["head.weight"] = torch.ones(3, 9)
     with pytest.raises(WeightsError, match=r"head\.weight is 3×9, the network's is 3×4"):
-        load_weights(Tiny(), "tiny", saved(tmp_path, state))
+        loaded(Tiny(), "tiny", saved(tmp_path, state))
 
 
 def test_a_long_list_of_mismatches_is_cut_and_counted(tmp_path):
     state = Tiny().state_dict() | {f"extra{i}": torch.ones(1) for i in range(25)}
     with pytest.raises(WeightsError, match=r"unexpected extra19, and 5 more; with model\.partial=true"):
-        load_weights(Tiny(), "tiny", saved(tmp_path, state))
+        loaded(Tiny(), "tiny", saved(tmp_path, state))
 
 
 def test_checkpoints_from_before_batchnorm_counted_are_accepted(tmp_path):
     source, network = Tiny(), Tiny()
     state = dict(source.state_dict())
     del state["body.1.num_batches_tracked"]
-    load_weights(network, "tiny", saved(tmp_path, state))
+    loaded(network, "tiny", saved(tmp_path, state))
     assert same(network, source.state_dict())
 
 
@@ -197,7 +201,7 @@ def test_imagenet_loads_all_but_the_head_even_where_it_would_fit(tmp_path, monke
     before, file = copy(network), tmp_path / "tiny-01234567.pth"
     torch.save(source.state_dict(), file)
     monkeypatch.setattr(load, "fetch", lambda *_: file)
-    report = load_weights(network, "tiny", "auto")
+    report = loaded(network, "tiny", "auto")
     assert (report.requested, report.used) == ("auto", "imagenet")
     assert "tiny starts from ImageNet weights" in report.note
     for name, tensor in network.state_dict().items():
@@ -207,7 +211,7 @@ def test_imagenet_loads_all_but_the_head_even_where_it_would_fit(tmp_path, monke
 def test_auto_says_in_one_line_that_it_trains_from_scratch(offline):
     network = Tiny()
     before = copy(network)
-    report = load_weights(network, "tiny", "auto")
+    report = loaded(network, "tiny", "auto")
     assert (report.requested, report.used) == ("auto", "none")
     assert report.note.startswith("tiny trains from scratch: ")
     assert "no answer within 5 s" in report.note
@@ -218,7 +222,7 @@ def test_auto_says_in_one_line_that_it_trains_from_scratch(offline):
 def test_imagenet_offline_says_which_file_goes_where(offline, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(WeightsError) as caught:
-        load_weights(Tiny(), "tiny", "imagenet")
+        loaded(Tiny(), "tiny", "imagenet")
     for part in (
         "http://x/tiny-01234567.pth",
         str(tmp_path / "hub" / "checkpoints" / "tiny-01234567.pth"),
@@ -227,16 +231,41 @@ def test_imagenet_offline_says_which_file_goes_where(offline, monkeypatch, tmp_p
         assert part in str(caught.value)
 
 
-def test_imagenet_for_a_network_that_has_none_says_which_have():
-    with pytest.raises(WeightsError, match="no ImageNet weights for plain, only for tiny"):
-        load_weights(Tiny(), "plain", "imagenet")
+def test_a_model_of_torchvision_without_weights_is_trained_from_scratch_with_a_note():
+    report = loaded(Tiny(), "plain", "auto")
+    assert (report.used, report.note) == ("none", "plain trains from scratch: there are no ImageNet weights for plain")
+
+
+def test_published_weights_that_do_not_fit_are_an_error_unless_auto(tmp_path, monkeypatch):
+    torch.save(Tiny(width=8).state_dict(), tmp_path / "tiny-01234567.pth")
+    monkeypatch.setattr(load, "fetch", lambda *_: tmp_path / "tiny-01234567.pth")
+    network = Tiny()
+    before = copy(network)
+    report = loaded(network, "tiny", "auto")
+    assert report.used == "none"
+    assert (
+        "tiny-01234567.pth does not fit the network: body.0.weight is 8×3×3×3, the network's is 4×3×3×3" in report.note
+    )
+    assert same(network, before)
+    with pytest.raises(WeightsError, match="does not fit the network"):
+        loaded(network, "tiny", "imagenet")
+
+
+def test_weights_that_were_trained_with_another_normalisation_are_noted(tmp_path, monkeypatch):
+    torch.save(Tiny().state_dict(), tmp_path / "half-01234567.pth")
+    half = PublishedWeights("http://x/half-01234567.pth", 3, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    monkeypatch.setitem(PUBLISHED, ("half", "imagenet"), half)
+    monkeypatch.setattr(load, "fetch", lambda *_: tmp_path / "half-01234567.pth")
+    assert loaded(Tiny(), "half", "auto").note.endswith(
+        "trained with model.mean=[0.5, 0.5, 0.5] and model.std=[0.25, 0.25, 0.25]"
+    )
 
 
 def test_a_word_that_is_no_choice_is_answered_with_the_choices():
     with pytest.raises(
         WeightsError, match=r"model.weights=imagnet: no such file; give auto, none, imagenet, coco_voc or the path"
     ):
-        load_weights(Tiny(), "tiny", "imagnet")
+        loaded(Tiny(), "tiny", "imagnet")
 
 
 class Segmenter(nn.Module):
@@ -251,10 +280,9 @@ class Segmenter(nn.Module):
 @pytest.fixture
 def segmenter(monkeypatch, tmp_path):
     """ImageNet's file for the backbone, with names that begin with ``features.``, and one of the whole network with 21 classes."""
-    architecture = Architecture(
-        ("classifier.1",), "http://x/backbone-01234567.pth", "backbone", "features.", "http://x/voc-01234567.pth"
-    )
-    monkeypatch.setattr(load, "ARCHITECTURES", {"segmenter": architecture})
+    for kind, name, count in (("imagenet", "backbone", 1000), ("coco_voc", "voc", 21)):
+        published = PublishedWeights(f"http://x/{name}-01234567.pth", count)
+        monkeypatch.setitem(PUBLISHED, ("segmenter", kind), published)
     whole = Segmenter(21)
     trained = {f"features.{name}": tensor + 1 for name, tensor in Segmenter().backbone.state_dict().items()}
     torch.save({**trained, "classifier.0.weight": torch.zeros(9, 9)}, tmp_path / "backbone-01234567.pth")
@@ -267,7 +295,7 @@ def segmenter(monkeypatch, tmp_path):
 def test_imagenet_fills_the_backbone_alone(segmenter, requested):
     network = Segmenter()
     head = copy(network.classifier)
-    report = load_weights(network, "segmenter", requested)
+    report = loaded(network, "segmenter", requested)
     assert report.used == "imagenet"
     assert all(torch.equal(t, segmenter[0][f"features.{n}"]) for n, t in network.backbone.state_dict().items())
     assert same(network.classifier, head)
@@ -276,7 +304,7 @@ def test_imagenet_fills_the_backbone_alone(segmenter, requested):
 def test_coco_voc_fills_all_but_the_heads(segmenter):
     network = Segmenter()
     head = copy(network.classifier[1])
-    report = load_weights(network, "segmenter", "coco_voc")
+    report = loaded(network, "segmenter", "coco_voc")
     assert report.used == "coco_voc"
     assert same(network.backbone, segmenter[1].backbone.state_dict())
     assert same(network.classifier[0], segmenter[1].classifier[0].state_dict())
@@ -284,29 +312,31 @@ def test_coco_voc_fills_all_but_the_heads(segmenter):
 
 
 def test_coco_voc_for_a_network_that_has_none_is_refused():
-    with pytest.raises(WeightsError, match="there are no COCO/VOC weights for tiny"):
-        load_weights(Tiny(), "tiny", "coco_voc")
+    with pytest.raises(
+        WeightsError, match="there are no COCO/VOC weights for tiny, only for segmentation models of torchvision"
+    ):
+        loaded(Tiny(), "tiny", "coco_voc")
 
 
 def test_weights_that_are_evaluated_bring_their_heads(segmenter):
     network = Segmenter(21)
-    report = load_weights(network, "segmenter", "coco_voc", whole=True)
+    report = loaded(network, "segmenter", "coco_voc", whole=True)
     assert same(network, segmenter[1].state_dict())
     assert report.note == "segmenter starts from COCO/VOC weights (voc-01234567.pth)"
     network = Segmenter(19)
     before = copy(network)
     for partial in (False, True):  # a head that knows nothing must not be scored
         with pytest.raises(
-            WeightsError, match=r"head \(classifier\.1\) says 21 classes, and model\.label_space has 19"
+            WeightsError, match=r"head \(classifier\.1\) predicts 21 classes, and model\.label_space has 19"
         ):
-            load_weights(network, "segmenter", "coco_voc", whole=True, partial=partial)
+            loaded(network, "segmenter", "coco_voc", whole=True, partial=partial)
     assert same(network, before)
 
 
-def test_weights_that_are_evaluated_cannot_do_without(offline, monkeypatch, tmp_path):
+def test_without_its_weights_nothing_can_be_evaluated(offline, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(WeightsError, match=r"tiny-01234567\.pth$"):  # where to put it, and no advice to do without
-        load_weights(Tiny(), "tiny", "imagenet", whole=True)
+        loaded(Tiny(), "tiny", "imagenet", whole=True)
 
 
 def test_partly_matching_weights_are_loaded_where_asked_and_listed(tmp_path):
@@ -317,30 +347,30 @@ def test_partly_matching_weights_are_loaded_where_asked_and_listed(tmp_path):
     state["extra.weight"] = torch.ones(1)
     before, path = copy(network), saved(tmp_path, state)
     with pytest.raises(WeightsError, match=r"missing head\.bias, unexpected extra.*with model\.partial=true what fits"):
-        load_weights(network, "tiny", path)
-    report = load_weights(network, "tiny", path, partial=True)
+        loaded(network, "tiny", path)
+    report = loaded(network, "tiny", path, partial=True)
     assert "left as it was: body.1.weight is 5, the network's is 4, missing head.bias, unexpected extra" in report.note
     for name in ("head.bias", "body.1.weight"):
         assert torch.equal(network.state_dict()[name], before[name])
     assert torch.equal(network.head.weight, source.head.weight)
     network.load_state_dict(before)
-    with pytest.raises(WeightsError, match=r"missing head\.bias, unexpected extra\.weight$"):  # what says the classes
-        load_weights(network, "tiny", path, whole=True, partial=True)
+    with pytest.raises(WeightsError, match=r"missing head\.bias, unexpected extra\.weight$"):  # the head
+        loaded(network, "tiny", path, whole=True, partial=True)
     assert same(network, before)
     state["head.bias"] = before["head.bias"]
-    assert "body.1.weight" in load_weights(network, "tiny", saved(tmp_path, state), whole=True, partial=True).note
+    assert "body.1.weight" in loaded(network, "tiny", saved(tmp_path, state), whole=True, partial=True).note
     nothing = saved(tmp_path, {"other": torch.ones(1)})
     with pytest.raises(WeightsError, match="does not fit the network: missing body"):
-        load_weights(network, "tiny", nothing, partial=True)
+        loaded(network, "tiny", nothing, partial=True)
 
 
-def test_normalisation_is_imagenets_unless_it_is_said():
+def test_normalisation_is_imagenets_by_default():
     assert normalisation(None, None) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     assert normalisation([0, 0, 0], [1, 1, 0.5]) == ((0.0, 0.0, 0.0), (1.0, 1.0, 0.5))
 
 
 @pytest.mark.parametrize(
-    ("mean", "std", "says"),
+    ("mean", "std", "message"),
     [
         ([0.5, 0.5], None, r"model\.mean=\[0\.5, 0\.5\]: must be three numbers in 0–1"),
         (None, [1, 1, 255], r"model\.std=\[1, 1, 255\]: must be three numbers in 0–1"),
@@ -348,6 +378,14 @@ def test_normalisation_is_imagenets_unless_it_is_said():
         (None, [1, 0, 1], r"model\.std=\[1, 0, 1\]: must be above 0"),
     ],
 )
-def test_normalisation_that_makes_no_sense(mean, std, says):
-    with pytest.raises(WeightsError, match=says):
+def test_normalisation_out_of_bounds(mean, std, message):
+    with pytest.raises(WeightsError, match=message):
         normalisation(mean, std)
+
+
+def test_layers_that_only_training_uses_and_the_network_lacks_are_left_out(tmp_path):
+    source, network = Tiny(), Tiny()
+    state = source.state_dict() | {"aux_classifier.weight": torch.ones(3, 4)}
+    report = loaded(network, "mine", saved(tmp_path, state))
+    assert same(network, source.state_dict())
+    assert report.note.endswith("; left out aux_classifier, which only training uses and the network lacks")

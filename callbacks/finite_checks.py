@@ -1,0 +1,120 @@
+"""Stop at a loss or at logits that are nan or infinite: later steps would be wasted, and nan would be scored as a class."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from lightning_modules.errors import TrainingError
+
+BATCHES_BETWEEN_CHECKS = 50  # each check makes a GPU wait
+
+
+class FiniteCheck(Callback):
+    """Collects values and raises TrainingError for the first that is not finite.
+
+    On a GPU they are collected there, and checked every 50 batches and at the end of an epoch.
+    """
+
+    def __init__(self) -> None:
+        self._collected: list[tuple[Tensor, Tensor]] = []
+
+    @abstractmethod
+    def message(self, key: int, value: float, trainer: Trainer, module: LightningModule) -> str:
+        """Return the error message for a value that is not finite.
+
+        Args:
+            key: identifies the value, such as its step.
+            value: nan or infinite; False where only that is known.
+            trainer: of the run.
+            module: the model.
+        """
+
+    def collect(self, keys: Tensor, values: Tensor, trainer: Trainer, module: LightningModule) -> None:
+        """Collect values (N,), or whether they are finite, with their integer keys (N,)."""
+        self._collected.append((keys, values))
+        if module.device.type == "cpu" or len(self._collected) >= BATCHES_BETWEEN_CHECKS:
+            self.check(trainer, module)
+
+    def check(self, trainer: Trainer, module: LightningModule) -> None:
+        """Raise TrainingError for the first collected value that is not finite."""
+        if not self._collected:
+            return
+        keys, values = (torch.cat(each) for each in zip(*self._collected, strict=True))
+        self._collected = []
+        keys = keys.to(values.device)
+        finite = values if values.dtype == torch.bool else values.isfinite()
+        if not bool(finite.all()):
+            raise TrainingError(self.message(int(keys[~finite][0]), values[~finite][0].item(), trainer, module))
+
+
+class FiniteLoss(FiniteCheck):
+    """Stops training at a loss that is nan or infinite, naming its step."""
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Collect the loss of this step."""
+        loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
+        self.collect(torch.tensor([trainer.global_step]), loss.reshape(1), trainer, pl_module)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Check before the epoch's scores are computed and its checkpoint is written."""
+        self.check(trainer, pl_module)
+
+    def message(self, key: int, value: float, trainer: Trainer, module: LightningModule) -> str:
+        """Return the error message for the loss of step `key`."""
+        return (
+            f"The loss was {value} at step {key} (epoch {trainer.current_epoch}). "
+            "Try a smaller optimizer.lr, trainer.gradient_clip=1.0 or trainer.precision=32-true."
+        )
+
+
+class FiniteLogits(FiniteCheck):
+    """Stops an evaluation or prediction at logits that are nan or infinite, naming the sample and the probable cause.
+
+    Args:
+        names: of the samples, by their index.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self.names = names
+
+    def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any, **__: Any) -> None:
+        """Collect which samples of this batch are finite."""
+        self.collect(outputs["index"], outputs["finite"], trainer, pl_module)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Check before anything is scored."""
+        self.check(trainer, pl_module)
+
+    def on_predict_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any, **__: Any
+    ) -> None:
+        """Collect which images of this batch are finite."""
+        index, _, finite, _ = outputs
+        self.collect(index, finite, trainer, pl_module)
+
+    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Check before the table of predictions is written."""
+        self.check(trainer, pl_module)
+
+    def message(self, key: int, value: float, trainer: Trainer, module: LightningModule) -> str:
+        """Return the error message for the sample with index `key`."""
+        return f"The logits of {self.names[key]} are not finite, so that no class can be predicted. {_cause(module, str(trainer.precision))}"
+
+
+def _cause(module: LightningModule, precision: str) -> str:
+    """Return the probable cause of logits that are not finite, and what to do."""
+    state = {name.removeprefix("network."): each for name, each in module.state_dict().items()}
+    broken = [name for name, each in state.items() if each.is_floating_point() and not bool(each.isfinite().all())]
+    if broken:
+        return f"{len(broken)} of {len(state)} tensors of its weights are not finite, such as {broken[0]}: use other weights."
+    if precision in ("32-true", "64-true"):
+        return "Its weights are finite: check that image, and the values that model.mean and model.std give it."
+    return f"Its weights are finite, but values in between overflow in trainer.precision={precision}: type trainer.precision=32-true."
