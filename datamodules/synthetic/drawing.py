@@ -1,4 +1,4 @@
-"""Shapes on the picture plane: where they fall, in which order they are drawn, what they cover."""
+"""Projection of shapes to the image plane, drawing them far to near, and the pixels they cover."""
 
 from typing import NamedTuple
 
@@ -9,11 +9,11 @@ import numpy.typing as npt
 from datamodules.synthetic.geometry import NEAR, Camera, Floats, Light, Pixels, Shape
 
 SUBPIXEL = 4  # bits after the binary point in the coordinates that cv2 draws with
-MARGIN = 20  # pixels beside the frame at which a thing is still drawn: blur brings some of it in
+MARGIN = 20  # pixels outside the frame within which shapes are still drawn: blur spreads them into it
 
 
 class Step(NamedTuple):
-    """One drawing step: a polygon, or with a `width` in pixels a thick line, along a slice of a drawing's points."""
+    """A polygon, or with a `width` in pixels a thick line, through `points[start:stop]` of a drawing."""
 
     start: int
     stop: int
@@ -29,28 +29,28 @@ class Drawing(NamedTuple):
 
     @classmethod
     def polygon(cls, pixels: Floats, colour: Floats) -> "Drawing":
-        """A drawing of one convex polygon."""
+        """Return a drawing of one convex polygon of pixel positions (N, 2)."""
         return cls(fixed_point(pixels), [Step(0, len(pixels), colour.tolist(), 0)])
 
     def limits(self) -> tuple[Floats, Floats]:
-        """The lowest and the highest pixel position that is drawn upon."""
+        """Return the lowest and the highest (x, y) in pixels that are drawn on."""
         reach = max(step.width for step in self.steps) / 2
         pixels = self.points / (1 << SUBPIXEL)
         return pixels.min(axis=0) - reach, pixels.max(axis=0) + reach
 
 
 def fixed_point(pixels: Floats) -> npt.NDArray[np.int32]:
-    """Pixel positions as cv2 takes them with `SUBPIXEL` bits after the point, kept within what it can draw."""
+    """Convert pixel positions to cv2's fixed point with `SUBPIXEL` fractional bits, clipped to what cv2 can draw."""
     return np.clip(pixels * (1 << SUBPIXEL), -(1 << 18), 1 << 18).astype(np.int32)
 
 
 def draw(shape: Shape, at: tuple[float, float, float], heading: float, camera: Camera, light: Light) -> Drawing:
-    """How a shape standing `at` a world position is drawn; without steps when nothing is before the camera."""
-    parts = shape.arrays()
+    """Project a shape at the world position `at`; the drawing has no steps where the shape is out of view."""
+    parts = shape.arrays
     cosine, sine = np.cos(heading), np.sin(heading)
     turn = np.array([[cosine, 0.0, -sine], [0.0, 1.0, 0.0], [sine, 0.0, cosine]])
     world = parts.points @ turn + np.array(at)
-    seen = camera.see(world)
+    seen = camera.to_camera(world)
     ahead = seen[:, 2] > NEAR
     pixels = camera.project(seen)
     clear = bool(ahead.all())
@@ -74,7 +74,7 @@ def draw(shape: Shape, at: tuple[float, float, float], heading: float, camera: C
     points, clipped = fixed_point(pixels), []
     steps = []
     used = len(points)
-    for part in _far_to_near(parts.order, depth):
+    for part in _far_to_near(parts.solids, depth):
         start, stop = bounds[part], bounds[part + 1]
         if not shown[part]:
             continue
@@ -90,21 +90,21 @@ def draw(shape: Shape, at: tuple[float, float, float], heading: float, camera: C
 
 
 def _out_of_sight(pixels: Floats, reach: float, camera: Camera) -> bool:
-    """Whether all that is drawn within `reach` pixels of points before the lens lies to one side of the frame."""
+    """Return whether everything within `reach` pixels of the points lies on one side of the frame."""
     low, high = pixels.min(axis=0) - reach, pixels.max(axis=0) + reach
     height, width = camera.size
     return bool(high[0] < -MARGIN or high[1] < -MARGIN or low[0] > width + MARGIN or low[1] > height + MARGIN)
 
 
 def _far_to_near(solid: npt.NDArray[np.int64], depth: Floats) -> list[int]:
-    """Part numbers by the mean depth of their solid, far first; within a solid as they were added."""
+    """Return part indices by the mean depth of their solid, far first; within a solid in the order added."""
     mean = np.bincount(solid, weights=depth) / np.maximum(np.bincount(solid), 1)
     order: list[int] = np.argsort(-mean[solid], kind="stable").tolist()
     return order
 
 
 def _in_front(seen: Floats) -> Floats:
-    """The part of a face, in camera points, that lies beyond the near plane."""
+    """Clip a face (N, 3) in camera coordinates at the near plane."""
     kept: list[Floats] = []
     for here, there in zip(seen, np.roll(seen, -1, axis=0), strict=True):
         if here[2] > NEAR:
@@ -115,22 +115,23 @@ def _in_front(seen: Floats) -> Floats:
 
 
 def paint(image: Pixels, drawing: Drawing) -> None:
-    """Draw upon an RGB image, in place."""
-    points = drawing.points
-    for start, stop, colour, width in drawing.steps:
-        if width:
-            cv2.line(image, points[start].tolist(), points[start + 1].tolist(), colour, width, cv2.LINE_AA, SUBPIXEL)
-        else:
-            cv2.fillConvexPoly(image, points[start:stop], colour, cv2.LINE_AA, SUBPIXEL)
+    """Draw on an RGB image, in place."""
+    for step in drawing.steps:
+        _draw_step(image, drawing.points, step, step.colour, cv2.LINE_AA)
 
 
-def stencil(drawing: Drawing, low: Floats, size: tuple[int, int]) -> Pixels:
-    """Where a drawing covers the window of `size` (height, width) whose first pixel is `low`: (H, W) of 0 and 255."""
+def coverage(drawing: Drawing, low: Floats, size: tuple[int, int]) -> Pixels:
+    """Return a mask (H, W) of 0 and 255 of a drawing in the window of `size` whose first pixel (x, y) is `low`."""
     mask = np.zeros(size, dtype=np.uint8)
     points = drawing.points - fixed_point(low)
-    for start, stop, _, width in drawing.steps:
-        if width:
-            cv2.line(mask, points[start].tolist(), points[start + 1].tolist(), 255, width, cv2.LINE_8, SUBPIXEL)
-        else:
-            cv2.fillConvexPoly(mask, points[start:stop], 255, cv2.LINE_8, SUBPIXEL)
+    for step in drawing.steps:
+        _draw_step(mask, points, step, [255.0], cv2.LINE_8)
     return mask
+
+
+def _draw_step(image: Pixels, points: npt.NDArray[np.int32], step: Step, colour: list[float], line_type: int) -> None:
+    start, stop, _, width = step
+    if width:
+        cv2.line(image, points[start].tolist(), points[start + 1].tolist(), colour, width, line_type, SUBPIXEL)
+    else:
+        cv2.fillConvexPoly(image, points[start:stop], colour, line_type, SUBPIXEL)

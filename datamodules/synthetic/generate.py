@@ -1,4 +1,4 @@
-"""Writing the dataset: in IDD's layout, once, the same bytes for the same request."""
+"""Writing the dataset in IDD's layout, once; the same request gives the same bytes."""
 
 import hashlib
 import json
@@ -8,7 +8,6 @@ import tempfile
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -23,16 +22,16 @@ from datamodules.synthetic.street import Drive
 VERSION = 3  # raise it whenever the same request would give other bytes
 DRIVES = 240
 FRAMES_PER_DRIVE = 2
-SIZES = ((360, 640), (360, 640), (480, 640))  # (height, width) in turn, as IDD mixes them
+SIZES = ((360, 640), (360, 640), (480, 640))  # (height, width) of successive drives; IDD mixes sizes too
 JPEG_QUALITY = 92
-SMALL = 40  # frames: fewer are drawn faster than processes start
+SMALL = 40  # frames: up to here drawing takes less time than starting processes
 
 
 def ensure(root: Path, *, seed: int = 0, drives: int = DRIVES, frames_per_drive: int = FRAMES_PER_DRIVE) -> Path:
-    """The dataset's folder `root/<hash>`, made if it is not there yet.
+    """Return the dataset's folder `root/<hash>`, generating it where it does not exist.
 
-    The hash covers the generator's version and the request. Processes that ask at the same time wait for one another;
-    a folder under its final name is complete.
+    The hash covers the generator's version and the request. Concurrent processes wait for one another; a folder under
+    its final name is complete.
     """
     request = {"version": VERSION, "seed": seed, "drives": drives, "frames_per_drive": frames_per_drive}
     name = hashlib.blake2b(json.dumps(request, sort_keys=True).encode(), digest_size=6).hexdigest()
@@ -56,21 +55,21 @@ def generate(root: Path, *, seed: int = 0, drives: int = DRIVES, frames_per_driv
     """Write `drives` drives of `frames_per_drive` frames below `root`, nine in ten of them as train, the rest as val."""
     jobs = [(root, seed, number, drives, frames_per_drive) for number in range(drives)]
     console = Console(stderr=True)
-    told = f"Drawing the synthetic streets ({drives} drives)"
+    title = f"Drawing the synthetic streets ({drives} drives)"
     workers = min(4, os.cpu_count() or 1)
     if workers == 1 or drives * frames_per_drive <= SMALL:
-        for job in track(jobs, told, console=console, transient=True):
+        for job in track(jobs, title, console=console, transient=True):
             write_drive(*job)
         return
-    # Spawned, not forked: the parent may hold threads of torch.
+    # Spawned, not forked: the parent may have threads of torch.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         pending: list[Future[None]] = [pool.submit(write_drive, *job) for job in jobs]
-        for done in track(as_completed(pending), told, total=drives, console=console, transient=True):
+        for done in track(as_completed(pending), title, total=drives, console=console, transient=True):
             done.result()
 
 
 def write_drive(root: Path, seed: int, number: int, drives: int, frames: int) -> None:
-    """Draw one drive and write its images and polygon files; a function of its arguments alone."""
+    """Draw one drive and write its images and polygon files; they depend on nothing but the arguments."""
     cv2.setNumThreads(1)
     size = SIZES[number % len(SIZES)]
     drive = Drive(np.random.default_rng([seed, number]), size, frames)
@@ -82,16 +81,11 @@ def write_drive(root: Path, seed: int, number: int, drives: int, frames: int) ->
         image, annotation = render(drive, frame, np.random.default_rng([seed, number, frame]))
         stem = f"frame{frame * 15:04d}"
         _write_image(root / "leftImg8bit" / folder / f"{stem}_leftImg8bit.jpg", image)
-        _write_json(root / "gtFine" / folder / f"{stem}_gtFine_polygons.json", annotation)
+        polygons = json.dumps(annotation, separators=(",", ":"))
+        (root / "gtFine" / folder / f"{stem}_gtFine_polygons.json").write_text(polygons)
 
 
 def _write_image(path: Path, image: Pixels) -> None:
-    written, encoded = cv2.imencode(
-        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    )
-    assert written, path
-    path.write_bytes(encoded.tobytes())
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, separators=(",", ":")))
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    if not cv2.imwrite(str(path), bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
+        raise OSError(f"{path}: the image cannot be written")

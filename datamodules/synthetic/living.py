@@ -8,17 +8,17 @@ SHOE: Colour = (40, 36, 34)
 
 
 def person(p: Palette) -> Shape:
-    """Somebody who stands, walks or crouches, in trousers or in a long dress, perhaps gesturing or with a load."""
-    tall = p.between(1.5, 1.8) if p.chance(0.85) else p.between(1.05, 1.35)
-    top, bottom, skin, hair = p.paint(), p.paint(), p.skin(), tint(p.paint(), 0.4)
+    """Return a person who stands, walks or crouches, in trousers or a long dress, perhaps gesturing or with a load."""
+    tall = p.uniform(1.5, 1.8) if p.chance(0.85) else p.uniform(1.05, 1.35)
+    top, bottom, skin, hair = p.colour(), p.colour(), p.skin(), tint(p.colour(), 0.4)
     crouching = p.chance(0.2)
     hip = (0.22 if crouching else 0.52) * tall
     shoulder = hip + 0.3 * tall
-    stride = p.between(-0.22, 0.22) * tall
+    stride = p.uniform(-0.22, 0.22) * tall
     shape = Shape()
     for side in (-1, 1):
         if crouching:
-            knee, foot = (side * p.between(0.12, 0.28), hip + 0.2, 0.38), (side * 0.14, 0.06, p.between(0.2, 0.34))
+            knee, foot = (side * p.uniform(0.12, 0.28), hip + 0.2, 0.38), (side * 0.14, 0.06, p.uniform(0.2, 0.34))
         else:
             knee, foot = (side * 0.1, hip * 0.52, side * stride * 0.6 + 0.03), (side * 0.1, 0.06, side * stride)
         shape.limb((side * 0.08, hip, 0), knee, 0.075, bottom)
@@ -26,7 +26,7 @@ def person(p: Palette) -> Shape:
         shape.limb((foot[0], 0.04, foot[2]), (foot[0], 0.04, foot[2] + 0.12), 0.045, SHOE)
         _arm(shape, p, side, shoulder, (top, skin))
     if p.chance(0.35) and not crouching:
-        hem = p.between(0.2, 0.32)
+        hem = p.uniform(0.2, 0.32)
         shape.hull([(-0.2, 0.12, hem), (-0.1, hip + 0.1, 0.15), (0.1, hip + 0.1, 0.15), (0.22, 0.12, hem)], bottom)
     shape.hull(
         [(-0.11, hip - 0.04, 0.15), (-0.12, shoulder, 0.2), (0.1, shoulder, 0.19), (0.11, hip - 0.04, 0.15)], top
@@ -39,52 +39,46 @@ def person(p: Palette) -> Shape:
 
 
 def _arm(shape: Shape, p: Palette, side: int, shoulder: float, colours: tuple[Colour, Colour]) -> None:
-    """Hanging, bent or stretched out to the `side`."""
-    out, ahead = (p.between(0.3, 1.0), p.between(-0.2, 0.4)) if p.chance(0.3) else (0.1, p.between(-0.3, 0.6))
+    """Add an arm that hangs, is bent, or is stretched out to the `side`."""
+    out, ahead = (p.uniform(0.3, 1.0), p.uniform(-0.2, 0.4)) if p.chance(0.3) else (0.1, p.uniform(-0.3, 0.6))
     elbow = (side * (0.2 + 0.26 * out), shoulder - 0.27 * (1.05 - out), 0.2 * ahead)
-    lift = p.between(-0.22, 0.22) if out > 0.2 else -0.24 + 0.3 * max(ahead, 0.0)
+    lift = p.uniform(-0.22, 0.22) if out > 0.2 else -0.24 + 0.3 * max(ahead, 0.0)
     hand = (side * (0.21 + 0.45 * out), elbow[1] + lift, 0.45 * ahead)
     shape.limb((side * 0.18, shoulder - 0.05, 0), elbow, 0.052, colours[0])
     shape.limb(elbow, hand, 0.042, colours[1])
 
 
 def _load(shape: Shape, p: Palette, hip: float, shoulder: float) -> None:
-    """What people carry: nothing, a bag, a bundle on the head, an umbrella, a cart before them."""
+    """Add nothing, a bag, a bundle on the head, an umbrella, or a cart in front."""
     kind = p.rng.choice(["none", "bag", "bundle", "umbrella", "cart"], p=[0.45, 0.22, 0.13, 0.08, 0.12])
     if kind == "bag":
-        side, wide = (1 if p.chance(0.5) else -1), p.between(0.08, 0.18)
-        shape.box((side * 0.36 - wide, side * 0.36 + wide), (max(0.05, hip - 0.4), hip + 0.05), (-0.16, 0.2), p.paint())
-    elif kind == "bundle":
-        wide, top = p.between(0.2, 0.5), shoulder + 0.34
-        shape.hull(
-            [
-                (-wide * 0.7, top, wide),
-                (-wide * 0.5, top + 0.25, wide * 0.7),
-                (wide * 0.5, top + 0.25, wide * 0.7),
-                (wide * 0.7, top, wide),
-            ],
-            p.paint(),
+        side, wide = (1 if p.chance(0.5) else -1), p.uniform(0.08, 0.18)
+        shape.box(
+            (side * 0.36 - wide, side * 0.36 + wide), (max(0.05, hip - 0.4), hip + 0.05), (-0.16, 0.2), p.colour()
         )
+    elif kind == "bundle":
+        wide, top = p.uniform(0.2, 0.5), shoulder + 0.34
+        rear, front = (wide * 0.7, top, wide), (wide * 0.5, top + 0.25, wide * 0.7)
+        shape.hull([(-rear[0], *rear[1:]), (-front[0], *front[1:]), front, rear], p.colour())
     elif kind == "umbrella":
         shape.limb((0.2, shoulder, 0.1), (0.12, shoulder + 0.6, 0.1), 0.012, SHOE)
         low, high = shoulder + 0.45, shoulder + 0.75
-        shape.hull([(-0.45, low, 0.5), (0.1, high, 0.05), (0.65, low, 0.5)], p.paint())
+        shape.hull([(-0.45, low, 0.5), (0.1, high, 0.05), (0.65, low, 0.5)], p.colour())
     elif kind == "cart":
-        wide = p.between(0.35, 0.7)
-        shape.box((-wide, wide), (0.5, p.between(0.6, 1.0)), (0.5, p.between(1.2, 1.9)), p.paint())
+        wide = p.uniform(0.35, 0.7)
+        shape.box((-wide, wide), (0.5, p.uniform(0.6, 1.0)), (0.5, p.uniform(1.2, 1.9)), p.colour())
         for side in (-1, 1):
-            shape.wheel((side * wide - 0.03, side * wide + 0.03), 0.28, 0.9, 0.28, p.paint())
+            shape.wheel((side * wide - 0.03, side * wide + 0.03), 0.28, 0.9, 0.28, p.colour())
 
 
 def animal(p: Palette) -> Shape:
-    """A cow, a goat or a dog, on its feet or lying."""
-    scale, bulk, horned = [(1.0, 0.33, True), (0.62, 0.27, True), (0.5, 0.23, False)][
-        int(p.rng.choice(3, p=[0.55, 0.2, 0.25]))
-    ]
-    size = scale * p.between(0.85, 1.15)
-    coat, patch, dark = p.usual(COATS, 0.8), p.usual(COATS, 0.8), tint(p.usual(COATS, 1.0), 0.35)
-    long, lying = p.between(0.5, 0.65), p.chance(0.2)
-    back = 0.4 if lying else p.between(0.92, 1.08)
+    """Return a cow, a goat or a dog, standing or lying."""
+    kinds = ((1.0, 0.33, True), (0.62, 0.27, True), (0.5, 0.23, False))
+    scale, bulk, horned = kinds[int(p.rng.choice(3, p=[0.55, 0.2, 0.25]))]
+    size = scale * p.uniform(0.85, 1.15)
+    coat, patch, dark = p.typical(COATS, 0.8), p.typical(COATS, 0.8), tint(p.typical(COATS, 1.0), 0.35)
+    long, lying = p.uniform(0.5, 0.65), p.chance(0.2)
+    back = 0.4 if lying else p.uniform(0.92, 1.08)
     shape = Shape()
 
     def limb(start: tuple[float, float, float], end: tuple[float, float, float], radius: float, colour: Colour) -> None:
@@ -93,54 +87,36 @@ def animal(p: Palette) -> Shape:
 
     for side in (-1, 1):
         for z in (-long, long):
-            step = p.between(-0.16, 0.16)
+            step = p.uniform(-0.16, 0.16)
             if lying:
                 limb((side * 0.3, 0.12, z), (side * 0.4, 0.1, z + 0.3), 0.08, coat)
             else:
-                limb((side * 0.17, back - 0.2, z), (side * 0.17, 0.4, z + step * 0.6), 0.085, coat)
-                limb(
-                    (side * 0.17, 0.4, z + step * 0.6),
-                    (side * 0.17, 0.07, z + step),
-                    0.06,
-                    coat if p.chance(0.6) else dark,
-                )
+                knee = (side * 0.17, 0.4, z + step * 0.6)
+                limb((side * 0.17, back - 0.2, z), knee, 0.085, coat)
+                limb(knee, (side * 0.17, 0.07, z + step), 0.06, coat if p.chance(0.6) else dark)
     limb((0, back, -long), (0, back + 0.03, long), bulk, coat)
     limb((0, back - 0.06, -long * 0.4), (0, back - 0.04, long * 0.3), bulk * 1.05, coat)
     if p.chance(0.5):
         for side in (-1, 1):
-            limb(
-                (side * bulk * 0.75, back + p.between(-0.1, 0.12), p.between(-long, 0)),
-                (side * bulk * 0.75, back, p.between(0, long)),
-                0.14,
-                patch,
-            )
-    raised = p.between(-0.35, 0.42)
-    head = (p.between(-0.12, 0.12), back + raised, long + 0.55)
-    limb((0, back + 0.08, long), head, 0.15, coat)
-    limb(head, (head[0], head[1] - 0.18, head[2] + 0.24), 0.11, coat)
-    limb((head[0], head[1] - 0.2, head[2] + 0.27), (head[0], head[1] - 0.21, head[2] + 0.28), 0.09, dark)
+            x = side * bulk * 0.75
+            limb((x, back + p.uniform(-0.1, 0.12), p.uniform(-long, 0)), (x, back, p.uniform(0, long)), 0.14, patch)
+    raised = p.uniform(-0.35, 0.42)
+    x, y, z = p.uniform(-0.12, 0.12), back + raised, long + 0.55  # of the head
+    limb((0, back + 0.08, long), (x, y, z), 0.15, coat)
+    limb((x, y, z), (x, y - 0.18, z + 0.24), 0.11, coat)
+    limb((x, y - 0.2, z + 0.27), (x, y - 0.21, z + 0.28), 0.09, dark)
     for side in (-1, 1):
-        limb(
-            (head[0] + side * 0.1, head[1] + 0.06, head[2]),
-            (head[0] + side * 0.26, head[1] + 0.02, head[2] - 0.04),
-            0.05,
-            coat,
-        )
+        limb((x + side * 0.1, y + 0.06, z), (x + side * 0.26, y + 0.02, z - 0.04), 0.05, coat)
         if horned:
-            limb(
-                (head[0] + side * 0.07, head[1] + 0.12, head[2]),
-                (head[0] + side * 0.16, head[1] + 0.34, head[2]),
-                0.03,
-                dark,
-            )
-    limb((0, back + 0.1, -long - 0.22), (p.between(-0.1, 0.1), back - 0.45, -long - 0.34), 0.035, coat)
+            limb((x + side * 0.07, y + 0.12, z), (x + side * 0.16, y + 0.34, z), 0.03, dark)
+    limb((0, back + 0.1, -long - 0.22), (p.uniform(-0.1, 0.1), back - 0.45, -long - 0.34), 0.035, coat)
     return shape
 
 
 def crowd(p: Palette) -> Shape:
-    """People who stand so close together that one outline holds them all."""
+    """Return people who stand so close together that one outline encloses them all."""
     group = Shape()
     for i in range(int(p.rng.integers(3, 6))):
-        offset = (0.42 * i + p.between(-0.1, 0.1), 0.0, p.between(-0.3, 0.3))
+        offset = (0.42 * i + p.uniform(-0.1, 0.1), 0.0, p.uniform(-0.3, 0.3))
         group.join(person(p), offset)
     return group

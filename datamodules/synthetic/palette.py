@@ -1,10 +1,12 @@
-"""Colours: mostly every kind of thing draws from the same ones, so that a colour does not give a class away."""
+"""Colours: most objects draw from the same ones, so that a colour does not reveal a class."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from datamodules.synthetic.geometry import Colour
 
-# What is seen on Indian streets, on vehicles, clothes, coats and boards alike.
+# Typical of Indian streets, on vehicles, clothes, coats and boards alike.
 STREET_COLOURS: tuple[Colour, ...] = (
     (225, 225, 222), (240, 238, 230), (168, 170, 172), (110, 112, 116), (46, 46, 50), (30, 32, 40),
     (150, 28, 30), (196, 60, 44), (232, 170, 40), (222, 196, 60), (40, 104, 60), (92, 130, 60),
@@ -20,45 +22,47 @@ PLATE: Colour = (226, 222, 196)
 
 
 class Palette:
-    """A drive's own choice of the street's colours, handed out at random and slightly varied."""
+    """A drive's random choice of `size` street colours, each use slightly varied."""
 
     def __init__(self, rng: np.random.Generator, size: int = 9) -> None:
         self.rng = rng
         self._colours = [STREET_COLOURS[i] for i in rng.choice(len(STREET_COLOURS), size, replace=False)]
 
-    def paint(self) -> Colour:
-        """A colour for anything that people paint, wear or breed."""
-        return self.near(self._colours[int(self.rng.integers(len(self._colours)))], 14)
+    def colour(self) -> Colour:
+        """Return one of the drive's colours."""
+        return self.one_of(self._colours, 14)
 
-    def usual(self, colours: tuple[Colour, ...], share: float) -> Colour:
-        """With probability `share` one of the colours that such things usually have, else any paint."""
-        if self.chance(share):
-            return self.near(colours[int(self.rng.integers(len(colours)))], 12)
-        return self.paint()
+    def typical(self, colours: tuple[Colour, ...], share: float) -> Colour:
+        """Return one of `colours` with probability `share`, otherwise one of the drive's colours."""
+        return self.one_of(colours, 12) if self.chance(share) else self.colour()
 
     def skin(self) -> Colour:
-        """A colour of skin."""
-        return self.near(SKIN[int(self.rng.integers(len(SKIN)))], 8)
+        """Return a skin colour."""
+        return self.one_of(SKIN, 8)
 
     def glass(self) -> Colour:
-        """A window pane: dark inside, or with the sky in it."""
-        return self.near(GLASS[int(self.rng.integers(len(GLASS)))], 8)
+        """Return the colour of a window pane: a dark interior, or reflected sky."""
+        return self.one_of(GLASS, 8)
 
-    def near(self, colour: Colour, spread: float) -> Colour:
-        """A colour close to the given one."""
+    def one_of(self, colours: Sequence[Colour], spread: float) -> Colour:
+        """Return one of `colours`, slightly varied."""
+        return self.vary(colours[int(self.rng.integers(len(colours)))], spread)
+
+    def vary(self, colour: Colour, spread: float) -> Colour:
+        """Return a similar colour; `spread` is the standard deviation of its brightness."""
         grey, red, green, blue = self.rng.normal(0.0, spread, 4) * (1.0, 0.4, 0.4, 0.4)
         return tint((colour[0] + red, colour[1] + green, colour[2] + blue), 1.0, grey)
 
     def chance(self, probability: float) -> bool:
-        """True with the given probability."""
+        """Return True with the given probability."""
         return bool(self.rng.random() < probability)
 
-    def between(self, low: float, high: float) -> float:
-        """A number drawn uniformly."""
+    def uniform(self, low: float, high: float) -> float:
+        """Return a uniformly distributed number."""
         return float(self.rng.uniform(low, high))
 
 
 def tint(colour: Colour, factor: float, offset: float = 0.0) -> Colour:
-    """A colour made lighter or darker, kept in 0-255."""
+    """Scale and shift a colour, clipped to 0-255."""
     red, green, blue = (min(255.0, max(0.0, channel * factor + offset)) for channel in colour)
     return red, green, blue

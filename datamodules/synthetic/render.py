@@ -1,27 +1,27 @@
-"""From a drive to its frames: the image and the objects in IDD's polygon format."""
+"""Rendering a drive's frames: images, and objects in IDD's polygon format."""
 
 from typing import Any
 
 import cv2
 import numpy as np
 
-from datamodules.synthetic.drawing import Drawing, draw, paint, stencil
-from datamodules.synthetic.geometry import NEAR, Camera, Floats, Pixels
+from datamodules.synthetic.drawing import Drawing, coverage, draw, paint
+from datamodules.synthetic.geometry import NEAR, Camera, Floats, Pixels, rectangle
 from datamodules.synthetic.street import Drive
 from datamodules.synthetic.world import Strip, Thing
 
-MARGIN = 96  # pixels around the frame in which outlines are still followed: annotators draw beyond the edge
-CLOSEST = 2.0  # metres ahead of the lens, below which traffic is passed over
-SMALLEST = 10  # square pixels: nobody outlines less
-DELETED = 0.13  # share of objects in IDD's files that an annotator took back
-SLIGHT = 32  # pixels: what is narrower may pass for several of its kind, and is too small to become a crop
-GROUPED = 0.15  # share of slight things of a countable kind that are labelled as a group
+MARGIN = 96  # pixels around the frame to which outlines extend: annotators draw beyond the edge
+CLOSEST = 2.0  # metres ahead of the camera, below which traffic is left out
+SMALLEST = 10  # square pixels: annotators outline nothing smaller
+DELETED = 0.13  # share of objects in IDD's files that are marked as deleted
+SLIGHT = 32  # pixels: narrower objects may be labelled as a group, and are too small to become crops
+GROUPED = 0.15  # share of slight objects of countable classes that are labelled as a group
 COUNTABLE = ("motorcycle", "bicycle", "autorickshaw", "car", "rider", "pole")
 Outline = list[list[float]]
 
 
 def render(drive: Drive, frame: int, rng: np.random.Generator) -> tuple[Pixels, dict[str, Any]]:
-    """An RGB image (height, width, 3) and its polygon file's content."""
+    """Return an RGB image (height, width, 3) and the content of its polygon file."""
     camera = drive.camera(frame)
     height, width = drive.size
     image, objects = _backdrop(drive, camera)
@@ -45,7 +45,7 @@ def _distance(thing: Thing, at: tuple[float, float, float], camera: Camera) -> f
 
 
 def _backdrop(drive: Drive, camera: Camera) -> tuple[Pixels, list[tuple[str, Outline]]]:
-    """Sky, skyline and ground."""
+    """Draw sky, skyline and ground."""
     height, width = drive.size
     horizon = int(camera.horizon)
     image = np.empty((height, width, 3), dtype=np.uint8)
@@ -53,16 +53,12 @@ def _backdrop(drive: Drive, camera: Camera) -> tuple[Pixels, list[tuple[str, Out
     left = int(np.clip(width / 2 + camera.yaw * camera.focal, 0, width))
     rows = np.clip(np.arange(height) + height - horizon, 0, height - 1)
     image[:] = sky[rows, left : left + width]
-    objects: list[tuple[str, Outline]] = [
-        ("sky", [[0.0, 0.0], [width, 0.0], [width, horizon + 1.0], [0.0, horizon + 1.0]])
-    ]
-    far = drive.weather.light.haze * 0.8
-    skyline = _skyline(drive, camera)
-    cv2.fillPoly(image, [np.array(skyline, dtype=np.int32)], far.tolist(), cv2.LINE_AA)
-    objects.append(("vegetation", skyline))
+    light, skyline = drive.weather.light, _skyline(drive, camera)
+    cv2.fillPoly(image, [np.array(skyline, dtype=np.int32)], (light.haze * 0.8).tolist(), cv2.LINE_AA)
+    sky_outline = [[0.0, 0.0], [width, 0.0], [width, horizon + 1.0], [0.0, horizon + 1.0]]
+    objects: list[tuple[str, Outline]] = [("sky", sky_outline), ("vegetation", skyline)]
     for strip in drive.strips:
         band = _band(strip, camera)
-        light = drive.weather.light
         colour = light.shade(np.array([strip.colour]), np.array([[0.0, 1.0, 0.0]]), np.zeros(1), np.array([8.0]))
         paint(image, Drawing.polygon(band, colour[0]))
         objects.append((strip.label, np.round(band, 2).tolist()))
@@ -72,7 +68,7 @@ def _backdrop(drive: Drive, camera: Camera) -> tuple[Pixels, list[tuple[str, Out
 
 
 def _skyline(drive: Drive, camera: Camera) -> Outline:
-    """Far tree tops along the horizon, the same in every frame of a drive."""
+    """Return the outline of distant tree tops along the horizon, the same in every frame of a drive."""
     width = drive.size[1]
     x = np.linspace(-width, 2 * width, 60)
     phase = drive.strips[0].colour[0] + drive.strips[-1].colour[1]
@@ -83,10 +79,10 @@ def _skyline(drive: Drive, camera: Camera) -> Outline:
 
 
 def _band(strip: Strip, camera: Camera) -> Floats:
-    """The outline in pixels of a strip of ground, from before the bumper to the horizon."""
+    """Return the outline (4, 2) in pixels of a strip of ground, from 1.5 m ahead of the camera to the horizon."""
     z = camera.z + np.array([1.5, 1.5, 400.0, 400.0])
     corners = np.column_stack([[strip.left, strip.right, strip.right, strip.left], np.zeros(4), z])
-    seen = camera.see(corners)
+    seen = camera.to_camera(corners)
     seen[:, 2] = np.maximum(seen[:, 2], NEAR)
     return camera.project(seen)
 
@@ -98,31 +94,26 @@ def _markings(image: Pixels, drive: Drive, camera: Camera) -> None:
         for i in range(first, first + 12):
             start, stop = max(2 * dash * i, camera.z + 1.5), 2 * dash * i + dash
             if stop > start:
-                quad = [
-                    (middle - 0.08, 0, start),
-                    (middle + 0.08, 0, start),
-                    (middle + 0.08, 0, stop),
-                    (middle - 0.08, 0, stop),
-                ]
+                corners = np.array([(x, 0.0, z) for x, z in rectangle((middle - 0.08, middle + 0.08), (start, stop))])
                 white = drive.weather.light.ambient * 190 + 20
-                paint(image, Drawing.polygon(camera.project(camera.see(np.array(quad, dtype=np.float64))), white))
+                paint(image, Drawing.polygon(camera.project(camera.to_camera(corners)), white))
 
 
 def _shadows(
     image: Pixels, placed: list[tuple[Thing, tuple[float, float, float]]], camera: Camera, keep: float
 ) -> None:
-    """Darken the ground beneath everything that stands on it; in place."""
+    """Darken the ground beneath the objects that stand on it, in place."""
     mask = np.zeros(image.shape[:2], dtype=np.uint8)
     angle = np.arange(12) * (np.pi / 6)
     for thing, (x, _, z) in placed:
         if thing.scenery or z - camera.z < CLOSEST or thing.label in ("traffic sign", "traffic light", "rider"):
             continue
-        points = thing.shape.arrays().points
+        points = thing.shape.arrays.points
         wide, long = np.abs(points[:, 0]).max() * 1.1, np.abs(points[:, 2]).max() * 1.05
         cosine, sine = np.cos(thing.heading), np.sin(thing.heading)
         a, b = wide * np.cos(angle), long * np.sin(angle)
         ring = np.column_stack([x + cosine * a + sine * b, np.zeros(12), z - sine * a + cosine * b])
-        seen = camera.see(ring)
+        seen = camera.to_camera(ring)
         if seen[:, 2].min() > NEAR:
             cv2.fillConvexPoly(mask, np.clip(camera.project(seen), -4000, 4000).astype(np.int32), 255)
     dark = cv2.GaussianBlur(mask, (0, 0), 1.6)
@@ -131,7 +122,7 @@ def _shadows(
 
 
 def _outline(drawing: Drawing, size: tuple[int, int]) -> Outline:
-    """The outer outline of what is drawn, in pixels, also beyond the frame's edge; empty if out of sight."""
+    """Return the outer outline of a drawing in pixels, also beyond the frame's edge; empty where it is out of view."""
     if not drawing.steps:
         return []
     height, width = size
@@ -140,7 +131,7 @@ def _outline(drawing: Drawing, size: tuple[int, int]) -> Outline:
     high = np.minimum(np.ceil(high) + 1, (width + MARGIN, height + MARGIN))
     if (high < 4).any() or low[0] > width - 4 or low[1] > height - 4 or (high - low).min() < 2:
         return []
-    mask = stencil(drawing, low, (int(high[1] - low[1]) + 1, int(high[0] - low[0]) + 1))
+    mask = coverage(drawing, low, (int(high[1] - low[1]) + 1, int(high[0] - low[0]) + 1))
     mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)).astype(np.uint8, copy=False)
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     if not contours:
@@ -154,7 +145,7 @@ def _outline(drawing: Drawing, size: tuple[int, int]) -> Outline:
 
 
 def _as_file(objects: list[tuple[str, Outline]], rng: np.random.Generator) -> list[dict[str, Any]]:
-    """Objects as in a polygon file, with what annotators leave behind: deleted ones, stray clicks, and groups."""
+    """Return the objects of a polygon file, with artefacts of annotation: deleted objects, stray clicks and groups."""
     kept: list[tuple[str, Outline, int]] = [(label, outline, 0) for label, outline in objects]
     for _ in range(round(len(objects) * DELETED / (1 - DELETED))):
         label, outline = objects[int(rng.integers(len(objects)))]
@@ -171,6 +162,6 @@ def _as_file(objects: list[tuple[str, Outline]], rng: np.random.Generator) -> li
 
 
 def _in_group(label: str, outline: Outline, rng: np.random.Generator) -> str:
-    """The label, or that of a group of such things."""
+    """Return the label, or for some slight objects that of a group."""
     slight = label in COUNTABLE and np.ptp(np.array(outline), axis=0).min() < SLIGHT
     return f"{label}group" if slight and rng.random() < GROUPED else label

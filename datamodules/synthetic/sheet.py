@@ -1,7 +1,6 @@
-"""A contact sheet of the synthetic data, frames above and crops below: `python -m datamodules.synthetic.sheet OUT.png`."""
+"""A contact sheet of the synthetic data, frames above crops: `python -m datamodules.synthetic.sheet OUT.png`."""
 
 import argparse
-import io
 import tempfile
 from pathlib import Path
 
@@ -18,13 +17,13 @@ from datamodules.synthetic.geometry import Pixels
 
 COLUMNS, FRAME = 4, (102, 180)  # frames of 16:9 at a third of their size
 CROP, PER_CLASS = 50, 14
-GAP = 2  # white pixels between pictures
+GAP = 2  # white pixels between images
 DRIVES, FRAMES_PER_DRIVE = 60, 1
 COLOURS = 256  # of the file's palette: a third of the bytes
 
 
 def sheet(root: Path) -> Pixels:
-    """Three rows of frames, one of each drive, over a row of crops for each class; (H, W, 3) uint8 RGB."""
+    """Return three rows of frames, one per drive, above a row of crops for each class; (H, W, 3) uint8 RGB."""
     frames: dict[str, Pixels] = {}
     crops: dict[str, dict[str, Pixels]] = {name: {} for name in CROP_CLASSES}
     for frame in find_frames(root):
@@ -34,7 +33,7 @@ def sheet(root: Path) -> Pixels:
             frames.setdefault(frame.group, image)
         for thing in usable_objects(annotation, CropRules()):
             left, top, side = square(bounding_box(thing, size), CropRules().margin, size)
-            # One crop of a drive: the sheet shows how much a class varies.
+            # One crop per drive: the sheet shows how much a class varies.
             crops[thing.label].setdefault(frame.group, image[top : top + side, left : left + side])
     shown = list(frames.values())[: 3 * COLUMNS]
     rows = [_row(shown[i : i + COLUMNS], FRAME, COLUMNS) for i in range(0, len(shown), COLUMNS)]
@@ -43,7 +42,7 @@ def sheet(root: Path) -> Pixels:
 
 
 def _row(images: list[Pixels], size: tuple[int, int], count: int) -> Pixels:
-    """Up to `count` pictures side by side, each (height, width) `size` with a white gap."""
+    """Return up to `count` images side by side, each of (height, width) `size`, with white gaps."""
     row = np.full((size[0] + GAP, count * (size[1] + GAP), 3), 255, dtype=np.uint8)
     for i, image in enumerate(images[:count]):
         left = i * (size[1] + GAP)
@@ -52,18 +51,16 @@ def _row(images: list[Pixels], size: tuple[int, int], count: int) -> Pixels:
 
 
 def main() -> None:
-    """Draw some streets and write their sheet."""
+    """Draw streets and write their sheet."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--seed", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         generate(Path(folder), seed=options.seed, drives=DRIVES, frames_per_drive=FRAMES_PER_DRIVE)
-        picture = Image.fromarray(sheet(Path(folder))).quantize(COLOURS, dither=Image.Dither.NONE)
-    written = io.BytesIO()
-    picture.save(written, "PNG", optimize=True)
+        image = Image.fromarray(sheet(Path(folder))).quantize(COLOURS, dither=Image.Dither.NONE)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_bytes(written.getvalue())
+    image.save(options.out, "PNG", optimize=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A drive: one street with its houses, its traffic and its weather, seen from a car that moves along it."""
+"""A drive: one street with houses, traffic and weather, recorded from a car that moves along it."""
 
 import numpy as np
 
@@ -10,19 +10,19 @@ from datamodules.synthetic.world import Road, ground, roadside, scenery
 
 
 class Drive:
-    """A street and everything that happens in it, a pure function of the generator that it is given.
+    """A street and everything in it, a pure function of the random generator.
 
     Attributes:
         size: (height, width) of the frames.
-        weather: light, sky, and what the lens adds.
-        road: where the road lies.
+        weather: light, sky, and the effects of the camera.
+        road: the position of the road.
         strips: the bands of ground, later ones on top.
-        things: all that stands and moves.
+        things: everything that stands or moves.
     """
 
     def __init__(self, rng: np.random.Generator, size: tuple[int, int], frames: int) -> None:
         self.size = size
-        self.weather = Weather.draw(rng, size)
+        self.weather = Weather.sample(rng, size)
         palette = Palette(rng)
         self._step = float(rng.uniform(0.5, 2.2))  # metres a frame
         self._sway = rng.normal(0.0, (0.015, 0.03, 2.0), (frames, 3))  # yaw, x, rows of pitch
@@ -34,7 +34,7 @@ class Drive:
         self.things = [*scenery(palette, self.road), *roadside(palette, self.road), *traffic]
 
     def camera(self, frame: int) -> Camera:
-        """The camera in a frame."""
+        """Return the camera of a frame."""
         yaw, x, rows = self._sway[frame]
         return Camera(
             x=x,
@@ -49,5 +49,5 @@ class Drive:
 
     @property
     def markings(self) -> tuple[float, float]:
-        """Where the middle line is, and the length of its dashes in metres (0: no line)."""
+        """The x of the centre line and the length of its dashes in metres (0: no line)."""
         return self.road.middle, 3.0 if self.road.right - self.road.left > 7.5 else 0.0

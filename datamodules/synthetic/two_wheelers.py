@@ -1,4 +1,4 @@
-"""Motorcycles, scooters, bicycles and who rides them; lengths in metres, the heading is +z."""
+"""Motorcycles, scooters, bicycles and their riders; lengths in metres, the heading is +z."""
 
 from itertools import pairwise
 
@@ -12,12 +12,12 @@ BLACK: Colour = (30, 30, 32)
 
 
 def motorcycle(p: Palette) -> Shape:
-    """A motorcycle or a scooter."""
+    """Return a motorcycle or a scooter."""
     return _scooter(p) if p.chance(0.4) else _motorbike(p)
 
 
 def _motorbike(p: Palette) -> Shape:
-    paint, base, radius = p.paint(), p.between(0.58, 0.7), p.between(0.27, 0.32)
+    paint, base, radius = p.colour(), p.uniform(0.58, 0.7), p.uniform(0.27, 0.32)
     shape = Shape()
     for z in (-base, base):
         shape.wheel((-0.06, 0.06), radius, z, radius, METAL)
@@ -36,7 +36,7 @@ def _motorbike(p: Palette) -> Shape:
 
 
 def _scooter(p: Palette) -> Shape:
-    paint, base, radius = p.paint(), p.between(0.55, 0.64), p.between(0.21, 0.25)
+    paint, base, radius = p.colour(), p.uniform(0.55, 0.64), p.uniform(0.21, 0.25)
     shape = Shape()
     for z in (-base, base):
         shape.wheel((-0.06, 0.06), radius, z, radius, METAL)
@@ -52,7 +52,7 @@ def _scooter(p: Palette) -> Shape:
 
 
 def _controls(shape: Shape, p: Palette, y: float, z: float) -> None:
-    """The handlebar, its lamp and perhaps mirrors."""
+    """Add the handlebar, its lamp and perhaps mirrors."""
     shape.limb((-0.34, y, z - 0.1), (0.34, y, z - 0.1), 0.03, BLACK)
     shape.limb((0, y - 0.06, z + 0.06), (0, y - 0.06, z + 0.08), 0.1, LAMP_WHITE)
     if p.chance(0.6):
@@ -62,8 +62,8 @@ def _controls(shape: Shape, p: Palette, y: float, z: float) -> None:
 
 
 def bicycle(p: Palette) -> Shape:
-    """A roadster: thin rings for wheels, a frame of tubes."""
-    paint, base, radius = p.paint(), p.between(0.5, 0.58), p.between(0.31, 0.36)
+    """Return a bicycle: thin rings for wheels, a frame of tubes."""
+    paint, base, radius = p.colour(), p.uniform(0.5, 0.58), p.uniform(0.31, 0.36)
     shape = Shape()
     angle = np.arange(13) * (np.pi / 6)
     for z in (-base, base):
@@ -73,28 +73,24 @@ def bicycle(p: Palette) -> Shape:
         for spoke in (0, 2, 4):
             shape.limb(ring[spoke], ring[spoke + 6], 0.007, METAL)
     crank, seat, head = (0.0, 0.3, -0.04), (0.0, 0.85, -0.2), (0.0, 0.86, base * 0.66)
-    for start, end in (
-        (crank, seat),
-        (crank, head),
-        ((0.0, 0.78, -0.18), (0.0, 0.8, base * 0.66)),
-        (crank, (0.0, radius, -base)),
-    ):
+    hub, under_seat = (0.0, radius, -base), (0.0, 0.78, -0.18)
+    for start, end in ((crank, seat), (crank, head), (under_seat, (0.0, 0.8, base * 0.66)), (crank, hub)):
         shape.limb(start, end, 0.026, paint)
-    shape.limb((0.0, radius, -base), (0.0, 0.78, -0.18), 0.02, paint)
+    shape.limb(hub, under_seat, 0.02, paint)
     shape.limb((0.0, radius, base), (0.0, 1.0, base * 0.6), 0.026, METAL)
     shape.limb((-0.28, 1.02, base * 0.5), (0.28, 1.02, base * 0.5), 0.022, METAL)
     shape.limb((0.0, 0.92, -0.28), (0.0, 0.92, -0.08), 0.06, BLACK)
     if p.chance(0.5):
         shape.limb((0.0, 0.72, -base - 0.2), (0.0, 0.72, -0.2), 0.03, METAL)
         if p.chance(0.5):
-            shape.box((-0.2, 0.2), (0.75, p.between(0.9, 1.1)), (-base - 0.2, -base + 0.2), p.paint())
+            shape.box((-0.2, 0.2), (0.75, p.uniform(0.9, 1.1)), (-base - 0.2, -base + 0.2), p.colour())
     return shape
 
 
 def rider(p: Palette, *, seat: float, reach: float, place: float = 0.0) -> Shape:
-    """Who sits on a two-wheeler: hips at height `seat`, hands `reach` ahead, moved by `place` along it."""
-    shirt, trousers, skin, helmet = p.paint(), p.paint(), p.skin(), p.paint()
-    lean, tall, wide = p.between(-0.05, 0.3), p.between(0.46, 0.6), p.between(0.0, 0.16)
+    """Return a seated person with the hips at height `seat`, hands `reach` ahead, moved by `place` along z."""
+    shirt, trousers, skin, helmet = p.colour(), p.colour(), p.skin(), p.colour()
+    lean, tall, wide = p.uniform(-0.05, 0.3), p.uniform(0.46, 0.6), p.uniform(0.0, 0.16)
     shoulder = seat + tall
     shape = Shape()
     hip = place - 0.15
@@ -111,15 +107,16 @@ def rider(p: Palette, *, seat: float, reach: float, place: float = 0.0) -> Shape
         shirt,
     )  # fmt: skip
     if p.chance(0.25):
-        shape.limb((0, seat + 0.15, hip - 0.2), (0, shoulder - 0.1, hip + lean - 0.2), p.between(0.14, 0.22), p.paint())
+        shape.limb(
+            (0, seat + 0.15, hip - 0.2), (0, shoulder - 0.1, hip + lean - 0.2), p.uniform(0.14, 0.22), p.colour()
+        )
     if p.chance(0.15):
-        half = p.between(0.3, 0.55)
-        shape.box((-half, half), (seat - 0.1, seat + p.between(0.2, 0.5)), (hip - 0.6, hip - 0.2), p.paint())
+        half = p.uniform(0.3, 0.55)
+        shape.box((-half, half), (seat - 0.1, seat + p.uniform(0.2, 0.5)), (hip - 0.6, hip - 0.2), p.colour())
     head = shoulder + 0.2
     shape.limb((0, shoulder, hip + lean), (0, head, hip + lean + 0.03), 0.06, skin)
-    shape.limb(
-        (0, head, hip + lean + 0.04), (0, head + 0.03, hip + lean + 0.04), 0.12, helmet if p.chance(0.6) else skin
-    )
+    face = hip + lean + 0.04
+    shape.limb((0, head, face), (0, head + 0.03, face), 0.12, helmet if p.chance(0.6) else skin)
     if p.chance(0.5):
         shape.limb((0, head + 0.05, hip + lean), (0, head + 0.06, hip + lean - 0.01), 0.125, helmet)
     return shape

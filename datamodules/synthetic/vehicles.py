@@ -1,10 +1,10 @@
 """Cars, autorickshaws, buses and trucks; lengths in metres, the heading is +z."""
 
-from datamodules.synthetic.geometry import Colour, Shape
+from datamodules.synthetic.geometry import Colour, Range, Shape, rectangle
 from datamodules.synthetic.palette import LAMP_AMBER, LAMP_RED, LAMP_WHITE, PLATE, Palette, tint
 
 HUB: Colour = (140, 140, 142)
-USUAL = 0.65  # how many wear the colours that their kind usually has
+TYPICAL = 0.65  # share that has a colour typical of its kind
 CAR_PAINTS: tuple[Colour, ...] = ((232, 232, 230), (176, 178, 180), (96, 98, 102), (34, 36, 40), (150, 28, 30))
 BUS_PAINTS: tuple[Colour, ...] = ((170, 40, 36), (40, 96, 160), (226, 190, 70), (44, 120, 84))
 LORRY_PAINTS: tuple[Colour, ...] = ((196, 96, 40), (120, 62, 44), (222, 170, 60), (60, 90, 130))
@@ -14,16 +14,16 @@ BLACK: Colour = (26, 26, 28)
 
 
 def car(p: Palette) -> Shape:
-    """A hatchback, saloon, van or off-roader."""
-    length, width, height = p.between(3.3, 4.5), p.between(1.45, 1.8), p.between(1.4, 1.85)
+    """Return a hatchback, a saloon or a van."""
+    length, width, height = p.uniform(3.3, 4.5), p.uniform(1.45, 1.8), p.uniform(1.4, 1.85)
     kind = p.rng.choice(["hatch", "saloon", "van"], p=[0.45, 0.35, 0.2])
-    paint, glass = p.usual(CAR_PAINTS, USUAL), p.glass()
-    front, half, belt = length / 2, width / 2, height * p.between(0.52, 0.6)
+    paint, glass = p.typical(CAR_PAINTS, TYPICAL), p.glass()
+    front, half, belt = length / 2, width / 2, height * p.uniform(0.52, 0.6)
     hood = {"hatch": 0.25, "saloon": 0.27, "van": 0.06}[kind] * length
     boot = {"hatch": 0.03, "saloon": 0.19, "van": 0.02}[kind] * length
     shape = Shape()
     for z in (-0.31 * length, 0.31 * length):
-        shape.wheel((-half, -half + 0.2), 0.3, z, 0.31, HUB).wheel((half - 0.2, half), 0.3, z, 0.31, HUB)
+        shape.axle(half, 0.2, 0.3, z, 0.31, HUB)
     shape.hull(
         [(-front, 0.24, half * 0.94), (-front, belt * 0.96, half * 0.96), (front - hood, belt, half),
          (front, belt * 0.8, half * 0.9), (front, 0.24, half * 0.9)],
@@ -32,36 +32,27 @@ def car(p: Palette) -> Shape:
     for z in (-0.31 * length, 0.31 * length):
         shape.flank([(z - 0.36, 0.24), (z - 0.3, 0.58), (z + 0.3, 0.58), (z + 0.36, 0.24)], half * 0.97, BLACK)
     lamp_y = belt * 0.72
-    shape.end([(-half * 0.45, 0.34), (half * 0.45, 0.34), (half * 0.45, 0.56), (-half * 0.45, 0.56)], front, BLACK)
+    shape.end(rectangle((-half * 0.45, half * 0.45), (0.34, 0.56)), front, BLACK)
     for side in (-1, 1):
         inner, outer = side * half * 0.5, side * half * 0.86
-        shape.end(
-            [(inner, lamp_y - 0.09), (outer, lamp_y - 0.06), (outer, lamp_y + 0.07), (inner, lamp_y + 0.04)],
-            front,
-            LAMP_WHITE,
-            0.4,
-        )
-        shape.end(
-            [(inner * 1.3, lamp_y - 0.05), (outer, lamp_y - 0.1), (outer, lamp_y + 0.14), (inner * 1.3, lamp_y + 0.12)],
-            -front,
-            LAMP_RED,
-            0.3,
-        )
-    shape.end([(-0.25, 0.42), (0.25, 0.42), (0.25, 0.55), (-0.25, 0.55)], -front, PLATE)
+        lamp = [(inner, lamp_y - 0.09), (outer, lamp_y - 0.06), (outer, lamp_y + 0.07), (inner, lamp_y + 0.04)]
+        shape.end(lamp, front, LAMP_WHITE, 0.4)
+        inner *= 1.3
+        lamp = [(inner, lamp_y - 0.05), (outer, lamp_y - 0.1), (outer, lamp_y + 0.14), (inner, lamp_y + 0.12)]
+        shape.end(lamp, -front, LAMP_RED, 0.3)
+    shape.end(rectangle((-0.25, 0.25), (0.42, 0.55)), -front, PLATE)
     rear, fore = -front + boot, front - hood
-    top_rear, top_fore = rear + p.between(0.12, 0.4), fore - p.between(0.35, 0.75)
+    top_rear, top_fore = rear + p.uniform(0.12, 0.4), fore - p.uniform(0.35, 0.75)
     low, high = half * 0.95, half * 0.76
     shape.hull([(rear, belt * 0.97, low), (top_rear, height, high), (top_fore, height, high), (fore, belt, low)], paint)
     _car_windows(shape, (rear, top_rear, top_fore, fore), (belt, height), (low, high), glass)
     if p.chance(0.25):
-        shape.box((-high, high), (height, height + p.between(0.08, 0.4)), (top_rear, top_fore), p.paint())
+        shape.box((-high, high), (height, height + p.uniform(0.08, 0.4)), (top_rear, top_fore), p.colour())
     return shape
 
 
-def _car_windows(
-    shape: Shape, z: tuple[float, float, float, float], y: tuple[float, float], half: tuple[float, float], glass: Colour
-) -> None:
-    """Panes upon a cabin that narrows from `half[0]` at the belt `y[0]` to `half[1]` at the roof `y[1]`."""
+def _car_windows(shape: Shape, z: tuple[float, float, float, float], y: Range, half: Range, glass: Colour) -> None:
+    """Paint panes on a cabin that narrows from `half[0]` at the belt `y[0]` to `half[1]` at the roof `y[1]`."""
     rear, top_rear, top_fore, fore = z
 
     def at(t: float, low: float, high: float) -> tuple[float, float]:
@@ -84,14 +75,12 @@ def _car_windows(
 
 
 def autorickshaw(p: Palette) -> Shape:
-    """A three-wheeler: a narrow nose, open flanks, a canopy."""
-    length, half, height = p.between(2.5, 2.9), p.between(0.58, 0.7), p.between(1.65, 1.85)
-    body, canopy, glass = p.usual(RICKSHAW_BODIES, USUAL), p.usual(RICKSHAW_CANOPIES, USUAL), p.glass()
-    front, sill = length / 2, p.between(0.85, 1.0)
+    """Return a three-wheeler with a narrow nose, open flanks and a canopy."""
+    length, half, height = p.uniform(2.5, 2.9), p.uniform(0.58, 0.7), p.uniform(1.65, 1.85)
+    body, canopy, glass = p.typical(RICKSHAW_BODIES, TYPICAL), p.typical(RICKSHAW_CANOPIES, TYPICAL), p.glass()
+    front, sill = length / 2, p.uniform(0.85, 1.0)
     shape = Shape()
-    shape.wheel((-half, -half + 0.14), 0.22, -front * 0.6, 0.23, HUB).wheel(
-        (half - 0.14, half), 0.22, -front * 0.6, 0.23, HUB
-    )
+    shape.axle(half, 0.14, 0.22, -front * 0.6, 0.23, HUB)
     shape.wheel((-0.07, 0.07), 0.22, front * 0.82, 0.23, HUB)
     shape.hull(
         [(-front, 0.3, half * 0.95), (-front, sill, half), (front * 0.25, sill * 0.55, half), (front * 0.25, 0.26, half * 0.9)], body
@@ -108,90 +97,70 @@ def autorickshaw(p: Palette) -> Shape:
         canopy,
     )  # fmt: skip
     inside = tint(glass, 0.6)
-    shape.flank(
-        [
-            (-front * 0.35, sill * 0.98),
-            (-front * 0.35, height * 0.88),
-            (front * 0.3, height * 0.9),
-            (front * 0.52, sill),
-        ],
-        half * 0.96,
-        inside,
-    )
+    opening = [
+        (-front * 0.35, sill * 0.98),
+        (-front * 0.35, height * 0.88),
+        (front * 0.3, height * 0.9),
+        (front * 0.52, sill),
+    ]
+    shape.flank(opening, half * 0.96, inside)
     pane = half * 0.62
-    shape.detail(
-        [(-pane, sill * 1.02, front * 0.72), (-pane, height * 0.88, front * 0.63), (pane, height * 0.88, front * 0.63), (pane, sill * 1.02, front * 0.72)],
-        (0, 0.2, 1), glass,
-    )  # fmt: skip
+    low, high = (sill * 1.02, front * 0.72), (height * 0.88, front * 0.63)
+    shape.detail([(-pane, *low), (-pane, *high), (pane, *high), (pane, *low)], (0, 0.2, 1), glass)
     if p.chance(0.7):
-        low, high = sill * 1.15, height * 0.85
-        shape.end([(-half * 0.5, low), (half * 0.5, low), (half * 0.5, high), (-half * 0.5, high)], -front, inside)
+        shape.end(rectangle((-half * 0.5, half * 0.5), (sill * 1.15, height * 0.85)), -front, inside)
     for side in (-1, 1):
         x = side * half * 0.8
-        shape.end([(x - 0.06, 0.5), (x + 0.06, 0.5), (x + 0.06, 0.7), (x - 0.06, 0.7)], -front, LAMP_RED, 0.3)
-    shape.end([(-0.2, 0.45), (0.2, 0.45), (0.2, 0.58), (-0.2, 0.58)], -front, PLATE)
+        shape.end(rectangle((x - 0.06, x + 0.06), (0.5, 0.7)), -front, LAMP_RED, 0.3)
+    shape.end(rectangle((-0.2, 0.2), (0.45, 0.58)), -front, PLATE)
     return shape
 
 
 def bus(p: Palette) -> Shape:
-    """A city bus or a minibus."""
+    """Return a city bus or a minibus."""
     short = p.chance(0.4)
-    length = p.between(5.5, 7.0) if short else p.between(8.0, 10.5)
-    half, height = p.between(1.05, 1.28), p.between(2.5, 2.8) if short else p.between(2.8, 3.2)
-    paint, stripe, glass = p.usual(BUS_PAINTS, USUAL), p.paint(), p.glass()
-    front, floor, sill, lintel = length / 2, 0.4, height * p.between(0.42, 0.5), height * p.between(0.78, 0.85)
+    length = p.uniform(5.5, 7.0) if short else p.uniform(8.0, 10.5)
+    half, height = p.uniform(1.05, 1.28), p.uniform(2.5, 2.8) if short else p.uniform(2.8, 3.2)
+    paint, stripe, glass = p.typical(BUS_PAINTS, TYPICAL), p.colour(), p.glass()
+    front, floor, sill, lintel = length / 2, 0.4, height * p.uniform(0.42, 0.5), height * p.uniform(0.78, 0.85)
     shape = Shape()
     for z in (-length * 0.28, length * 0.32):
-        shape.wheel((-half, -half + 0.3), 0.45, z, 0.46, HUB).wheel((half - 0.3, half), 0.45, z, 0.46, HUB)
+        shape.axle(half, 0.3, 0.45, z, 0.46, HUB)
     shape.box((-half, half), (floor, height), (-front, front), paint)
     for z in (-length * 0.28, length * 0.32):
         shape.flank([(z - 0.55, floor), (z - 0.45, 0.92), (z + 0.45, 0.92), (z + 0.55, floor)], half, BLACK)
-    band = sill - p.between(0.1, 0.4)
-    shape.flank([(-front, band - 0.15), (-front, band), (front, band), (front, band - 0.15)], half, stripe)
-    panes = round(length / p.between(1.0, 1.5))
+    band = sill - p.uniform(0.1, 0.4)
+    shape.pane((-front, front), (band - 0.15, band), half, stripe)
+    panes = round(length / p.uniform(1.0, 1.5))
     pitch = (length - 0.6) / panes
     for i in range(panes):
         z = -front + 0.3 + i * pitch
-        shape.flank([(z, sill), (z, lintel), (z + pitch * 0.86, lintel), (z + pitch * 0.86, sill)], half, glass)
+        shape.pane((z, z + pitch * 0.86), (sill, lintel), half, glass)
     door = -front + 0.35 if p.chance(0.5) else front - 1.3
-    shape.flank(
-        [(door, floor + 0.1), (door, lintel), (door + 0.8, lintel), (door + 0.8, floor + 0.1)], half, tint(glass, 0.7)
-    )
-    wide, drop = half * 0.92, sill * p.between(0.8, 0.95)
-    shape.end([(-wide, drop), (wide, drop), (wide, lintel), (-wide, lintel)], front, glass)
-    shape.end(
-        [
-            (-wide * 0.7, lintel + 0.06),
-            (wide * 0.7, lintel + 0.06),
-            (wide * 0.7, height - 0.08),
-            (-wide * 0.7, height - 0.08),
-        ],
-        front,
-        p.paint(),
-        0.3,
-    )
-    shape.end([(-wide * 0.8, sill), (wide * 0.8, sill), (wide * 0.8, lintel), (-wide * 0.8, lintel)], -front, glass)
+    shape.pane((door, door + 0.8), (floor + 0.1, lintel), half, tint(glass, 0.7))
+    wide, drop = half * 0.92, sill * p.uniform(0.8, 0.95)
+    shape.end(rectangle((-wide, wide), (drop, lintel)), front, glass)
+    shape.end(rectangle((-wide * 0.7, wide * 0.7), (lintel + 0.06, height - 0.08)), front, p.colour(), 0.3)
+    shape.end(rectangle((-wide * 0.8, wide * 0.8), (sill, lintel)), -front, glass)
     _truck_lamps(shape, half, front, floor + 0.25)
     if p.chance(0.3):
-        shape.box(
-            (-half * 0.7, half * 0.7), (height, height + p.between(0.2, 0.6)), (-front * 0.7, front * 0.5), p.paint()
-        )
+        luggage = (height, height + p.uniform(0.2, 0.6))
+        shape.box((-half * 0.7, half * 0.7), luggage, (-front * 0.7, front * 0.5), p.colour())
     return shape
 
 
 def truck(p: Palette) -> Shape:
-    """A lorry with a box, an open bed or a tank, or a small pick-up."""
+    """Return a lorry with a box, an open bed or a tank, or a small pick-up."""
     small = p.chance(0.35)
-    length = p.between(3.8, 4.8) if small else p.between(5.5, 8.5)
-    half, cab_height = (
-        (p.between(0.75, 0.9), p.between(1.7, 1.9)) if small else (p.between(1.05, 1.25), p.between(2.3, 2.8))
-    )
+    length = p.uniform(3.8, 4.8) if small else p.uniform(5.5, 8.5)
+    half = p.uniform(0.75, 0.9) if small else p.uniform(1.05, 1.25)
+    cab_height = p.uniform(1.7, 1.9) if small else p.uniform(2.3, 2.8)
     front, floor, radius = length / 2, 0.35 if small else 0.55, 0.3 if small else 0.48
-    cab = front - (1.2 if small else p.between(1.5, 2.0))
-    paint, glass = p.usual(LORRY_PAINTS, USUAL), p.glass()
+    cab = front - (1.2 if small else p.uniform(1.5, 2.0))
+    paint, glass = p.typical(LORRY_PAINTS, TYPICAL), p.glass()
     shape = Shape()
     for z in (-length * 0.33, -length * 0.16, length * 0.34) if length > 6.5 else (-length * 0.27, length * 0.33):
-        shape.wheel((-half, -half + 0.3), radius, z, radius, HUB).wheel((half - 0.3, half), radius, z, radius, HUB)
+        shape.axle(half, 0.3, radius, z, radius, HUB)
     shape.box((-half * 0.5, half * 0.5), (floor, floor + 0.3), (-front, front - 0.2), BLACK)
     _cargo(shape, p, (-front, cab - 0.12), half, floor + 0.35, cab_height)
     sill = cab_height * 0.58
@@ -200,54 +169,46 @@ def truck(p: Palette) -> Shape:
          (front, sill, half * 0.97), (front, floor, half * 0.97)],
         paint,
     )  # fmt: skip
-    shape.flank(
-        [(cab + 0.35, sill), (cab + 0.35, cab_height * 0.9), (front - 0.3, cab_height * 0.9), (front - 0.15, sill)],
-        half * 0.97,
-        glass,
-    )
+    window = [(cab + 0.35, sill), (cab + 0.35, cab_height * 0.9), (front - 0.3, cab_height * 0.9), (front - 0.15, sill)]
+    shape.flank(window, half * 0.97, glass)
     wide = half * 0.84
-    shape.detail(
-        [(-wide, sill * 1.05, front), (-wide, cab_height * 0.9, front - 0.16), (wide, cab_height * 0.9, front - 0.16), (wide, sill * 1.05, front)],
-        (0, 0.3, 1), glass,
-    )  # fmt: skip
-    grille = p.between(0.4, 0.7) * half
-    shape.end(
-        [(-grille, floor + 0.35), (grille, floor + 0.35), (grille, sill * 0.88), (-grille, sill * 0.88)], front, BLACK
-    )
+    low, high = (sill * 1.05, front), (cab_height * 0.9, front - 0.16)
+    shape.detail([(-wide, *low), (-wide, *high), (wide, *high), (wide, *low)], (0, 0.3, 1), glass)
+    grille = p.uniform(0.4, 0.7) * half
+    shape.end(rectangle((-grille, grille), (floor + 0.35, sill * 0.88)), front, BLACK)
     _truck_lamps(shape, half, front, floor + 0.2)
     return shape
 
 
-def _cargo(shape: Shape, p: Palette, z: tuple[float, float], half: float, floor: float, cab_height: float) -> None:
-    """What a lorry carries, from `z[0]` (rear) to `z[1]`."""
+def _cargo(shape: Shape, p: Palette, z: Range, half: float, floor: float, cab_height: float) -> None:
+    """Add a lorry's body or load from `z[0]` (rear) to `z[1]`."""
     kind = p.rng.choice(["box", "bed", "tank"], p=[0.45, 0.42, 0.13])
-    paint, trim = p.usual(LORRY_PAINTS, USUAL), p.paint()
+    paint, trim = p.typical(LORRY_PAINTS, TYPICAL), p.colour()
     if kind == "tank":
         radius = half * 0.85
         shape.limb((0, floor + radius, z[0] + radius), (0, floor + radius, z[1] - radius), radius, paint)
         shape.box((-half, half), (floor - 0.15, floor + 0.1), z, trim)
         return
-    top = cab_height * p.between(0.95, 1.3) if kind == "box" else floor + p.between(0.6, 1.2)
+    top = cab_height * p.uniform(0.95, 1.3) if kind == "box" else floor + p.uniform(0.6, 1.2)
     shape.box((-half, half), (floor - 0.1, top), z, paint)
     ribs = int(p.rng.integers(3, 8))
     for i in range(1, ribs):
         along, across = z[0] + (z[1] - z[0]) * i / ribs, -half + 2 * half * i / ribs
-        shape.flank([(along, floor), (along, top), (along + 0.09, top), (along + 0.09, floor)], half, trim)
+        shape.pane((along, along + 0.09), (floor, top), half, trim)
         if i % 2:
-            shape.end([(across, floor), (across + 0.07, floor), (across + 0.07, top), (across, top)], z[0], trim)
+            shape.end(rectangle((across, across + 0.07), (floor, top)), z[0], trim)
     if kind == "bed" and p.chance(0.7):
-        load = p.paint()
+        load = p.colour()
         for _ in range(7):
-            along, across = p.between(z[0] + 0.5, z[1] - 0.5), p.between(-half * 0.55, half * 0.55)
-            shape.limb(
-                (across, top, along), (across, top + 0.1, along + 0.3), half * p.between(0.3, 0.45), p.near(load, 14)
-            )
+            along, across = p.uniform(z[0] + 0.5, z[1] - 0.5), p.uniform(-half * 0.55, half * 0.55)
+            end, radius = (across, top + 0.1, along + 0.3), half * p.uniform(0.3, 0.45)
+            shape.limb((across, top, along), end, radius, p.vary(load, 14))
 
 
 def _truck_lamps(shape: Shape, half: float, front: float, y: float) -> None:
     for side in (-1, 1):
         inner, outer = side * half * 0.62, side * half * 0.9
-        shape.end([(inner, y), (outer, y), (outer, y + 0.2), (inner, y + 0.2)], front, LAMP_WHITE, 0.4)
-        shape.end([(inner, y), (outer, y), (outer, y + 0.16), (inner, y + 0.16)], -front, LAMP_RED, 0.3)
-        shape.end([(outer, y + 0.18), (inner, y + 0.18), (inner, y + 0.26), (outer, y + 0.26)], -front, LAMP_AMBER, 0.3)
-    shape.end([(-0.3, y - 0.05), (0.3, y - 0.05), (0.3, y + 0.12), (-0.3, y + 0.12)], -front, PLATE)
+        shape.end(rectangle((inner, outer), (y, y + 0.2)), front, LAMP_WHITE, 0.4)
+        shape.end(rectangle((inner, outer), (y, y + 0.16)), -front, LAMP_RED, 0.3)
+        shape.end(rectangle((outer, inner), (y + 0.18, y + 0.26)), -front, LAMP_AMBER, 0.3)
+    shape.end(rectangle((-0.3, 0.3), (y - 0.05, y + 0.12)), -front, PLATE)

@@ -1,4 +1,4 @@
-"""Sky, light and what the lens and the sensor add: one weather for a whole drive."""
+"""Sky, light and the effects of lens and sensor; one weather per drive."""
 
 from dataclasses import dataclass
 
@@ -13,19 +13,19 @@ GROUND_STEP = 0.06  # metres on the ground per pixel of its texture
 
 @dataclass(frozen=True)
 class Weather:
-    """A drive's light and the traces that its camera leaves."""
+    """A drive's light and the effects of its camera."""
 
     kind: str
     light: Light
-    sky: Pixels  # (horizon, 2 * width, 3): a panorama, moved with the camera's yaw
-    ground: Pixels  # texture of the ground, 128 is neutral
+    sky: Pixels  # (height, 2 * width, 3): a panorama, shifted with the camera's yaw
+    ground: Pixels  # the ground's texture, 128 is neutral
     noise: Pixels  # larger than a frame, 128 is neutral
     blur: float
     tone: Pixels  # (256, 3): a lookup for exposure, contrast and colour cast
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, size: tuple[int, int]) -> "Weather":
-        """A weather for frames of `size` (height, width)."""
+    def sample(cls, rng: np.random.Generator, size: tuple[int, int]) -> "Weather":
+        """Return a random weather for frames of `size` (height, width)."""
         kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
         light, top, low = _light(rng, kind)
         height, width = size
@@ -44,7 +44,7 @@ class Weather:
         )
 
     def lay_ground(self, image: Pixels, camera: Camera) -> None:
-        """Multiply the part below the horizon with the ground's texture, seen in perspective; in place."""
+        """Multiply the image below the horizon by the ground's texture in perspective, in place."""
         top = max(0, int(camera.horizon) + 2)
         cosine, sine = np.cos(camera.yaw), np.sin(camera.yaw)
         side = np.array([cosine, -sine, sine * camera.z - cosine * camera.x])
@@ -53,14 +53,12 @@ class Weather:
         metres = np.array([[GROUND_STEP, 0.0, -15.0], [0.0, GROUND_STEP, 0.0], [0.0, 0.0, 1.0]])
         project = np.stack([camera.centre * ahead + camera.focal * side, row, ahead]) @ metres
         below = image[top:]
-        flags = cv2.INTER_LINEAR
-        texture = cv2.warpPerspective(
-            self.ground, project, (below.shape[1], below.shape[0]), flags=flags, borderMode=cv2.BORDER_REFLECT
-        )
+        size = below.shape[1::-1]
+        texture = cv2.warpPerspective(self.ground, project, size, borderMode=cv2.BORDER_REFLECT)
         cv2.multiply(below, cv2.cvtColor(texture, cv2.COLOR_GRAY2RGB), dst=below, scale=1 / 128)
 
     def expose(self, image: Pixels, rng: np.random.Generator) -> Pixels:
-        """What the camera makes of a drawn frame: rain, blur, tone and noise."""
+        """Return a drawn frame with rain, blur, tone and noise."""
         height, width = image.shape[:2]
         if self.kind == "rain":
             _streaks(image, rng)
@@ -74,8 +72,8 @@ class Weather:
 
 
 def _light(rng: np.random.Generator, kind: str) -> tuple[Light, Floats, Floats]:
-    """The light of a kind of weather, and the sky's colours overhead and at the horizon."""
-    # Ambient and direct light, the sky above and at the horizon, how far one sees in metres.
+    """Return the light of a kind of weather, and the sky's colours overhead and at the horizon."""
+    # Ambient and direct light, the sky overhead and at the horizon, visibility in metres.
     ambient, direct, top, low, sight = {
         "clear": ((0.55, 0.58, 0.63), (0.62, 0.58, 0.5), (92, 140, 206), (196, 212, 226), 160),
         "harsh": ((0.34, 0.35, 0.38), (0.95, 0.9, 0.78), (120, 164, 214), (236, 238, 236), 200),
@@ -98,7 +96,7 @@ def _light(rng: np.random.Generator, kind: str) -> tuple[Light, Floats, Floats]:
 
 
 def speckle(rng: np.random.Generator, size: tuple[int, int], layers: list[tuple[int, float]]) -> Floats:
-    """Smooth random blotches around 0: for each layer, its grain in pixels and its standard deviation."""
+    """Return smooth noise around 0 of `size` (height, width); each layer is (grain in pixels, standard deviation)."""
     height, width = size
     total = np.zeros(size)
     for grain, deviation in layers:
@@ -108,26 +106,20 @@ def speckle(rng: np.random.Generator, size: tuple[int, int], layers: list[tuple[
 
 
 def _panorama(rng: np.random.Generator, size: tuple[int, int], top: Floats, low: Floats, clouds: float) -> Pixels:
-    half = (size[0] // 2, size[1] // 2)  # clouds are soft: half the resolution does
+    half = (size[0] // 2, size[1] // 2)  # clouds are soft: half the resolution suffices
     t = np.linspace(0.0, 1.0, half[0])[:, None, None] ** 1.3
-    cloud = (
-        np.clip(speckle(rng, half, [(80, 0.7), (30, 0.5), (12, 0.25), (5, 0.12)]) + clouds - 0.3, 0, 1)[..., None]
-        * clouds
-        * 1.6
-    )
+    cover = speckle(rng, half, [(80, 0.7), (30, 0.5), (12, 0.25), (5, 0.12)]) + clouds - 0.3
+    cloud = np.clip(np.clip(cover, 0, 1)[..., None] * clouds * 1.6, 0, 0.9)
     white = np.clip(low * 1.12 + 10, 0, 255)
-    cloud = np.clip(cloud, 0, 0.9)
     small = ((top + (low - top) * t) * (1 - cloud) + white * cloud).astype(np.uint8)
     return cv2.resize(small, size[::-1], interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
 
 
 def _ground(rng: np.random.Generator, shade: float) -> Pixels:
-    """Grain, patches, tyre tracks, and the dappled shadow of trees."""
+    """Return a texture of grain, patches, tyre tracks and dappled shadows of trees."""
     size = (900, 500)
     texture = 128 + speckle(rng, size, [(1, 7.0), (3, 5.0), (14, 6.0), (60, 8.0)])
-    texture += cv2.resize(
-        rng.normal(0, 6.0, (3, 50)).astype(np.float32), (size[1], size[0]), interpolation=cv2.INTER_LINEAR
-    )
+    texture += cv2.resize(rng.normal(0, 6.0, (3, 50)).astype(np.float32), size[::-1])  # bilinear
     shadow = np.clip(speckle(rng, size, [(70, 1.2), (25, 0.7), (9, 0.4)]) * 2 - 0.6, 0, 1)
     texture *= 1 - shade * shadow
     for _ in range(8):

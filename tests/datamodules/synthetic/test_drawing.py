@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from datamodules.synthetic.drawing import draw, paint, stencil
+from datamodules.synthetic.drawing import coverage, draw, fixed_point, paint
 from datamodules.synthetic.geometry import Camera, Light, Shape
 
 CAMERA = Camera(x=0, height=1.5, z=0, yaw=0, focal=500, centre=320, horizon=160, size=(360, 640))
@@ -23,7 +23,7 @@ def drawn(*placed, camera=CAMERA, light=LIGHT):
 def test_a_box_has_the_size_of_similar_triangles():
     # The front face, 2 m wide and 1 m high, at 10 m: 500 / 10 = 50 pixels a metre; its foot 1.5 m below the horizon.
     box = Shape().box((-1, 1), (0, 1), (0, 2), RED)
-    ys, xs = np.nonzero(stencil(draw(box, (0, 0, 10), 0.0, CAMERA, LIGHT), np.zeros(2), CAMERA.size))
+    ys, xs = np.nonzero(coverage(draw(box, (0, 0, 10), 0.0, CAMERA, LIGHT), np.zeros(2), CAMERA.size))
     assert (xs.min(), xs.max()) == pytest.approx((270, 370), abs=1)
     # The top face is seen from above: it ends at 12 m, 0.5 m below the horizon.
     assert (ys.min(), ys.max()) == pytest.approx((160 + 0.5 * 500 / 12, 160 + 1.5 * 50), abs=1)
@@ -70,14 +70,21 @@ def test_what_crosses_the_lens_is_cut_and_what_is_behind_is_not_drawn():
     assert not draw(wall, (0, 0, -30), 0.0, CAMERA, LIGHT).steps
 
 
-def test_light_and_haze_follow_their_formulas():
-    light = LIGHT._replace(ambient=np.full(3, 0.5), diffuse=np.full(3, 0.25), visibility=10.0)
-    up, side = np.array([[0.0, 1.0, 0.0]]), np.array([[1.0, 0.0, 0.0]])
-    colour, dull, near = np.array([[100.0, 0.0, 0.0]]), np.zeros(1), np.zeros(1)
-    assert light.shade(colour, up, dull, near)[0, 0] == pytest.approx(75)
-    assert light.shade(colour, side, dull, near)[0, 0] == pytest.approx(50)
-    assert light.shade(colour, side, np.ones(1), near)[0, 0] == pytest.approx(100)  # a lamp
-    clear = np.exp(-1.0)
-    assert light.shade(colour, up, dull, np.array([10.0]))[0] == pytest.approx(
-        [75 * clear + 200 * (1 - clear), 200 * (1 - clear), 200 * (1 - clear)]
-    )
+def test_nothing_is_drawn_of_what_lies_to_one_side_of_the_frame():
+    box = Shape().box((-1, 1), (0, 1), (0, 2), RED)
+    for x in (-20.0, 20.0):  # 500 / 10 = 50 pixels a metre: its nearer side lies 630 pixels or more beyond the edge
+        assert not draw(box, (x, 0, 10), 0.0, CAMERA, LIGHT).steps
+    assert draw(box, (-7.0, 0, 10), 0.0, CAMERA, LIGHT).steps  # from -80 to 20 pixels
+
+
+def test_limits_and_coverage_are_in_pixels():
+    # A ball of radius 0.1 m at 10 m: 5 pixels, drawn as a line of width 10 around (320, 160).
+    ball = draw(Shape().limb((0, 1.5, 0), (0, 1.5, 0), 0.1, RED), (0, 0, 10), 0.0, CAMERA, LIGHT)
+    assert [limit.tolist() for limit in ball.limits()] == [[315, 155], [325, 165]]
+    ys, xs = np.nonzero(coverage(ball, np.array([310.0, 150.0]), (20, 20)))
+    assert (ys.mean(), xs.mean()) == pytest.approx((10, 10), abs=0.5)
+    assert len(ys) == pytest.approx(25 * np.pi, rel=0.25)
+
+
+def test_fixed_point_has_four_bits_and_is_clipped():
+    assert fixed_point(np.array([[1.5, -2.0], [1e9, -1e9]])).tolist() == [[24, -32], [1 << 18, -(1 << 18)]]

@@ -1,0 +1,58 @@
+"""Vehicles stand on the ground, have their wheels and size, white lamps in front and red ones behind."""
+
+import numpy as np
+import pytest
+
+from datamodules.synthetic import vehicles
+from datamodules.synthetic.geometry import TYRE
+from datamodules.synthetic.palette import LAMP_RED, LAMP_WHITE, PLATE, Palette
+
+SEEDS = range(20)
+# Wheels, and the ranges of length, width and height in metres.
+KINDS = {
+    vehicles.car: ((4,), (3.3, 4.5), (1.45, 1.8), (1.4, 2.25)),  # with a load on the roof up to 0.4 m higher
+    vehicles.autorickshaw: ((3,), (2.5, 2.9), (1.16, 1.4), (1.65, 1.85)),
+    vehicles.bus: ((4,), (5.5, 10.5), (2.1, 2.56), (2.5, 3.8)),
+    vehicles.truck: ((4, 6), (3.8, 8.5), (1.5, 2.5), (1.7, 4.5)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_has_the_size_and_the_wheels_of_its_kind(kind):
+    wheels, *sizes = KINDS[kind]
+    found = set()
+    for seed in SEEDS:
+        shape = kind(Palette(np.random.default_rng(seed)))
+        points = shape.arrays.points
+        low, high = points.min(axis=0), points.max(axis=0)
+        for extent, (least, most) in zip((high - low)[[2, 0, 1]], sizes, strict=True):
+            assert least - 0.1 <= extent <= most + 1e-9
+        assert 0 <= low[1] < 0.1  # a tyre of ten corners is a little lower than round
+        assert high[0] == pytest.approx(-low[0])
+        found.add(len({face.solid for face in shape.faces if face.colour == TYRE}))
+    assert found == set(wheels)
+
+
+@pytest.mark.parametrize("kind", [vehicles.car, vehicles.bus, vehicles.truck])
+def test_white_lamps_are_in_front_and_red_ones_and_the_plate_behind(kind):
+    for seed in SEEDS:
+        shape = kind(Palette(np.random.default_rng(seed)))
+        front = max(face.corners[:, 2].max() for face in shape.faces)
+        for colour, z, count in ((LAMP_WHITE, front, 2), (LAMP_RED, -front, 2), (PLATE, -front, 1)):
+            lamps = [face for face in shape.faces if face.colour == colour]
+            assert len(lamps) == count
+            assert all(np.allclose(lamp.corners[:, 2], z) and lamp.normal[2] == np.sign(z) for lamp in lamps)
+            assert all((lamp.glow > 0) == (colour != PLATE) for lamp in lamps)
+
+
+def test_lamps_are_mirror_images():
+    car = vehicles.car(Palette(np.random.default_rng(0)))
+    left, right = (face for face in car.faces if face.colour == LAMP_WHITE)
+    assert left.corners * (-1, 1, 1) == pytest.approx(right.corners)
+
+
+def test_the_same_generator_gives_the_same_vehicle():
+    for kind in KINDS:
+        first, second, other = (kind(Palette(np.random.default_rng(seed))).arrays for seed in (1, 1, 2))
+        assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+        assert not np.array_equal(first.colours, other.colours)
