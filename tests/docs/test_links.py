@@ -12,6 +12,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
+from label_spaces.catalogue import load
+from label_spaces.crosswalk import read
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 PENDING = ("docs/SETTINGS.md", "docs/EXTENDING.md", "docs/ARCHITECTURE.md")  # linked, and written later
@@ -85,15 +88,37 @@ def test_every_picture_is_shown_and_small() -> None:
     assert [path.name for path in shown if path.stat().st_size > 400_000] == []
 
 
+def example(page: str, header: str) -> str:
+    """The code block of a page that begins with a header line."""
+    return next(
+        block.strip("`\n") for block in FENCE.findall((ROOT / "docs" / page).read_text(encoding="utf-8"))
+        if block.startswith(f"```\n{header}")
+    )  # fmt: skip
+
+
+def test_the_csv_examples_can_be_read(tmp_path: Path) -> None:
+    own, walk, source = (tmp_path / name for name in ("own.csv", "walk.csv", "four.csv"))
+    own.write_text(example("OWN_DATA.md", "name,id"))
+    assert (load(str(own)).classes, load(str(own)).void_ids) == (("road", "sky"), (0,))
+    walk.write_text(example("EXTERNAL_MODELS.md", "source,target"))
+    source.write_text("name,id\nbackground,0\nhuman,1\ncow,2\nlamp,3\n")
+    found = read(walk, load(str(source)), load("idd_level3"))
+    assert (found.named("full"), found.named("shared"), found.rest) == (["person + animal"], ["rider"], (0,))
+
+
 def test_every_command_composes() -> None:
+    """Each group option and each key exists. Jobs of the same options are composed together, as composing is slow."""
     GlobalHydra.instance().clear()
-    jobs = {(name, tuple(job)) for name, arguments in commands() for job in one_job_each(arguments)}
-    assert {name for name, _ in jobs} == {"train", "evaluate", "predict"}
+    keys: dict[tuple[str, ...], set[str]] = {}
+    for name, job in ((name, job) for name, arguments in commands() for job in one_job_each(arguments)):
+        options = [word for word in job if (ROOT / "conf" / word.split("=")[0]).is_dir()]
+        keys.setdefault((name, *sorted(options)), set()).update({*job} - {*options})
+    assert {name for name, *_ in keys} == {"train", "evaluate", "predict"}
     failed = []
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        for name, job in sorted(jobs):
+        for (name, *options), typed in keys.items():
             try:
-                compose(config_name=name, overrides=[*job])
+                compose(config_name=name, overrides=[*options, *sorted(typed)])
             except HydraException as error:  # collected, so that all of them are listed together
-                failed.append(f"{name}.py {' '.join(job)}: {error}")
+                failed.append(f"{name}.py {' '.join(options)}: {error}")
     assert failed == []
