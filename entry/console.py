@@ -17,7 +17,7 @@ from entry.hardware import Hardware
 from entry.request import Request
 from label_spaces.crosswalk import Crosswalk
 from lightning_modules.weights.load import WeightsReport
-from reports.crosswalk import in_a_sentence
+from reports.crosswalk import crosswalk_summary
 from reports.figures.style import undrawable
 from reports.formatting import with_interval
 from reports.intervals import FEW
@@ -138,9 +138,9 @@ def foreign(datamodule: SegmentationDataModule, split: str, note: str, crosswalk
         return
     source = crosswalk.source.name
     told = {
-        "partly": "has a word for a part only of",
-        "shared": "counts as another class what is",
-        "no": "has no word for",
+        "partly": "can express a part only of",
+        "shared": "counts as another class",
+        "no": "cannot express",
     }
     for status, how in told.items():
         if names := crosswalk.named(status):
@@ -174,7 +174,7 @@ def conclude(folder: RunFolder, split: str) -> None:
     print(f"{split}: {_headline(scores)}")
     if scores["crossing"] and scores["accuracy"] is not None:
         interval = scores["intervals"]["miou_expressible"]
-        print(in_a_sentence(scores["crossing"], len(scores["classes"]), interval))
+        print(crosswalk_summary(scores["crossing"], len(scores["classes"]), interval))
     print(folder.path, flush=True)
 
 

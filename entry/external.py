@@ -22,6 +22,7 @@ from entry.session import session
 from label_spaces.crosswalk import Crosswalk
 from lightning_modules.segmentation import SegmentationModule
 from lightning_modules.weights.load import WeightsReport
+from metrics.counts import Counts
 from run_folder import RunFolder, Status, free_name, replace_folder, write_text
 
 # Keys, and groups of them, that are heard when what was not trained here is evaluated: the data, and the machine.
@@ -90,14 +91,14 @@ def evaluate_predictions(request: Request) -> None:
     datamodule.prepare([split])
     wanted = [datamodule.table.samples[index].name for index in datamodule.table.indices(split)]
     matches = predicted_masks.match(wanted, datamodule.frames, Path(config["predictions"]))
-    facts = predicted_masks.count(datamodule, split, matches, source)
+    counts = predicted_masks.count(datamodule, split, matches, source)
     weights = WeightsReport("none", "none")
     with (
         claimed(folder, config, request, machine, datamodule, weights),
         session(folder.status_file()),
     ):
         console.foreign(datamodule, split, matches.note, crosswalk)
-        _write(folder, config, datamodule, split, facts, crosswalk)
+        _write(folder, config, datamodule, split, counts, crosswalk)
     console.conclude(folder, split)
 
 
@@ -113,7 +114,7 @@ def _write(
     config: dict[str, Any],
     datamodule: SegmentationDataModule,
     split: str,
-    facts: dict[str, Any],
+    counts: Counts,
     crosswalk: Crosswalk | None,
 ) -> None:
     nothing = {"file": None, "epoch": None, "step": None}  # no checkpoint of ours made the masks
@@ -121,7 +122,7 @@ def _write(
     def fill(target: Path) -> None:
         write_text(target / "config.yaml", to_yaml(config))
         with session(Status(target / "status.json")):
-            evaluation = collect(config, folder, nothing, datamodule, split, facts, crosswalk)
+            evaluation = collect(config, folder, nothing, datamodule, split, counts, crosswalk)
             write_results(target, folder, datamodule, evaluation, SegmentationModule.headline)
 
     replace_folder(folder.evaluation(split), fill)

@@ -1,16 +1,14 @@
 """Image classification: one class per image."""
 
-import math
 from collections.abc import Mapping
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lightning_modules.supervised import Batch, SupervisedModule
-from metrics.records import SampleRecords
+from metrics.per_sample import ImageRecords
 
 
 class ClassificationModule(SupervisedModule):
@@ -20,7 +18,7 @@ class ClassificationModule(SupervisedModule):
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
-        self.records = nn.ModuleDict({stream: SampleRecords() for stream in self.streams})
+        self.records = nn.ModuleDict({stream: ImageRecords(self.label_space.num_classes) for stream in self.streams})
 
     def evaluate_batch(self, batch: Batch, stream: str) -> tuple[Tensor, Tensor, Tensor]:
         """Count one batch of images (B, 3, H, W), targets (B,) and sample indices (B,)."""
@@ -42,15 +40,13 @@ class ClassificationModule(SupervisedModule):
             probability = self.look(batch["image"]).softmax(1)
         return batch["index"], probability, probability.isfinite().all(1), batch["unreadable"]
 
-    def records_of(self, stream: str) -> SampleRecords:
+    def records_of(self, stream: str) -> ImageRecords:
         """The facts of each sample that a stream has seen."""
-        return cast(SampleRecords, self.records[stream])
+        return cast(ImageRecords, self.records[stream])
 
     def mean_loss(self, stream: str) -> float:
         """The mean plain cross-entropy: no weights, no smoothing, so that runs can be compared."""
-        loss = self.records_of(stream).compute()["loss"].astype(np.float64)
-        # Summed in sample order and exactly: the same on any number of ranks.
-        return math.fsum(loss.tolist()) / len(loss)
+        return self.records_of(stream).counts().mean_loss()
 
     def reset_stream(self, stream: str) -> None:
         """Forget what was counted in a stream."""

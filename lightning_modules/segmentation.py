@@ -1,6 +1,5 @@
 """Semantic segmentation: a class for every pixel."""
 
-import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -11,7 +10,7 @@ from torch.nn import functional
 from label_spaces.space import LabelSpace
 from lightning_modules.supervised import Batch, SupervisedModule
 from metrics.confusion import ConfusionMatrix
-from metrics.pixel_records import PixelRecords, confusion_matrices
+from metrics.per_sample import MaskRecords, confusion_matrices
 from metrics.regions import RegionConfusion, confusion_by_region
 
 
@@ -34,7 +33,7 @@ class SegmentationModule(SupervisedModule):
         self.truth = truth or self.label_space
         sides = self.truth.num_classes, self.label_space.num_classes
         self.confusion = nn.ModuleDict({stream: ConfusionMatrix(*sides) for stream in self.streams})
-        self.records = nn.ModuleDict({stream: PixelRecords(*sides) for stream in self.streams})
+        self.records = nn.ModuleDict({stream: MaskRecords(*sides) for stream in self.streams})
         self.regions = RegionConfusion(*sides)
 
     def evaluate_batch(self, batch: Batch, stream: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -61,17 +60,13 @@ class SegmentationModule(SupervisedModule):
         loss = functional.cross_entropy(logits, target.long(), ignore_index=self.label_space.void, reduction="none")
         return loss.flatten(1).double().sum(1)
 
-    def records_of(self, stream: str) -> PixelRecords:
+    def records_of(self, stream: str) -> MaskRecords:
         """The facts of each sample that a stream has seen."""
-        return cast(PixelRecords, self.records[stream])
+        return cast(MaskRecords, self.records[stream])
 
     def mean_loss(self, stream: str) -> float:
         """The mean plain cross-entropy over all pixels with truth: no weights, so that runs can be compared."""
-        facts = self.records_of(stream).compute()
-        known = facts["weight"] > 0
-        loss, weight = facts["loss"][known], facts["weight"][known]
-        # Summed in sample order and exactly: the same on any number of ranks.
-        return math.fsum((loss * weight).tolist()) / max(1, int(weight.sum()))
+        return self.records_of(stream).counts().mean_loss()
 
     def reset_stream(self, stream: str) -> None:
         """Forget what was counted in a stream."""

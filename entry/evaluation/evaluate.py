@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-
 from callbacks.finite_logits import FiniteLogits
 from callbacks.prediction_writer import FrameMasks
 from datamodules.base import ImageDataModule
@@ -15,6 +13,7 @@ from entry.config.resolve import to_yaml
 from entry.evaluation.checkpoint import collect, evaluate, find_checkpoint, load
 from entry.run import Run
 from entry.session import session
+from metrics.counts import Counts
 from reports.evaluation import Evaluation, scores_of, write_tables
 from reports.figures.per_class import per_class_figure
 from reports.figures.write import write_figures
@@ -46,7 +45,7 @@ def evaluate_into(run: Run, *, checkpoint: str | None, split: str, first: bool =
 
     mapping = None if run.crosswalk is None else run.crosswalk.mapping
 
-    def counted(masks: Path | None) -> dict[str, np.ndarray]:
+    def counted(masks: Path | None) -> Counts:
         trainer = build_trainer(run.config, run.machine, folder, headline=module.headline)
         cast(Any, trainer).callbacks.append(FiniteLogits(datamodule.names))
         if frames is not None and files is not None:
@@ -80,7 +79,7 @@ def write_results(
     write_tables(target, evaluation, scores)
     write_figures(
         target / "figures",
-        evaluation.facts["confusion"],
+        evaluation.counts.confusion,
         evaluation.label_space.classes,
         evaluation.split,
         read_csv(folder.history) if folder.history.exists() else [],
