@@ -166,10 +166,10 @@ def _measure_memory(folder: Path, answer: "multiprocessing.SimpleQueue[dict[str,
     module, _ = build_module(config, datamodule.label_space, "none")
     module.network = OneLayer()
     high_water(reset=True)
-    facts = evaluating(config, folder, datamodule, module)()
+    counts = evaluating(config, folder, datamodule, module)()
     peaks["evaluated"] = high_water(reset=True)
     origin = Checkpoint(folder / "best.ckpt", 0, 0, {}, datamodule.label_space).origin
-    scores_of(collect(config, RunFolder(folder), origin, datamodule, "test", facts))
+    scores_of(collect(config, RunFolder(folder), origin, datamodule, "test", counts))
     peaks["scored, with intervals and baselines"] = high_water()
     answer.put(peaks)
 

@@ -3,9 +3,8 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -18,7 +17,8 @@ from datamodules.files.masks import image_mask
 from datamodules.segmentation import SegmentationDataModule
 from label_spaces.space import LabelSpace
 from metrics.confusion import confusion_matrix
-from metrics.pixel_records import PixelRecords
+from metrics.counts import Counts
+from metrics.per_sample import MaskRecords
 from metrics.regions import RegionConfusion, confusion_by_region, region_sizes
 
 # The endings of IDD, IDD-Lite and Cityscapes after the name that a frame's files have in common.
@@ -92,7 +92,7 @@ def match(wanted: Iterable[str], others: Iterable[str], folder: Path) -> Matches
     return found
 
 
-def count(datamodule: SegmentationDataModule, split: str, matches: Matches, space: LabelSpace) -> dict[str, Any]:
+def count(datamodule: SegmentationDataModule, split: str, matches: Matches, space: LabelSpace) -> Counts:
     """Compare the masks with a split's truth, each frame at its own size or at the `data.eval_size` that was set.
 
     Args:
@@ -102,16 +102,14 @@ def count(datamodule: SegmentationDataModule, split: str, matches: Matches, spac
         space: the label space of the masks: they hold its ids or its colours.
 
     Returns:
-        ``confusion``, (T+1, S+1) int64 counts (rows: classes of the truth; columns: classes of the masks; void last), the
-        values of `PixelRecords.compute`, and with the data module's `region_sizes` those of `RegionConfusion.compute`.
+        The counts, in the T classes of the data and the S of the masks.
 
     Raises:
         DatasetError: with everything that is wrong with any mask.
     """
     places = {datamodule.table.samples[index].name: index for index in datamodule.table.indices(split)}
     sides = datamodule.label_space.num_classes, space.num_classes
-    records, regions = PixelRecords(*sides), RegionConfusion(*sides)
-    total = torch.zeros(sides[0] + 1, sides[1] + 1, dtype=torch.int64)
+    records, regions = MaskRecords(*sides), RegionConfusion(*sides)
 
     def compare(name: str) -> torch.Tensor | tuple[str, str]:
         try:
@@ -129,11 +127,9 @@ def count(datamodule: SegmentationDataModule, split: str, matches: Matches, spac
             continue
         if datamodule.region_sizes:
             regions.update(counts[None])
-        summed = counts.sum(0)
-        total += summed
-        records.update(torch.tensor([places[name]]), summed[None], torch.tensor([torch.nan]))
+        records.update(torch.tensor([places[name]]), counts.sum(0)[None], torch.tensor([torch.nan]))
     _refuse(problems, matches.folder, f"{split} of {datamodule.settings.name}", space)
-    return {"confusion": total.numpy(), **records.compute(), **(regions.compute() if datamodule.region_sizes else {})}
+    return replace(records.counts(), regions=regions.compute() if datamodule.region_sizes else None)
 
 
 class _SizeError(ValueError):

@@ -15,7 +15,7 @@ from datamodules.segmentation import SegmentationDataModule
 from entry.request import Request
 from entry.run import Run
 from label_spaces.crosswalk import Crosswalk
-from reports.crosswalk import in_a_sentence
+from reports.crosswalk import crosswalk_summary
 from reports.figures.style import undrawable
 from reports.formatting import with_interval
 from reports.intervals import FEW
@@ -120,7 +120,7 @@ def external(datamodule: SegmentationDataModule, split: str, note: str, crosswal
     if crosswalk is None:
         return
     source = crosswalk.source.name
-    verbs = {"partly": "has classes for a part only of", "shared": "counts as another class", "no": "has no class for"}
+    verbs = {"partly": "can express a part only of", "shared": "counts as another class", "no": "cannot express"}
     for status, verb in verbs.items():
         if names := crosswalk.named(status):
             screen.print(f"note: {source} {verb} {', '.join(names)}.")
@@ -153,7 +153,7 @@ def conclude(folder: RunFolder, split: str) -> None:
     print(f"{split}: {_headline(scores)}")
     if scores["crossing"] and scores["accuracy"] is not None:
         interval = scores["intervals"]["miou_expressible"]
-        print(in_a_sentence(scores["crossing"], len(scores["classes"]), interval))
+        print(crosswalk_summary(scores["crossing"], len(scores["classes"]), interval))
     print(folder.path, flush=True)
 
 

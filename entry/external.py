@@ -85,7 +85,7 @@ def evaluate_predictions(request: Request) -> None:
     datamodule.prepare_split(split)
     wanted = [datamodule.table.samples[index].name for index in datamodule.table.indices(split)]
     matches = predicted_masks.match(wanted, datamodule.frames, Path(str(settings.predictions)))
-    facts = predicted_masks.count(datamodule, split, matches, source)
+    counts = predicted_masks.count(datamodule, split, matches, source)
     with (
         claimed(folder, settings, request, machine, datamodule, WeightsReport("none", "none")),
         session(folder.status_file()),
@@ -96,7 +96,7 @@ def evaluate_predictions(request: Request) -> None:
             settings,
             datamodule,
             split,
-            lambda _: facts,
+            lambda _: counts,
             origin={"file": None, "epoch": None, "step": None},  # no checkpoint of ours made the masks
             crosswalk=crosswalk,
             headline=SegmentationModule.headline,

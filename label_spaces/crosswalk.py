@@ -1,6 +1,6 @@
-"""Crosswalks: what the classes of one label space are called in another. Data only: a CSV file with a row per class."""
+"""Crosswalks from one label space to another: a CSV file with a row per source class."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,14 +8,11 @@ from label_spaces.catalogue import label_table, load
 from label_spaces.csv_files import Row, read_rows
 from label_spaces.space import LabelSpace, LabelSpaceError
 
-_FOLDER = Path(__file__).parent / "crosswalks"
+FOLDER = Path(__file__).parent / "crosswalks"
 FULL, PARTLY, SHARED, NO = STATUSES = ("full", "partly", "shared", "no")
-# How a source class stands to the labels of its row, and how much of these it covers unless the row says otherwise.
+# The relation of a source class to the labels of its row, and how much of these it covers unless the row has `covers`.
 _COVERS = {"equal": FULL, "superset": FULL, "subset": PARTLY, "overlap": PARTLY}
-_NOTHING = (
-    "none",
-    "rest",
-)  # a class that the target has no name for; one that means everything else, such as background
+_NOTHING = ("none", "rest")  # without a target; a class that means everything else, such as background
 _KNOWN = ("source", "labels", "target", "relation", "covers", "ambiguous", "note")
 
 
@@ -24,8 +21,8 @@ class Link:
     """What a source class stands for.
 
     Args:
-        labels: indices of labels, the primary first; nothing where the target has no name for it.
-        full: whether the source class covers all that bears these labels, or a part.
+        labels: indices of labels, the primary first; nothing where it has no counterpart.
+        full: whether the source class covers all objects with these labels, or a part.
         rest: whether it means everything that no other source class stands for.
     """
 
@@ -39,8 +36,8 @@ class Crosswalk:
     """A map from a model's label space to a dataset's: total, and single-valued through each class's primary.
 
     Args:
-        source: what a model says.
-        target: what the truth says.
+        source: the label space of the predictions.
+        target: the label space of the truth.
         links: one per source class.
         class_of: the target class of each label that links name, target.void for those of no class there.
     """
@@ -52,7 +49,7 @@ class Crosswalk:
 
     @property
     def targets(self) -> tuple[tuple[int, ...], ...]:
-        """The target classes of each source class, the primary, which its predictions count as, first."""
+        """The target classes of each source class; its predictions count as the first, the primary."""
         return tuple(
             tuple(dict.fromkeys(c for label in link.labels if (c := self.class_of[label]) != self.target.void))
             for link in self.links
@@ -60,7 +57,7 @@ class Crosswalk:
 
     @property
     def mapping(self) -> tuple[int, ...]:
-        """What the predictions of each source class count as: a target class, or target.void."""
+        """The target class that predictions of each source class count as, or target.void."""
         return tuple(found[0] if found else self.target.void for found in self.targets)
 
     @property
@@ -70,25 +67,25 @@ class Crosswalk:
 
     @property
     def statuses(self) -> tuple[str, ...]:
-        """How well each target class can be said.
+        """How well each target class can be predicted.
 
-        ``full``: there is a word for all of it; ``partly``: for a part; ``shared``: a source class means it, but counts
-        as another, its primary; ``no``: there is no word. The first two are what the source can express.
+        ``full``: source classes cover all of it; ``partly``: a part; ``shared``: a source class stands for it, but counts
+        as another one, its primary; ``no``: none does. The first two can be expressed in the source.
         """
-        words: dict[int, bool] = {}  # by label whether it is covered fully by what counts as its class
+        covered: dict[int, bool] = {}  # by label whether the source classes that count as its class cover all of it
         shared: set[int] = set()
         for link, mapped in zip(self.links, self.mapping, strict=True):
             for label in link.labels:
                 if self.class_of[label] == mapped:
-                    words[label] = words.get(label, False) or link.full
+                    covered[label] = covered.get(label, False) or link.full
                 else:
                     shared.add(self.class_of[label])
         found = []
         for index in range(self.target.num_classes):
-            said = [words.get(label) for label, c in enumerate(self.class_of) if c == index]
-            if said and all(said):
+            parts = [covered.get(label) for label, c in enumerate(self.class_of) if c == index]
+            if parts and all(parts):
                 found.append(FULL)
-            elif any(word is not None for word in said):
+            elif any(part is not None for part in parts):
                 found.append(PARTLY)
             else:
                 found.append(SHARED if index in shared else NO)
@@ -100,20 +97,20 @@ class Crosswalk:
         return tuple(index for index, status in enumerate(self.statuses) if status in (FULL, PARTLY))
 
     def named(self, status: str) -> list[str]:
-        """The names of the target classes of a status."""
+        """Return the names of the target classes of a status."""
         return [name for name, found in zip(self.target.classes, self.statuses, strict=True) if found == status]
 
     def at_level(self, name: str) -> "Crosswalk":
-        """The crosswalk to a coarser level of the target."""
+        """Return the crosswalk to a coarser level of the target."""
         coarse = load(name)
         parents = (*self.target.levels[name], coarse.void)
         return Crosswalk(self.source, coarse, self.links, tuple(parents[index] for index in self.class_of))
 
 
 def find(source: LabelSpace, target: LabelSpace) -> Crosswalk:
-    """The crosswalk that this folder's ``crosswalks`` hold, or that two label spaces of one label table have anyway.
+    """Return the crosswalk in the folder ``crosswalks``, or the one that two label spaces of one label table imply.
 
-    A file is called ``<source>_to_<target>.csv``, target being a label space or, for all label spaces that are derived
+    A file is named ``<source>_to_<target>.csv``; the target is a label space or, for all label spaces that are derived
     from it at once, a label table.
 
     Raises:
@@ -121,7 +118,7 @@ def find(source: LabelSpace, target: LabelSpace) -> Crosswalk:
     """
     table = label_table(target.name)
     for name in (target.name, *([table.name] if table else ())):
-        path = _FOLDER / f"{source.name}_to_{name}.csv"
+        path = FOLDER / f"{source.name}_to_{name}.csv"
         if path.is_file():
             return read(path, source, target)
     own = label_table(source.name)
@@ -130,8 +127,9 @@ def find(source: LabelSpace, target: LabelSpace) -> Crosswalk:
         found = Crosswalk(source, target, tuple(Link(tuple(each)) for each in members), _classes_of(table, target))
         if all(len(classes) <= 1 for classes in found.targets):
             return found
+    known = ", ".join(sorted(path.stem for path in FOLDER.glob("*_to_*.csv")))
     raise LabelSpaceError(
-        f"there is no crosswalk from {source.name} to {target.name}; write one as a CSV file with the columns source and "
+        f"there is no crosswalk from {source.name} to {target.name} (there are {known}); write one as a CSV file with the columns source and "
         f"target, a row per class of {source.name}, and type crosswalk=FILE.csv"
     )
 
@@ -141,9 +139,9 @@ def read(path: Path, source: LabelSpace, target: LabelSpace) -> Crosswalk:
 
     Columns: ``source``, its name; ``target``, the classes of the target that it stands for, or instead ``labels``, the
     labels of the target's label table, separated by ``;``, the primary first; optionally ``relation``, of the source
-    to all of these together: equal (the default), superset, subset, overlap, or with nothing to name none (the default
+    to all of these together: equal (the default), superset, subset, overlap, or without a target none (the default
     then) or rest (it means everything else); ``covers``, full or partly, where that does not follow from the relation;
-    ``ambiguous``, yes or no; ``note``, anything, such as why.
+    ``ambiguous``, yes or no; ``note``, anything, such as the reason.
 
     Raises:
         LabelSpaceError: naming the file and the row, where a class of the source is left out, unknown or given twice,
@@ -159,29 +157,33 @@ def read(path: Path, source: LabelSpace, target: LabelSpace) -> Crosswalk:
     for row in rows:
         name = row.values["source"]
         if name not in source.classes:
-            raise LabelSpaceError(f"{row.place}: {source.name} has no class {name!r}; it has {_some(source.classes)}")
+            raise LabelSpaceError(
+                f"{row.place}: {source.name} has no class {name!r}; it has {', '.join(source.classes)}"
+            )
         if name in place:
-            raise LabelSpaceError(f"{row.place}: {name} stands already in {place[name]}")
+            raise LabelSpaceError(f"{row.place}: {name} is in {place[name]} already")
         place[name] = row.place
         links[name] = _link(row, column, table)
     missing = [name for name in source.classes if name not in links]
     if missing:
         raise LabelSpaceError(
-            f"{path}, after line {rows[-1].place.rsplit(' ', 1)[1]}: no row for {_some(missing)} of {source.name}; a "
-            "class that the target has no name for needs one too, with an empty target"
+            f"{path}, after line {rows[-1].place.rsplit(' ', 1)[1]}: no row for {', '.join(missing)} of {source.name}; a "
+            "class without a counterpart needs one too, with an empty target"
         )
     classes = _classes_of(table, target) if column == "labels" else tuple(range(target.num_classes))
     return Crosswalk(source, target, tuple(links[name] for name in source.classes), classes)
 
 
 def _column(path: Path, columns: Sequence[str]) -> str:
-    """Which of target and labels a file has. Raises LabelSpaceError where its columns make no sense."""
+    """Return which of target and labels a file has. Raises LabelSpaceError where its columns make no sense."""
     unknown = [column for column in columns if column not in _KNOWN]
     if unknown:
         raise LabelSpaceError(f"{path}: unknown column {', '.join(unknown)}; known are {', '.join(_KNOWN)}")
     named = [column for column in ("target", "labels") if column in columns]
     if "source" not in columns or len(named) != 1:
-        raise LabelSpaceError(f"{path} needs the columns source and either target or labels; it has {_some(columns)}")
+        raise LabelSpaceError(
+            f"{path} needs the columns source and either target or labels; it has {', '.join(columns)}"
+        )
     return named[0]
 
 
@@ -190,7 +192,7 @@ def _link(row: Row, column: str, table: LabelSpace) -> Link:
     names = [name.strip() for name in cell.split(";")] if cell else []
     for name in names:
         if name not in table.classes:
-            raise LabelSpaceError(f"{row.place}: {table.name} has no {name!r}; it has {_some(table.classes)}")
+            raise LabelSpaceError(f"{row.place}: {table.name} has no {name!r}; it has {', '.join(table.classes)}")
         if names.count(name) > 1:
             raise LabelSpaceError(f"{row.place}: {name} is named twice")
     row.truth("ambiguous")
@@ -209,7 +211,3 @@ def _link(row: Row, column: str, table: LabelSpace) -> Link:
 
 def _classes_of(table: LabelSpace, target: LabelSpace) -> tuple[int, ...]:
     return tuple(target.labels[name] for name in table.classes)
-
-
-def _some(names: Iterable[str]) -> str:
-    return ", ".join(names)

@@ -1,6 +1,7 @@
-"""Label spaces and label tables as CSV files: a row per label, read strictly, refused by file and row."""
+"""Label spaces and label tables as CSV files with a row per label; errors name the file and the row."""
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a CSV file, and where it stands.
+    """A row of a CSV file, and its place.
 
     Args:
         place: file and line, for messages.
@@ -29,7 +30,7 @@ class Row:
     values: Mapping[str, str]
 
     def integer(self, column: str) -> int:
-        """The whole number in a column; raises LabelSpaceError naming the row where it is none."""
+        """Return the whole number in a column. Raises LabelSpaceError naming the row where it is none."""
         try:
             return int(self.values[column])
         except ValueError:
@@ -38,32 +39,29 @@ class Row:
             ) from None
 
     def byte(self, column: str) -> int:
-        """The number 0–255 in a column; raises LabelSpaceError naming the row where it is none."""
+        """Return the number 0–255 in a column. Raises LabelSpaceError naming the row where it is none."""
         value = self.integer(column)
         if value not in _BYTE:
             raise LabelSpaceError(f"{self.place}: {column} is {value}; it must lie in 0–255")
         return value
 
     def truth(self, column: str) -> bool:
-        """Whether a column says ``yes``; a column that is missing or empty says no."""
+        """Return whether a column is ``yes``; a column that is missing or empty counts as ``no``."""
         value = self.values.get(column, "").lower()
         if value not in _TRUTH:
             raise LabelSpaceError(f"{self.place}: {column} is {value!r}; it must be yes or no")
         return _TRUTH[value]
 
     def colour(self) -> Colour | None:
-        """The colour in the columns red, green and blue, or in the column colour as #rrggbb; None where there is none.
+        """Return the colour in the columns red, green and blue, or in the column colour as #rrggbb; None where there is none.
 
         Raises LabelSpaceError naming the row.
         """
         text = self.values.get("colour", "")
         if text:
-            if len(text) != len("#rrggbb") or text[0] != "#":
+            if not re.fullmatch("#[0-9A-Fa-f]{6}", text):
                 raise LabelSpaceError(f"{self.place}: the colour {text!r} is none; write it as #rrggbb")
-            try:
-                red, green, blue = bytes.fromhex(text[1:])
-            except ValueError:
-                raise LabelSpaceError(f"{self.place}: the colour {text!r} is none; write it as #rrggbb") from None
+            red, green, blue = bytes.fromhex(text[1:])
             return red, green, blue
         if any(self.values.get(channel) for channel in _CHANNELS):
             return self.byte("red"), self.byte("green"), self.byte("blue")
@@ -71,7 +69,7 @@ class Row:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a CSV file; lines that are empty (commas apart) or begin with ``# `` are comments, the first other one is the header.
+    """Read the rows of a CSV file. Lines that are empty (commas apart) or begin with ``# `` are comments, the first other one is the header.
 
     Raises:
         LabelSpaceError: the file cannot be read, has no row, or a row has more or fewer cells than the header.
@@ -81,7 +79,7 @@ def read_rows(path: Path) -> list[Row]:
     except OSError as error:
         raise LabelSpaceError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise LabelSpaceError(f"{path} is no table as text (CSV in UTF-8): {error}") from error
+        raise LabelSpaceError(f"{path} is not a text table (CSV in UTF-8): {error}") from error
     kept = [
         (number, [cell.strip() for cell in next(csv.reader([line]))])
         for number, line in enumerate(lines, start=1)
@@ -92,7 +90,7 @@ def read_rows(path: Path) -> list[Row]:
     header = kept[0][1]
     repeated = sorted({column for column in header if header.count(column) > 1})
     if repeated:
-        raise LabelSpaceError(f"{path}, line {kept[0][0]}: the column {', '.join(repeated)} stands there twice")
+        raise LabelSpaceError(f"{path}, line {kept[0][0]}: the column {', '.join(repeated)} appears twice")
     rows = []
     for number, cells in kept[1:]:
         if len(cells) != len(header):
@@ -102,11 +100,11 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def read_space(path: Path) -> LabelSpace:
-    """Read a label space, called like its file: a row per class, in index order.
+    """Read a label space, named after its file: a row per class, in index order.
 
-    Columns: ``name``; ``id``, the number 0–255 that stands for it in a mask file; optionally its colour, as ``red``,
-    ``green`` and ``blue`` in 0–255 or as ``colour`` (#rrggbb), for every class or for none; ``void``: a row that
-    says yes is no class, but a label and an id of void; ``note``: anything.
+    Columns: ``name``; ``id``, its number 0–255 in a mask file; optionally its colour, as ``red``, ``green`` and ``blue``
+    in 0–255 or as ``colour`` (#rrggbb), for every class or for none; ``void``: a row with yes is no class, but a label
+    and an id of void; ``important``: yes where its confusions cost most in Safe mIoU; ``note``: anything.
 
     Args:
         path: the CSV file.
@@ -133,6 +131,7 @@ def read_space(path: Path) -> LabelSpace:
         ids=tuple(row.byte("id") for row in classes),
         void_ids=tuple(row.byte("id") for row in void),
         labels=labels | {row.values["name"]: len(classes) for row in void},
+        important=tuple(index for index, row in enumerate(classes) if row.truth("important")),
     )
 
 
@@ -149,7 +148,7 @@ def _check_columns(path: Path, columns: Sequence[str]) -> None:
 
 
 def _check_unique(rows: Sequence[Row]) -> None:
-    """Raise LabelSpaceError where a name is empty, or a name or an id stands in two rows."""
+    """Raise LabelSpaceError where a name is empty, or two rows have the same name or id."""
     seen: dict[tuple[str, str], Row] = {}
     for row in rows:
         if not row.values["name"]:
@@ -157,7 +156,7 @@ def _check_unique(rows: Sequence[Row]) -> None:
         for column, value in (("name", row.values["name"]), ("id", str(row.byte("id")))):
             first = seen.setdefault((column, value), row)
             if first is not row:
-                raise LabelSpaceError(f"{row.place}: the {column} {value} stands already in {first.place}")
+                raise LabelSpaceError(f"{row.place}: the {column} {value} is in {first.place} already")
 
 
 def _colours(classes: Sequence[Row]) -> tuple[Colour, ...]:

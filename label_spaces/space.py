@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-NO_ID = 255  # of a byte: stands in `LabelSpace.index_of_id` for ids that the label space does not know
+NO_ID = 255  # the value in `LabelSpace.index_of_id` for ids that the label space does not have
 
 
 class LabelSpaceError(ValueError):
-    """A label space that makes no sense; the message says which row and what to do."""
+    """A label space that makes no sense; the message names the row and what to do."""
 
 
 @dataclass(frozen=True)
@@ -18,13 +18,15 @@ class LabelSpace:
     a confusion matrix with its void row and column is square and contiguous.
 
     Args:
-        name: what reports call it, such as ``idd_level3``.
+        name: as in reports, such as ``idd_level3``.
         classes: class names, unique, in index order.
         colours: one (red, green, blue) in 0–255 per class, or nothing where there are none.
-        ids: the number that stands for each class in a mask file; nothing where that is its index.
-        void_ids: the numbers in a mask file that stand for no class.
+        ids: the number of each class in a mask file; nothing where that is its index.
+        void_ids: the numbers of no class in a mask file.
         labels: the index of each label that a dataset's annotations use, void for those that have no class here.
         levels: coarser label spaces, by name the index in them of each class of this one.
+        important: the indices of the classes whose confusions cost most in Safe mIoU.
+        script: the official evaluation script for this label space, where there is one.
     """
 
     name: str
@@ -34,6 +36,8 @@ class LabelSpace:
     void_ids: tuple[int, ...] = ()
     labels: Mapping[str, int] = field(default_factory=dict)
     levels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    important: tuple[int, ...] = ()
+    script: str = ""
 
     def __post_init__(self) -> None:
         repeated = sorted({name for name in self.classes if self.classes.count(name) > 1})
@@ -47,28 +51,28 @@ class LabelSpace:
 
     @property
     def num_classes(self) -> int:
-        """How many classes there are, without void."""
+        """The number of classes, without void."""
         return len(self.classes)
 
     @property
     def void(self) -> int:
-        """The index that stands for "no class"."""
+        """The index of "no class"."""
         return len(self.classes)
 
     def index(self, name: str) -> int:
-        """The index of a class name; raises LabelSpaceError where there is none such."""
+        """Return the index of a class name. Raises LabelSpaceError where there is no such class."""
         if name not in self.classes:
             raise LabelSpaceError(f"label space {self.name} has no class {name!r}; it has {', '.join(self.classes)}")
         return self.classes.index(name)
 
     def id_of_index(self) -> tuple[int, ...]:
-        """The number in a mask file of each class and, last, of void: one of those that mean no class, else one that means nothing."""
+        """Return the number in a mask file of each class and, last, of void: one of `void_ids`, else an unused one."""
         ids = self.ids or tuple(range(self.num_classes))
         free = next((number for number in range(NO_ID, -1, -1) if number not in ids), NO_ID)
         return (*ids, max(self.void_ids, default=free))
 
     def index_of_id(self) -> tuple[int, ...]:
-        """For each number 0–255 of a mask file its class index, void for those of no class, NO_ID for unknown ones."""
+        """Return for each number 0–255 of a mask file its class index, void for those of no class, NO_ID for unknown ones."""
         table = [NO_ID] * 256
         for identity in self.void_ids:
             table[identity] = self.void

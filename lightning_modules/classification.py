@@ -1,16 +1,14 @@
 """Image classification: one class per image."""
 
-import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lightning_modules.supervised import Batch, SupervisedModule
-from metrics.records import SampleRecords
+from metrics.per_sample import ImageRecords
 
 
 class ClassificationModule(SupervisedModule):
@@ -20,7 +18,7 @@ class ClassificationModule(SupervisedModule):
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
-        self.records = nn.ModuleDict({stream: SampleRecords() for stream in self.streams})
+        self.records = nn.ModuleDict({stream: ImageRecords(self.label_space.num_classes) for stream in self.streams})
 
     def evaluate_batch(self, batch: Batch, stream: str) -> tuple[Tensor, Tensor, Tensor]:
         """Evaluate images (B, 3, H, W) against targets (B,); see the base class."""
@@ -28,7 +26,7 @@ class ClassificationModule(SupervisedModule):
         probability, prediction = logits.softmax(1).max(1)
         loss = functional.cross_entropy(logits, target, reduction="none")
         self.confusion_of(stream).update(prediction, target)
-        self.records_of(stream).update(index, target, prediction, probability, loss)
+        cast(ImageRecords, self.records[stream]).update(index, target, prediction, probability, loss)
         return index, prediction, probability.isfinite()
 
     def predict_step(self, batch: Batch, _: int) -> tuple[Tensor, Tensor, Tensor, Mapping[int, str]]:
@@ -41,9 +39,3 @@ class ClassificationModule(SupervisedModule):
         )
         probability = logits.softmax(1)
         return batch["index"], probability, probability.isfinite().all(1), batch["unreadable"]
-
-    def mean_loss(self, stream: str) -> float:
-        """Return the mean plain cross-entropy, without weights and smoothing, so that runs can be compared."""
-        loss = self.records_of(stream).compute()["loss"].astype(np.float64)
-        # Summed in sample order and exactly: the same on any number of ranks.
-        return math.fsum(loss.tolist()) / len(loss)

@@ -1,8 +1,7 @@
 """Semantic segmentation: a class for every pixel."""
 
-import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +10,7 @@ from torch.nn import functional
 from label_spaces.space import LabelSpace
 from lightning_modules.supervised import Batch, SupervisedModule
 from metrics.confusion import ConfusionMatrix
-from metrics.pixel_records import PixelRecords, confusion_matrices
+from metrics.per_sample import MaskRecords, confusion_matrices
 from metrics.regions import RegionConfusion, confusion_by_region
 
 
@@ -34,7 +33,7 @@ class SegmentationModule(SupervisedModule):
         self.truth = truth or self.label_space
         self.shape = self.truth.num_classes, self.label_space.num_classes  # of the matrices, without void
         self.confusion = nn.ModuleDict({stream: ConfusionMatrix(*self.shape) for stream in self.streams})
-        self.records = nn.ModuleDict({stream: PixelRecords(*self.shape) for stream in self.streams})
+        self.records = nn.ModuleDict({stream: MaskRecords(*self.shape) for stream in self.streams})
         self.regions = RegionConfusion(*self.shape)
 
     def evaluate_batch(self, batch: Batch, stream: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -48,7 +47,7 @@ class SegmentationModule(SupervisedModule):
         else:
             matrices = confusion_matrices(prediction, target, *self.shape)
         self.confusion_of(stream).add(matrices.sum(0), target.numel())
-        self.records_of(stream).update(index, matrices, self._losses(logits, target))
+        cast(MaskRecords, self.records[stream]).update(index, matrices, self._losses(logits, target))
         return index, prediction, _finite(best)
 
     def predict_step(self, batch: Batch, _: int) -> tuple[Tensor, Tensor, Tensor, Mapping[int, str]]:
@@ -61,14 +60,6 @@ class SegmentationModule(SupervisedModule):
         )
         best, prediction = logits.max(1)
         return batch["index"], prediction.to(torch.uint8), _finite(best), batch["unreadable"]
-
-    def mean_loss(self, stream: str) -> float:
-        """Return the mean plain cross-entropy over all pixels with truth, without weights, so that runs can be compared."""
-        facts = self.records_of(stream).compute()
-        known = facts["weight"] > 0
-        loss, weight = facts["loss"][known], facts["weight"][known]
-        # Summed in sample order and exactly: the same on any number of ranks.
-        return math.fsum((loss * weight).tolist()) / max(1, int(weight.sum()))
 
     def reset_stream(self, stream: str) -> None:
         """Reset all counts of a stream; regions are counted in the stream ``test`` only."""

@@ -11,13 +11,13 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from torchmetrics import Metric
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from label_spaces.space import LabelSpace
 from lightning_modules.schedules import apply_settings
 from lightning_modules.test_time_augmentation import TestTimeAugmentation
 from metrics.confusion import ConfusionMatrix
+from metrics.per_sample import ImageRecords, MaskRecords
 from metrics.scores import mean_scores
 
 Batch = Mapping[str, Any]
@@ -188,9 +188,9 @@ class SupervisedModule(lightning.LightningModule, ABC):
         """Return the confusion matrix of a stream."""
         return cast(ConfusionMatrix, self.confusion[stream])
 
-    def records_of(self, stream: str) -> Metric:
+    def records_of(self, stream: str) -> ImageRecords | MaskRecords:
         """Return the per-sample records of a stream."""
-        return cast(Metric, self.records[stream])
+        return cast(ImageRecords | MaskRecords, self.records[stream])
 
     def counted(self, batch: Batch, stream: str) -> tuple[Tensor, Tensor, Tensor]:
         """Return logits, targets and sample indices of a batch; none where it only keeps this rank in step with others."""
@@ -206,9 +206,12 @@ class SupervisedModule(lightning.LightningModule, ABC):
         ``finite`` (B,): whether each sample's highest logits are finite. Where they are not, its prediction means nothing.
         """
 
-    @abstractmethod
     def mean_loss(self, stream: str) -> float:
-        """Return the mean cross-entropy of a stream's samples, the same on any number of ranks."""
+        """Return the mean plain cross-entropy of a stream's samples, without weights and smoothing, so that runs can be compared.
+
+        It is the same on any number of ranks.
+        """
+        return self.records_of(stream).counts().mean_loss()
 
     def reset_stream(self, stream: str) -> None:
         """Reset all counts of a stream."""

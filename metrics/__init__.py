@@ -1,1 +1,1 @@
-"""Counting and scoring: pure, and used by every evaluation."""
+"""Counting and scoring: pure functions of confusion matrices."""

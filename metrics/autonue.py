@@ -1,4 +1,4 @@
-"""What IDD's official scripts print for a confusion matrix, faults included, to be put beside figures others report.
+"""The figures that IDD's official scripts print for a confusion matrix, faults included, for comparison with published ones.
 
 Source: AutoNUE/public-code, evaluation/evaluate_mIoU.py and evaluation/idd_lite_evaluate_mIoU.py. Their rules:
 level 3 is ours (void truth ignored, a void prediction a miss). Level 2 leaves out void rows and columns both, so
@@ -7,7 +7,6 @@ belongs to level 2: what it prints as "sky" is the level-3 class whose index is 
 neither true nor predicted makes the printed mean nan.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,10 +14,11 @@ import torch
 from torch import Tensor
 
 from metrics.label_merging import fold
+from metrics.scores import number
 
 
 def autonue_compat(confusion: Tensor, level2: Sequence[int], level1: Sequence[int]) -> dict[str, dict[str, Any]]:
-    """The figures of evaluate_mIoU.py.
+    """Return the figures of evaluate_mIoU.py.
 
     Args:
         confusion: (C+1, C+1) level-3 counts (C = 26 for IDD), rows truth, columns predictions, void last.
@@ -39,7 +39,7 @@ def autonue_compat(confusion: Tensor, level2: Sequence[int], level1: Sequence[in
 
 
 def idd_lite_compat(confusion: Tensor) -> dict[str, dict[str, Any]]:
-    """The two figures of idd_lite_evaluate_mIoU.py, of which the second is the one that people quote.
+    """Return the two figures of idd_lite_evaluate_mIoU.py, of which the second is the one usually quoted.
 
     Args:
         confusion: (C+1, C+1) counts (C = 7 for IDD-Lite), rows truth, columns predictions, void last.
@@ -56,7 +56,7 @@ def _printed(counts: Tensor) -> dict[str, Any]:
     counts = counts.double()
     hits = counts.diagonal()
     iou = hits / (counts.sum(1) + counts.sum(0)[: len(hits)] - hits)
-    values = [None if math.isnan(value) else value for value in iou.tolist()]
+    values = [number(value) for value in iou.tolist()]
     defined = [value for value in values if value is not None]
     return {
         "miou": sum(defined) / len(defined) if len(defined) == len(values) else None,

@@ -1,4 +1,4 @@
-"""What can be had without a model: the scores a trained one has to beat."""
+"""The scores of predictors without a network, which a trained model has to beat."""
 
 from collections.abc import Mapping
 
@@ -6,17 +6,15 @@ import numpy as np
 import torch
 
 from metrics.confusion import confusion_matrix
-from metrics.scores import mean_scores
-
-_SCORES = ("accuracy", "f1_macro", "f1_weighted")
+from metrics.scores import headline_scores, mean_scores
 
 
 def majority(train_target: np.ndarray, count: int) -> np.ndarray:
-    """Predict the commonest training class everywhere (of equally common ones the first).
+    """Predict the commonest training class everywhere (the first of equally common ones).
 
     Args:
         train_target: (N,) integer class indices, at least one.
-        count: how many predictions to make.
+        count: the number of predictions.
 
     Returns:
         (count,) int64 predictions.
@@ -54,13 +52,13 @@ def baseline_scores(
     """Score the majority and a logistic regression on each set of features, by the rules of `metrics.scores`.
 
     Args:
-        train_target: (N,) class indices; samples that are void (num_classes) teach nothing.
+        train_target: (N,) class indices; void samples (num_classes) are not fitted to.
         test_target: (M,) class indices; void is not scored.
         num_classes: C.
         features: by name, such as "mean_colour", the (N, d) training and (M, d) test features.
 
     Returns:
-        `{name: {accuracy, f1_macro, f1_weighted}}`, "majority" first; empty where there is nothing to learn from.
+        `{name: {accuracy, f1_macro, f1_weighted}}`, "majority" first; empty where there is nothing to fit to.
     """
     known = train_target < num_classes
     if not known.any():
@@ -72,5 +70,5 @@ def baseline_scores(
     for name, prediction in predictions.items():
         confusion = confusion_matrix(torch.as_tensor(prediction), torch.as_tensor(test_target), num_classes)
         means = mean_scores(confusion)
-        scores[name] = {score: means[score] for score in _SCORES}
+        scores[name] = {score: means[score] for score in headline_scores("classification")}
     return scores

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-# Large inputs are taken in pieces, so that the memory beyond the input does not grow with it: a piece is 1 MB as
+# Large inputs are counted in pieces, so that the memory beyond the input does not grow with it: a piece is 1 MB as
 # int16. Smaller ones mean more hand-overs between threads, which is what costs on a busy machine.
-_PIECE = 1 << 19
+PIECE = 1 << 19
 
 
 def confusion_matrix(prediction: Tensor, target: Tensor, num_classes: int, num_predicted: int | None = None) -> Tensor:
@@ -21,15 +21,15 @@ def confusion_matrix(prediction: Tensor, target: Tensor, num_classes: int, num_p
         prediction: class indices of any shape and integer type (uint8 is fastest), 0..P; P is void.
         target: the true indices, 0..C, of the same shape, on the same device; C is void.
         num_classes: C, the number of classes without void.
-        num_predicted: P, the number of classes that are predicted, where that is done in another label space; None: C.
+        num_predicted: P, the number of classes that are predicted, where predictions have another label space; None: C.
 
     Returns:
         (C+1, P+1) int64 counts on the inputs' device; rows are truth, columns predictions, void is last.
 
     Raises:
         ValueError: shapes differ, a type is not an integer, or (on the CPU) an index is outside its range. On an
-            accelerator, where looking would mean waiting, such an element is left out of the counts, and
-            `ConfusionMatrix.compute` finds it missing.
+            accelerator, where checking would mean waiting, such an element is left out of the counts, and
+            `ConfusionMatrix.compute` raises the error.
     """
     if prediction.shape != target.shape:
         raise ValueError(
@@ -39,17 +39,17 @@ def confusion_matrix(prediction: Tensor, target: Tensor, num_classes: int, num_p
         if values.is_floating_point() or values.is_complex():
             raise ValueError(f"{name} has type {values.dtype}; class indices are integers (take the argmax first)")
     prediction, target = prediction.detach().flatten(), target.detach().flatten()
-    count = _count_at_once if prediction.device.type == "cpu" else _count_without_waiting
+    count = count_on_cpu if prediction.device.type == "cpu" else count_without_waiting
     return count(prediction, target, num_classes, num_classes if num_predicted is None else num_predicted)
 
 
 def _pieces(prediction: Tensor, target: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    for start in range(0, target.numel(), _PIECE):
-        yield prediction[start : start + _PIECE], target[start : start + _PIECE]
+    for start in range(0, target.numel(), PIECE):
+        yield prediction[start : start + PIECE], target[start : start + PIECE]
 
 
-def _count_at_once(prediction: Tensor, target: Tensor, num_classes: int, num_predicted: int) -> Tensor:
-    """Count with bincount, which is quickest on a CPU; on a GPU it would wait twice for its own bounds."""
+def count_on_cpu(prediction: Tensor, target: Tensor, num_classes: int, num_predicted: int) -> Tensor:
+    """Count with bincount, which is fastest on a CPU; on a GPU it would wait twice for its own bounds."""
     # Unnoticed, an index that is too high would be counted as another pair of classes.
     _check_range("prediction", prediction, num_predicted)
     _check_range("target", target, num_classes)
@@ -61,7 +61,7 @@ def _count_at_once(prediction: Tensor, target: Tensor, num_classes: int, num_pre
     tables = min(8, max(1, torch.iinfo(torch.int16).max // cells))
     table_of = (torch.arange(tables) * cells).to(index_type)
     table_of = table_of.repeat(512)  # in two steps, because copying short rows is slow
-    table_of = table_of.repeat(-(-min(_PIECE, target.numel()) // len(table_of)))
+    table_of = table_of.repeat(-(-min(PIECE, target.numel()) // len(table_of)))
     counts = torch.zeros(tables * cells, dtype=torch.int64)
     for predicted, true in _pieces(prediction, target):
         cell = torch.add(table_of[: len(true)], true.to(index_type), alpha=columns)
@@ -70,8 +70,8 @@ def _count_at_once(prediction: Tensor, target: Tensor, num_classes: int, num_pre
     return counts.view(tables, rows, columns).sum(0)
 
 
-def _count_without_waiting(prediction: Tensor, target: Tensor, num_classes: int, num_predicted: int) -> Tensor:
-    """Count with shapes that do not depend on the data; what is out of range goes to a cell that is dropped."""
+def count_without_waiting(prediction: Tensor, target: Tensor, num_classes: int, num_predicted: int) -> Tensor:
+    """Count as on an accelerator: shapes do not depend on the data, and elements out of range go to a cell that is dropped."""
     rows, columns = num_classes + 1, num_predicted + 1
     counts = torch.zeros(rows * columns + 1, dtype=torch.int64, device=target.device)
     one = torch.ones((), dtype=torch.int64, device=target.device)
@@ -127,14 +127,14 @@ class ConfusionMatrix(Metric):
         self.elements += target.numel()
 
     def add(self, counts: Tensor, elements: int) -> None:
-        """Add what was counted elsewhere: (C+1, P+1) int64 counts on this metric's device, of so many elements."""
+        """Add (C+1, P+1) int64 counts on this metric's device, of so many elements."""
         self._update_count += 1
-        self._computed = None  # as `update` does: what was computed before no longer holds
+        self._computed = None  # as `update` does: the cached result no longer holds
         self.counts += counts
         self.elements += elements
 
     def compute(self) -> Tensor:
-        """The (C+1, P+1) int64 counts of all batches on all ranks.
+        """Return the (C+1, P+1) int64 counts of all batches on all ranks.
 
         Raises:
             ValueError: an accelerator left elements out because their index was outside 0..C or 0..P.

@@ -1,50 +1,26 @@
-"""Scores of a model that speaks another label space than the truth, from the matrix of truth by what it said itself.
+"""Scores of a model that predicts in another label space than that of the truth, from the matrix before remapping.
 
 A crosswalk is total and single-valued: each source class counts as its primary target, several may count as one, and
-one without a target counts as void, a miss. A target that is nobody's primary cannot be expressed.
+one without a target counts as void, a miss. A target that is no source's primary cannot be expressed.
 """
 
-import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from metrics.label_merging import merge, merge_samples
-from metrics.scores import iou, mean_over, support
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
-
-
-def cross(confusion: Tensor, mapping: Sequence[int]) -> Tensor:
-    """The matrix in the truth's own classes.
-
-    Args:
-        confusion: (..., T+1, S+1) counts, rows target classes as truth, columns source classes as said, void last.
-        mapping: what each of the S source classes counts as: a target class, or T for void.
-
-    Returns:
-        (..., T+1, T+1) counts of the same type, on the same device.
-    """
-    return merge(confusion, mapping, confusion.shape[-2] - 1, -1)
-
-
-def cross_samples(matrices: "csr_array", mapping: Sequence[int]) -> "csr_array":
-    """As `cross`, for sparse rows: (N, (T+1)·(S+1)) counts -> (N, (T+1)²)."""
-    void = matrices.shape[1] // (len(mapping) + 1) - 1
-    return merge_samples(matrices, range(void + 1), [*mapping, void])
+from metrics.label_merging import merge, remap
+from metrics.scores import iou, mean_over, number, support
 
 
 def common_classes(
     targets: Sequence[Sequence[int]], num_targets: int, rest: Sequence[int] = ()
 ) -> tuple[list[int], list[int], int]:
-    """The finest classes that both sides can tell apart: the connected components of what stands for what.
+    """Return the finest classes that both sides can distinguish: the connected components of the relation.
 
-    With a source class that means everything else, what has no counterpart is one more such class; without it that is
-    void on either side, so that truth which nobody could have named is not asked for.
+    With a source class that means everything else, the targets without a counterpart are one more class; without it they
+    are void on either side, so that truth that cannot be predicted is not scored.
 
     Args:
         targets: the target classes that each of the S source classes stands for.
@@ -76,44 +52,38 @@ def common_classes(
     return common[:sources], common[sources:], len(both)
 
 
-def crossing_scores(
+def crosswalk_scores(
     confusion: Tensor, targets: Sequence[Sequence[int]], expressible: Sequence[int], rest: Sequence[int] = ()
 ) -> dict[str, float | int | None]:
-    """What a foreign model's matrix comes to.
+    """Return the scores of `crosswalk_means` as plain numbers, None where undefined, and per mean `<mean>_classes`.
 
     Args:
-        confusion: (T+1, S+1) counts, rows target classes as truth, columns source classes as said, void last.
+        confusion: (T+1, S+1) counts, rows target classes (truth), columns source classes (predictions), void last.
         targets: the target classes that each of the S source classes stands for, its primary first.
         expressible: the target classes that are a primary.
         rest: the source classes that mean everything else.
-
-    Returns:
-        The scores of `crossing_means` as plain numbers, None where undefined, and per mean `<mean>_classes`, the number
-        of classes it is over.
     """
     confusion = confusion.cpu()
-    means = crossing_means(confusion, targets, expressible, rest)
     ious = _ious(confusion, targets, expressible, rest)
     scores: dict[str, float | int | None] = {}
-    for name, value in means.items():
-        number = value.item()
-        scores[name] = None if math.isnan(number) else number
+    for name, value in crosswalk_means(confusion, targets, expressible, rest).items():
+        scores[name] = number(value.item())
         if name in ious:
             scores[f"{name}_classes"] = int((~ious[name].isnan()).sum())
     return scores
 
 
-def crossing_means(
+def crosswalk_means(
     confusion: Tensor,
     targets: Sequence[Sequence[int]],
     expressible: Sequence[int],
     rest: Sequence[int] = (),
     classes_of: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """The scores that sum up a foreign model's matrix, for any number of matrices at once.
+    """Return the scores that sum up the matrix of such a model, for any number of matrices at once.
 
     Args:
-        confusion: (..., T+1, S+1) counts as in `crossing_scores`, and so are the next three.
+        confusion: (..., T+1, S+1) counts as in `crosswalk_scores`, like the next three.
         targets: what each source class stands for.
         expressible: the target classes that are a primary.
         rest: the source classes that mean everything else.
@@ -123,8 +93,9 @@ def crossing_means(
     Returns:
         (...) float64 in 0–1 per score, nan where it is undefined:
 
-        - `expressible_share`: the true elements whose class can be expressed, of all.
-        - `miou_expressible`: over the expressible classes; what cannot be expressed can still cost a false alarm.
+        - `expressible_share`: the share of true elements whose class can be expressed.
+        - `miou_expressible`: over the expressible classes; truth that cannot be expressed still counts as a source of false
+          positives.
         - `miou_closed`: the same without the truth that cannot be expressed, as papers with ignored ids report.
         - `miou_common`: over `common_classes`.
 
@@ -142,27 +113,27 @@ def crossing_means(
 def _ious(
     confusion: Tensor, targets: Sequence[Sequence[int]], expressible: Sequence[int], rest: Sequence[int]
 ) -> dict[str, Tensor]:
-    """The IoUs that each mean of `crossing_means` is taken of, (..., number of classes); nan where a class does not occur."""
+    """Return the IoUs that each mean of `crosswalk_means` is over, (..., number of classes); nan where a class does not occur."""
     num_targets, chosen = confusion.shape[-2] - 1, list(expressible)
-    crossed = cross(confusion, [each[0] if each else num_targets for each in targets])
-    closed = torch.zeros_like(crossed)
-    closed[..., chosen, :] = crossed[..., chosen, :]
-    said, true, count = common_classes(targets, num_targets, rest)
-    common = merge(merge(confusion, true, count, -2), said, count, -1)
+    remapped = remap(confusion, [each[0] if each else num_targets for each in targets])
+    closed = torch.zeros_like(remapped)
+    closed[..., chosen, :] = remapped[..., chosen, :]
+    source, target, count = common_classes(targets, num_targets, rest)
+    common = merge(merge(confusion, target, count, -2), source, count, -1)
     return {
-        "miou_expressible": iou(crossed)[..., chosen],
+        "miou_expressible": iou(remapped)[..., chosen],
         "miou_closed": iou(closed)[..., chosen],
         "miou_common": iou(common),
     }
 
 
-def said_instead(confusion: Tensor, classes: Sequence[int], most: int = 3) -> dict[int, list[tuple[int, float]]]:
-    """What a model says most often where these classes are true.
+def predicted_instead(confusion: Tensor, classes: Sequence[int], most: int = 3) -> dict[int, list[tuple[int, float]]]:
+    """Return what a model predicts most often where these classes are true.
 
     Args:
-        confusion: (T+1, S+1) counts as in `crossing_scores`.
+        confusion: (T+1, S+1) counts as in `crosswalk_scores`.
         classes: target classes.
-        most: how many answers.
+        most: the number of source classes to return of each.
 
     Returns:
         By class that occurs the source classes (S: void) and their shares of it in 0–1, the largest first.
@@ -171,7 +142,7 @@ def said_instead(confusion: Tensor, classes: Sequence[int], most: int = 3) -> di
     for index in classes:
         row = confusion[index].double()
         if row.sum() > 0:
-            share, said = (row / row.sum()).sort(descending=True, stable=True)
-            pairs = zip(said.tolist(), share.tolist(), strict=True)
+            share, order = (row / row.sum()).sort(descending=True, stable=True)
+            pairs = zip(order.tolist(), share.tolist(), strict=True)
             found[index] = [(source, value) for source, value in pairs if value > 0][:most]
     return found

@@ -1,12 +1,12 @@
 """Confidence intervals for scores, with groups of samples (drives) as the unit.
 
-Frames of one drive resemble each other, so leaving out one drive at a time says how far a score would move on
+Frames of one drive resemble each other, so leaving out one drive at a time estimates how far a score would move on
 other drives: the delete-one-group jackknife, with a t quantile for Kish's effective number of groups - 1.
 It is deterministic. Proportions get Wilson's interval on the effective number of elements.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,38 +14,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metrics.scores import means
+from metrics.scores import SCORES, Score, means
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 Statistic = Callable[[Tensor], Mapping[str, Tensor]]
 
-_PROPORTIONS = frozenset({"accuracy", "void_rate", "expressible_share"})
-_SIGNED = frozenset({"safe_miou"})  # in -1–1
 _BLOCK = 1 << 21  # matrix cells that are expanded at a time: 16 MB
 
 
-def sample_matrices(target: np.ndarray, prediction: np.ndarray, num_classes: int) -> "csr_array":
-    """Each classified sample as a confusion matrix of its own.
-
-    Args:
-        target: (N,) true indices in 0..num_classes.
-        prediction: (N,) predicted indices in 0..num_classes.
-        num_classes: C; void is C.
-
-    Returns:
-        (N, (C+1)²) sparse counts; the column is truth * (C+1) + prediction.
-    """
-    from scipy.sparse import csr_array
-
-    cells = target.astype(np.int64) * (num_classes + 1) + prediction
-    ones = np.ones(len(cells), dtype=np.int64)
-    return csr_array((ones, cells, np.arange(len(cells) + 1)), shape=(len(cells), (num_classes + 1) ** 2))
-
-
 def sum_by_group(matrices: "csr_array", groups: np.ndarray) -> "csr_array":
-    """Add up the samples of each group.
+    """Sum up the samples of each group.
 
     Args:
         matrices: (N, cells) sparse counts, a row per sample.
@@ -63,7 +43,7 @@ def sum_by_group(matrices: "csr_array", groups: np.ndarray) -> "csr_array":
 
 
 def groups_with_support(matrices: "csr_array") -> np.ndarray:
-    """In how many groups each class has truth: (G, (C+1)²) sparse counts -> (C,) int64."""
+    """Return in how many groups each class has truth: (G, (C+1)²) sparse counts -> (C,) int64."""
     side = math.isqrt(matrices.shape[1])
     group, cell = matrices.nonzero()
     held = np.unique(np.stack([group, cell // side]), axis=1)
@@ -71,17 +51,22 @@ def groups_with_support(matrices: "csr_array") -> np.ndarray:
 
 
 def jackknife_intervals(
-    matrices: "csr_array", statistic: Statistic | None = None, level: float = 0.95, num_rows: int | None = None
+    matrices: "csr_array",
+    statistic: Statistic | None = None,
+    level: float = 0.95,
+    num_rows: int | None = None,
+    proportions: Collection[str] = (),
 ) -> dict[str, list[float] | None]:
-    """Intervals for the scores of all groups together.
+    """Return intervals for the scores of all groups together.
 
     Args:
         matrices: (G, R·Q) sparse counts, a row per group (`sum_by_group`); each is a matrix of R rows of truth, void
             last, and Q columns.
-        statistic: (..., R, Q) float64 counts -> (...) per score, each in 0–1 (Safe mIoU in -1–1); by default the scores of
-            `metrics.scores.means` over the classes of the full sample.
+        statistic: (..., R, Q) float64 counts -> (...) per score, each at most 1 and at least 0 or what is registered as its
+            lowest; by default the scores of `metrics.scores.means` over the classes of the full sample.
         level: the share of such intervals that should hold the true value.
         num_rows: R; by default the matrices are square.
+        proportions: names of the scores that are proportions of elements, beside those registered as such.
 
     Returns:
         `[low, high]` within these bounds per score; None where the score is undefined or fewer than two groups have truth.
@@ -100,21 +85,21 @@ def jackknife_intervals(
     quantile = _t_quantile(level, effective_groups - 1)
     intervals: dict[str, list[float] | None] = {}
     for name, score in scores.items():
-        variance = variances[name]
+        variance, known = variances[name], SCORES.get(name, Score(name, None))
         if math.isnan(score) or math.isnan(variance):
             intervals[name] = None
-        elif name in _PROPORTIONS:
-            # Without any spread there is nothing to learn it from; the groups themselves are the safe number.
+        elif name in proportions or known.proportion:
+            # Without any spread the number cannot be estimated; that of the groups is on the safe side.
             number = min(score * (1 - score) / variance, total) if variance > 0 else effective_groups
             intervals[name] = wilson(score, number, quantile)
         else:
-            reach, least = quantile * math.sqrt(variance), -1.0 if name in _SIGNED else 0.0
-            intervals[name] = [max(least, score - reach), min(1.0, score + reach)]
+            reach = quantile * math.sqrt(variance)
+            intervals[name] = [max(known.lowest, score - reach), min(1.0, score + reach)]
     return intervals
 
 
 def mean_interval(values: np.ndarray, groups: np.ndarray, level: float = 0.95) -> list[float] | None:
-    """The interval of a mean over samples, such as of each one's own mIoU, by the same jackknife.
+    """Return the interval of a mean over samples, such as of each one's own mIoU, by the same jackknife.
 
     Args:
         values: (N,) in 0–1, nan where a sample has none.
@@ -138,11 +123,11 @@ def mean_interval(values: np.ndarray, groups: np.ndarray, level: float = 0.95) -
 
 
 def wilson(proportion: float, number: float, quantile: float) -> list[float]:
-    """Wilson's interval for a proportion.
+    """Return Wilson's interval for a proportion.
 
     Args:
-        proportion: what was seen, in 0–1.
-        number: the effective number of elements it was seen on, above 0.
+        proportion: the observed one, in 0–1.
+        number: the effective number of elements it was observed on, above 0.
         quantile: of the standard normal or t distribution, such as 1.96.
     """
     shrink = 1 + quantile**2 / number
@@ -152,7 +137,7 @@ def wilson(proportion: float, number: float, quantile: float) -> list[float]:
 
 
 def _effective(sizes: np.ndarray, repeats: np.ndarray) -> float:
-    """Kish's effective number of groups of these sizes, each there so many times."""
+    """Return Kish's effective number of groups of these sizes, each repeated so many times."""
     return float(repeats @ sizes) ** 2 / float(repeats @ sizes**2)
 
 
@@ -163,7 +148,7 @@ def _t_quantile(level: float, degrees_of_freedom: float) -> float:
 
 
 def _sizes(matrices: "csr_array", num_rows: int) -> np.ndarray:
-    """The elements with truth in each group, (G,) float64."""
+    """Return the elements with truth in each group, (G,) float64."""
     num_columns = matrices.shape[1] // num_rows
     return np.asarray(matrices[:, : (num_rows - 1) * num_columns].sum(axis=1), dtype=np.float64)
 
@@ -186,7 +171,7 @@ def _distinct(matrices: "csr_array", num_rows: int) -> tuple["csr_array", np.nda
 
 
 def _variances(matrices: "csr_array", repeats: np.ndarray, full: Tensor, statistic: Statistic) -> dict[str, float]:
-    """The delete-one-group jackknife's variance of each score."""
+    """Return the variance of each score by the delete-one-group jackknife."""
     number = int(repeats.sum())
     scores = statistic(full)
     variances = dict.fromkeys(scores, 0.0)

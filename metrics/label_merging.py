@@ -1,4 +1,4 @@
-"""Coarser matrices from finer ones: classes are summed up, so that every level is counted once."""
+"""Confusion matrices in other classes, by summing up rows or columns: each evaluation is counted once."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def fold(confusion: Tensor, mapping: Sequence[int], num_coarse: int) -> Tensor:
-    """The matrix that counting with coarser classes would have given.
+    """Return the matrix that counting with coarser classes would have given.
 
     Args:
         confusion: (..., C+1, C+1) counts, rows truth, columns predictions, void last.
@@ -35,19 +35,38 @@ def fold(confusion: Tensor, mapping: Sequence[int], num_coarse: int) -> Tensor:
 
 
 def merge(counts: Tensor, mapping: Sequence[int], num_coarse: int, dim: int) -> Tensor:
-    """Sum up counts along one dimension only: -2 for what is true, -1 for what was predicted; the rest is as in `fold`."""
+    """Sum up counts along one dimension only: -2 for truth, -1 for predictions; the rest is as in `fold`."""
     to = torch.tensor([*mapping, num_coarse], device=counts.device)
     shape = list(counts.shape)
     shape[dim] = num_coarse + 1
     return counts.new_zeros(shape).index_add_(dim, to, counts)
 
 
+def remap(confusion: Tensor, mapping: Sequence[int]) -> Tensor:
+    """Return a matrix whose predictions are in other classes than its truth with both in those of the truth.
+
+    Args:
+        confusion: (..., T+1, S+1) counts, rows target classes (truth), columns source classes (predictions), void last.
+        mapping: the target class of each of the S source classes, or T for void.
+
+    Returns:
+        (..., T+1, T+1) counts of the same type, on the same device.
+    """
+    return merge(confusion, mapping, confusion.shape[-2] - 1, -1)
+
+
+def remap_samples(matrices: "csr_array", mapping: Sequence[int]) -> "csr_array":
+    """Like `remap`, for sparse matrices in rows: (N, (T+1)·(S+1)) counts -> (N, (T+1)²)."""
+    void = matrices.shape[1] // (len(mapping) + 1) - 1
+    return merge_samples(matrices, range(void + 1), [*mapping, void])
+
+
 def merge_samples(matrices: "csr_array", rows: Sequence[int], columns: Sequence[int]) -> "csr_array":
-    """Sum up counts along both dimensions, each by a mapping of its own, for sparse matrices.
+    """Sum up sparse counts along both dimensions, each with its own mapping.
 
     Args:
         matrices: (N, R·Q) counts, a matrix of R rows and Q columns in each row; void last.
-        rows: the new row of each of the R, void's being the last of the new ones.
+        rows: the new row of each of the R; that of void is the last of the new ones.
         columns: the new column of each of the Q, likewise.
 
     Returns:
@@ -55,9 +74,9 @@ def merge_samples(matrices: "csr_array", rows: Sequence[int], columns: Sequence[
     """
     from scipy.sparse import csr_array
 
-    truth, said = np.divmod(matrices.indices, len(columns))
+    truth, prediction = np.divmod(matrices.indices, len(columns))
     width = columns[-1] + 1
-    cells = np.asarray(rows)[truth] * width + np.asarray(columns)[said]
+    cells = np.asarray(rows)[truth] * width + np.asarray(columns)[prediction]
     shape = matrices.shape[0], (rows[-1] + 1) * width
     merged = csr_array((matrices.data, cells, matrices.indptr), shape=shape, copy=True)  # summing up writes into them
     merged.sum_duplicates()

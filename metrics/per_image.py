@@ -1,4 +1,4 @@
-"""The mIoU of each image, for those who ask how bad the worst ones are; another thing than the dataset's mIoU."""
+"""The mIoU of each image, which shows how bad the worst ones are; not the same as the dataset's mIoU."""
 
 import math
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ WORST = 0.05  # the share of images that `miou_image_worst` is over
 
 
 def image_mious(matrices: "csr_array") -> np.ndarray:
-    """Each sample's own mIoU, over the classes that are true or predicted in it.
+    """Return each sample's own mIoU, over the classes that are true or predicted in it.
 
     Args:
         matrices: (N, (C+1)²) sparse counts, a row per sample; the column is truth · (C+1) + prediction, void is C.
@@ -41,13 +41,13 @@ def image_mious(matrices: "csr_array") -> np.ndarray:
 
 
 def worst_images(mious: np.ndarray, share: float = WORST) -> np.ndarray:
-    """The indices of the worst share of the samples that have an mIoU, rounded up, the very worst first."""
+    """Return the indices of the worst share of the samples that have an mIoU, rounded up, the worst first."""
     count = math.ceil(share * np.count_nonzero(~np.isnan(mious)))
     return np.argsort(mious, kind="stable")[:count]  # nan is sorted to the end
 
 
 def miou_image(matrices: "csr_array") -> dict[str, float | None]:
-    """The mean over samples of their own mIoU, and over the worst 5 % of them.
+    """Return the mean over samples of their own mIoU, and over the worst 5 % of them.
 
     Args:
         matrices: as in `image_mious`.

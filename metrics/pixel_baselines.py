@@ -1,7 +1,6 @@
-"""What can be said of a pixel without a network: the commonest training class of its place, colour, or both.
+"""Baselines for masks: predict the commonest training class of a pixel's place, of its colour, or of both.
 
-A model that does not beat these has not learnt to see. Counted with numpy in one thread: on a busy machine the
-hand-over between torch's threads costs more than the counting.
+Counted with numpy in one thread: on a busy machine the hand-over between torch's threads costs more than the counting.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -9,13 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from metrics.scores import mean_scores
+from metrics.scores import headline_scores, mean_scores
 
 GRID = 32  # cells along each side of the frame: fine enough for a road's outline, coarse enough to be filled
 FINE_BITS = 4  # per channel where colour decides alone: 4,096 colours
 COARSE_BITS = 3  # per channel where the row decides too: 512 colours
 ROWS = 16
-_SCORES = ("accuracy", "miou", "fwiou")
 
 CellOf = Callable[[np.ndarray], np.ndarray]
 
@@ -23,11 +21,11 @@ CellOf = Callable[[np.ndarray], np.ndarray]
 class PixelTable:
     """Count the classes of the pixels that fall into a cell; predict the commonest.
 
-    A cell that no training pixel fell into says the commonest class of all; of equally common classes the first wins.
+    In a cell without a training pixel that is the commonest class of all; of equally common classes it is the first.
 
     Args:
         cell_of: (3, H, W) uint8 image -> (H, W) int64 cells, or a shape that broadcasts to it.
-        num_cells: how many cells there are.
+        num_cells: the number of cells.
         num_classes: C; void is C.
     """
 
@@ -37,11 +35,11 @@ class PixelTable:
         self.counts = np.zeros((num_cells, num_classes + 1), dtype=np.int64)
 
     def update(self, image: npt.ArrayLike, mask: npt.ArrayLike) -> None:
-        """Learn from a frame.
+        """Add a training frame.
 
         Args:
             image: (3, H, W) uint8, red, green, blue; an array or a tensor on the CPU.
-            mask: (H, W) class indices 0..C; void teaches nothing.
+            mask: (H, W) class indices 0..C.
 
         Raises:
             ValueError: the mask holds an index above C, or its shape is not the image's.
@@ -56,21 +54,21 @@ class PixelTable:
         self.counts += np.bincount(cells.ravel(), minlength=self.counts.size).reshape(self.counts.shape)
 
     def table(self) -> np.ndarray:
-        """The class that each cell predicts, (cells,) int64; void where nothing was learnt."""
+        """Return the class that each cell predicts, (cells,) int64; void where nothing was counted."""
         known = self.counts[:, :-1]
         commonest = known.sum(0).argmax() if known.any() else self.num_classes
         return np.where(known.any(1), known.argmax(1), commonest)
 
     def predict(self, image: npt.ArrayLike) -> np.ndarray:
-        """The class of each pixel: (3, H, W) uint8 image -> (H, W) indices of the smallest type that holds them."""
+        """Predict the class of each pixel: (3, H, W) uint8 image -> (H, W) indices of the smallest type that holds them."""
         image = np.asarray(image)
         predicted = self.table().astype(np.min_scalar_type(self.num_classes))[self.cell_of(image)]
         return np.broadcast_to(predicted, image.shape[-2:])
 
     def confusion(self, frames: "PixelTable") -> np.ndarray:
-        """The matrix of this table's predictions on the frames that another one of its kind has counted.
+        """Return the matrix of this table's predictions on the frames that another table with the same cells has counted.
 
-        All pixels of a cell are predicted alike, so that nothing need be predicted pixel by pixel.
+        All pixels of a cell have the same prediction, so that nothing need be predicted pixel by pixel.
 
         Returns:
             (C+1, C+1) int64 counts, rows truth, columns predictions, void last.
@@ -80,12 +78,12 @@ class PixelTable:
         return by_prediction.T
 
     def empty(self) -> "PixelTable":
-        """A table of this kind that has counted nothing."""
+        """Return an empty table with the same cells."""
         return PixelTable(self.cell_of, len(self.counts), self.num_classes)
 
 
 def pixel_tables(num_classes: int) -> dict[str, PixelTable]:
-    """The three baselines, empty: by place, by colour, and by colour and row."""
+    """Return the three baselines, empty: by place, by colour, and by colour and row."""
     return {
         "position_prior": PixelTable(lambda image: _place(image, GRID, GRID), GRID**2, num_classes),
         "colour_table": PixelTable(lambda image: _colour(image, FINE_BITS), 1 << 3 * FINE_BITS, num_classes),
@@ -100,7 +98,7 @@ def pixel_tables(num_classes: int) -> dict[str, PixelTable]:
 def pixel_baseline_scores(
     tables: Mapping[str, PixelTable], frames: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]]
 ) -> dict[str, dict[str, float | int | None]]:
-    """Score tables that have learnt, by the rules of `metrics.scores`.
+    """Score tables on other frames, by the rules of `metrics.scores`.
 
     Args:
         tables: by name, such as those of `pixel_tables`.
@@ -109,22 +107,24 @@ def pixel_baseline_scores(
     Returns:
         `{name: {accuracy, miou, fwiou}}`.
     """
-    seen = {name: table.empty() for name, table in tables.items()}
+    counted = {name: table.empty() for name, table in tables.items()}
     for image, mask in frames:
-        for table in seen.values():
+        for table in counted.values():
             table.update(image, mask)
-    scores = {name: mean_scores(table.confusion(seen[name])) for name, table in tables.items()}
-    return {name: {score: values[score] for score in _SCORES} for name, values in scores.items()}
+    scores = {name: mean_scores(table.confusion(counted[name])) for name, table in tables.items()}
+    return {
+        name: {score: values[score] for score in headline_scores("segmentation")} for name, values in scores.items()
+    }
 
 
 def _place(image: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Which cell of a rows × columns grid over the frame each pixel lies in: (H, W) int64, or (H, 1) for one column."""
+    """Return the cell of each pixel in a rows × columns grid over the frame: (H, W) int64, or (H, 1) for one column."""
     height, width = image.shape[-2:]
     row = np.arange(height)[:, None] * rows // height
     return np.asarray(row if columns == 1 else row * columns + np.arange(width)[None] * columns // width)
 
 
 def _colour(image: np.ndarray, bits: int) -> np.ndarray:
-    """The colour of each pixel, cut to its highest bits per channel: (3, H, W) uint8 -> (H, W) int64."""
+    """Return the colour of each pixel in its highest bits per channel: (3, H, W) uint8 -> (H, W) int64."""
     cut = (image >> (8 - bits)).astype(np.int64)
     return np.asarray((cut[0] << 2 * bits) + (cut[1] << bits) + cut[2])

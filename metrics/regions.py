@@ -1,4 +1,4 @@
-"""The regions of a mask by their size: pixels of one class that hang together, and what was said of them."""
+"""Confusion by the size of regions: the connected pixels of one class in a true mask."""
 
 from collections.abc import Sequence
 
@@ -8,14 +8,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 
-from metrics.pixel_records import confusion_matrices
+from metrics.counts import RegionCounts
+from metrics.per_sample import confusion_matrices
 from metrics.slices import SIZE_BOUNDS, SIZES
 
-KINDS = len(SIZES) + 1  # void's none comes first
+KINDS = len(SIZES) + 1  # void, which has no size, comes first
 
 
 def region_sizes(mask: NDArray[np.uint8], void: int, bounds: Sequence[int] = SIZE_BOUNDS) -> NDArray[np.uint8]:
-    """How large the region is that each pixel belongs to: the pixels of its class that hang together, also by corners.
+    """Return the size of the region that each pixel belongs to: the pixels of its class connected to it (8-connectivity).
 
     Runs of one class along the rows are joined, for all classes at once: a genuine frame of 1920×1080 takes one core
     3 to 8 ms; OpenCV, which labels one class at a time, takes above 100.
@@ -23,7 +24,7 @@ def region_sizes(mask: NDArray[np.uint8], void: int, bounds: Sequence[int] = SIZ
     Args:
         mask: (H, W) class indices.
         void: the index of no class.
-        bounds: the numbers of pixels, ascending, from which on a region is of the next size.
+        bounds: ascending numbers of pixels from which a region has the next size.
 
     Returns:
         (H, W) uint8: 0 for void, then 1 and one more for each bound that is reached.
@@ -31,7 +32,7 @@ def region_sizes(mask: NDArray[np.uint8], void: int, bounds: Sequence[int] = SIZ
     height, width = mask.shape
     begins = np.ones(mask.shape, dtype=bool)
     np.not_equal(mask[:, 1:], mask[:, :-1], out=begins[:, 1:])
-    starts = np.flatnonzero(begins)  # of the runs, in the order of reading
+    starts = np.flatnonzero(begins)  # of the runs, in row-major order
     lengths = np.diff(starts, append=mask.size)
     classes = mask.reshape(-1)[starts]
     regions = _joined(starts, starts + lengths, classes, height, width)
@@ -44,13 +45,13 @@ def region_sizes(mask: NDArray[np.uint8], void: int, bounds: Sequence[int] = SIZ
 def _joined(
     starts: NDArray[np.int64], ends: NDArray[np.int64], classes: NDArray[np.uint8], height: int, width: int
 ) -> NDArray[np.int32]:
-    """The region of each of N runs [start, end): those of one class that touch a run of the next row belong together."""
+    """Return the region of each of N runs [start, end): touching runs of one class in neighbouring rows are one region."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     count = np.searchsorted(starts, (height - 1) * width)  # of the runs that have a row below
     rows = starts[:count] // width * width
-    # The runs that lie below a run, its corners included, are neighbours: from the one to the other.
+    # The first and the last run that touch a run from below, corners included.
     leftmost = np.maximum(starts[:count] - 1, rows) + width
     rightmost = np.minimum(ends[:count], rows + width - 1) + width
     first = np.searchsorted(starts, leftmost, "right") - 1
@@ -66,19 +67,19 @@ def _joined(
 def confusion_by_region(
     prediction: Tensor, target: Tensor, region: Tensor, num_classes: int, num_predicted: int
 ) -> Tensor:
-    """Count each sample of a batch by itself, and in it the pixels of each size of region by themselves.
+    """Count each sample of a batch separately, and in it the pixels of each size of region.
 
     Args:
         prediction: (B, H, W) integer class indices, 0..P; P is void.
         target: (B, H, W) uint8, the true indices, 0..C.
-        region: (B, H, W) uint8, what `region_sizes` says of the target.
+        region: (B, H, W) uint8, `region_sizes` of the target.
         num_classes: C, the number of classes without void.
         num_predicted: P, the number of classes that are predicted.
 
     Returns:
         (B, 4, C+1, P+1) int64 counts: void, small, medium, large. Their sum is what `confusion_matrices` returns.
     """
-    # Sizes change faster than classes: a target that is out of range still is, and is noticed, when it is paired.
+    # Sizes are the lower digit, so that a target out of range is still out of range, and refused, in the pair.
     paired = target.to(torch.int16) * KINDS + region
     matrices = confusion_matrices(prediction, paired, (num_classes + 1) * KINDS - 1, num_predicted)
     return matrices.view(len(target), num_classes + 1, KINDS, num_predicted + 1).transpose(1, 2)
@@ -109,7 +110,6 @@ class RegionConfusion(Metric):
         self.counts += sized.sum(0)
         self.frames += sized.any(-1).any(-1).sum(0)
 
-    def compute(self) -> dict[str, np.ndarray]:
-        """``region_matrices`` (3, C+1, P+1), the void row empty, and ``region_frames`` (3,), how many frames have such a region."""
-        counts, frames = (state.cpu().numpy().copy() for state in (self.counts, self.frames))
-        return {"region_matrices": counts, "region_frames": frames}
+    def compute(self) -> RegionCounts:
+        """Return the counts of all batches on all ranks; the void row is empty."""
+        return RegionCounts(*(state.cpu().numpy().copy() for state in (self.counts, self.frames)))

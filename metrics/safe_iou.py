@@ -1,10 +1,10 @@
-"""Safe mIoU: an IoU that a confusion costs the more, the further apart in the label tree the two classes lie.
+"""Safe mIoU: an IoU with a penalty for each confusion that grows with the distance of the two classes in the label tree.
 
 After IDD-AW (Shaik et al., "IDD-AW: A Benchmark for Safe and Robust Segmentation of Drive Scenes", arXiv 2311.14459).
 The tree distance (half of the path between two classes in the label tree, over the number of levels) is as the authors'
 ICPR 2024 competition page has it; the important classes are a column of label_spaces/tables/idd_level3.csv. Our rules
 differ: classes that are not important have their plain IoU (that page also charges them for being mistaken for an
-important class), what neither occurs nor is predicted is left out, and a void prediction is a miss and nothing worse.
+important class), classes that neither occur nor are predicted are left out, and a void prediction is a plain miss.
 """
 
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from metrics.scores import iou, predicted, support, true_positives
 
 
 def tree_distance(levels: Sequence[Sequence[int]]) -> Tensor:
-    """How far apart classes lie in a label tree.
+    """Return the distances of classes in a label tree.
 
     Args:
         levels: for each of L coarser levels, in any order, the coarse class of each of the C classes.
 
     Returns:
         (C, C) float64 in 0–1: 0 for a class and itself, 1/(L+1) where the classes meet at the first coarser level,
-        and so on, to 1 where they meet only at the root.
+        and so on, up to 1 where they meet only at the root.
 
     Example:
         >>> tree_distance([[0, 0, 1], [0, 0, 0]])[0].tolist() == [0, 1 / 3, 2 / 3]
@@ -35,24 +35,24 @@ def tree_distance(levels: Sequence[Sequence[int]]) -> Tensor:
 
 
 def safe_iou(confusion: Tensor, distance: Tensor, important: Sequence[int]) -> Tensor:
-    """(TP - Σ_s distance[c, s] · M[c, s]) / union of the important classes c, and the plain IoU of the others.
+    """Return (TP - Σ_s distance[c, s] · M[c, s]) / union of the important classes c, and the plain IoU of the others.
 
     Args:
         confusion: (..., C+1, C+1) counts, rows truth, columns predictions, void last.
         distance: (C, C) in 0–1, such as `tree_distance`.
-        important: indices of the classes whose confusions are charged.
+        important: indices of the classes whose confusions are penalised.
 
     Returns:
         (..., C) float64 in -1..1; nan where a class is neither true nor predicted.
     """
     distance = distance.to(confusion.device, torch.float64)
-    charged = torch.zeros(len(distance), dtype=torch.float64, device=confusion.device)
-    charged[list(important)] = 1
-    penalty = (confusion[..., :-1, :-1].double() * distance).sum(-1) * charged
+    penalised = torch.zeros(len(distance), dtype=torch.float64, device=confusion.device)
+    penalised[list(important)] = 1
+    penalty = (confusion[..., :-1, :-1].double() * distance).sum(-1) * penalised
     union = support(confusion) + predicted(confusion) - true_positives(confusion)
     return iou(confusion) - penalty / union
 
 
 def safe_miou(confusion: Tensor, distance: Tensor, important: Sequence[int]) -> Tensor:
-    """The mean of `safe_iou` over the classes that are true or predicted: (...) float64; nan without any."""
+    """Return the mean of `safe_iou` over the classes that are true or predicted: (...) float64; nan without any."""
     return safe_iou(confusion, distance, important).nanmean(-1)

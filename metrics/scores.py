@@ -3,59 +3,151 @@
 The rules: rows with void truth are dropped; a void prediction is a miss (it lowers recall, F1, IoU and
 accuracy, never precision); what is undefined is nan in tensors and None in dictionaries, and left out of means.
 Matrices may have leading dimensions: (..., C+1, C+1) gives (..., C) per class and (...) for a mean.
+
+`register_score` adds a score: it then appears in scores.json, history.csv, slices.csv, the intervals and the baselines.
 """
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-# The means over classes, for which the number of classes they are over is told as `<mean>_classes`.
-_OVER_OCCURRING = ("f1_macro", "precision_macro", "miou")
-_OVER_SUPPORTED = ("f1_weighted", "recall_macro", "miou_present", "fwiou")
+TASKS = ("classification", "segmentation")
+ScoreFunction = Callable[[Tensor], Tensor]
+Classes = Literal["occurring", "present", "weighted"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number that sums up a confusion matrix.
+
+    Args:
+        name: the key in scores.json.
+        function: (..., C+1, C+1) counts -> (...) float64, or (..., C) where `over` is given; nan where it is undefined.
+            None for a score that needs more than the matrix and is computed elsewhere.
+        label: for figures, where it is not the name.
+        over: the classes that the score is a mean over: `occurring` (true or predicted), `present` (true), or `weighted`
+            by their support. Their number is given as `<name>_classes`.
+        headline: the tasks that this score is shown, recorded per epoch and compared with baselines for.
+        higher_is_better: the direction.
+        proportion: whether it is a proportion of elements, which has Wilson's interval.
+        lowest: the lowest possible value; the highest is 1.
+    """
+
+    name: str
+    function: ScoreFunction | None
+    label: str = ""
+    over: Classes | None = None
+    headline: Collection[str] = TASKS
+    higher_is_better: bool = True
+    proportion: bool = False
+    lowest: float = 0.0
 
 
 def true_positives(confusion: Tensor) -> Tensor:
-    """How many elements of each class were found: (..., C+1, C+1) counts -> (..., C) float64."""
+    """Return the correctly predicted elements of each class: (..., C+1, C+1) counts -> (..., C) float64."""
     return confusion.diagonal(dim1=-2, dim2=-1)[..., :-1].double()
 
 
 def support(confusion: Tensor) -> Tensor:
-    """True elements of each class, void predictions included: (..., C+1, C+1) counts -> (..., C) float64."""
+    """Return the true elements of each class, void predictions included: (..., C+1, C+1) counts -> (..., C) float64."""
     return confusion[..., :-1, :].sum(-1).double()
 
 
 def predicted(confusion: Tensor) -> Tensor:
-    """How often each class was predicted where there is truth: (..., C+1, C+1) counts -> (..., C) float64."""
+    """Return how often each class was predicted where there is truth: (..., C+1, C+1) counts -> (..., C) float64."""
     return confusion[..., :-1, :-1].sum(-2).double()
 
 
 def iou(confusion: Tensor) -> Tensor:
-    """Intersection over union in 0–1, (..., C); nan where a class is neither true nor predicted."""
+    """Return the intersection over union in 0–1, (..., C); nan where a class is neither true nor predicted."""
     hits = true_positives(confusion)
     return hits / (support(confusion) + predicted(confusion) - hits)
 
 
 def f1(confusion: Tensor) -> Tensor:
-    """F1 (Dice) in 0–1, (..., C); nan where a class is neither true nor predicted."""
+    """Return F1 (Dice) in 0–1, (..., C); nan where a class is neither true nor predicted."""
     return 2 * true_positives(confusion) / (support(confusion) + predicted(confusion))
 
 
 def precision(confusion: Tensor) -> Tensor:
-    """The right share of what was predicted as a class, (..., C); nan where it never was."""
+    """Return the correct share of the predictions of each class, (..., C); nan where it was never predicted."""
     return true_positives(confusion) / predicted(confusion)
 
 
 def recall(confusion: Tensor) -> Tensor:
-    """The share of a class that was found, (..., C); nan without support."""
+    """Return the correctly predicted share of each class, (..., C); nan without support."""
     return true_positives(confusion) / support(confusion)
 
 
+def accuracy(confusion: Tensor) -> Tensor:
+    """Return the correctly predicted share of all elements, (...)."""
+    return true_positives(confusion).sum(-1) / support(confusion).sum(-1)
+
+
+def void_rate(confusion: Tensor) -> Tensor:
+    """Return the share of all elements that is predicted as void, (...)."""
+    return confusion[..., :-1, -1].sum(-1) / support(confusion).sum(-1)
+
+
+SCORES: dict[str, Score] = {  # in the order of scores.json
+    score.name: score
+    for score in (
+        Score("accuracy", accuracy, proportion=True),
+        Score("f1_macro", f1, "macro F1", over="occurring", headline=("classification",)),
+        Score("f1_weighted", f1, "weighted F1", over="weighted", headline=("classification",)),
+        Score("precision_macro", precision, over="occurring", headline=()),
+        Score("recall_macro", recall, over="present", headline=()),
+        Score("miou", iou, "mIoU", over="occurring", headline=("segmentation",)),
+        Score("miou_present", iou, over="present", headline=()),
+        Score("miou_image", None, headline=()),
+        Score("fwiou", iou, "frequency-weighted IoU", over="weighted", headline=("segmentation",)),
+        Score("safe_miou", None, headline=(), lowest=-1.0),
+        Score("void_rate", void_rate, headline=(), higher_is_better=False, proportion=True),
+    )
+}
+
+
+def register_score(
+    name: str,
+    *,
+    label: str = "",
+    over: Classes | None = None,
+    headline: Collection[str] = TASKS,
+    higher_is_better: bool = True,
+    proportion: bool = False,
+    lowest: float = 0.0,
+) -> Callable[[ScoreFunction], ScoreFunction]:
+    """Register the decorated function as a score; the arguments are those of `Score`.
+
+    Raises ValueError where the name is taken.
+
+    Example:
+        @register_score("error_rate", higher_is_better=False, proportion=True)
+        def error_rate(confusion: Tensor) -> Tensor:
+            return 1 - accuracy(confusion)
+    """
+
+    def register(function: ScoreFunction) -> ScoreFunction:
+        if name in SCORES:
+            raise ValueError(f"there is a score {name} already; register yours under another name")
+        SCORES[name] = Score(name, function, label, over, headline, higher_is_better, proportion, lowest)
+        return function
+
+    return register
+
+
+def headline_scores(*tasks: str) -> tuple[str, ...]:
+    """Return the names of the scores that are shown for any of these tasks."""
+    return tuple(name for name, score in SCORES.items() if not set(tasks).isdisjoint(score.headline))
+
+
 def means(confusion: Tensor, classes_of: Tensor | None = None) -> dict[str, Tensor]:
-    """Every score that sums up one matrix.
+    """Return every registered score of a matrix.
 
     Args:
         confusion: (..., C+1, C+1) counts.
@@ -63,37 +155,36 @@ def means(confusion: Tensor, classes_of: Tensor | None = None) -> dict[str, Tens
             `confusion` is then a 0 in it); by default each matrix decides for itself.
 
     Returns:
-        (...) float64 in 0–1 per score, nan where it is undefined: `accuracy`, `f1_macro`, `precision_macro` and
-        `miou` over the classes that are true or predicted, `recall_macro` and `miou_present` over those with
-        support, `f1_weighted` and `fwiou` weighted by support, and `void_rate`, the share predicted as void.
+        (...) float64 by name, nan where the score is undefined.
     """
     deciding = confusion if classes_of is None else classes_of
-    hits, true, found = true_positives(confusion), support(confusion), predicted(confusion)
+    true = support(confusion)
     present = support(deciding) > 0
-    occurring = present | (predicted(deciding) > 0)
-    total = true.sum(-1)
-    weights = true / total[..., None]
-    class_iou, class_f1 = hits / (true + found - hits), 2 * hits / (true + found)
-    return {
-        "accuracy": hits.sum(-1) / total,
-        "f1_macro": mean_over(class_f1, occurring),
-        "f1_weighted": (class_f1.nan_to_num() * weights).sum(-1),
-        "precision_macro": mean_over(hits / found, occurring),
-        "recall_macro": mean_over(hits / true, present),
-        "miou": mean_over(class_iou, occurring),
-        "miou_present": mean_over(class_iou, present),
-        "fwiou": (class_iou.nan_to_num() * weights).sum(-1),
-        "void_rate": confusion[..., :-1, -1].sum(-1) / total,
-    }
+    over = {"present": present, "occurring": present | (predicted(deciding) > 0)}
+    weights = true / true.sum(-1)[..., None]
+    values: dict[ScoreFunction, Tensor] = {}  # several means are of one function: it is called once
+    found = {}
+    for name, score in SCORES.items():
+        if score.function is None:
+            continue
+        if score.function not in values:
+            values[score.function] = score.function(confusion)
+        value = values[score.function]
+        if score.over == "weighted":
+            value = (value.nan_to_num() * weights).sum(-1)
+        elif score.over:
+            value = mean_over(value, over[score.over])
+        found[name] = value
+    return found
 
 
 def mean_over(values: Tensor, over: Tensor) -> Tensor:
-    """The mean of (..., C) values over chosen classes, a bool each; one of them that is undefined (nan) is a 0 in it."""
+    """Return the mean of (..., C) values over the classes chosen by bools; an undefined value (nan) among them counts as 0."""
     return (values.nan_to_num() * over).sum(-1) / over.sum(-1)
 
 
 def mean_scores(confusion: Tensor | np.ndarray) -> dict[str, float | int | None]:
-    """The scores of `means`, and per mean over classes `<mean>_classes`, how many classes it is over.
+    """Return the scores of `means`, and for each mean over classes `<mean>_classes`, their number.
 
     Args:
         confusion: (C+1, C+1) counts, rows truth, columns predictions, void last.
@@ -103,19 +194,17 @@ def mean_scores(confusion: Tensor | np.ndarray) -> dict[str, float | int | None]
     """
     confusion = _on_cpu(confusion)
     present = support(confusion) > 0
-    occurring = int((present | (predicted(confusion) > 0)).sum())
+    classes = {"occurring": int((present | (predicted(confusion) > 0)).sum())}
     scores: dict[str, float | int | None] = {}
     for name, value in means(confusion).items():
-        scores[name] = _number(value.item())
-        if name in _OVER_OCCURRING:
-            scores[f"{name}_classes"] = occurring
-        elif name in _OVER_SUPPORTED:
-            scores[f"{name}_classes"] = int(present.sum())
+        scores[name] = number(value.item())
+        if over := SCORES[name].over:
+            scores[f"{name}_classes"] = classes.get(over, int(present.sum()))
     return scores
 
 
 def class_scores(confusion: Tensor | np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
-    """The scores of each class, in index order.
+    """Return the scores of each class, in index order.
 
     Args:
         confusion: (C+1, C+1) counts, rows truth, columns predictions, void last.
@@ -132,7 +221,7 @@ def class_scores(confusion: Tensor | np.ndarray, names: Sequence[str]) -> list[d
     if len(names) != len(confusion) - 1:
         raise ValueError(f"{len(names)} class names for a matrix of {len(confusion) - 1} classes and void")
     columns = {"iou": iou, "precision": precision, "recall": recall, "f1": f1}
-    values = {key: [_number(value) for value in score(confusion).tolist()] for key, score in columns.items()}
+    values = {key: [number(value) for value in score(confusion).tolist()] for key, score in columns.items()}
     counts = {"support": support(confusion), "predicted": predicted(confusion)}
     values |= {key: [int(value) for value in count.tolist()] for key, count in counts.items()}
     return [{"name": name} | {key: column[i] for key, column in values.items()} for i, name in enumerate(names)]
@@ -143,5 +232,6 @@ def _on_cpu(confusion: Tensor | np.ndarray) -> Tensor:
     return torch.as_tensor(confusion).cpu()
 
 
-def _number(value: float) -> float | None:
+def number(value: float) -> float | None:
+    """Return a score as it stands in scores.json: None where it is nan."""
     return None if math.isnan(value) else value

@@ -1,1 +1,1 @@
-"""What a person looks at: figures written as PNG."""
+"""Scores, tables and figures of an evaluation."""

@@ -1,69 +1,80 @@
-"""What scores.json says of a model that speaks another label space: how much it can say, and what it says instead."""
+"""The scores of a model that predicts in another label space: what it can express, and what it predicts instead."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from label_spaces.catalogue import load
 from label_spaces.crosswalk import STATUSES, Crosswalk
-from metrics.crosswalk_scores import cross, crossing_scores, said_instead
-from metrics.label_merging import merge
+from metrics.crosswalk_scores import crosswalk_scores, predicted_instead
+from metrics.intervals import jackknife_intervals
+from metrics.label_merging import merge, merge_samples, remap, remap_samples
 from metrics.scores import class_scores, mean_scores
 from reports.formatting import with_interval
+from reports.intervals import crosswalk_intervals
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 
-def crossing(uncrossed: Tensor, walk: Crosswalk) -> dict[str, Any]:
-    """The field `crossing`.
+def crosswalk_report(confusion: Tensor, crosswalk: Crosswalk) -> dict[str, Any]:
+    """Return the field `crossing` of scores.json.
 
     Args:
-        uncrossed: (T+1, S+1) int64 counts, rows truth in the target's classes, columns what was said in the source's.
-        walk: from one to the other.
+        confusion: (T+1, S+1) int64 counts, rows the target's classes (truth), columns the source's (predictions).
+        crosswalk: from the source to the target.
 
     Returns:
-        `from`; `full`, `partly`, `shared` and `no`, target classes by how they can be said; the scores of
-        `crossing_scores`; and `instead`, for each class that cannot be said what the model says most often where it is.
+        `from`; `full`, `partly`, `shared` and `no`, the target classes by their status; the scores of
+        `crosswalk_scores`; and `instead`, for each class that cannot be expressed the most frequent predictions.
     """
-    mute = [index for index in range(walk.target.num_classes) if index not in walk.expressible]
-    words = (*walk.source.classes, "void")
+    inexpressible = [index for index in range(crosswalk.target.num_classes) if index not in crosswalk.expressible]
+    names = (*crosswalk.source.classes, "void")
     return {
-        "from": walk.source.name,
-        **{status: walk.named(status) for status in STATUSES},
-        **crossing_scores(uncrossed, walk.targets, walk.expressible, walk.rest),
+        "from": crosswalk.source.name,
+        **{status: crosswalk.named(status) for status in STATUSES},
+        **crosswalk_scores(confusion, crosswalk.targets, crosswalk.expressible, crosswalk.rest),
         "instead": {
-            walk.target.classes[index]: {words[said]: share for said, share in answers}
-            for index, answers in said_instead(uncrossed, mute).items()
+            crosswalk.target.classes[index]: {names[source]: share for source, share in shares}
+            for index, shares in predicted_instead(confusion, inexpressible).items()
         },
     }
 
 
-def crossed_levels(uncrossed: Tensor, walk: Crosswalk) -> dict[str, dict[str, Any]]:
-    """The scores at each coarser level of the target, by its name: truth is folded, and what was said is crossed anew."""
+def crosswalk_levels(confusion: Tensor, drives: "csr_array", crosswalk: Crosswalk) -> dict[str, dict[str, Any]]:
+    """Return scores and intervals at each coarser level of the target: truth is folded, and predictions remapped to that level.
+
+    Args:
+        confusion: as in `crosswalk_report`.
+        drives: (G, (T+1)·(S+1)) sparse counts of the same, per drive.
+        crosswalk: from the source to the target.
+    """
     found = {}
-    for name, parents in walk.target.levels.items():
-        coarse = load(name)
-        there = walk.at_level(name)
-        folded = merge(uncrossed, parents, coarse.num_classes, -2)
-        crossed = cross(folded, there.mapping)
+    for name, parents in crosswalk.target.levels.items():
+        level = crosswalk.at_level(name)
+        folded = merge(confusion, parents, level.target.num_classes, -2)
+        folded_drives = merge_samples(drives, [*parents, level.target.void], range(crosswalk.source.num_classes + 1))
+        remapped = remap(folded, level.mapping)
         found[name] = {
-            **mean_scores(crossed),
-            "crossing": crossing(folded, there),
-            "classes": class_scores(crossed, coarse.classes),
+            **mean_scores(remapped),
+            "crossing": crosswalk_report(folded, level),
+            "classes": class_scores(remapped, level.target.classes),
+            "intervals": jackknife_intervals(remap_samples(folded_drives, level.mapping))
+            | crosswalk_intervals(folded_drives, level),
         }
     return found
 
 
-def in_a_sentence(scores: dict[str, Any], num_classes: int, interval: Sequence[float] | None = None) -> str:
-    """What `crossing` of scores.json comes to, for people; the interval is `miou_expressible`'s."""
-    can_say = len(scores["full"]) + len(scores["partly"])
+def crosswalk_summary(scores: dict[str, Any], num_classes: int, interval: Sequence[float] | None = None) -> str:
+    """Return `crossing` of scores.json in a sentence; the interval is that of `miou_expressible`."""
+    expressible = len(scores["full"]) + len(scores["partly"])
     share = scores["expressible_share"]
-    told = with_interval(scores["miou_expressible"], interval)
-    mute = (
+    rest = (
         "no pixel has a class"
         if share is None
-        else f"{1 - share:.0%} of the pixels belong to classes it has no word for"
+        else f"{100 * (1 - share):.0f} % of the pixels have classes it cannot express"
     )
     return (
-        f"This model can say {can_say} of {num_classes} classes; over those its mIoU is {told}; "
-        f"{mute.replace('%', ' %', 1)}."
+        f"This model can express {expressible} of {num_classes} classes; its mIoU over those is "
+        f"{with_interval(scores['miou_expressible'], interval)}; {rest}."
     )

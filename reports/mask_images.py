@@ -1,4 +1,4 @@
-"""Masks as pictures: the classes' own colours, and laid over the image they were predicted from."""
+"""Masks as PNG files: class indices, ids, colours, and overlays on the image."""
 
 import colorsys
 from pathlib import Path
@@ -14,7 +14,7 @@ OPACITY = 0.5  # of the colours over the image
 
 
 def colours(space: LabelSpace) -> NDArray[np.uint8]:
-    """(256, 3) RGB by class index; void is black. A label space without colours gets hues that are spread evenly."""
+    """Return (256, 3) RGB by class index; void is black. A label space without colours gets evenly spread hues."""
     table = np.zeros((256, 3), np.uint8)
     count = space.num_classes
     hues = [colorsys.hsv_to_rgb(i / max(1, count), 0.75, 0.95) for i in range(count)]
@@ -30,7 +30,7 @@ def save_mask(path: Path, mask: NDArray[np.uint8], space: LabelSpace) -> None:
 
 
 def save_ids(path: Path, mask: NDArray[np.uint8], space: LabelSpace) -> None:
-    """Write (H, W) class indices as a greyscale PNG of the ids that stand for them in the dataset's own mask files."""
+    """Write (H, W) class indices as a greyscale PNG of their ids in the dataset's own mask files."""
     _save(path, Image.fromarray(np.array(space.id_of_index(), np.uint8)[mask]))
 
 

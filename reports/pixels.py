@@ -1,70 +1,85 @@
-"""The scores that only masks have: coarser levels, safety, per image, and what the official scripts print."""
+"""The scores that only masks have: coarser levels, safety, per image, and the figures of the official scripts."""
 
-import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
-from label_spaces.catalogue import important, load, names
+from label_spaces.catalogue import load
+from label_spaces.crosswalk import Crosswalk
 from label_spaces.space import LabelSpace
 from metrics.autonue import autonue_compat, idd_lite_compat
-from metrics.label_merging import fold
-from metrics.per_image import miou_image
-from metrics.safe_iou import safe_iou, safe_miou, tree_distance
-from metrics.scores import class_scores, mean_scores
+from metrics.counts import Counts
+from metrics.intervals import jackknife_intervals, mean_interval, sum_by_group
+from metrics.label_merging import fold, merge_samples
+from metrics.per_image import image_mious, miou_image
+from metrics.safe_iou import safe_iou, safe_miou
+from metrics.scores import class_scores, mean_scores, number
+from reports.crosswalk import crosswalk_levels, crosswalk_report
+from reports.intervals import crosswalk_intervals, pixel_intervals, safety
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
 
-
-def pixel_scores(confusion: Tensor, matrices: "csr_array", space: LabelSpace) -> dict[str, Any]:
-    """The part of scores.json that classification does not have.
+def pixel_scores(counts: Counts, space: LabelSpace, groups: np.ndarray, crosswalk: Crosswalk | None) -> dict[str, Any]:
+    """Return the part of scores.json that classification does not have, and the intervals.
 
     Args:
-        confusion: (C+1, C+1) int64 counts of all frames.
-        matrices: (N, (C+1)²) counts, a row per frame.
+        counts: of N frames, in the classes of `space`.
         space: the classes.
+        groups: (N,) the drive of each frame.
+        crosswalk: from the classes of `counts.before`, where the counts were remapped.
 
     Returns:
-        `levels`, `safe_miou`, `safe_miou_classes`, `miou_image`, `miou_image_worst` and `autonue_compat`; None where the label space has none,
-        or no pixel has truth.
+        `levels`, `crossing`, `safe_miou`, `safe_miou_classes`, `miou_image`, `miou_image_worst`, `autonue_compat` and
+        `intervals`; None where the label space has no such score, or no pixel has truth.
     """
+    matrix, drives = torch.from_numpy(counts.confusion), sum_by_group(counts.matrices, groups)
+    intervals = pixel_intervals(drives, space)
+    crossing = None
+    if crosswalk is None:
+        levels = _levels(matrix, drives, space)
+    else:
+        assert counts.before is not None
+        before, drives = torch.from_numpy(counts.before.confusion), sum_by_group(counts.before.matrices, groups)
+        levels, crossing = crosswalk_levels(before, drives, crosswalk), crosswalk_report(before, crosswalk)
+        intervals |= crosswalk_intervals(drives, crosswalk)
+    intervals["miou_image"] = mean_interval(image_mious(counts.matrices), groups)
     return {
-        "levels": levels(confusion, space) or None,
-        **_safe(confusion, space),
-        **miou_image(matrices),
-        "autonue_compat": _official(confusion, space),
+        "levels": levels or None,
+        "crossing": crossing,
+        **_safe(matrix, space),
+        **miou_image(counts.matrices),
+        "autonue_compat": _official(matrix, space),
+        "intervals": intervals,
     }
 
 
-def levels(confusion: Tensor, space: LabelSpace) -> dict[str, dict[str, Any]]:
-    """The scores at each coarser level, by its name: the one matrix, folded."""
+def _levels(confusion: Tensor, drives: Any, space: LabelSpace) -> dict[str, dict[str, Any]]:
+    """Return the scores and intervals at each coarser level: the one matrix, folded."""
     found = {}
-    for name, mapping in space.levels.items():
+    for name, parents in space.levels.items():
         coarse = load(name)
-        folded = fold(confusion, mapping, coarse.num_classes)
-        found[name] = {**mean_scores(folded), "classes": class_scores(folded, coarse.classes)}
+        folded, mapping = fold(confusion, parents, coarse.num_classes), [*parents, coarse.void]
+        found[name] = {
+            **mean_scores(folded),
+            "classes": class_scores(folded, coarse.classes),
+            "intervals": jackknife_intervals(merge_samples(drives, mapping, mapping)),
+        }
     return found
-
-
-def safety(space: LabelSpace) -> tuple[Tensor, tuple[int, ...]] | None:
-    """What Safe mIoU needs to know of a label space: (C, C) distances, and which classes count; None where it has no such facts."""
-    chosen = important(space.name) if space.name in names() else ()
-    return (tree_distance(list(space.levels.values())), chosen) if chosen and space.levels else None
 
 
 def _safe(confusion: Tensor, space: LabelSpace) -> dict[str, float | int | None]:
     known = safety(space)
     if known is None:
         return {"safe_miou": None, "safe_miou_classes": None}
-    value = float(safe_miou(confusion, *known))
     occurring = int((~safe_iou(confusion, *known).isnan()).sum())
-    return {"safe_miou": None if math.isnan(value) else value, "safe_miou_classes": occurring}
+    return {"safe_miou": number(float(safe_miou(confusion, *known))), "safe_miou_classes": occurring}
 
 
 def _official(confusion: Tensor, space: LabelSpace) -> dict[str, Any] | None:
     if not confusion[:-1].any():
         return None
-    if space.name == "idd_level3":
-        return autonue_compat(confusion, space.levels["idd_level2"], load("idd_level2").levels["idd_level1"])
-    return idd_lite_compat(confusion) if space.name == "idd_lite" else None
+    if space.script == "autonue":
+        level2, level1 = space.levels
+        return autonue_compat(confusion, space.levels[level2], load(level2).levels[level1])
+    return idd_lite_compat(confusion) if space.script == "idd_lite" else None

@@ -2,12 +2,11 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
 
 from datamodules.base import ImageDataModule
@@ -20,7 +19,7 @@ from lightning_modules.classification import ClassificationModule
 from lightning_modules.segmentation import SegmentationModule
 from lightning_modules.supervised import SupervisedModule
 from lightning_modules.weights.safe_load import damage, read_checkpoint
-from metrics.crosswalk_scores import cross, cross_samples
+from metrics.counts import Counts
 from reports.evaluation import Evaluation
 from run_folder import RunFolder
 from settings.evaluation import EvaluationSettings
@@ -105,22 +104,16 @@ def load(module: SupervisedModule, checkpoint: Checkpoint) -> None:
         ) from None
 
 
-def predict_split(
-    trainer: lightning.Trainer, module: SupervisedModule, datamodule: ImageDataModule
-) -> dict[str, np.ndarray]:
-    """Predict the data module's test split once, on all ranks together, and return the module's counts and per-sample facts of all of them.
-
-    Returns:
-        ``confusion`` (C + 1, C + 1) and, per counted sample, ``index``, ``loss``, and what the task's records hold; where
-        the data module tells the sizes of regions, what `metrics.regions.RegionConfusion` counted.
-    """
+def predict_split(trainer: lightning.Trainer, module: SupervisedModule, datamodule: ImageDataModule) -> Counts:
+    """Predict the data module's test split once, on all ranks together, and return the counts of all of them."""
     assert isinstance(module, ClassificationModule | SegmentationModule)
     module.reset_stream("test")
     trainer.test(module, datamodule=datamodule, verbose=False)
-    counts = {"confusion": module.confusion_of("test").compute().cpu().numpy()}
+    module.confusion_of("test").compute()  # raises where an accelerator left elements out
+    counts = module.records_of("test").counts()
     if isinstance(module, SegmentationModule) and datamodule.region_sizes:
-        counts |= module.regions.compute()
-    return {**counts, **module.records_of("test").compute()}
+        return replace(counts, regions=module.regions.compute())
+    return counts
 
 
 def collect(
@@ -129,7 +122,7 @@ def collect(
     origin: Mapping[str, Any],
     datamodule: ImageDataModule,
     split: str,
-    facts: dict[str, Any],
+    counts: Counts,
     crosswalk: Crosswalk | None = None,
 ) -> Evaluation:
     """Everything that an evaluation's files are written from.
@@ -140,15 +133,15 @@ def collect(
         origin: file, epoch and step of what predicted.
         datamodule: prepared.
         split: which samples were evaluated.
-        facts: what was counted.
+        counts: in the classes that the model predicts.
         crosswalk: from the label space that the predictions are counted in, where it is not the data's.
     """
     table = datamodule.table
     n_expected = len(table.indices(split))
-    if len(facts["index"]) < n_expected:
+    if len(counts.index) < n_expected:
         log.warning(
             "Only %d of %d samples of %s were evaluated, as trainer.limit_batches asks.",
-            len(facts["index"]),
+            len(counts.index),
             n_expected,
             split,
         )
@@ -156,9 +149,9 @@ def collect(
     known: dict[str, Any] = {}
     size = datamodule.scored_at(split) if isinstance(datamodule, SegmentationDataModule) else datamodule.eval_size
     if task == "classification":
-        known["fitted_target"], known["features"] = baseline_data(datamodule, split, facts["index"].tolist())
-    elif isinstance(datamodule, SegmentationDataModule) and datamodule.indices("train") and facts["weight"].any():
-        known["pixel_baselines"] = pixel_baselines(datamodule, split, facts["index"].tolist())
+        known["fitted_target"], known["features"] = baseline_data(datamodule, split, counts.index.tolist())
+    elif isinstance(datamodule, SegmentationDataModule) and datamodule.indices("train") and counts.weight.any():
+        known["pixel_baselines"] = pixel_baselines(datamodule, split, counts.index.tolist())
     return Evaluation(
         task=task,
         split=split,
@@ -168,11 +161,11 @@ def collect(
         split_sha256=table.sha256(split),
         resolution=size,
         n_expected=n_expected,
-        samples=[table.samples[i] for i in facts["index"].tolist()],
+        samples=[table.samples[i] for i in counts.index.tolist()],
         training_counts=datamodule.class_counts("train"),
-        facts=facts if crosswalk is None else crossed(facts, crosswalk),
+        counts=counts if crosswalk is None else counts.remapped(crosswalk.mapping),
         crosswalk=crosswalk,
-        sizes=datamodule.extents(facts["index"].tolist()),
+        sizes=datamodule.extents(counts.index.tolist()),
         looks=None if settings.predictions else _views(settings.evaluation),
         **known,
     )
@@ -183,16 +176,3 @@ def _views(evaluation: EvaluationSettings) -> dict[str, Any]:
     stride = None if evaluation.window is None else list(evaluation.steps)
     window = None if evaluation.window is None else list(evaluation.window)
     return {"flip": evaluation.flip, "scales": evaluation.scales, "window": window, "stride": stride}
-
-
-def crossed(facts: Mapping[str, Any], crosswalk: Crosswalk) -> dict[str, Any]:
-    """The facts in the data's own classes; `uncrossed` and `uncrossed_matrices` keep what was counted."""
-    counts, matrices = facts["confusion"], facts["matrices"]
-    summed = {name: facts[name] for name in ("confusion", "region_matrices") if name in facts}
-    return {
-        **facts,
-        **{name: cross(torch.from_numpy(each), crosswalk.mapping).numpy() for name, each in summed.items()},
-        "matrices": cross_samples(matrices, crosswalk.mapping),
-        "uncrossed": counts,
-        "uncrossed_matrices": matrices,
-    }

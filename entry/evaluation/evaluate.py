@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from lightning.pytorch.callbacks import Callback
 
 from callbacks.finite_checks import FiniteLogits
@@ -17,6 +16,7 @@ from entry.config.run_config import to_yaml
 from entry.evaluation.checkpoint import collect, find_checkpoint, load, predict_split
 from entry.run import Run, session
 from label_spaces.crosswalk import Crosswalk
+from metrics.counts import Counts
 from reports.evaluation import Evaluation, scores_of, write_tables
 from reports.figures.per_class import per_class_figure
 from reports.figures.write import write_figures
@@ -47,7 +47,7 @@ def evaluate_model(run: Run, *, checkpoint: str | None, split: str, first: bool 
     if frames is not None and (only_predicted or run.settings.report.predictions):
         files = frames.prediction_files(split)
 
-    def count(masks: Path | None) -> dict[str, np.ndarray]:
+    def count(masks: Path | None) -> Counts:
         callbacks: list[Callback] = [FiniteLogits(datamodule.names)]
         if frames is not None and files is not None:
             sizes = {index: frames.sizes[frames.names[index]] for index in files}
@@ -77,7 +77,7 @@ def write_evaluation(
     settings: RunSettings,
     datamodule: ImageDataModule,
     split: str,
-    count: Callable[[Path], dict[str, Any]],
+    count: Callable[[Path], Counts],
     *,
     origin: Mapping[str, Any],
     crosswalk: Crosswalk | None,
@@ -116,7 +116,7 @@ def _write_results(
     write_tables(target, evaluation, scores)
     write_figures(
         target / "figures",
-        evaluation.facts["confusion"],
+        evaluation.counts.confusion,
         evaluation.label_space.classes,
         evaluation.split,
         read_csv(folder.history) if folder.history.exists() else [],

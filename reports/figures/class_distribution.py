@@ -1,4 +1,4 @@
-"""How many samples of each class each split has."""
+"""The samples of each class in each split."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,24 +10,24 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = (BLUE, ORANGE, GREEN)
-LONGEST_COUNT = 10**6  # from here on, as in a frame's pixels, all digits would not fit beside a bar
+LONGEST_COUNT = 10**6  # from here on all digits would not fit beside a bar
 
 
 def class_distribution(counts: Mapping[str, Mapping[str, int]], path: Path, unit: str = "images") -> "Figure":
     """Draw the share of each class in each split, with its count, and write it as PNG.
 
-    A panel per split on common axes, so that a class that is rarer in one split than in another is seen.
+    A panel per split on common axes, so that differences between splits are visible.
 
     Args:
         counts: number of images or pixels by split and class; a class that is missing from a split has none there.
         path: the file to write.
-        unit: what was counted.
+        unit: of the counts.
     """
     assert counts, "no split to draw"
     classes = list(dict.fromkeys(name for split in counts.values() for name in split))
     shown = [short(name) for name in classes]
     most = max(sum(found.values()) for found in counts.values())
-    told = compact if most >= LONGEST_COUNT else "{:,}".format
+    text = compact if most >= LONGEST_COUNT else "{:,}".format
     margin = 0.075 * max(map(len, shown), default=0)
     with drawing(path, 2.6 * len(counts) + margin + 0.6, 0.19 * len(classes) + 1.3) as figure:
         panels = figure.subplots(1, len(counts), sharex=True, sharey=True, squeeze=False)[0]
@@ -36,8 +36,8 @@ def class_distribution(counts: Mapping[str, Mapping[str, int]], path: Path, unit
             total = sum(numbers)
             shares = [number / total if total else 0.0 for number in numbers]
             bars = axes.barh(range(len(classes)), shares, color=COLOURS[index % len(COLOURS)])
-            axes.bar_label(bars, [told(number) for number in numbers], padding=2, fontsize=7)
-            axes.set_title(f"{split}: {told(total)} {unit}")
+            axes.bar_label(bars, [text(number) for number in numbers], padding=2, fontsize=7)
+            axes.set_title(f"{split}: {text(total)} {unit}")
             axes.grid(axis="x")
             axes.tick_params(axis="y", length=0)
             axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.3g}%")

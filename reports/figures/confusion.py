@@ -1,4 +1,4 @@
-"""The confusion matrix as a picture."""
+"""The confusion matrix as a figure."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap, Normalize
     from matplotlib.figure import Figure
 
-MOST_WITH_COUNTS = 12  # more cells than that on a side leave no room for two lines
+MOST_WITH_COUNTS = 12  # more classes leave no room for two lines in a cell
 MOST_WITH_NUMBERS = 20
 EVEN_TICKS, ROOT_TICKS = (0, 0.25, 0.5, 0.75, 1), (0, 0.02, 0.1, 0.25, 0.5, 0.75, 1)
 
@@ -31,7 +31,7 @@ def confusion_figure(
         names: the C class names.
         path: the file to write.
         title: a line above the plot.
-        unit: what was counted.
+        unit: of the counts.
     """
     confusion, classes = np.asarray(confusion), len(names)
     assert confusion.shape == (classes + 1, classes + 1), f"{confusion.shape} counts for {classes} classes and void"
@@ -70,21 +70,21 @@ def confusion_figure(
 
 
 def _colours() -> "Colormap":
-    """White to dark blue; grey where a class has no truth, so no shares."""
+    """Return white to dark blue; grey where a class has no truth, so no shares."""
     from matplotlib import colormaps
 
     return colormaps["Blues"].with_extremes(bad=LIGHT)
 
 
 def _scale(many: bool) -> "Normalize":
-    """Shares to colours: evenly, or by their root where no number tells a share of 2 % from none."""
+    """Map shares to colours: evenly, or by their root where there are no numbers, to distinguish a share of 2 % from none."""
     from matplotlib.colors import PowerNorm
 
     return PowerNorm(0.5 if many else 1.0, vmin=0, vmax=1)
 
 
 def _slant(*, level: bool, many: bool) -> dict[str, Any]:
-    """How the names below the columns lie: level where they fit, upright where there are many, else slanted."""
+    """Return the rotation of the names below the columns: none where they fit, upright where there are many, else slanted."""
     if level:
         return {}
     if many:

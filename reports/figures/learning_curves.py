@@ -1,10 +1,11 @@
-"""How loss and score went, epoch by epoch."""
+"""Loss and score by epoch."""
 
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from metrics.scores import SCORES
 from reports.figures.style import BLUE, GREY, ORANGE, VERMILION, drawing
 
 if TYPE_CHECKING:
@@ -12,19 +13,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_WITH_MARKERS = 30
-# What history.csv has, how the figure calls it, and its look: the lines differ by more than their colour.
+# The columns' prefix in history.csv, the label, and the line: lines differ by more than their colour.
 STREAMS = (
     ("train", "training steps, as minimised", ORANGE, ":"),
     ("train_eval", "train, evaluated", BLUE, "--"),
     ("val", "validation", VERMILION, "-"),
 )
-SCORES = {
-    "f1_macro": "macro F1",
-    "f1_weighted": "weighted F1",
-    "accuracy": "accuracy",
-    "miou": "mIoU",
-    "fwiou": "frequency-weighted IoU",
-}
 
 History = Sequence[Mapping[str, object]]
 
@@ -35,16 +29,17 @@ def learning_curves(history: History, path: Path, score: str = "f1_macro") -> "F
     Args:
         history: rows of history.csv, as numbers or as text; what is missing, empty or undefined is a gap.
         path: the file to write.
-        score: which score; the best epoch is the first with its highest validation value.
+        score: a registered score; the best epoch is the first with its best validation value.
     """
     assert history, "no epoch to draw"
-    epochs = [int(float(str(row["epoch"]))) + 1 for row in history]  # counted from 1, as they are told while it trains
-    best = _best(_values(history, f"val/{score}"))
+    epochs = [int(float(str(row["epoch"]))) + 1 for row in history]  # counted from 1, as in the progress lines
+    values, name = _values(history, f"val/{score}"), SCORES[score].label or score
+    best = _best(values, 1 if SCORES[score].higher_is_better else -1)
     with drawing(path, 9.0, 3.6) as figure:
         for axes, quantity, label in zip(
             figure.subplots(1, 2),
             ("loss", score),
-            ("loss (evaluated: cross-entropy)", SCORES.get(score, score)),
+            ("loss (evaluated: cross-entropy)", name),
             strict=True,
         ):
             _draw(axes, history, epochs, quantity)
@@ -52,10 +47,7 @@ def learning_curves(history: History, path: Path, score: str = "f1_macro") -> "F
             if best is not None:
                 axes.axvline(epochs[best], color=GREY, linewidth=1, zorder=0)
         if best is not None:
-            value = _values(history, f"val/{score}")[best]
-            figure.suptitle(
-                f"best epoch {epochs[best]}: validation {SCORES.get(score, score)} {value:.3f}", fontsize="medium"
-            )
+            figure.suptitle(f"best epoch {epochs[best]}: validation {name} {values[best]:.3f}", fontsize="medium")
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(STREAMS))
     return figure
@@ -82,11 +74,11 @@ def _values(history: History, column: str) -> list[float]:
 
 
 def _number(cell: object) -> float:
-    """A cell of history.csv as a finite number, or nan."""
+    """Return a cell of history.csv as a finite number, or nan."""
     value = math.nan if cell is None or cell == "" else float(str(cell))
     return value if math.isfinite(value) else math.nan
 
 
-def _best(values: Sequence[float]) -> int | None:
+def _best(values: Sequence[float], sign: int) -> int | None:
     known = [index for index, value in enumerate(values) if not math.isnan(value)]
-    return max(known, key=lambda index: values[index], default=None)
+    return max(known, key=lambda index: sign * values[index], default=None)

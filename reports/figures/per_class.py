@@ -1,4 +1,4 @@
-"""How well each class does, and which classes are above the mean and which below it."""
+"""F1 and IoU of each class, above or below the mean."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Each panel's key of a class, the key of its mean, and what people call it. IoU rises with F1, so both have one order.
+# The key of a class, the key of its mean, and the label of each panel. IoU rises with F1, so both have the same order.
 PANELS = (("f1", "f1_macro", "F1"), ("iou", "miou", "IoU"))
-HOW_SAID = {FULL: "", PARTLY: "  partly", SHARED: "  counts as another class", NO: "  no word for it"}
+NOTES = {FULL: "", PARTLY: "  partly", SHARED: "  counts as another class", NO: "  cannot be predicted"}
 
 
 def per_class_figure(
@@ -32,20 +32,20 @@ def per_class_figure(
         means: f1_macro and miou, None where undefined.
         path: the file to write.
         title: a line above the plot.
-        statuses: where a foreign label space was crossed how each class can be said, in the order of the classes.
+        statuses: after a crosswalk the status of each class, in the order of the classes.
     """
     order = sorted(range(len(classes)), key=lambda i: (classes[i]["f1"] is None, -(classes[i]["f1"] or 0.0), i))
     names = [short(str(classes[i]["name"])) for i in order]
-    told = [statuses[i] if statuses else FULL for i in order]
+    shown = [statuses[i] if statuses else FULL for i in order]
     margin = 0.075 * max(map(len, names), default=0)
     with drawing(path, 2 * 3.4 + margin + 0.4, 0.19 * len(classes) + 1.4) as figure:
         panels = figure.subplots(1, 2, sharey=True)
         for axes, (key, mean, label) in zip(panels, PANELS, strict=True):
-            notes = [HOW_SAID[status] if key == "f1" else "" for status in told]  # once is enough
+            notes = [NOTES[status] if key == "f1" else "" for status in shown]  # once is enough
             _bars(axes, [classes[i][key] for i in order], means[mean], label, notes)
         panels[0].set_yticks(range(len(names)), names, fontsize=8)
         panels[0].set_ylim(len(names) - 0.4, -0.6)  # the best on top
-        for tick, status in zip(panels[0].get_yticklabels(), told, strict=True):
+        for tick, status in zip(panels[0].get_yticklabels(), shown, strict=True):
             tick.set_color(GREY if status in (SHARED, NO) else DARK)
         figure.suptitle(title, fontsize="medium")
         _legend(figure)
@@ -58,7 +58,7 @@ def _bars(axes: "Axes", values: Sequence[float | None], mean: float | None, labe
     colours = [BLUE if high else ORANGE for high in reached]
     bars = axes.barh(range(len(values)), [value or 0.0 for value in values], color=colours)
     texts = [
-        ("not there" if value is None else f"{value:.3f}") + note for value, note in zip(values, notes, strict=True)
+        ("undefined" if value is None else f"{value:.3f}") + note for value, note in zip(values, notes, strict=True)
     ]
     # The mean's line goes behind the texts, in front of the bars.
     axes.bar_label(bars, texts, padding=3, fontsize=7, zorder=4, bbox={"color": "white", "pad": 0.5})
@@ -69,7 +69,7 @@ def _bars(axes: "Axes", values: Sequence[float | None], mean: float | None, labe
     )
     if mean is not None:
         axes.axvline(mean, color=VERMILION, linewidth=1, linestyle="--", zorder=3)
-    axes.set_xlim(0, 1.2)  # room for what stands beside a whole bar
+    axes.set_xlim(0, 1.2)  # room for the text beside a full bar
     axes.set_xticks((0, 0.25, 0.5, 0.75, 1))
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)

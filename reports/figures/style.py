@@ -1,4 +1,4 @@
-"""How all figures look, and how they get into a file."""
+"""The style of all figures, and writing them to files."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from run_folder import atomic
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which are told apart with every kind of colour vision. Source: jfly.uni-koeln.de/color
+# Okabe and Ito's colours, distinguishable with every kind of colour vision. Source: jfly.uni-koeln.de/color
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 DARK, GREY, LIGHT = "#333333", "#999999", "#DDDDDD"
 DPI = 120
@@ -34,13 +34,13 @@ STYLE: dict[Any, Any] = {
     "grid.color": LIGHT,
     "grid.linewidth": 0.6,
     "legend.frameon": False,
-    "text.parse_math": False,  # a class may be called a$b$c
+    "text.parse_math": False,  # a class name may be a$b$c
 }
 
 
 @contextmanager
 def drawing(path: Path, width: float, height: float) -> Iterator["Figure"]:
-    """A figure of a size in inches that is written to ``path`` as PNG when the block ends without an error."""
+    """Yield a figure of a size in inches, and write it to ``path`` as PNG when the block ends without an error."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -48,12 +48,12 @@ def drawing(path: Path, width: float, height: float) -> Iterator["Figure"]:
         figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
         yield figure
         with atomic(path) as file, catch_warnings():
-            filterwarnings("ignore", message="Glyph .* missing from")  # `undrawable` says which names have such letters
+            filterwarnings("ignore", message="Glyph .* missing from")  # `undrawable` names these
             figure.savefig(file, format="png", metadata={"Software": None})
 
 
 def undrawable(names: Iterable[str]) -> list[str]:
-    """Those of the names that figures show with boxes, because their font has not all of the letters."""
+    """Return the names that figures show with boxes, because their font lacks some of the letters."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     drawn = get_font(findfont(FontProperties())).get_charmap()
@@ -61,7 +61,7 @@ def undrawable(names: Iterable[str]) -> list[str]:
 
 
 def short(name: str) -> str:
-    """A name that fits beside a plot: long ones lose their middle, because class names differ at both ends."""
+    """Shorten a name to fit beside a plot: long ones lose their middle, because class names differ at both ends."""
     if len(name) <= LONGEST_NAME:
         return name
     half = (LONGEST_NAME - 1) // 2
@@ -69,7 +69,7 @@ def short(name: str) -> str:
 
 
 def compact(number: float) -> str:
-    """A count in at most four characters or so: 7, 950, 1.2k, 38k, 4.1M."""
+    """Return a count in about four characters: 7, 950, 1.2k, 38k, 4.1M."""
     for factor, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= factor:
             scaled = number / factor

@@ -1,4 +1,4 @@
-"""The figures of an evaluation's folder."""
+"""Write the figures of an evaluation's folder."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,14 +24,14 @@ def write_figures(
     """Write confusion.png, learning_curves.png (where there is a history) and class_distribution.png.
 
     Args:
-        folder: where; made if it is not there.
+        folder: made where it does not exist.
         confusion: (C + 1, C + 1) counts, rows truth, columns predictions, void last.
         names: the C class names.
-        split: which split the confusion matrix is of.
+        split: the split of the confusion matrix.
         history: rows of history.csv.
         counts: number of images or pixels by split and class.
-        score: which score the learning curves show.
-        unit: what was counted.
+        score: the score in the learning curves.
+        unit: of the counts.
 
     Returns:
         The files that were written.

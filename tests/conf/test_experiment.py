@@ -80,7 +80,7 @@ def test_voc_on_idd_comes_to_what_its_words_allow(door, tmp_path, car_everywhere
     assert {float(row["iou"]) for name, row in table.items() if row["iou"] and name != "Car"} == {0}
     assert [int(row["Car"]) for row in rows(found / "confusion.csv")[:-1]] == pixels.tolist()
     assert (
-        f"This model can say 6 of 18 classes; over those its mIoU is {scores['crossing']['miou_expressible']:.3f}"
+        f"This model can express 6 of 18 classes; its mIoU over those is {scores['crossing']['miou_expressible']:.3f}"
         in answer.out
     )
     assert {"confusion.png", "per_class.png"} <= {path.name for path in (found / "figures").iterdir()}

@@ -50,8 +50,8 @@ def test_perfect_masks_come_to_what_the_table_says(perfect):
     assert scores["checkpoint"] == {"file": None, "epoch": None, "step": None}
     assert "evaluate_predictions_mask_folder" in answer.folder.name
     assert (
-        "This model can say 6 of 26 classes; over those its mIoU is 0.867 [0.867, 0.867]; "
-        "70 % of the pixels belong to classes it has no word for."
+        "This model can express 6 of 26 classes; its mIoU over those is 0.867 [0.867, 0.867]; "
+        "70 % of the pixels have classes it cannot express."
     ) in answer.out.splitlines()
     assert "note: 16 masks of frames that are not scored are left aside" in answer.out
     assert " and 1 more (few_groups in scores.json); chance may" in answer.out  # of seven classes in four frames

@@ -34,7 +34,7 @@ def test_weights_from_elsewhere(door, streets, foreigner, tmp_path):
     assert scores["checkpoint"] == {"file": "best.ckpt", "epoch": None, "step": None}
     assert (scores["n_expected"], scores["n_unique"], scores["loss"]) == (4, 4, None)
     assert scores["crossing"]["from"] == "voc21"
-    assert "This model can say 6 of 26 classes" in answer.out
+    assert "This model can express 6 of 26 classes" in answer.out
     check_is_no_run(door, answer.folder)
     # The masks that are written are in the data's classes: scored as such, they come to the same matrix.
     written = answer.folder / "evaluation/test/predictions/ids"

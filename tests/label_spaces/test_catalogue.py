@@ -1,10 +1,13 @@
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 from torchvision.datasets import Cityscapes
 
-from label_spaces.catalogue import important, load, names
+from label_spaces.catalogue import load, names
 from label_spaces.csv_files import read_rows
 from label_spaces.space import LabelSpaceError
 
@@ -164,10 +167,10 @@ def test_the_typing_error_in_the_official_table_is_mended():
 
 
 def test_important_classes():
-    assert [load("idd_level3").classes[index] for index in important("idd_level3")] == [
+    assert [load("idd_level3").classes[index] for index in load("idd_level3").important] == [
         "person + animal", "rider", "motorcycle", "bicycle", "autorickshaw", "car", "truck", "bus"
     ]  # fmt: skip
-    assert important("voc21") == ()
+    assert load("voc21").important == load("idd_level2").important == ()
 
 
 def test_a_user_adds_a_file(tmp_path):
@@ -179,13 +182,50 @@ def test_a_user_adds_a_file(tmp_path):
 
 
 @pytest.mark.parametrize("name", names())
-def test_a_users_file_may_not_be_called_as_ours_are(tmp_path, name):
+def test_a_users_file_may_not_have_the_name_of_one_of_ours(tmp_path, name):
     path = tmp_path / f"{name}.CSV"
     path.write_text("name,id\nlane,1\nrest,0\n")
     with pytest.raises(
-        LabelSpaceError, match=rf"{name}\.CSV is called as a label space .* type {name} .* rename the file"
+        LabelSpaceError, match=rf"{name}\.CSV has the name of a label space .* type {name} .* rename the file"
     ):
         load(str(path))
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A function that runs code beside a copy of label_spaces in which a user has added files."""
+    shutil.copytree(ROOT / "label_spaces", tmp_path / "label_spaces", ignore=shutil.ignore_patterns("__pycache__"))
+    tables = tmp_path / "label_spaces/tables"
+    (tables / "lanes.csv").write_text("name,id\nlane,1\nrest,0\n")
+    (tables / "lane_labels.csv").write_text("name,id,group\ndashed,0,0\nsolid,1,0\nnone,2,255\n")
+    (tables / "painted.csv").write_text("name,id,colour\npaint,0,#ffffff\n")
+    with (tmp_path / "label_spaces/derived.csv").open("a") as file:
+        file.write("painted,lane_labels,group,,\n")
+    (tmp_path / "label_spaces/crosswalks/lanes_to_painted.csv").write_text("source,target\nlane,paint\nrest,\n")
+
+    def run(code):
+        command = [
+            sys.executable,
+            "-c",
+            f"from label_spaces.catalogue import *; from label_spaces.crosswalk import *; {code}",
+        ]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    return run
+
+
+def test_a_table_is_found_by_being_there(checkout):
+    listed = checkout("print(*names()); print(load('lanes').classes, load('painted').labels)").stdout.splitlines()
+    assert set(listed[0].split()) == {*names(), "lanes", "painted"}  # and not lane_labels, which painted sums up
+    assert listed[1] == "('lane', 'rest') {'dashed': 0, 'solid': 0, 'none': 1}"
+    assert checkout("print(find(load('lanes'), load('painted')).mapping)").stdout == "(0, 1)\n"
+
+
+def test_messages_list_what_is_there(checkout):
+    assert "there is no label space 'lane'; there are idd_level3, " in (said := checkout("load('lane')").stderr)
+    assert "painted, lanes, voc21, or give the path" in said
+    said = checkout("find(load('lanes'), load('voc21'))").stderr
+    assert "(there are cityscapes19_to_idd_labels, lanes_to_painted, voc21_to_idd_labels); write one" in said
 
 
 def test_every_table_names_its_source_and_is_shipped():
@@ -194,4 +234,4 @@ def test_every_table_names_its_source_and_is_shipped():
     files += (TABLES.parent / "crosswalks").iterdir()
     assert all(file.suffix == ".csv" and file.read_text().startswith("# Source: ") for file in files)
     shipped = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    assert shipped["label_spaces"] == ["tables/*.csv", "crosswalks/*.csv"]
+    assert shipped["label_spaces"] == ["*.csv", "tables/*.csv", "crosswalks/*.csv"]

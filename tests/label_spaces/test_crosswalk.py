@@ -147,7 +147,7 @@ def test_label_spaces_of_one_table_need_no_file():
     assert said["person + animal"] == "Person"
     assert said["vehicle fallback"] == "Train"
     assert said["autorickshaw"] == said["curb"] == "void"
-    with pytest.raises(LabelSpaceError, match="no crosswalk from idd_level1 to idd_level3; write one"):
+    with pytest.raises(LabelSpaceError, match=r"no crosswalk from idd_level1 to idd_level3 \(.*\); write one"):
         crosswalk("idd_level1", "idd_level3")  # drivable is several classes there, and none is the primary
 
 
@@ -190,7 +190,7 @@ def test_a_users_file_may_name_labels(tmp_path):
     ("text", "complaint"),
     [
         ("source,target\nnothing,\nball,sphere\ncar,vehicle\n", r"toys\.csv, after line 4: no row for doll of toys"),
-        ("source,target\nball,sphere\nball,robot\n", r"toys\.csv, line 3: ball stands already in .*line 2"),
+        ("source,target\nball,sphere\nball,robot\n", r"toys\.csv, line 3: ball is in .*line 2 already"),
         ("source,target\nball,cube\n", r"line 2: things has no 'cube'; it has sphere, human, robot, vehicle, tree"),
         ("source,target\nbat,sphere\n", r"line 2: toys has no class 'bat'; it has nothing, ball"),
         ("source,target\nball,sphere;sphere\n", r"line 2: sphere is named twice"),

@@ -43,8 +43,8 @@ def test_a_colour_may_come_first_without_being_a_comment(tmp_path):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("name,id\nfig,0\nplum,1\nfig,2\n", r"fruit\.csv, line 4: the name fig stands already in .*line 2"),
-        ("# a remark\nname,id\nfig,3\nplum,03\n", r"line 4: the id 3 stands already in .*line 3"),
+        ("name,id\nfig,0\nplum,1\nfig,2\n", r"fruit\.csv, line 4: the name fig is in .*line 2 already"),
+        ("# a remark\nname,id\nfig,3\nplum,03\n", r"line 4: the id 3 is in .*line 3 already"),
         ("name,id\nfig,256\n", r"line 2: id is 256; it must lie in 0–255"),
         ("name,id\nfig,-1\n", r"line 2: id is -1"),
         ("name,id\nfig,two\n", r"line 2: id is 'two'; it must be a whole number"),
@@ -63,7 +63,7 @@ def test_a_colour_may_come_first_without_being_a_comment(tmp_path):
         ("", r"holds no classes"),
         ("name,nummer\nfig,0\n", r"no column id; it has name, nummer"),
         ("name,id,colur\nfig,0,#000000\n", r"unknown column colur; known are name, id, red"),
-        ("name,id,id\nfig,0,0\n", r"line 1: the column id stands there twice"),
+        ("name,id,id\nfig,0,0\n", r"line 1: the column id appears twice"),
         ("name,id\nfig\n", r"line 2: 1 cells under a header of 2"),
         ("name,id\n" + "".join(f"c{i},{i}\n" for i in range(255)), r"line 256: .* at most 254 classes, this has 255"),
     ],
@@ -77,5 +77,5 @@ def test_a_file_that_is_not_there_or_no_text(tmp_path):
     with pytest.raises(LabelSpaceError, match=r"none\.csv cannot be read: No such file"):
         read_space(tmp_path / "none.csv")
     (tmp_path / "image.csv").write_bytes(b"\x89PNG\xff")
-    with pytest.raises(LabelSpaceError, match=r"image\.csv is no table as text"):
+    with pytest.raises(LabelSpaceError, match=r"image\.csv is not a text table"):
         read_space(tmp_path / "image.csv")

@@ -30,14 +30,14 @@ def test_regions_are_counted_beside_and_change_nothing_else(truth):
         _, prediction, _ = plain.evaluate_batch(batch, "test")
     counts = module.confusion_of("test").compute()
     assert torch.equal(counts, plain.confusion_of("test").compute())
-    one, other = (each.records_of("test").compute() for each in (module, plain))
-    assert (one["matrices"] != other["matrices"]).nnz == 0
+    one, other = (each.records_of("test").counts() for each in (module, plain))
+    assert (one.matrices != other.matrices).nnz == 0
     found = module.regions.compute()
     expected = np.zeros((3, void + 1, 4), int)
     known = target != void
     np.add.at(expected, (region[known].long() - 1, target[known].long(), prediction[known]), 1)
-    np.testing.assert_array_equal(found["region_matrices"], expected)
-    assert found["region_frames"].tolist() == [2, 2, 1]
+    np.testing.assert_array_equal(found.matrices, expected)
+    assert found.frames.tolist() == [2, 2, 1]
     module.reset_stream("val")
     assert module.regions.counts.any()
     module.reset_stream("test")

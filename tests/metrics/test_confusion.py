@@ -6,7 +6,7 @@ import torch
 from sklearn import metrics as sklearn_metrics
 from torch.multiprocessing import spawn
 
-from metrics.confusion import _PIECE, ConfusionMatrix, _count_without_waiting, confusion_matrix
+from metrics.confusion import PIECE, ConfusionMatrix, confusion_matrix, count_without_waiting
 
 
 def masks(shape, num_classes, dtype=torch.uint8, seed=0):
@@ -32,7 +32,7 @@ def test_equals_sklearn(shape, num_classes, dtype):
 
 def without_waiting(prediction, target, classes, predicted=None):
     """The way of an accelerator, on the CPU."""
-    return _count_without_waiting(prediction, target, classes, classes if predicted is None else predicted)
+    return count_without_waiting(prediction, target, classes, classes if predicted is None else predicted)
 
 
 @pytest.mark.parametrize("count", [confusion_matrix, without_waiting])
@@ -52,7 +52,7 @@ def test_predictions_in_another_label_space(count, true, said):
 
 @pytest.mark.parametrize("count", [confusion_matrix, without_waiting])
 def test_more_than_one_piece(count):
-    prediction, target = masks((2 * _PIECE + 5,), 26)
+    prediction, target = masks((2 * PIECE + 5,), 26)
     assert np.array_equal(count(prediction, target, 26), sklearn_counts(prediction, target, 26))
 
 
@@ -122,7 +122,7 @@ def test_memory_does_not_grow_with_the_input(count):
             count(prediction, target, 26)
         return max(event.self_cpu_memory_usage for event in profile.events())
 
-    assert largest_allocation(8 * _PIECE) == largest_allocation(_PIECE) >= 729 * 8
+    assert largest_allocation(8 * PIECE) == largest_allocation(PIECE) >= 729 * 8
 
 
 def test_without_waiting_leaves_out_what_is_out_of_range():
@@ -159,7 +159,7 @@ def test_metric_adds_batches_resets_and_survives_pickling():
 
 
 def test_metric_notices_what_an_accelerator_left_out(monkeypatch):
-    monkeypatch.setattr("metrics.confusion._count_at_once", _count_without_waiting)
+    monkeypatch.setattr("metrics.confusion.count_on_cpu", count_without_waiting)
     metric = ConfusionMatrix(2)
     metric.update(torch.tensor([3, 1]), torch.tensor([0, 1]))
     with pytest.raises(ValueError, match=r"1 of 2 elements had a class index outside 0\.\.2"):

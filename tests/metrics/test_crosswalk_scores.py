@@ -1,15 +1,13 @@
-import numpy as np
 import pytest
 import torch
-from scipy.sparse import csr_array
 
 from label_spaces.catalogue import label_table, load
 from label_spaces.crosswalk import find
-from metrics.confusion import confusion_matrix
-from metrics.crosswalk_scores import common_classes, cross, cross_samples, crossing_means, crossing_scores, said_instead
+from metrics.crosswalk_scores import common_classes, crosswalk_means, crosswalk_scores, predicted_instead
+from metrics.label_merging import remap
 from metrics.scores import mean_scores
 
-# Truth: person, rider, car, tree, void. Said: background, people (person and rider), auto and van (both car), bike
+# Truth: person, rider, car, tree, void. Predicted: background, people (person and rider), auto and van (both car), bike
 # (no class here), void.
 TARGETS, EXPRESSIBLE, REST = [(), (0, 1), (2,), (2,), ()], [0, 2], [0]
 COUNTS = torch.tensor(
@@ -23,19 +21,8 @@ COUNTS = torch.tensor(
 )
 
 
-def test_crossing_by_hand():
-    # Many-to-one sums, one-to-many goes to the primary; background, bike and void are misses.
-    assert cross(COUNTS, [4, 0, 2, 2, 4]).tolist() == [
-        [70, 0, 5, 0, 25],
-        [30, 0, 5, 0, 15],
-        [0, 0, 100, 0, 20],
-        [4, 0, 16, 0, 80],
-        [9, 0, 18, 0, 27],
-    ]
-
-
 def test_scores_by_hand():
-    assert crossing_scores(COUNTS, TARGETS, EXPRESSIBLE, REST) == {
+    assert crosswalk_scores(COUNTS, TARGETS, EXPRESSIBLE, REST) == {
         "expressible_share": pytest.approx(220 / 370),
         "miou_expressible": pytest.approx((70 / 134 + 100 / 146) / 2),
         "miou_expressible_classes": 2,
@@ -45,13 +32,13 @@ def test_scores_by_hand():
         "miou_common": pytest.approx((100 / 154 + 100 / 146 + 80 / 150) / 3),
         "miou_common_classes": 3,
     }
-    crossed = mean_scores(cross(COUNTS, [4, 0, 2, 2, 4]))
+    crossed = mean_scores(remap(COUNTS, [4, 0, 2, 2, 4]))
     assert crossed["miou"] == pytest.approx((70 / 134 + 100 / 146) / 4)
     assert crossed["miou_classes"] == 4
 
 
-def test_without_a_word_for_everything_else_that_is_not_asked_for():
-    found = crossing_scores(COUNTS, TARGETS, EXPRESSIBLE)
+def test_without_a_class_for_everything_else_what_has_no_counterpart_is_void():
+    found = crosswalk_scores(COUNTS, TARGETS, EXPRESSIBLE)
     assert found["miou_common"] == pytest.approx((100 / 150 + 100 / 130) / 2)
     assert found["miou_common_classes"] == 2
 
@@ -59,9 +46,9 @@ def test_without_a_word_for_everything_else_that_is_not_asked_for():
 def test_classes_that_do_not_occur_are_left_out_of_each_mean():
     counts = COUNTS.clone()
     counts[2], counts[:, 2:4] = 0, 0
-    found = crossing_scores(counts, TARGETS, EXPRESSIBLE, REST)
+    found = crosswalk_scores(counts, TARGETS, EXPRESSIBLE, REST)
     assert (found["miou_expressible_classes"], found["miou_common_classes"]) == (1, 2)
-    nothing = crossing_scores(torch.zeros(5, 6, dtype=torch.int64), TARGETS, EXPRESSIBLE, REST)
+    nothing = crosswalk_scores(torch.zeros(5, 6, dtype=torch.int64), TARGETS, EXPRESSIBLE, REST)
     assert set(nothing.values()) == {None, 0}
 
 
@@ -69,13 +56,13 @@ def test_many_matrices_are_scored_at_once_over_the_classes_of_the_whole():
     no_cars = COUNTS.clone()
     no_cars[2], no_cars[:, 2:4] = 0, 0
     both = torch.stack([torch.stack([COUNTS, no_cars])])
-    alone = crossing_means(both, TARGETS, EXPRESSIBLE, REST)
-    found = crossing_means(both, TARGETS, EXPRESSIBLE, REST, classes_of=COUNTS)
-    for name, score in crossing_scores(COUNTS, TARGETS, EXPRESSIBLE, REST).items():
+    alone = crosswalk_means(both, TARGETS, EXPRESSIBLE, REST)
+    found = crosswalk_means(both, TARGETS, EXPRESSIBLE, REST, classes_of=COUNTS)
+    for name, score in crosswalk_scores(COUNTS, TARGETS, EXPRESSIBLE, REST).items():
         if not name.endswith("_classes"):
             assert found[name].shape == (1, 2)
             assert found[name][0, 0].item() == score
-    # Without a word of cars, they are a 0 in the mean over the classes of the whole, and no part of its own.
+    # Without cars, they are a 0 in the mean over the classes of the whole, and in no mean of its own.
     assert found["expressible_share"][0, 1].item() == alone["expressible_share"][0, 1].item() == 95 / (95 + 45 + 84)
     for name, share in (("expressible", 70 / 129), ("closed", 70 / 95)):
         assert alone[f"miou_{name}"][0, 1].item() == pytest.approx(share)
@@ -86,38 +73,18 @@ def test_many_matrices_are_scored_at_once_over_the_classes_of_the_whole():
 
 def test_common_classes_by_hand():
     assert common_classes([(0,), (1,), (0, 1), (2,)], 4) == ([0, 0, 0, 1], [0, 0, 1, 2], 2)
-    # Everything can be named: "everything else" has no truth, and is void as before.
+    # Everything has a counterpart: "everything else" has no truth, and is void as before.
     assert common_classes([(), (0,), (1,)], 2, rest=[0]) == ([2, 0, 1], [0, 1], 2)
     assert common_classes([(), ()], 2) == ([0, 0], [0, 0], 0)
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_crossing_equals_counting_what_was_crossed_before(seed):
-    draws = np.random.default_rng(seed)
-    targets, sources = draws.integers(1, 9, 2).tolist()
-    mapping = draws.integers(0, targets + 1, sources).tolist()
-    truth = torch.from_numpy(draws.integers(0, targets + 1, (3, 400)))
-    said = torch.from_numpy(draws.integers(0, sources + 1, (3, 400)))
-    counted = torch.zeros(3, targets + 1, sources + 1, dtype=torch.int64)
-    for frame in range(3):
-        counted[frame].index_put_((truth[frame], said[frame]), torch.tensor(1), accumulate=True)
-    crossed = torch.tensor([*mapping, targets])[said]
-    direct = torch.stack([confusion_matrix(*pair, targets) for pair in zip(crossed, truth, strict=True)])
-    assert torch.equal(cross(counted, mapping), direct)
-    uncrossed = csr_array(counted.flatten(1).numpy())
-    sparse = cross_samples(uncrossed, mapping)
-    assert np.array_equal(uncrossed.toarray(), counted.flatten(1).numpy())  # it is kept beside what is made of it
-    assert np.array_equal(sparse.toarray(), direct.flatten(1).numpy())
-    assert sparse.nnz == (direct > 0).sum()
-
-
-def test_what_is_said_instead_by_hand():
-    found = said_instead(COUNTS, [1, 3], most=2)
+def test_what_is_predicted_instead_by_hand():
+    found = predicted_instead(COUNTS, [1, 3], most=2)
     assert found == {1: [(1, 0.6), (4, 0.2)], 3: [(0, 0.8), (3, 0.1)]}
-    assert said_instead(torch.tensor([[1, 0, 3], [0, 0, 0]]), [0, 1]) == {0: [(2, 0.75), (0, 0.25)]}
+    assert predicted_instead(torch.tensor([[1, 0, 3], [0, 0, 0]]), [0, 1]) == {0: [(2, 0.75), (0, 0.25)]}
 
 
-# A street in IDD's labels, and what a predictor that is perfect in PASCAL VOC's classes says of each.
+# A street in IDD's labels, and what a predictor that is perfect in PASCAL VOC's classes predicts for each.
 STREET = {
     "road": (500, "background"), "vegetation": (200, "background"), "autorickshaw": (60, "background"), "car": (100, "car"),
     "bus": (40, "bus"), "motorcycle": (25, "motorbike"), "bicycle": (15, "bicycle"), "person": (30, "person"),
@@ -126,14 +93,14 @@ STREET = {
 
 
 def perfect(source, target, street=STREET):
-    """The scores of a predictor that says of each label what its table has, and the crosswalk."""
+    """The scores of a predictor that predicts for each label the class in its table."""
     walk = find(load(source), load(target))
     counts = torch.zeros(walk.target.void + 1, walk.source.void + 1, dtype=torch.int64)
     for label, (pixels, word) in street.items():
         said = walk.source.void if word is None else walk.source.index(word)
         counts[walk.target.labels[label], said] += pixels
-    scores = crossing_scores(counts, walk.targets, walk.expressible, walk.rest)
-    return {**scores, "miou": mean_scores(cross(counts, walk.mapping))["miou"]}
+    scores = crosswalk_scores(counts, walk.targets, walk.expressible, walk.rest)
+    return {**scores, "miou": mean_scores(remap(counts, walk.mapping))["miou"]}
 
 
 @pytest.mark.parametrize(
@@ -141,7 +108,7 @@ def perfect(source, target, street=STREET):
     [
         # Riders are taken for persons, which costs person + animal a third; autorickshaws are background.
         ("idd_level3", 0.22, (4 + 40 / 60) / 5, 1, 1, (4 + 40 / 60) / 9),
-        # Autorickshaw + car is covered partly, and background is said of 60 pixels too many.
+        # Autorickshaw + car is covered partly, and 60 pixels too many are background.
         (
             "idd_level2",
             0.28,
@@ -166,7 +133,7 @@ def test_perfect_in_voc_by_hand(target, share, expressible, closed, common, miou
     assert found["miou"] == pytest.approx(miou)
 
 
-def test_an_animal_that_voc_has_no_word_for_is_what_partly_means():
+def test_an_animal_that_voc_lacks_is_what_partly_means():
     found = perfect("voc21", "idd_level3", STREET | {"animal": (10, "background")})
     assert found["miou_common"] == pytest.approx((4 + 50 / 60 + 760 / 770) / 6)
 
@@ -174,7 +141,7 @@ def test_an_animal_that_voc_has_no_word_for_is_what_partly_means():
 @pytest.mark.parametrize(
     ("target", "expressible", "common"),
     [
-        # Persons are named and animals are not; autorickshaws are nobody's, and cost nothing where nothing is said.
+        # Persons are predicted and animals are not; autorickshaws have no counterpart, and cost nothing as void.
         ("idd_level3", (7 + 30 / 40) / 8, (7 + 30 / 40) / 8),
         ("idd_level2", (5 + 30 / 40 + 100 / 160) / 7, (5 + 30 / 40 + 100 / 160) / 7),
         ("idd_level1", (2 + 50 / 60 + 180 / 240) / 4, (2 + 50 / 60 + 180 / 240) / 4),
@@ -194,7 +161,7 @@ def test_perfect_in_cityscapes_by_hand(target, expressible, common):
 @pytest.mark.parametrize("source", ["voc21", "cityscapes19"])
 @pytest.mark.parametrize("target", ["idd_level3", "idd_level2", "idd_cityscapes18", "idd_cityscapes19"])
 def test_common_is_1_for_any_street_without_classes_that_are_covered_partly(source, target):
-    """Every label there is, one pixel more of each: a perfect predictor says the word for it, or that there is none."""
+    """Every label there is, one pixel more of each: a perfect predictor names its class, or void."""
     walk, labels = find(load(source), load(target)), label_table(target).classes
     words = dict.fromkeys(labels, "background" if walk.rest else None)
     for name, link in zip(walk.source.classes, walk.links, strict=True):

@@ -11,10 +11,10 @@ from metrics.intervals import (
     groups_with_support,
     jackknife_intervals,
     mean_interval,
-    sample_matrices,
     sum_by_group,
     wilson,
 )
+from metrics.per_sample import image_matrices
 from metrics.scores import means
 
 
@@ -47,7 +47,7 @@ def mean_iou(target, prediction):
 def test_equals_leaving_groups_out_one_by_one(name, score, name_of_group):
     target, prediction = classified(90, 4)
     groups = np.array([name_of_group(i) for i in range(90)])
-    intervals = jackknife_intervals(sum_by_group(sample_matrices(target, prediction, 4), groups))
+    intervals = jackknife_intervals(sum_by_group(image_matrices(target, prediction, 4), groups))
     assert intervals[name] == pytest.approx(naive_jackknife(target, prediction, groups, score), rel=1e-9)
 
 
@@ -55,7 +55,7 @@ def test_accuracy_of_single_samples_is_wilsons():
     # Jackknifing a mean of single samples gives the variance s²/n, that is p(1-p)/(n-1): the effective number is n - 1.
     target, prediction = classified(300, 3)
     right = int((target == prediction).sum())
-    low, high = jackknife_intervals(sample_matrices(target, prediction, 3))["accuracy"]
+    low, high = jackknife_intervals(image_matrices(target, prediction, 3))["accuracy"]
     expected = wilson(right / 300, 299, stats.t.ppf(0.975, 299))
     assert [low, high] == pytest.approx(expected, rel=1e-9)
 
@@ -68,28 +68,28 @@ def test_wilson_equals_scipy(right, count):
 
 def test_perfect_scores_are_as_sure_as_the_groups_are_many():
     target = np.zeros(40, dtype=np.int64)
-    low, high = jackknife_intervals(sum_by_group(sample_matrices(target, target, 2), np.arange(40) % 8))["accuracy"]
+    low, high = jackknife_intervals(sum_by_group(image_matrices(target, target, 2), np.arange(40) % 8))["accuracy"]
     assert [low, high] == pytest.approx(wilson(1.0, 8, stats.t.ppf(0.975, 7)))
 
 
 def test_undefined_is_none():
     target, prediction = classified(30, 3)
-    one_group = sum_by_group(sample_matrices(target, prediction, 3), np.zeros(30))
+    one_group = sum_by_group(image_matrices(target, prediction, 3), np.zeros(30))
     assert set(jackknife_intervals(one_group).values()) == {None}
     # Groups whose truth is void are no groups; a score without a value has no interval.
     void = np.full(30, 3)
-    assert set(jackknife_intervals(sample_matrices(void, prediction, 3)).values()) == {None}
-    half = sum_by_group(sample_matrices(np.append(target, void), np.append(prediction, void), 3), np.repeat([0, 1], 30))
+    assert set(jackknife_intervals(image_matrices(void, prediction, 3)).values()) == {None}
+    half = sum_by_group(image_matrices(np.append(target, void), np.append(prediction, void), 3), np.repeat([0, 1], 30))
     assert set(jackknife_intervals(half).values()) == {None}
     recall_of_absent = jackknife_intervals(
-        sample_matrices(target, prediction, 5), lambda m: {"x": m[..., 4, 4] / m[..., 4, :].sum(-1)}
+        image_matrices(target, prediction, 5), lambda m: {"x": m[..., 4, 4] / m[..., 4, :].sum(-1)}
     )
     assert recall_of_absent == {"x": None}
 
 
 def test_other_statistics_and_levels():
     target, prediction = classified(200, 3)
-    matrices = sample_matrices(target, prediction, 3)
+    matrices = image_matrices(target, prediction, 3)
     wide = jackknife_intervals(matrices, lambda m: {"f": means(m)["f1_macro"]}, level=0.99)["f"]
     narrow = jackknife_intervals(matrices, level=0.9)["f1_macro"]
     assert (wide[1] - wide[0]) / (narrow[1] - narrow[0]) == pytest.approx(
@@ -99,7 +99,7 @@ def test_other_statistics_and_levels():
 
 def test_intervals_stay_within_0_and_1():
     target = np.array([0, 0, 1, 1, 2])
-    intervals = jackknife_intervals(sample_matrices(target, np.array([0, 0, 1, 1, 0]), 3)).values()
+    intervals = jackknife_intervals(image_matrices(target, np.array([0, 0, 1, 1, 0]), 3)).values()
     assert all(0 <= low <= high <= 1 for low, high in intervals)
 
 
@@ -121,7 +121,7 @@ def test_the_interval_of_a_mean_over_samples_leaves_out_one_group_after_the_othe
 
 def test_groups_with_support():
     target, prediction = np.array([0, 0, 1, 1, 3]), np.array([2, 2, 2, 2, 2])
-    matrices = sum_by_group(sample_matrices(target, prediction, 3), np.array(["a", "b", "b", "b", "c"]))
+    matrices = sum_by_group(image_matrices(target, prediction, 3), np.array(["a", "b", "b", "b", "c"]))
     assert groups_with_support(matrices).tolist() == [2, 1, 0]
 
 
@@ -129,9 +129,9 @@ def test_groups_with_support():
 def test_quick(grouped):
     target, prediction = classified(2000, 12)
     groups = np.arange(2000) // (2 if grouped else 1)
-    jackknife_intervals(sample_matrices(target[:9], prediction[:9], 12))
+    jackknife_intervals(image_matrices(target[:9], prediction[:9], 12))
     start = time.perf_counter()
-    jackknife_intervals(sum_by_group(sample_matrices(target, prediction, 12), groups))
+    jackknife_intervals(sum_by_group(image_matrices(target, prediction, 12), groups))
     assert time.perf_counter() - start < 0.5
 
 

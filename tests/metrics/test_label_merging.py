@@ -4,7 +4,7 @@ import torch
 from scipy.sparse import csr_array
 
 from metrics.confusion import confusion_matrix
-from metrics.label_merging import fold, merge_samples
+from metrics.label_merging import fold, merge_samples, remap, remap_samples
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -51,3 +51,29 @@ def test_sparse_matrices_are_folded_as_dense_ones_are_and_stay_what_they_were():
 def test_nonsense_is_refused(mapping, message):
     with pytest.raises(ValueError, match=message):
         fold(torch.zeros(4, 4, dtype=torch.int64), mapping, 2)
+
+
+def test_remapping_by_hand():
+    # Rows: two classes and void. Columns: three classes, of which the first is the second here and the last has none.
+    counts = torch.tensor([[1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12]])
+    assert remap(counts, [1, 0, 2]).tolist() == [[2, 1, 7], [6, 5, 15], [10, 9, 23]]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_remapping_equals_counting_remapped_predictions(seed):
+    draws = np.random.default_rng(seed)
+    targets, sources = draws.integers(1, 9, 2).tolist()
+    mapping = draws.integers(0, targets + 1, sources).tolist()
+    truth = torch.from_numpy(draws.integers(0, targets + 1, (3, 400)))
+    predicted = torch.from_numpy(draws.integers(0, sources + 1, (3, 400)))
+    counted = torch.zeros(3, targets + 1, sources + 1, dtype=torch.int64)
+    for frame in range(3):
+        counted[frame].index_put_((truth[frame], predicted[frame]), torch.tensor(1), accumulate=True)
+    remapped = torch.tensor([*mapping, targets])[predicted]
+    direct = torch.stack([confusion_matrix(*pair, targets) for pair in zip(remapped, truth, strict=True)])
+    assert torch.equal(remap(counted, mapping), direct)
+    before = csr_array(counted.flatten(1).numpy())
+    sparse = remap_samples(before, mapping)
+    assert np.array_equal(before.toarray(), counted.flatten(1).numpy())  # it is kept beside what is made of it
+    assert np.array_equal(sparse.toarray(), direct.flatten(1).numpy())
+    assert sparse.nnz == (direct > 0).sum()

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch.multiprocessing import spawn
 
-from metrics.pixel_records import confusion_matrices
+from metrics.counts import RegionCounts
+from metrics.per_sample import confusion_matrices
 from metrics.regions import RegionConfusion, confusion_by_region, region_sizes
 from metrics.slices import region_scores
 
@@ -100,19 +101,19 @@ def test_matrices_worked_out_by_hand():
     metric = RegionConfusion(C, C)
     metric.update(matrices)
     found = metric.compute()
-    assert found["region_matrices"].tolist() == hand_made().tolist()
-    assert found["region_frames"].tolist() == [1, 1, 1]  # the second frame has none
+    assert found.matrices.tolist() == hand_made().tolist()
+    assert found.frames.tolist() == [1, 1, 1]  # the second frame has none
     assert torch.equal(matrices.sum(1), confusion_matrices(prediction, target, C))
     metric.update(matrices)
     metric.update(matrices[:0])
-    assert metric.compute()["region_matrices"].tolist() == (2 * hand_made()).tolist()
-    assert found["region_matrices"].tolist() == hand_made().tolist()
+    assert metric.compute().matrices.tolist() == (2 * hand_made()).tolist()
+    assert found.matrices.tolist() == hand_made().tolist()
     metric.reset()
     assert not metric.counts.any()
 
 
 def test_scores_worked_out_by_hand():
-    rows = region_scores(hand_made(), np.array([1, 2, 1]))
+    rows = region_scores(RegionCounts(hand_made(), np.array([1, 2, 1])))
     assert [(row["slice"], row["value"], row["n_samples"], row["support"]) for row in rows] == [
         ("region_size", "small", 1, 1),
         ("region_size", "medium", 2, 5),
@@ -122,7 +123,7 @@ def test_scores_worked_out_by_hand():
     # Of these pixels alone: small sky 0/1 and road 0/1; car 2/5 and road 0/3; sky 6/7, road 8/(10+1), car 0/1.
     assert [row["miou"] for row in rows] == pytest.approx([0, (2 / 5 + 0) / 2, (6 / 7 + 8 / 11 + 0) / 3])
     assert [row["miou_classes"] for row in rows] == [2, 2, 3]
-    assert [row["value"] for row in region_scores(hand_made(), np.array([0, 2, 0]))] == ["medium"]
+    assert [row["value"] for row in region_scores(RegionCounts(hand_made(), np.array([0, 2, 0])))] == ["medium"]
 
 
 def random_batch(seed, classes, predicted, size=2):
@@ -159,7 +160,7 @@ def count_on_rank(rank, folder):
     metric = RegionConfusion(5, 4)
     for seed in range(rank, 3, 2):
         metric.update(confusion_by_region(*random_batch(seed, 5, 4), 5, 4))
-    np.savez(f"{folder}/{rank}.npz", **metric.compute())
+    np.savez(f"{folder}/{rank}.npz", **metric.compute()._asdict())
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 
@@ -175,5 +176,5 @@ def test_two_ranks_count_as_one(tmp_path):
     np.add.at(expected, (region[known].long() - 1, target[known].long(), prediction[known].long()), 1)
     for rank in range(2):
         found = np.load(tmp_path / f"{rank}.npz")
-        np.testing.assert_array_equal(found["region_matrices"], expected)
-        assert found["region_frames"].tolist() == [6, 6, 6]
+        np.testing.assert_array_equal(found["matrices"], expected)
+        assert found["frames"].tolist() == [6, 6, 6]

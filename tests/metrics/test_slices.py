@@ -5,7 +5,7 @@ import pytest
 from scipy.sparse import csr_array
 from sklearn.metrics import accuracy_score, f1_score, jaccard_score
 
-from metrics.intervals import sample_matrices
+from metrics.per_sample import image_matrices
 from metrics.slices import Slicing, by_drive, by_image_size, by_object_size, slice_scores
 
 CLASSES = 4
@@ -65,13 +65,13 @@ def test_each_part_has_the_scores_of_its_pixels_alone(frames):
 def test_crops_are_parted_by_their_boxes_and_parts_without_any_left_out():
     truth, guess = np.array([0, 1, 2, 3, 0, 1]), np.array([0, 1, 2, 0, 1, 4])
     boxes = np.array([(31, 33), (32, 32), (31, 32), (95, 97), (96, 96), (400, 23.04)])
-    rows = slice_scores(sample_matrices(truth, guess, CLASSES), [by_object_size(boxes)])
+    rows = slice_scores(image_matrices(truth, guess, CLASSES), [by_object_size(boxes)])
     assert [(row["value"], row["n_samples"], row["accuracy"]) for row in rows[1:]] == [
         ("small", 2, 1.0),  # 1023 and 992 square pixels
         ("medium", 2, 0.5),  # 1024 and 9215
         ("large", 2, 0.0),  # 9216 twice; the second was said to be nothing
     ]
-    rows = slice_scores(sample_matrices(truth[:1], guess[:1], CLASSES), [by_object_size(boxes[:1])])
+    rows = slice_scores(image_matrices(truth[:1], guess[:1], CLASSES), [by_object_size(boxes[:1])])
     assert [row["value"] for row in rows] == ["all", "small"]
 
 

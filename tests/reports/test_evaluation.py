@@ -6,9 +6,20 @@ import numpy as np
 import pytest
 
 from label_spaces.space import LabelSpace
+from metrics.counts import Counts, Predictions
+from metrics.per_sample import image_matrices
 from reports.evaluation import Evaluation, baselines
 
 TARGET = np.array([0, 1, 2, 1])
+MATRICES = image_matrices(TARGET, TARGET, 3)
+COUNTS = Counts(
+    np.diag([1, 2, 1, 0]),
+    np.arange(4),
+    MATRICES,
+    np.full(4, 0.5),
+    np.ones(4, int),
+    Predictions(TARGET, TARGET, np.ones(4)),
+)
 
 
 @pytest.fixture
@@ -18,7 +29,7 @@ def evaluation():
     corners = np.array([[200.0, 30, 30], [30, 200, 30], [30, 30, 200]])
     return Evaluation(
         task="classification", split="test", label_space=LabelSpace("toy", ("red", "green", "blue")), run="run", checkpoint={},
-        split_sha256="", resolution=(8, 8), n_expected=4, samples=[], training_counts=[20, 30, 50], facts={"target": TARGET},
+        split_sha256="", resolution=(8, 8), n_expected=4, samples=[], training_counts=[20, 30, 50], counts=COUNTS,
         fitted_target=fitted,
         features={"mean_colour": (corners[fitted], corners[TARGET]), "box_size": (np.ones((7, 2)), np.ones((4, 2)))},
     )  # fmt: skip

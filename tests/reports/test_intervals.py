@@ -7,23 +7,19 @@ import torch
 from scipy import stats
 from scipy.sparse import csr_array
 
-from label_spaces.catalogue import important, load
+from label_spaces.catalogue import load
 from label_spaces.crosswalk import Crosswalk, Link, find
 from label_spaces.space import LabelSpace
 from metrics.confusion import confusion_matrix
-from metrics.crosswalk_scores import cross
+from metrics.counts import Counts
 from metrics.intervals import jackknife_intervals
+from metrics.label_merging import remap
 from metrics.safe_iou import tree_distance
-from reports.crosswalk import crossing
-from reports.intervals import (
-    crossed_level_intervals,
-    crossing_intervals,
-    few_groups,
-    level_intervals,
-    pixel_intervals,
-)
+from reports.crosswalk import crosswalk_levels, crosswalk_report
+from reports.intervals import crosswalk_intervals, few_groups, pixel_intervals
+from reports.pixels import pixel_scores
 
-# Said: background (everything else), people (persons and riders), auto and van (both car).
+# Predicted: background (everything else), people (persons and riders), auto and van (both car).
 TOY = Crosswalk(
     LabelSpace("theirs", ("background", "people", "auto", "van")),
     LabelSpace("ours", ("person", "rider", "car", "tree")),
@@ -103,23 +99,23 @@ def sparse(drives):
 @pytest.mark.parametrize("seed", range(6))
 def test_intervals_equal_leaving_drives_out_one_by_one(seed):
     drives = drives_of(seed)
-    found = crossing_intervals(sparse(drives), TOY)
+    found = crosswalk_intervals(sparse(drives), TOY)
     expected = naive_intervals(drives)
     assert set(found) == set(expected)
     for name, interval in expected.items():
         assert found[name] == pytest.approx(interval, rel=1e-9), name
         low, high = found[name]
-        assert low < crossing(torch.from_numpy(drives.sum(0)), TOY)[name] < high
+        assert low < crosswalk_report(torch.from_numpy(drives.sum(0)), TOY)[name] < high
 
 
 def test_what_is_undefined_has_no_interval():
     drives = drives_of(0)
-    assert set(crossing_intervals(sparse(drives[:1]), TOY).values()) == {None}
+    assert set(crosswalk_intervals(sparse(drives[:1]), TOY).values()) == {None}
     void = drives[5:7]  # drives without truth are none
-    assert set(crossing_intervals(sparse(void), TOY).values()) == {None}
-    # No word means anything that the truth knows: nothing can be said, nothing is common.
+    assert set(crosswalk_intervals(sparse(void), TOY).values()) == {None}
+    # No source class has a counterpart: nothing can be expressed, nothing is common.
     silent = Crosswalk(TOY.source, TOY.target, (Link(), Link(), Link(), Link()), TOY.class_of)
-    found = crossing_intervals(sparse(drives), silent)
+    found = crosswalk_intervals(sparse(drives), silent)
     low, high = found.pop("expressible_share")
     assert low == 0 < high < 1
     assert found == {"miou_expressible": None, "miou_closed": None, "miou_common": None}
@@ -130,9 +126,9 @@ def test_hundreds_of_drives_are_quick():
     drives = draws.poisson(300, (400, 27, 22)) * (draws.random((400, 27, 22)) < 0.2)
     rows = sparse(drives)
     walk = find(load("voc21"), load("idd_level3"))
-    crossing_intervals(rows[:3], walk)
+    crosswalk_intervals(rows[:3], walk)
     start = time.perf_counter()
-    crossing_intervals(rows, walk)
+    crosswalk_intervals(rows, walk)
     assert time.perf_counter() - start < 0.5
 
 
@@ -156,33 +152,39 @@ def matrices(prediction, truth, *classes):
 @pytest.mark.parametrize("seed", range(3))
 def test_a_levels_intervals_are_those_of_masks_of_its_classes(seed):
     truth, said = masks_of_drives(seed)
-    found = level_intervals(sparse(matrices(said, truth, 26)), LEVEL3)
+    counted = matrices(said, truth, 26)
+    weight = counted[:, :26].sum((1, 2))
+    counts = Counts(counted.sum(0), np.arange(7), sparse(counted), np.ones(7), weight)
+    found = pixel_scores(counts, LEVEL3, np.arange(7), None)["levels"]
     assert set(found) == {"idd_level2", "idd_level1"}
-    for name, intervals in found.items():
+    for name, level in found.items():
+        intervals = level["intervals"]
         count = load(name).num_classes
         table = np.array([*LEVEL3.levels[name], count])
         coarse = jackknife_intervals(sparse(matrices(table[said], table[truth], count)))
         assert intervals == {score: pytest.approx(interval) for score, interval in coarse.items()}
 
 
-def test_a_crossed_levels_intervals_are_those_of_masks_of_its_classes():
+def test_a_remapped_levels_intervals_are_those_of_masks_of_its_classes():
     walk = find(load("voc21"), LEVEL3)
     truth, _ = masks_of_drives(0)
     said = np.random.default_rng(1).integers(0, 22, truth.shape)
-    found = crossed_level_intervals(sparse(matrices(said, truth, 26, 21)), walk)
-    for name, intervals in found.items():
+    counted = matrices(said, truth, 26, 21)
+    found = crosswalk_levels(torch.from_numpy(counted.sum(0)), sparse(counted), walk)
+    for name, level in found.items():
+        intervals = level["intervals"]
         there = walk.at_level(name)
         table = np.array([*LEVEL3.levels[name], there.target.void])
         drives = matrices(said, table[truth], there.target.num_classes, 21)
-        crossed = cross(torch.from_numpy(drives), there.mapping).numpy()
-        expected = jackknife_intervals(sparse(crossed)) | crossing_intervals(sparse(drives), there)
+        remapped = remap(torch.from_numpy(drives), there.mapping).numpy()
+        expected = jackknife_intervals(sparse(remapped)) | crosswalk_intervals(sparse(drives), there)
         assert intervals == {score: interval and pytest.approx(interval) for score, interval in expected.items()}
         assert "miou_expressible" in intervals
 
 
 def naive_safe_miou(matrix, classes):
     """Pixel by pixel of a matrix: a confusion of an important class costs its distance beside the plain error."""
-    distance, chosen, values = tree_distance(list(LEVEL3.levels.values())), important("idd_level3"), []
+    distance, chosen, values = tree_distance(list(LEVEL3.levels.values())), LEVEL3.important, []
     for c in classes:
         union = matrix[c].sum() + matrix[:26, c].sum() - matrix[c, c]
         cost = sum(float(distance[c, s]) * matrix[c, s] for s in range(26)) if c in chosen else 0

@@ -5,6 +5,7 @@ from scipy.sparse import csr_array
 
 from label_spaces.catalogue import load
 from metrics.confusion import confusion_matrix
+from metrics.counts import Counts
 from reports.pixels import pixel_scores
 from tests.metrics.test_scores import assert_equals_sklearn
 
@@ -23,6 +24,13 @@ def counted(space, seed=0, frames=3):
     return torch.stack(matrices), truth, guess
 
 
+def scores(matrices, space):
+    """The scores of frames that are each their own group."""
+    index, weight = np.arange(len(matrices)), matrices[:, :-1].sum((1, 2)).numpy()
+    counts = Counts(matrices.sum(0).numpy(), index, csr_array(matrices.flatten(1).numpy()), np.ones(len(index)), weight)
+    return pixel_scores(counts, space, index, None)
+
+
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize(
     ("name", "levels"), [("idd_level3", {"idd_level2", "idd_level1"}), ("idd_level2", {"idd_level1"})]
@@ -30,12 +38,14 @@ def counted(space, seed=0, frames=3):
 def test_every_score_of_each_level_is_sklearns_of_the_coarser_classes(name, levels, seed):
     space = load(name)
     matrices, truth, guess = counted(space, seed)
-    found = pixel_scores(matrices.sum(0), csr_array(matrices.flatten(1).numpy()), space)
+    found = scores(matrices, space)
     assert set(found["levels"]) == levels
     for coarse, level in found["levels"].items():
         count = load(coarse).num_classes
         table = np.array([*space.levels[coarse], count])
-        classes = level.pop("classes")
+        classes, intervals = level.pop("classes"), level.pop("intervals")
+        low, high = intervals["accuracy"]
+        assert low <= level["accuracy"] <= high
         assert [entry["name"] for entry in classes] == list(load(coarse).classes)
         assert_equals_sklearn(level, classes, table[truth].ravel(), table[guess].ravel(), count)
 
@@ -43,7 +53,7 @@ def test_every_score_of_each_level_is_sklearns_of_the_coarser_classes(name, leve
 def test_what_only_the_finest_level_has():
     space = load("idd_level3")
     matrices, truth, guess = counted(space)
-    found = pixel_scores(matrices.sum(0), csr_array(matrices.flatten(1).numpy()), space)
+    found = scores(matrices, space)
     known = truth < space.num_classes
     assert 0 < found["safe_miou"] < 1
     assert found["safe_miou_classes"] == len((set(truth[known]) | set(guess[known])) - {space.num_classes})
@@ -54,7 +64,7 @@ def test_what_only_the_finest_level_has():
 def test_a_label_space_without_levels_has_none():
     space = load("voc21")
     matrices, *_ = counted(space)
-    found = pixel_scores(matrices.sum(0), csr_array(matrices.flatten(1).numpy()), space)
+    found = scores(matrices, space)
     assert (found["levels"], found["safe_miou"], found["autonue_compat"]) == (None, None, None)
 
 
@@ -63,8 +73,9 @@ def test_without_truth_nothing_is_defined(name):
     space = load(name)
     matrices, *_ = counted(space)
     matrices[:, :-1] = 0
-    found = pixel_scores(matrices.sum(0), csr_array(matrices.flatten(1).numpy()), space)
+    found = scores(matrices, space)
     levels = found.pop("levels") or {}
+    assert set(found.pop("intervals").values()) == {None}
     assert found.pop("safe_miou_classes") == (0 if name == "idd_level3" else None)
     assert set(found.values()) == {None}
     assert {level["miou"] for level in levels.values()} <= {None}

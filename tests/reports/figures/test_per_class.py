@@ -38,13 +38,13 @@ def test_the_best_is_on_top_and_the_mean_parts_the_classes(tmp_path):
     assert texts(f1.get_yticklabels()) == ["car", "road", "bus", "sky"]
     assert f1.yaxis_inverted()
     assert [bar.get_width() for bar in f1.patches] == [0.9, 0.4, 0.2, 0]
-    assert texts(f1.texts) == ["0.900", "0.400", "0.200", "not there"]
+    assert texts(f1.texts) == ["0.900", "0.400", "0.200", "undefined"]
     assert colours(f1) == [BLUE, ORANGE, ORANGE, ORANGE]
     assert f1.lines[0].get_xdata()[0] == pytest.approx(0.5)
     assert f1.get_title() == "F1: 1 of 3 classes reach the mean, 0.500"
     # 9/11, 1/4 and 1/9 have the mean 0.393.
     assert iou.get_title() == "IoU: 1 of 3 classes reach the mean, 0.393"
-    assert texts(iou.texts) == ["0.818", "0.250", "0.111", "not there"]
+    assert texts(iou.texts) == ["0.818", "0.250", "0.111", "undefined"]
     assert figure.get_suptitle() == "val split"
 
 
@@ -54,17 +54,17 @@ def test_a_class_at_the_mean_reaches_it(tmp_path):
     assert axes.get_title() == "F1: 2 of 2 classes reach the mean, 0.500"
 
 
-def test_what_a_foreign_model_cannot_say_is_told(tmp_path):
+def test_classes_that_a_model_cannot_predict_are_marked(tmp_path):
     given = scored(car=0.8, rider=0.0, person=0.4, road=0.0, sky=None)
     axes, other = per_class_figure(*given, tmp_path / "p.png", statuses=[FULL, SHARED, PARTLY, NO, NO]).axes
     assert texts(axes.texts) == [
         "0.800",
         "0.400  partly",
         "0.000  counts as another class",
-        "0.000  no word for it",
-        "not there  no word for it",
+        "0.000  cannot be predicted",
+        "undefined  cannot be predicted",
     ]
-    assert texts(other.texts) == ["0.667", "0.250", "0.000", "0.000", "not there"]
+    assert texts(other.texts) == ["0.667", "0.250", "0.000", "0.000", "undefined"]
     assert [label.get_color() == GREY for label in axes.get_yticklabels()] == [False, False, True, True, True]
 
 

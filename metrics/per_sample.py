@@ -1,0 +1,174 @@
+"""Each evaluated sample's own counts and loss, gathered over batches and ranks."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities.data import dim_zero_cat
+
+from metrics.confusion import confusion_matrix
+from metrics.counts import Counts, Predictions
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+
+def confusion_matrices(
+    prediction: Tensor, target: Tensor, num_classes: int, num_predicted: int | None = None
+) -> Tensor:
+    """Count each sample of a batch separately.
+
+    Args:
+        prediction: (B, ...) integer class indices, 0..P; P is void.
+        target: the true indices, 0..C, of the same shape.
+        num_classes: C, the number of classes without void.
+        num_predicted: P, the number of classes that are predicted; None: C.
+
+    Returns:
+        (B, C+1, P+1) int64 counts on the inputs' device.
+    """
+    if not len(target):
+        columns = (num_classes if num_predicted is None else num_predicted) + 1
+        return torch.zeros(0, num_classes + 1, columns, dtype=torch.int64, device=target.device)
+    pairs = zip(prediction, target, strict=True)
+    return torch.stack([confusion_matrix(one, true, num_classes, num_predicted) for one, true in pairs])
+
+
+def image_matrices(target: np.ndarray, prediction: np.ndarray, num_classes: int) -> "csr_array":
+    """Return each classified image as a confusion matrix.
+
+    Args:
+        target: (N,) true indices in 0..C.
+        prediction: (N,) predicted indices in 0..C.
+        num_classes: C; void is C.
+
+    Returns:
+        (N, (C+1)²) sparse counts; the column is truth · (C+1) + prediction.
+    """
+    from scipy.sparse import csr_array
+
+    cells = target.astype(np.int64) * (num_classes + 1) + prediction
+    ones = np.ones(len(cells), dtype=np.int64)
+    return csr_array((ones, cells, np.arange(len(cells) + 1)), shape=(len(cells), (num_classes + 1) ** 2))
+
+
+class SampleRecords(Metric):
+    """Keep rows of columns, a row per sample; a sample that was counted twice has two rows.
+
+    Args:
+        columns: by name the type and the shape (without the first dimension) of each column; `index` comes first.
+    """
+
+    full_state_update = False
+    is_differentiable = False
+
+    def __init__(self, **columns: tuple[torch.dtype, tuple[int, ...]]) -> None:
+        super().__init__()
+        self.columns = columns
+        for name in columns:
+            self.add_state(name, [], dist_reduce_fx="cat")
+        self.reset()
+
+    def reset(self) -> None:
+        """Remove all rows."""
+        super().reset()
+        # A rank without a batch takes part with empty columns; torchmetrics' own would have the wrong type.
+        for name, (kind, shape) in self.columns.items():
+            getattr(self, name).append(torch.empty(0, *shape, dtype=kind, device=self.device))
+
+    def append(self, **batch: Tensor) -> None:
+        """Add a batch: a tensor per column. Raises ValueError where their shapes do not fit."""
+        expected = {name: (len(batch["index"]), *shape) for name, (_, shape) in self.columns.items()}
+        if any(values.shape != expected[name] for name, values in batch.items()):
+            shapes = ", ".join(f"{name} {tuple(values.shape)}" for name, values in batch.items())
+            raise ValueError(f"records have a row per sample in every column; got {shapes}")
+        for name, values in batch.items():
+            getattr(self, name).append(values.detach().to(self.columns[name][0]))
+
+    def compute(self) -> dict[str, np.ndarray]:
+        """Return the rows of all ranks by column, sorted by index (those of a repeated index by their other values).
+
+        The result does not depend on the order and the rank in which they were added.
+        """
+        columns = {name: np.asarray(dim_zero_cat(getattr(self, name)).cpu()) for name in self.columns}
+        order = np.lexsort([values for values in reversed(columns.values()) if values.ndim == 1])
+        return {name: values[order] for name, values in columns.items()}
+
+
+class ImageRecords(SampleRecords):
+    """The true and predicted class, probability and loss of each evaluated image.
+
+    Args:
+        num_classes: C, the number of classes without void.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        integer, real = (torch.int64, ()), (torch.float32, ())
+        super().__init__(index=integer, target=integer, prediction=integer, probability=real, loss=real)
+        self.num_classes = num_classes
+
+    def update(self, index: Tensor, target: Tensor, prediction: Tensor, probability: Tensor, loss: Tensor) -> None:
+        """Add a batch.
+
+        Args:
+            index: (B,) integer, the samples' positions in the table.
+            target: (B,) integer, the true classes.
+            prediction: (B,) integer, the predicted classes.
+            probability: (B,) float in 0–1, that of the predicted class.
+            loss: (B,) float, each sample's own loss.
+
+        Raises:
+            ValueError: the five do not have the same length, or one is not a vector.
+        """
+        self.append(index=index, target=target, prediction=prediction, probability=probability, loss=loss)
+
+    def counts(self) -> Counts:
+        """Return the counts of all batches on all ranks."""
+        rows = self.compute()
+        index, loss = rows.pop("index"), rows.pop("loss")
+        matrices = image_matrices(rows["target"], rows["prediction"], self.num_classes)
+        confusion = matrices.sum(axis=0).reshape(self.num_classes + 1, -1)
+        return Counts(confusion, index, matrices, loss, np.ones_like(index), Predictions(**rows))
+
+
+class MaskRecords(SampleRecords):
+    """The confusion matrix and the loss of each evaluated mask.
+
+    Args:
+        num_classes: C, the number of classes without void.
+        num_predicted: P, the number of classes that are predicted; None: C.
+    """
+
+    def __init__(self, num_classes: int, num_predicted: int | None = None) -> None:
+        shape = num_classes + 1, (num_classes if num_predicted is None else num_predicted) + 1
+        # A frame has fewer than 2³¹ pixels, and half the bytes travel between ranks.
+        super().__init__(index=(torch.int64, ()), loss=(torch.float64, ()), matrices=(torch.int32, shape))
+
+    def update(self, index: Tensor, matrices: Tensor, loss: Tensor) -> None:
+        """Add a batch.
+
+        Args:
+            index: (B,) integer, the samples' positions in the table.
+            matrices: (B, C+1, P+1) int64 counts, see `confusion_matrices`.
+            loss: (B,) float, the sum of each sample's loss over its pixels with truth.
+        """
+        self.append(index=index, loss=loss, matrices=matrices)
+
+    def counts(self) -> Counts:
+        """Return the counts of all batches on all ranks."""
+        from scipy.sparse import csr_array
+
+        rows = self.compute()
+        dense = rows["matrices"].astype(np.int64)
+        weight = dense[:, :-1].sum((1, 2))
+        with np.errstate(invalid="ignore"):
+            loss = rows["loss"] / weight
+        return Counts(
+            dense.sum(0),
+            rows["index"],
+            csr_array(dense.reshape(len(dense), dense.shape[1] * dense.shape[2])),
+            loss,
+            weight,
+        )
