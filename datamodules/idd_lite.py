@@ -26,10 +26,7 @@ class IDDLiteDataModule(SegmentationDataModule):
 
     def listing(self) -> Listing:
         """List the frames. Raises DatasetError where there are none."""
-        found = list_pairs(self.roots, LAYOUT)
-        if not found.pairs and not found.alone:
-            raise DatasetError(f"No frames with truth under data.root={self.root}; expected {LAYOUT.expected()}.")
-        return found
+        return list_pairs(self.roots, LAYOUT)
 
     def prediction_file(self, name: str) -> str:
         """Return IDD-Lite's own name of a mask: ``<drive>/<id>_label.png``."""

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from datamodules.classification import ClassificationDataModule
@@ -24,13 +23,14 @@ class ImageFolderDataModule(ClassificationDataModule):
 
     def find(self) -> list[Candidate]:
         """Return every image that can be decoded. Raises DatasetError; `notes` and `skipped` list what is left out."""
-        found = scan(self.root, self._ready_folders())
-        self.notes += found.notes()
-        findings = audit(self.root, [name for name, *_ in found.images], Path(self.settings.cache_dir))
+        images, ignored = scan(self.root, self._ready_folders())
+        kinds = [f"{kind} ({count})" for kind, count in sorted(ignored.items()) if count]
+        self.notes += [f"Ignored under the root: {', '.join(kinds)}."] if kinds else []
+        findings = audit(self.root, [name for name, *_ in images], Path(self.settings.cache_dir))
         broken = {name: finding.error for name, finding in findings.items() if finding.error is not None}
-        usable = [image for image in found.images if image[0] not in broken]
+        usable = [image for image in images if image[0] not in broken]
         self.leave_out(list(broken.items()), len(findings), "images")
-        lost = {target for _, target, _ in found.images} - {target for _, target, _ in usable}
+        lost = {target for _, target, _ in images} - {target for _, target, _ in usable}
         if lost:
             raise DatasetError(
                 f"no image of class {', '.join(sorted(lost))} under data.root={self.settings.root} can be read; "
@@ -62,49 +62,33 @@ class ImageFolderDataModule(ClassificationDataModule):
         return ready
 
 
-@dataclass
-class Scan:
-    """The content of a root.
-
-    Args:
-        images: (name, class, split or None) of each image file.
-        ignored: how many other files and folders there are, by kind.
-    """
-
-    images: list[tuple[str, str, str | None]] = field(default_factory=list)
-    ignored: Counter[str] = field(default_factory=Counter)
-
-    def notes(self) -> list[str]:
-        """Return a sentence on what was ignored, if anything was."""
-        kinds = [f"{kind} ({count})" for kind, count in sorted(self.ignored.items()) if count]
-        return [f"Ignored under the root: {', '.join(kinds)}."] if kinds else []
-
-
-def scan(root: Path, ready: Mapping[str, str]) -> Scan:
+def scan(root: Path, ready: Mapping[str, str]) -> tuple[list[tuple[str, str, str | None]], Counter[str]]:
     """Find the images of each class by name alone, without opening them.
 
     Args:
         root: the folder that names are relative to.
         ready: the folder of each split, as from `ready_folders`; empty where the root holds the class folders.
 
-    Raises DatasetError where there is nothing to train on: no images, no class folders, a class folder without an
-    image, fewer than two classes.
+    Returns (name, class, split or None) of each image, and by kind how many other files and folders there are. Raises
+    DatasetError where there is nothing to train on: no images, no class folders, a class folder without an image, fewer
+    than two classes.
     """
-    found = Scan()
+    found: list[tuple[str, str, str | None]] = []
+    ignored: Counter[str] = Counter()
     stray, empty = 0, []
     classes: set[str] = set()
     if ready:
         folders, files = list_folder(root)
-        stray += len(visible_images(files, found.ignored))
-        others = set(visible(folders, found.ignored)) - set(ready.values())
-        found.ignored["folders beside " + ", ".join(ready.values())] += len(others)
+        stray += len(visible_images(files, ignored))
+        others = set(visible(folders, ignored)) - set(ready.values())
+        ignored["folders beside " + ", ".join(ready.values())] += len(others)
     for split, place in ready.items() or [(None, ".")]:
         folders, files = list_folder(root / place)
-        stray += len(visible_images(files, found.ignored))
-        for target in visible(folders, found.ignored):
+        stray += len(visible_images(files, ignored))
+        for target in visible(folders, ignored):
             folder = (Path(place) / target).as_posix()
-            images = find_images(root / folder, found.ignored)
-            found.images += [(f"{folder}/{name}", target, split) for name in images]
+            images = find_images(root / folder, ignored)
+            found += [(f"{folder}/{name}", target, split) for name in images]
             classes.add(target)
             if not images:
                 empty.append(folder)
@@ -119,8 +103,8 @@ def scan(root: Path, ready: Mapping[str, str]) -> Scan:
         raise DatasetError(
             f"data.root={root} has one class only, {classes.pop()}; a classifier needs two or more class folders."
         )
-    found.ignored["images outside class folders"] += stray
-    return found
+    ignored["images outside class folders"] += stray
+    return found, ignored
 
 
 def ready_folders(root: Path) -> dict[str, str]:

@@ -76,8 +76,8 @@ IDD_LAYOUT = Layout(images=(f"_{IMAGES}.jpg", f"_{IMAGES}.png"), truth=POLYGONS_
 
 
 def list_pairs(roots: Iterable[Path], layout: Layout) -> Listing:
-    """List the frames below the roots, sorted by name, without opening any file."""
-    found = Listing()
+    """List the frames below the roots, sorted by name, without opening any file. Raises DatasetError where there are none."""
+    found, roots = Listing(), [*roots]
     for root in roots:
         images = _files(root / IMAGES, layout.images)
         truths = _files(root / POLYGONS, (layout.truth,), layout.not_truth)
@@ -93,6 +93,10 @@ def list_pairs(roots: Iterable[Path], layout: Layout) -> Listing:
         for key in truths.keys() - images.keys():
             wanted = f"{IMAGES}/{'/'.join(key)}({'|'.join(layout.images)})"
             found.alone.append((f"{POLYGONS}/{truths[key]}", f"has no image {wanted}"))
+    if not found.pairs and not found.alone:
+        raise DatasetError(
+            f"No frames with truth under data.root={', '.join(map(str, roots))}; expected {layout.expected()}."
+        )
     found.pairs.sort(key=lambda pair: pair.name)
     found.without_truth.sort(key=lambda pair: pair.name)
     found.alone.sort()
@@ -110,8 +114,6 @@ def find_frames(root: Path) -> list[Pair]:
         raise DatasetError(
             f"{root}: {len(alone)} polygon files have no image, first {alone[0]}; complete the folder {IMAGES}, or remove the files."
         )
-    if not found.pairs:
-        raise DatasetError(f"No frames with truth under {root}; expected {IDD_LAYOUT.expected()}.")
     return found.pairs
 
 

@@ -219,9 +219,9 @@ def test_classes_may_be_called_as_splits_are_where_they_hold_only_pictures(tmp_p
 def test_folders_beside_the_ready_ones_are_said(tmp_path):
     root = ready(tmp_path / "root", train=2, val=2)
     picture(root / "extra" / "a" / "0.png")
-    found = scan(root, ready_folders(root))
-    assert found.notes() == ["Ignored under the root: folders beside train, val (1)."]
-    assert len(found.images) == 8
+    images, ignored = scan(root, ready_folders(root))
+    assert +ignored == {"folders beside train, val": 1}
+    assert len(images) == 8
 
 
 def test_a_runs_table_of_ready_folders_is_read_again(tmp_path, module):

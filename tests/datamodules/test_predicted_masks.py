@@ -1,8 +1,12 @@
+"""Masks made elsewhere: which frame each belongs to, and how they compare with the truth."""
+
+import numpy as np
 import pytest
 from PIL import Image
 
 from datamodules.errors import DatasetError
-from datamodules.predicted_masks import match
+from datamodules.predicted_masks import count, match
+from tests.datamodules.conftest import SIZE, scene
 
 IDD = [
     "leftImg8bit/val/7/001_leftImg8bit.png",
@@ -57,7 +61,7 @@ def test_what_is_wrong_with_names_has_a_kind_each(tmp_path):
     }
 
 
-def test_masks_of_frames_that_are_not_asked_for_are_no_mistake(tmp_path):
+def test_masks_of_other_frames_are_left_aside(tmp_path):
     found = match(IDD[:1], IDD, masks(tmp_path, "7/001.png", "8/001.png", "8/002.png"))
     assert (list(found.files), found.unused) == (IDD[:1], 2)
     assert found.note == "2 masks of frames that are not scored are left aside"
@@ -68,3 +72,37 @@ def test_no_folder_and_no_images(tmp_path):
         match(IDD, IDD, tmp_path / "none")
     with pytest.raises(DatasetError, match="no image files in this folder"):
         match(IDD, IDD, tmp_path)
+
+
+def predicted(folder, *ids):
+    """The masks of IDD-Lite's val, as ids."""
+    for (drive, frame), mask in zip([(20, 0), (20, 1), (21, 0), (21, 1)], ids, strict=True):
+        (folder / f"{drive:03}").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask).save(folder / f"{drive:03}/{frame}_label.png")
+    return folder
+
+
+def test_every_pixel_is_counted_by_its_true_and_its_predicted_class(make, tmp_path):
+    module = make(own_sizes=True)
+    truth = [scene(100 * drive + frame) for drive in (20, 21) for frame in (0, 1)]
+    wrong = [np.where(ids == 3, 2, ids) for ids in truth]  # every box of class 3 is taken for 2, which is around it
+    names = [module.names[index] for index in module.indices("val")]
+    matches = match(names, names, predicted(tmp_path / "masks", *wrong))
+    found = count(module, "val", matches, module.label_space)
+    expected = np.zeros((8, 8), int)
+    for ids in truth:
+        for index, identity in enumerate((0, 1, 2, 3, 4, 5, 6, 255)):
+            expected[index, 2 if index == 3 else index] += np.count_nonzero(ids == identity)
+    np.testing.assert_array_equal(found["confusion"], expected)
+    assert sorted(found["index"].tolist()) == module.indices("val")
+
+
+def test_masks_that_cannot_be_scored_are_all_named(make, tmp_path):
+    module = make(own_sizes=True)
+    ids = [scene(1), scene(1, (30, 40)), np.full(SIZE, 9, np.uint8), scene(1)]
+    names = [module.names[index] for index in module.indices("val")]
+    matches = match(names, names, predicted(tmp_path / "masks", *ids))
+    with pytest.raises(DatasetError, match="cannot be scored as val of tiny") as refusal:
+        count(module, "val", matches, module.label_space)
+    assert "1 have another size than their frame:\n  020/1_label.png (40×30, the frame 36×24)" in str(refusal.value)
+    assert "it has the ids 9; idd_lite knows" in str(refusal.value)
