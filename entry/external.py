@@ -32,12 +32,13 @@ def evaluate_weights(request: Request) -> None:
     """Evaluate the weights that `model.weights=` names, in a run folder of their own."""
     used = (*USED_KEYS, "model", "lightning_module", "experiment", "evaluation", "report.predictions")
     _refuse_unused(request, "model.weights=", "they are evaluated as they are", used, OF_TRAINING)
-    settings = resolved(request)
-    model = settings.model
+    model = request.config.model
     if model.task != "segmentation":
         raise RequestError(
             f"model={model.name} does {model.task}; external weights can be evaluated for segmentation only."
         )
+    settings = resolved(request)
+    model = settings.model
     if model.weights in ("auto", "none", "imagenet"):
         raise RequestError(
             f"model.weights={model.weights}: such a network cannot predict any class yet. Type model.weights=coco_voc, or the path "

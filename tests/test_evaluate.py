@@ -88,7 +88,7 @@ def test_a_copy_of_the_data_and_a_moved_run_give_the_same(door, run, image_folde
 @pytest.mark.parametrize(
     ("typed", "says"),
     [
-        (["split=tset"], "split=tset: must be train, val or test"),
+        (["split=tset"], "split=tset: must be train, val, test or null"),
         (["checkpoint=absent.ckpt"], "absent.ckpt"),
         (["checkpoint=text.ckpt"], "text.ckpt"),
         (["data.root=elsewhere"], "elsewhere"),

@@ -151,7 +151,7 @@ def test_masks_cannot_be_scored_without_truth_and_are_told_where_they_can(door, 
     assert (answer.code, "Traceback" in answer.err) == (2, False)
     assert answer.err.strip() == (
         f"predictions={masks}: the 6 frames of test have no truth to score masks by. Give the masks of a split that has: "
-        "split=val or split=train. What a server scores is sent to it as it is."
+        "split=val or split=train. Masks for a benchmark's server are sent to it as they are."
     )
     assert not (tmp_path / "runs").exists()
 
