@@ -18,9 +18,10 @@ def evaluate(request: Request) -> None:
     from callbacks.signals import StopSignal
     from entry import console
     from entry.config.run_config import of_run
-    from entry.distributed.launch import launch
     from entry.evaluation.checkpoint import find_checkpoint, load
+    from entry.evaluation.summary import print_summary
     from entry.job import Job
+    from entry.launch import launch
     from entry.run import assemble
 
     folder, settings = of_run(request)
@@ -41,7 +42,7 @@ def evaluate(request: Request) -> None:
     signal = StopSignal()
     with folder.in_use(), signal.listening():
         launch(job, run, signal)
-    console.conclude(folder, split)
+    print_summary(folder, split)
 
 
 if __name__ == "__main__":

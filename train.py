@@ -7,18 +7,19 @@ from entry.cli.command import Request, command
 def train(request: Request) -> None:
     """Compose, check and build; train; then evaluate the best checkpoint on the split that is reported."""
     from entry import console, resume
-    from entry.distributed.launch import launch
+    from entry.evaluation.summary import print_summary
     from entry.job import Job
+    from entry.launch import launch
     from entry.run import opened, session
 
-    if resume.is_finished(request):
-        console.nothing_to_do(resume.folder_of(request), resume.evaluated_otherwise(request))
+    if request.keys.resume and resume.is_finished(request):
+        resume.print_finished(request)
         return
     ready = resume.reopened(request) if request.keys.resume else opened(request)
     with ready as run, session(run.folder.status_file()) as signal:
         console.announce(run)
         launch(Job.training(run), run, signal)
-    console.conclude(run.folder, run.datamodule.closing_split)
+    print_summary(run.folder, run.datamodule.closing_split)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,8 @@
 """What a run prints before its first step and after its last."""
 
 import math
-import shlex
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -15,11 +13,7 @@ from datamodules.segmentation import SegmentationDataModule
 from entry.request import Request
 from entry.run import Run
 from label_spaces.crosswalk import Crosswalk
-from reports.crosswalk import crosswalk_summary
-from reports.figures.style import undrawable
-from reports.formatting import with_interval
-from reports.intervals import FEW
-from run_folder import RunFolder, read_csv, read_json
+from run_folder import RunFolder
 
 MOST_NAMED = 6  # rare classes in a note
 MOST_CLASSES = 30  # more rows than this push everything else off the screen
@@ -94,20 +88,6 @@ def resuming(folder: RunFolder, notes: Sequence[str]) -> None:
         screen.print(f"note: {note}")
 
 
-def nothing_to_do(folder: RunFolder, otherwise: Sequence[str]) -> None:
-    """Print that a finished run stays as it is; `otherwise` are overrides of its evaluation."""
-    print("This run is finished; nothing was changed. For more epochs type trainer.max_epochs=NUMBER.")
-    if otherwise:
-        command = shlex.join(["python", "evaluate.py", f"run={folder.path}", *otherwise])
-        print(f"Its evaluation stays as it is; for another: {command}")
-    split = "test" if any(row["split"] == "test" for row in read_csv(folder.split)) else "val"
-    if (folder.evaluation(split) / "scores.json").exists():
-        conclude(folder, split)
-        return
-    print(f"It has no evaluation any more; for one: {shlex.join(['python', 'evaluate.py', f'run={folder.path}'])}")
-    print(folder.path, flush=True)
-
-
 def external(datamodule: SegmentationDataModule, split: str, note: str, crosswalk: Crosswalk | None) -> None:
     """Print what is evaluated that was not made here, and which classes its label space cannot express."""
     screen, space = console(), datamodule.label_space
@@ -130,64 +110,3 @@ def ended_early(epoch: int, of: int, patience: int | None, loss: float) -> None:
     """Print on stderr, below the lines of its epochs, that early stopping ended a training; `loss` is the last of validation."""
     why = f"has not fallen for early_stopping.patience={patience}" if math.isfinite(loss) else f"is {loss}"
     tell(f"early stopping: after epoch {epoch} of {of}, as val/loss {why}")
-
-
-def conclude(folder: RunFolder, split: str) -> None:
-    """Print the headline scores of a split's evaluation, and the folder as the last line."""
-    place = folder.evaluation(split)
-    scores = read_json(place / "scores.json")
-    if (place / "figures").exists():
-        print(f"figures: {place / 'figures'}")
-        if names := undrawable(entry["name"] for entry in scores["classes"]):
-            print(f"note: the figures' font lacks letters, which they show as boxes: {', '.join(names[:MOST_NAMED])}")
-    if (place / "predictions").exists():
-        print(f"predictions: {place / 'predictions'}")
-    if few := scores.get("few_groups"):  # evaluations of earlier versions lack it
-        told = ", ".join(f"{name} {count}" for name, count in list(few.items())[:MOST_NAMED])
-        more = f" and {len(few) - MOST_NAMED} more (few_groups in scores.json)" if len(few) > MOST_NAMED else ""
-        print(
-            f"note: true in fewer than {FEW} drives (images, where there are none): {told}{more}; chance may have made their scores"
-        )
-    for line in _beside(scores) if scores["task"] == "segmentation" and scores["accuracy"] is not None else ():
-        print(line)
-    print(f"{split}: {_headline(scores)}")
-    if scores["crossing"] and scores["accuracy"] is not None:
-        interval = scores["intervals"]["miou_expressible"]
-        print(crosswalk_summary(scores["crossing"], len(scores["classes"]), interval))
-    print(folder.path, flush=True)
-
-
-def _beside(scores: Mapping[str, Any]) -> list[str]:
-    """The rules by which masks are scored, and other figures that are called mIoU elsewhere."""
-    size = scores["policy"]["resolution"]
-    where = "at the frames' own sizes" if size is None else f"at {size[1]}×{size[0]}"
-    present = f"{scores['miou_present_classes']} of {scores['miou_classes']}"
-    by_frame = f"{scores['miou_image']:.3f} (each frame by itself; the worst 5 %: {scores['miou_image_worst']:.3f})"
-    safe = "" if scores["safe_miou"] is None else f"  safe_miou {scores['safe_miou']:.3f}"
-    lines = [
-        f"scored {where}; void truth is ignored, a void prediction is a miss: void_rate {scores['void_rate']:.3f}",
-        f"miou_present {scores['miou_present']:.3f} ({present} classes have truth)  miou_image {by_frame}{safe}",
-    ]
-    if scores["levels"]:
-        told = "  ".join(f"{name} {level['miou']:.3f}" for name, level in scores["levels"].items())
-        lines.append(f"miou at coarser levels: {told}")
-    if scores["autonue_compat"]:
-        figures = {name: each["miou"] for name, each in scores["autonue_compat"].items()}
-        told = "  ".join(f"{name} {'nan' if value is None else f'{value:.3f}'}" for name, value in figures.items())
-        lines.append(f"IDD's own script prints, faults included: {told}")
-    return lines
-
-
-def _headline(scores: Mapping[str, Any]) -> str:
-    if scores["accuracy"] is None:
-        return f"no truth, so no scores; {scores['n_seen']} of {scores['n_expected']} frames are predicted"
-    names = (
-        ("accuracy", "f1_macro", "f1_weighted") if scores["task"] == "classification" else ("miou", "fwiou", "accuracy")
-    )
-    intervals = scores["intervals"] or {}
-    figures = [f"{name} {with_interval(scores[name], intervals.get(name))}" for name in names]
-    judged = "accuracy" if scores["task"] == "classification" else "miou"
-    known = {name: each[judged] for name, each in (scores["baselines"] or {}).items() if each[judged] is not None}
-    best = max(known, key=known.__getitem__, default=None)  # of equals the first, which is the majority
-    beside = f"  (baseline {best}: {judged} {known[best]:.3f})" if best is not None else ""
-    return f"{'  '.join(figures)}{beside}"

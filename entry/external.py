@@ -10,10 +10,11 @@ from entry import console, hardware
 from entry.build.crosswalk import crosswalk_of, external_space
 from entry.build.modules import build_datamodule
 from entry.config.resolve import resolved
-from entry.distributed.launch import launch
 from entry.errors import RequestError
 from entry.evaluation.evaluate import write_evaluation
+from entry.evaluation.summary import print_summary
 from entry.job import Job
+from entry.launch import launch
 from entry.request import Request
 from entry.run import assemble_external, claimed, session
 from lightning_modules.segmentation import SegmentationModule
@@ -55,7 +56,7 @@ def evaluate_weights(request: Request) -> None:
         console.external(run.datamodule, split, run.weights.note, run.crosswalk)
         job = Job("external", str(folder.path), checkpoint=None, split=split, allow=request.allow)
         launch(job, run, signal)
-    console.conclude(folder, split)
+    print_summary(folder, split)
 
 
 def evaluate_predictions(request: Request) -> None:
@@ -102,7 +103,7 @@ def evaluate_predictions(request: Request) -> None:
             crosswalk=crosswalk,
             headline=SegmentationModule.headline,
         )
-    console.conclude(folder, split)
+    print_summary(folder, split)
 
 
 def _refuse_unused(request: Request, beside: str, why: str, used: Sequence[str], unused: Sequence[str]) -> None:

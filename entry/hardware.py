@@ -9,7 +9,7 @@ import torch
 
 from datamodules.files.audit import core_count
 from entry.errors import RequestError
-from entry.torchrun_env import launched, world_size
+from entry.request import launched, world_size
 from settings.training import TrainerSettings
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "albumentations", "numpy", "wandb")

@@ -17,8 +17,7 @@ from entry.config.targets import check_targets
 from entry.evaluation.evaluate import evaluate_model
 from entry.run import Run, assemble, assemble_external, first_weights
 from run_folder import RunFolder
-from settings.errors import validated
-from settings.run import RunSettings
+from settings.run import RunSettings, validated
 
 
 @dataclass(frozen=True)

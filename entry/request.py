@@ -1,5 +1,6 @@
-"""What a command line requests."""
+"""What a command line requests, and how this process was started."""
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,8 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from entry.errors import RequestError
 from settings.base import Group
-from settings.errors import validated
-from settings.run import AllowedPackages, RequestKeys
+from settings.run import AllowedPackages, RequestKeys, validated
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -76,3 +76,18 @@ def external_kind(request: Request) -> str | None:
         raise RequestError("predictions is missing. Type the folder of the masks: predictions=DIR")
     trained = request.config.model.weights not in ("auto", "none", "imagenet")  # an experiment= may name them
     return "weights" if "model.weights" in typed or trained else None
+
+
+def launched() -> bool:
+    """Whether this process is one of several that an outer launcher, such as torchrun, has started."""
+    return "RANK" in os.environ and world_size() > 1
+
+
+def rank() -> int:
+    """This process's number among them, 0 where it is alone."""
+    return int(os.environ["RANK"]) if launched() else 0
+
+
+def world_size() -> int:
+    """How many processes there are."""
+    return int(os.environ.get("WORLD_SIZE", "1"))

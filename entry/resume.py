@@ -1,6 +1,7 @@
 """Resuming a run: the same folder, and the same figures as without the interruption."""
 
 import contextlib
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -9,15 +10,16 @@ from typing import Any
 from callbacks.checkpoints import earlier, link
 from entry import console
 from entry.build import loggers
-from entry.config.run_config import to_yaml, with_overrides
+from entry.config.run_config import with_overrides
 from entry.errors import RequestError
 from entry.evaluation.checkpoint import find_checkpoint
+from entry.evaluation.summary import print_summary
 from entry.hardware import Hardware
 from entry.request import Request
 from entry.run import Run, assemble, first_weights, write_start
 from lightning_modules import schedules
 from lightning_modules.weights.safe_load import damage
-from run_folder import RunFolder, now, read_json, write_json, write_text
+from run_folder import RunFolder, now, read_csv, read_json, write_json, write_text
 from settings.run import RunSettings
 
 # Keys that may change without the run becoming another one; a trailing dot stands for everything below.
@@ -34,17 +36,25 @@ def folder_of(request: Request) -> RunFolder:
 
 def is_finished(request: Request) -> bool:
     """Whether the run to resume is complete, and was not given more epochs."""
-    if request.keys.resume is None:
-        return False
     folder = folder_of(request)
     before, settings = with_overrides(folder, request)
     more = settings.trainer.max_epochs > before.trainer.max_epochs
     return not more and folder.status.exists() and read_json(folder.status)["state"] == "finished"
 
 
-def evaluated_otherwise(request: Request) -> list[str]:
-    """The overrides that change how the run is evaluated, and not how it is trained."""
-    return _of_evaluation(request, _changes(*with_overrides(folder_of(request), request)))
+def print_finished(request: Request) -> None:
+    """Print that a finished run stays as it is, how to evaluate it with what was typed, and its scores."""
+    folder = folder_of(request)
+    print("This run is finished; nothing was changed. For more epochs type trainer.max_epochs=NUMBER.")
+    if overrides := _of_evaluation(request, _changes(*with_overrides(folder, request))):
+        command = shlex.join(["python", "evaluate.py", f"run={folder.path}", *overrides])
+        print(f"Its evaluation stays as it is; for another: {command}")
+    split = "test" if any(row["split"] == "test" for row in read_csv(folder.split)) else "val"
+    if (folder.evaluation(split) / "scores.json").exists():
+        print_summary(folder, split)
+        return
+    print(f"It has no evaluation any more; for one: {shlex.join(['python', 'evaluate.py', f'run={folder.path}'])}")
+    print(folder.path, flush=True)
 
 
 def _of_evaluation(request: Request, changes: Sequence[str]) -> list[str]:
@@ -169,7 +179,7 @@ def _machine_notes(folder: RunFolder, machine: Hardware) -> list[str]:
 
 def _write_down(folder: RunFolder, settings: RunSettings, changes: list[str], request: Request, step: int) -> None:
     if changes:
-        write_text(folder.config, to_yaml(settings))
+        write_text(folder.config, settings.to_yaml())
     facts = read_json(folder.environment)
     if facts["logger"]["kind"] != settings.logger.name:
         facts["logger"] = loggers.description(settings)

@@ -14,7 +14,6 @@ from entry.build import loggers
 from entry.build.crosswalk import crosswalk_of, external_space
 from entry.build.modules import build_datamodule, build_module, check_batches, total_steps
 from entry.config.resolve import resolved
-from entry.config.run_config import to_yaml
 from entry.errors import RunStopped, exit_code
 from entry.hardware import Hardware
 from entry.request import PROJECT, Request
@@ -145,7 +144,7 @@ def claimed(
     weights: WeightsReport,
 ) -> Iterator[None]:
     """Make a folder the run's own, write what was found before the start, and hold it inside."""
-    folder.claim(to_yaml(settings), request.overrides)
+    folder.claim(settings.to_yaml(), request.overrides)
     with folder.in_use():
         write_start(folder, settings, machine, datamodule, weights)
         yield

@@ -3,7 +3,7 @@
 import difflib
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -11,28 +11,14 @@ from pydantic_core import ErrorDetails
 
 from settings.base import Group, GroupError, TargetError, as_typed, legal
 
-G = TypeVar("G", bound=Group)
-
 
 class SettingsError(ValueError):
     """A configuration that makes no sense; the message has a line per problem."""
 
 
-def validated(group: type[G], values: object) -> G:
-    """The settings that plain values describe.
-
-    Args:
-        group: such as `settings.run.RunSettings`.
-        values: what YAML and the command line hold.
-
-    Raises:
-        SettingsError: with every problem: unknown keys, types, bounds, combinations.
-    """
-    try:
-        return group.model_validate(values)
-    except ValidationError as error:
-        sentences = (_sentence(group, values, problem) for problem in error.errors())
-        raise SettingsError("\n".join(dict.fromkeys(sentences))) from None
+def sentences(group: type[Group], values: object, error: ValidationError) -> str:
+    """A line for each problem of values that do not describe a group."""
+    return "\n".join(dict.fromkeys(_sentence(group, values, problem) for problem in error.errors()))
 
 
 def keys_of(group: type[Group], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:

@@ -1,10 +1,10 @@
 """`evaluation` and `report`: how a checkpoint is evaluated, and what is written of it."""
 
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from settings.base import Group, Legal, Number, Size, as_typed
+from settings.base import Group, Legal, Number, Size
 
 OVERLAP = 3  # without a stride, neighbouring windows share a third
 
@@ -25,17 +25,6 @@ class EvaluationSettings(Group):
     stride: Size | None = Field(
         None, description="[height,width] from one window to the next; null: two thirds of the window"
     )
-
-    @model_validator(mode="after")
-    def _check_stride(self) -> Self:
-        if self.stride is not None and self.window is None:
-            raise ValueError(f"evaluation.stride={as_typed(self.stride)} needs evaluation.window=[height,width].")
-        if self.window is not None and any(step > side for step, side in zip(self.steps, self.window, strict=True)):
-            raise ValueError(
-                f"evaluation.stride={as_typed(self.stride)} is larger than evaluation.window={as_typed(self.window)}: pixels between "
-                "windows would be left out."
-            )
-        return self
 
     @property
     def steps(self) -> tuple[int, int]:

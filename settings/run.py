@@ -1,11 +1,13 @@
 """The whole configuration of each command, and what its groups must agree on."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, Field, model_validator
+import yaml
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from settings.base import Group, Legal, NameOrCSV, PathText, Target, Text, absolute, as_typed
 from settings.data import DataSettings
+from settings.errors import SettingsError, sentences
 from settings.evaluation import EvaluationSettings, ReportSettings
 from settings.model import (
     AugSettings,
@@ -82,10 +84,27 @@ class RunSettings(RequestKeys):
 
     @model_validator(mode="after")
     def _check_agreement(self) -> Self:
-        problems = [*self._problems_of_steps(), *self._problems_of_task()]
+        problems = [*self._problems_of_steps(), *self._problems_of_windows(), *self._problems_of_task()]
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def to_yaml(self) -> str:
+        """The settings as config.yaml holds them."""
+        return str(yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True))
+
+    def _problems_of_windows(self) -> list[str]:
+        window, stride = self.evaluation.window, self.evaluation.stride
+        if stride is None:
+            return []
+        if window is None:
+            return [f"evaluation.stride={as_typed(stride)} needs evaluation.window=[height,width]."]
+        if any(step > side for step, side in zip(stride, window, strict=True)):
+            key = f"evaluation.stride={as_typed(stride)}"
+            return [
+                f"{key} is larger than evaluation.window={as_typed(window)}: pixels between windows would be left out."
+            ]
+        return []
 
     def _problems_of_steps(self) -> list[str]:
         size, accumulate = self.data.batch_size, self.trainer.accumulate
@@ -121,3 +140,22 @@ class RunSettings(RequestKeys):
             != "polygons",
         }
         return [sentence for sentence, applies in checks.items() if applies]
+
+
+G = TypeVar("G", bound=Group)
+
+
+def validated(group: type[G], values: object) -> G:
+    """The settings that plain values describe.
+
+    Args:
+        group: such as `RunSettings`.
+        values: what YAML and the command line hold.
+
+    Raises:
+        SettingsError: with every problem: unknown keys, types, bounds, combinations.
+    """
+    try:
+        return group.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(sentences(group, values, error)) from None

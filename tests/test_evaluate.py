@@ -157,6 +157,6 @@ def test_no_resume_clears_away_what_an_evaluation_is_writing(door, run, monkeypa
         seen.append(True)
 
     monkeypatch.setattr("run_folder.LEAVING_SECONDS", 0)
-    monkeypatch.setattr("entry.distributed.launch.launch", look)
+    monkeypatch.setattr("entry.launch.launch", look)
     assert door("evaluate", f"run={run}").code == 0
     assert seen == [True]

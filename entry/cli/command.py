@@ -16,12 +16,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from callbacks.stderr import tell
-from entry import torchrun_env
-from entry.cli.help import help_requested, print_help
 from entry.cli.hydra_errors import in_our_words
 from entry.cli.hydra_guard import guarded, refusal
 from entry.errors import DONE, FAILED, FAILURES, REFUSED, REQUEST_ERRORS, RequestError, RunStopped, exit_code
-from entry.request import PROJECT, Request
+from entry.request import PROJECT, Request, launched, rank
 
 
 class RememberFolders(Callback):
@@ -112,12 +110,12 @@ class Stream:
 
 
 def _run(name: str, task: Callable[[Request], None]) -> int:
-    if torchrun_env.rank() > 0:
+    if rank() > 0:
         from entry.distributed.torchrun import follow
 
         return follow()
     code = _compose(name, task)
-    if torchrun_env.launched():
+    if launched():
         from entry.distributed.torchrun import dismiss
 
         dismiss(code)
@@ -143,7 +141,9 @@ def _compose(name: str, task: Callable[[Request], None]) -> int:
             if refused is not None:
                 stderr.write(f"{refused}\n")
                 return REFUSED
-            if help_requested(sys.argv[1:]):
+            if {"--help", "-h"} & {*sys.argv[1:]}:
+                from entry.cli.help import print_help
+
                 print_help(name, sys.argv[1:])
                 return DONE
             hydra.main(version_base="1.3", config_path=str(PROJECT / "conf"), config_name=name)(enter)()

@@ -1,8 +1,6 @@
-"""``--help``: every key with its description and its value, from the settings and the composed configuration."""
+"""``--help``: every key with its value and description, from the settings and the composed configuration."""
 
-import contextlib
-import shutil
-import textwrap
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +8,17 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from entry.request import PROJECT
-from settings.base import Group, as_typed
-from settings.run import AllowedPackages, RequestKeys, RunSettings
+from settings.base import as_typed
+from settings.errors import keys_of
+from settings.run import AllowedPackages, RunSettings
 
 CONF = PROJECT / "conf"
-HIDDEN = ("_target_", "targets", "by_task")  # keys that follow from others
+HIDDEN = ("_target_", "_partial_", "targets", "by_task")  # keys that follow from others
 USAGE = {
     "train": "Train a model: python train.py model=resnet18 aug=flip_rotate",
     "evaluate": "Evaluate a run: python evaluate.py run=RUN_FOLDER [split=val] [checkpoint=last]\n"
@@ -24,11 +26,11 @@ USAGE = {
     "Masks: python evaluate.py predictions=DIR predictions_label_space=… data=… data.root=…",
     "predict": "Predict images: python predict.py run=RUN_FOLDER source=IMAGE_OR_FOLDER",
 }
-
-
-def help_requested(arguments: Sequence[str]) -> bool:
-    """Whether ``--help`` or ``-h`` is among the arguments."""
-    return any(argument in ("--help", "-h") for argument in arguments)
+FORMS = """
+Type a key as key=value, an option of a group as group=option; quote what a shell would change: 'data.image_size=[64,64]'.
+-m tries several values: python train.py -m model=custom_cnn,resnet18 optimizer.lr=1e-3,3e-4
+--cfg job prints the composed configuration; --config-dir=FOLDER adds options of your own.
+"""
 
 
 def print_help(name: str, arguments: Sequence[str]) -> None:
@@ -38,32 +40,14 @@ def print_help(name: str, arguments: Sequence[str]) -> None:
         name: of the command and of its file in conf/.
         arguments: of the command line.
     """
-    overrides = [argument for argument in arguments if not argument.startswith("-")]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose(name, overrides=overrides)
-    print("\n".join(_lines(name, config)))
-
-
-def _lines(name: str, config: DictConfig) -> Iterator[str]:
-    yield USAGE[name]
-    yield ""
-    yield "Type any key as key=value, and an option of a group as group=option; quote what a shell would change: 'data.image_size=[64,64]'."
-    yield "-m tries several values: python train.py -m model=custom_cnn,resnet18 optimizer.lr=1e-3,3e-4"
-    yield "--cfg job prints the composed configuration; --config-dir=FOLDER adds options of your own."
-    yield ""
-    yield "Groups"
-    for group, options in groups().items():
-        yield f"  {group:<14}{', '.join(options)}"
-    own = [key for key in (*AllowedPackages.model_fields, *RequestKeys.model_fields) if key in config]
-    yield from _section("Request", AllowedPackages, config, "", own)
-    yield from _keys(RequestKeys, config, "", own)
-    yield from _keys(RunSettings, config, "", ["seed"])
-    for key, field in RunSettings.model_fields.items():
-        annotation = field.annotation
-        if isinstance(annotation, type) and issubclass(annotation, Group) and key != "lightning_module":
-            yield from _section(str(annotation.__doc__).splitlines()[0], annotation, config, f"{key}.")
-        elif key == "callbacks":
-            yield from ("", f"`callbacks`: {field.description}.")
+        config = compose(name, overrides=[argument for argument in arguments if not argument.startswith("-")])
+    screen = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 140)
+    screen.print(f"{USAGE[name]}\n{FORMS}", markup=False)
+    screen.print(_table((f"  {group}", ", ".join(options)) for group, options in groups().items()))
+    for group, rows in _sections(config).items():
+        screen.print(f"\n{group}", markup=False)
+        screen.print(_table(rows))
 
 
 def groups() -> dict[str, list[str]]:
@@ -72,52 +56,37 @@ def groups() -> dict[str, list[str]]:
     return {folder.name: [path.stem for path in sorted(folder.glob("*.yaml"))] for folder in folders}
 
 
-def _section(
-    title: str, group: type[Group], config: DictConfig, prefix: str, only: Sequence[str] | None = None
-) -> Iterator[str]:
-    yield from ("", title)
-    yield from _keys(group, config, prefix, only)
-
-
-def _keys(group: type[Group], config: DictConfig, prefix: str, only: Sequence[str] | None = None) -> Iterator[str]:
-    """A line or more for each key that the configuration has, those without a description of their own included."""
-    described = {field.alias or name: str(field.description or "") for name, field in group.model_fields.items()}
-    node: Any = OmegaConf.select(config, prefix.rstrip(".")) if prefix else config
-    present = list(node) if prefix and OmegaConf.is_dict(node) else list(described)
-    for name in present:
-        hidden = name in HIDDEN or (only is not None and name not in only)
-        if not hidden and (name in described or prefix):
-            yield from _line(f"{prefix}{name}", described.get(name, ""), _value(config, f"{prefix}{name}"))
-
-
-def _line(key: str, description: str, value: str) -> list[str]:
-    width = max(60, min(shutil.get_terminal_size().columns, 160))
-    left = f"  {key}={value}"
-    indent = 44
-    start = left if len(left) < indent - 1 else f"{left}\n"
-    first = start.ljust(indent) if "\n" not in start else start + " " * indent
-    return (
-        textwrap.fill(description, width - indent)
-        .replace("\n", "\n" + " " * indent)
-        .join([first, ""])
-        .rstrip()
-        .split("\n")
-    )
-
-
-def _value(config: DictConfig, key: str) -> str:
-    """A key's value as it is typed; an interpolation that needs others that are missing as it is written."""
-    with contextlib.suppress(OmegaConfBaseException):
-        value = OmegaConf.select(config, key)
-        if OmegaConf.is_missing(*_parent(config, key)):
-            return "???"
-        plain = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-        return (
-            "(…)" if isinstance(plain, dict) and "_target_" in plain else as_typed(plain).replace(str(Path.home()), "~")
+def _sections(config: DictConfig) -> dict[str, list[tuple[str, str]]]:
+    """By group the keys of a configuration with their values, and their descriptions."""
+    described = {key: str(field.description or "") for key, field in (*keys_of(AllowedPackages), *keys_of(RunSettings))}
+    sections: dict[str, list[tuple[str, str]]] = {}
+    for key, value in sorted(_leaves(config, ""), key=lambda leaf: list(described).index(leaf[0].split(".")[0])):
+        sections.setdefault(key.split(".")[0] if "." in key else "keys of a request", []).append(
+            (f"  {key}={value}", described.get(key, ""))
         )
-    return "…"
+    return sections
 
 
-def _parent(config: DictConfig, key: str) -> tuple[Any, str]:
-    parent, _, name = key.rpartition(".")
-    return (OmegaConf.select(config, parent) if parent else config), name
+def _leaves(config: DictConfig, prefix: str) -> Iterator[tuple[str, str]]:
+    for name in config:
+        key = f"{prefix}{name!s}"
+        if name in HIDDEN or key.startswith("lightning_module"):
+            continue
+        try:
+            value: Any = "???" if OmegaConf.is_missing(config, name) else config[name]
+        except OmegaConfBaseException:  # it refers to a key that is missing
+            value = "…"
+        if isinstance(value, DictConfig) and value and name != "split":
+            yield from _leaves(value, f"{key}.")
+        else:
+            plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+            yield key, as_typed(plain).replace(str(Path.home()), "~")
+
+
+def _table(rows: "Iterator[tuple[str, str]] | list[tuple[str, str]]") -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for left, right in rows:
+        table.add_row(Text(left), Text(right))
+    return table

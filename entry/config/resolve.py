@@ -10,8 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 from entry.config.targets import check_targets
 from entry.errors import RequestError
 from entry.request import PROJECT, Request, unresolved
-from settings.errors import validated
-from settings.run import RunSettings
+from settings.run import RunSettings, validated
 
 CONF = PROJECT / "conf"
 NO_MODEL = {"name": "predictions", "task": "segmentation", "weights": "none"}  # masks that are there already

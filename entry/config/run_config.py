@@ -1,4 +1,4 @@
-"""A run's config.yaml: written, read, and with the keys of a command line in place of its own."""
+"""A run's config.yaml: read, and with the keys of a command line in place of its own."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,15 +11,10 @@ from entry.config.targets import check_targets
 from entry.errors import RequestError
 from entry.request import Request
 from run_folder import RunFolder
-from settings.errors import SettingsError, validated
-from settings.run import AllowedPackages, RequestKeys, RunSettings
+from settings.errors import SettingsError
+from settings.run import AllowedPackages, RequestKeys, RunSettings, validated
 
 REQUEST_KEYS = (*RequestKeys.model_fields, *AllowedPackages.model_fields)
-
-
-def to_yaml(settings: RunSettings) -> str:
-    """The settings as config.yaml holds them."""
-    return str(yaml.safe_dump(settings.to_dict(), sort_keys=False, allow_unicode=True))
 
 
 def read_settings(folder: RunFolder, allow: Sequence[str]) -> RunSettings:

@@ -12,11 +12,11 @@ import torch.distributed as dist
 from torch.distributed import Store
 
 from callbacks.signals import StopSignal
-from entry import torchrun_env
 from entry.distributed import rendezvous
 from entry.errors import FAILURES, REQUEST_ERRORS, RunStopped, exit_code
 from entry.hardware import choose
 from entry.job import Job, carry_out
+from entry.request import rank, world_size
 from entry.run import Run
 from run_folder import RunFolder
 
@@ -45,7 +45,7 @@ def dismiss(code: int) -> None:
         return
     store = _meeting()
     store.set(_JOB, json.dumps(code))
-    others = [_left(rank) for rank in range(1, torchrun_env.world_size())]
+    others = [_left(number) for number in range(1, world_size())]
     store.wait(others, LEAVING)  # the store may live in this process
 
 
@@ -57,7 +57,7 @@ def follow() -> int:
         store.wait([_JOB], PATIENCE)
         told = json.loads(store.get(_JOB))
         if isinstance(told, int):
-            store.set(_left(torchrun_env.rank()), "")
+            store.set(_left(rank()), "")
             return told
         job = Job.from_json(store.get(_JOB).decode())
         folder = RunFolder.open(Path(job.folder))

@@ -12,7 +12,6 @@ from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
 from entry import console
 from entry.build.trainer import build_trainer
-from entry.config.run_config import to_yaml
 from entry.evaluation.checkpoint import collect, find_checkpoint, load, predict_split
 from entry.run import Run, session
 from label_spaces.crosswalk import Crosswalk
@@ -97,7 +96,7 @@ def write_evaluation(
     """
 
     def fill(target: Path) -> None:
-        write_text(target / "config.yaml", to_yaml(settings))
+        write_text(target / "config.yaml", settings.to_yaml())
         with session(Status(target / "status.json")):
             evaluation = collect(settings, folder, origin, datamodule, split, count(target), crosswalk)
             if isinstance(datamodule, SegmentationDataModule) and datamodule.only_predict(split):

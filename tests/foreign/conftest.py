@@ -73,6 +73,7 @@ def check_is_no_run(door, folder):
         answer = door(name, *typed[:-1], f"{typed[-1]}{folder.absolute()}")
         assert (answer.code, "Traceback" in answer.err) == (2, False)
         assert (
-            "holds scores of a model or masks that were not made here, and no checkpoint. Evaluate these again with" in answer.err
+            "holds scores of a model or masks that were not made here, and no checkpoint. Evaluate these again with"
+            in answer.err
         )
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before

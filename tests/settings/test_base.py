@@ -5,7 +5,8 @@ import pytest
 from pydantic import Field
 
 from settings.base import Group, Legal, Number, Positive, Size, Target, absolute, as_typed, is_csv, legal
-from settings.errors import SettingsError, validated
+from settings.errors import SettingsError
+from settings.run import validated
 
 
 @pytest.mark.parametrize(

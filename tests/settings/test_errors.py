@@ -2,8 +2,8 @@
 
 import pytest
 
-from settings.errors import SettingsError, keys_of, validated
-from settings.run import RunSettings
+from settings.errors import SettingsError, keys_of
+from settings.run import RunSettings, validated
 from tests.settings.conftest import SEGMENTS, changed
 
 NAN = float("nan")

@@ -1,7 +1,8 @@
 import pytest
 
-from settings.errors import SettingsError, validated
+from settings.errors import SettingsError
 from settings.model import LOSSES, AugSettings, LossSettings, ModelSettings, OptimizerSettings
+from settings.run import validated
 from tests.settings.conftest import PLAIN
 
 

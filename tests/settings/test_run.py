@@ -3,9 +3,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from settings.errors import validated
 from settings.model import LOSSES
-from settings.run import RequestKeys, RunSettings
+from settings.run import RequestKeys, RunSettings, validated
 from tests.settings.conftest import SEGMENTS, changed
 
 OLD = Path(__file__).resolve().parents[1] / "fixtures/old_runs"

@@ -1,6 +1,7 @@
 import pytest
 
-from settings.errors import SettingsError, validated
+from settings.errors import SettingsError
+from settings.run import validated
 from settings.training import CheckpointingSettings, TrainerSettings
 
 

@@ -7,7 +7,6 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from entry.config.resolve import resolved
-from entry.config.run_config import to_yaml
 from entry.errors import REQUEST_ERRORS
 from entry.request import PROJECT, Request
 
@@ -27,7 +26,7 @@ def test_everything_is_plain_and_absolute(tmp_path, monkeypatch):
     assert settings.data.root == str(tmp_path / "pictures")
     assert settings.data.split == str(tmp_path / "parts.csv")
     assert settings.model.weights == str(tmp_path / "w.pt")
-    assert "${" not in to_yaml(settings)
+    assert "${" not in settings.to_yaml()
 
 
 @pytest.mark.parametrize(

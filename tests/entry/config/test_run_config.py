@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from entry.config.resolve import resolved
-from entry.config.run_config import of_run, read_settings, to_yaml
+from entry.config.run_config import of_run, read_settings
 from entry.errors import RequestError
 from run_folder import RunFolder, RunFolderError
 from tests.entry.config.test_resolve import request
@@ -15,12 +15,12 @@ def run(tmp_path):
     """A run folder that holds a configuration."""
     folder = RunFolder(tmp_path / "runs" / "one")
     typed = ("data=image_folder", f"data.root={tmp_path}", "trainer.max_epochs=3")
-    folder.claim(to_yaml(resolved(request(tmp_path, *typed))), [])
+    folder.claim(resolved(request(tmp_path, *typed)).to_yaml(), [])
     return folder
 
 
 def test_what_was_written_is_read(tmp_path, run):
-    assert to_yaml(read_settings(run, ())) == run.config.read_text()
+    assert read_settings(run, ()).to_yaml() == run.config.read_text()
 
 
 def test_a_run_of_an_earlier_version_need_not_have_a_key(tmp_path, run):

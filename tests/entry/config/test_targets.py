@@ -12,8 +12,7 @@ import yaml
 
 from entry.config.targets import check_target, check_targets
 from entry.errors import RequestError
-from settings.errors import validated
-from settings.run import RunSettings
+from settings.run import RunSettings, validated
 from tests.settings.conftest import changed
 from tests.test_train import QUICK
 

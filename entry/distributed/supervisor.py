@@ -1,4 +1,4 @@
-"""Doing a job on as many processes as were asked for; a door with several starts them, watches them, and is none of them."""
+"""Several processes of one machine: starting them, watching them, and reporting which of them failed and why."""
 
 import contextlib
 import json
@@ -12,34 +12,29 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from callbacks.signals import StopSignal
 from callbacks.stderr import tell
 from entry.errors import REFUSED, RankError, RequestError, RunStopped, TrainingError
 from entry.hardware import Hardware
-from entry.job import Job, carry_out
 from entry.request import PROJECT
-from entry.run import Run
-from entry.torchrun_env import launched
 
 GRACE_SECONDS = 20  # in which ranks must end themselves when one of them has failed
 LOOK_SECONDS = 0.1
 
 
-def launch(job: Job, run: Run, signal: StopSignal) -> None:
-    """Carry out a job: in this process where it is alone or one of an outer launcher's, else in ranks of its own.
+def run_ranks(job: str, kind: str, machine: Hardware, folder: Path) -> None:
+    """Do a job in several processes of this machine, and wait for them.
+
+    Args:
+        job: as JSON, for `entry.distributed.worker`.
+        kind: of the job, for messages.
+        machine: how many processes there are, with how many threads.
+        folder: the run's.
 
     Raises what ended the job: RunStopped, RequestError, TrainingError, RankError.
     """
-    if launched():
-        from entry.distributed.torchrun import share
-
-        share(job, run, signal)
-    elif run.machine.ranks == 1:
-        carry_out(job, signal, run)
-    else:
-        # In the run's folder under a name that a resume clears away: a door that is killed cannot do it.
-        with tempfile.TemporaryDirectory(prefix=".ranks-", suffix=".tmp", dir=run.folder.path) as name:
-            _watch(_Ranks(job, run.machine, Path(name)))
+    # In the run's folder under a name that a resume clears away: a command that is killed cannot do it.
+    with tempfile.TemporaryDirectory(prefix=".ranks-", suffix=".tmp", dir=folder) as name:
+        _watch(_Ranks(job, kind, machine, Path(name)))
 
 
 class _Ranks:
@@ -48,8 +43,8 @@ class _Ranks:
     Each writes its process id and how it ended into the folder `control`.
     """
 
-    def __init__(self, job: Job, machine: Hardware, control: Path) -> None:
-        self.count, self.control, self.kind = machine.ranks, control, job.kind
+    def __init__(self, job: str, kind: str, machine: Hardware, control: Path) -> None:
+        self.count, self.control, self.kind = machine.ranks, control, kind
         # Read when a process loads OpenMP, before torch is told: otherwise every rank begins with a thread for each core.
         os.environ.setdefault("OMP_NUM_THREADS", str(machine.threads))
         self.error: BaseException | None = None
@@ -79,9 +74,7 @@ class _Ranks:
             logs_specs=DefaultLogsSpecs(log_dir=str(self.control / "logs")),
         )
         try:
-            elastic_launch(config, sys.executable)(
-                "-m", "entry.distributed.worker", self._job.to_json(), str(self.control)
-            )
+            elastic_launch(config, sys.executable)("-m", "entry.distributed.worker", self._job, str(self.control))
         except BaseException as error:  # noqa: BLE001  handed to the thread that waits
             self.error = error
         finally:
