@@ -1,4 +1,4 @@
-"""How the trainer's checkpoints get to disk and back: whole or not at all, and as plain data."""
+"""Reading and writing the trainer's checkpoints: atomically, and as plain data."""
 
 import io
 from pathlib import Path
@@ -13,12 +13,12 @@ from run_folder import atomic
 
 
 class CheckpointFiles(TorchCheckpointIO):
-    """How the trainer's checkpoints get to disk and back."""
+    """Lightning's checkpoint plugin with atomic writing and safe reading."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write to a temporary name, sync, rename: a reader sees the old file or the new one.
+        """Write to a temporary name, sync and rename: a reader finds the old file or the new one.
 
-        What is serialised first cannot leave half a file where it cannot be serialised. Raises TrainingError for a full disk.
+        Serialised in memory first, so that an error there leaves no partial file. Raises TrainingError for a full disk.
         """
         content = io.BytesIO()
         torch.save(checkpoint, content)
@@ -33,5 +33,5 @@ class CheckpointFiles(TorchCheckpointIO):
             ) from error
 
     def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> dict[str, Any]:
-        """Read plain data. Raises WeightsError where code would have to be run."""
+        """Read plain data. Raises WeightsError if code would have to be run."""
         return cast(dict[str, Any], read_checkpoint(Path(path), str(path)))

@@ -6,7 +6,7 @@ from torch import nn
 
 
 def resnet18(num_classes: int) -> nn.Module:
-    """ResNet-18 of torchvision with fresh weights: images (B, 3, H, W) to logits (B, num_classes), for any H and W.
+    """Return torchvision's ResNet-18 with fresh weights: images (B, 3, H, W) to logits (B, num_classes), for any H and W.
 
     Source: He et al., Deep Residual Learning for Image Recognition, arXiv 1512.03385.
     """

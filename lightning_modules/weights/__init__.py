@@ -1,1 +1,1 @@
-"""Which weights a network starts from: found, downloaded, read without running code, and fitted."""
+"""Initial weights of a network: looked up, downloaded, read without running code, and loaded."""

@@ -1,4 +1,4 @@
-"""Fetching published weights into torch's own cache, without ever waiting long for a network that is not there."""
+"""Downloading published weights into torch's own cache, with a short timeout when offline."""
 
 import hashlib
 import re
@@ -15,30 +15,30 @@ import torch
 from lightning_modules.errors import WeightsError
 
 CONNECT_SECONDS = 5.0
-STALLED_SECONDS = 30.0  # a download that brings nothing for so long has died
+STALLED_SECONDS = 30.0  # without any data for so long, a download has failed
 
 
 class NotReachableError(RuntimeError):
-    """A file cannot be fetched now; the message says which and why."""
+    """A file cannot be downloaded now; the message names it and the reason."""
 
 
 def cached_path(url: str) -> Path:
-    """Where torch.hub keeps (or would keep) the file of an address; moved by the environment variable TORCH_HOME."""
+    """Return the path of a file in torch.hub's cache, which the environment variable TORCH_HOME moves."""
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
 
 
 def fetch(url: str, timeout: float = CONNECT_SECONDS) -> Path:
-    """The local file of an address whose name ends in the start of its SHA-256: the cached one, or downloaded.
+    """Return the local file of a URL whose name ends in the start of its SHA-256, downloading it if it is not cached.
 
-    The download has a progress bar on stderr and goes to a temporary name that is renamed when its hash is right.
+    The download shows a progress bar on stderr and gets its final name once its hash is verified.
 
     Args:
         url: such as ``https://download.pytorch.org/models/resnet18-f37072fd.pth``.
-        timeout: seconds in which the server must have answered, name look-up included.
+        timeout: seconds for the server's first answer, including name resolution.
 
     Raises:
-        NotReachableError: neither cached nor to be had.
-        WeightsError: the cached file is not what its name says.
+        NotReachableError: it is not cached and cannot be downloaded.
+        WeightsError: the cached file does not have the SHA-256 in its name.
     """
     file = cached_path(url)
     digest = _digest_in_name(file)
@@ -52,18 +52,18 @@ def fetch(url: str, timeout: float = CONNECT_SECONDS) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         with _socket_timeout(STALLED_SECONDS):
             torch.hub.download_url_to_file(url, str(file), hash_prefix=digest, progress=True)
-    # RuntimeError is torch.hub's word for a wrong hash; everything a connection can do is an OSError.
+    # torch.hub raises RuntimeError for a wrong hash; connections fail with an OSError.
     except (OSError, RuntimeError) as error:
         raise NotReachableError(f"{url} could not be downloaded ({error})") from error
     return file
 
 
 def _why_unreachable(url: str, timeout: float) -> str:
-    """Ask for the first byte of a file. Returns why there was no answer in time, or nothing where there was one."""
+    """Request the first byte of a file. Returns why there was no answer in time, or an empty text."""
     answer: list[str] = []
 
-    def ask() -> None:
-        opener = urllib.request.build_opener()  # knows the proxies of the environment, as the download does
+    def request() -> None:
+        opener = urllib.request.build_opener()  # uses the environment's proxies, as the download does
         opener.addheaders = [("User-Agent", "torch.hub"), ("Range", "bytes=0-0")]
         try:
             opener.open(url, timeout=timeout).close()
@@ -71,8 +71,8 @@ def _why_unreachable(url: str, timeout: float) -> str:
         except (OSError, ValueError) as error:
             answer.append(str(getattr(error, "reason", None) or error))
 
-    # A thread of its own, because a name look-up cannot be given a time limit.
-    thread = threading.Thread(target=ask, daemon=True, name="weights-connection-check")
+    # In a thread, because name resolution has no timeout.
+    thread = threading.Thread(target=request, daemon=True, name="weights-connection-check")
     thread.start()
     thread.join(timeout)
     return answer[0] if answer else f"no answer within {timeout:g} s"
@@ -80,7 +80,7 @@ def _why_unreachable(url: str, timeout: float) -> str:
 
 @contextmanager
 def _socket_timeout(seconds: float) -> Iterator[None]:
-    """Let new sockets give up after so long: torch.hub takes no timeout."""
+    """Set the timeout of new sockets; torch.hub has no parameter for it."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:

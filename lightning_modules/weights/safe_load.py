@@ -1,4 +1,4 @@
-"""Reading the tensors of a checkpoint that may come from anywhere: nothing in it is ever executed."""
+"""Reading the tensors of an untrusted checkpoint: nothing in it is ever executed."""
 
 import pickle
 import re
@@ -13,21 +13,25 @@ from torch import Tensor
 
 from lightning_modules.errors import WeightsError
 
-NESTS = ("state_dict", "model", "model_state_dict")  # where training scripts put the weights beside their other state
+NESTS = (
+    "state_dict",
+    "model",
+    "model_state_dict",
+)  # keys under which training scripts save the weights beside other state
 
-# What torch.load and safetensors raise on damaged or foreign files; a pickle of arbitrary bytes can fail in any of these ways.
+# Raised by torch.load on damaged files and on other formats; a pickle of arbitrary bytes can fail in any of these ways.
 UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError, OverflowError,
               MemoryError, struct.error, pickle.UnpicklingError)  # fmt: skip
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by name, on the CPU.
+    """Return the tensors of a checkpoint by name, on the CPU.
 
-    Reads what ``torch.save`` wrote (a state dict, or one inside ``state_dict`` or ``model`` as Lightning and most
-    training scripts do) and ``.safetensors``. Files that need code to be run are refused unread.
+    Reads files of ``torch.save`` (a state dict, or one inside ``state_dict`` or ``model`` as Lightning and most
+    training scripts save it) and ``.safetensors``. Files that need code to be run are refused unread.
 
     Raises:
-        WeightsError: there is no such file, or it is not a checkpoint; names the file.
+        WeightsError: there is no such file, or it is not a checkpoint.
     """
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "no such file"
@@ -50,37 +54,37 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     return dict(content)
 
 
-def read_checkpoint(path: Path, asked: str, *, in_file: bool = False) -> object:
-    """Whatever plain data a checkpoint file holds, its tensors on the CPU; nothing in it is executed.
+def read_checkpoint(path: Path, typed: str, *, in_file: bool = False) -> object:
+    """Return the plain data of a checkpoint file, its tensors on the CPU; nothing in it is executed.
 
     Args:
         path: the file.
-        asked: how the user named it, for the message.
-        in_file: whether its tensors stay in the file, each to be read when it is used; not for files from before torch 1.6.
+        typed: how the user named it, for the message.
+        in_file: whether to map the file and read each tensor when it is used; not for files from before torch 1.6.
 
     Raises:
         WeightsError: it is not a checkpoint, or would have to run code to be read.
     """
     if path.suffix == ".safetensors":
-        return _read_safetensors(path, asked)
+        return _read_safetensors(path, typed)
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=in_file)
     except pickle.UnpicklingError as error:
         code = re.search(r"GLOBAL (\S+)|Trying to call reduce for unrecognized function (.+)", str(error))
         if code is None:
-            raise WeightsError(_unreadable(path, asked, error)) from error
+            raise WeightsError(_unreadable(path, typed, error)) from error
         raise WeightsError(
-            f"{asked} holds more than tensors ({(code[1] or code[2]).strip()}) and would have to run code to be read, "
+            f"{typed} holds more than tensors ({(code[1] or code[2]).strip()}) and would have to run code to be read, "
             "so it was not; save its state dict alone: torch.save(network.state_dict(), …)"
         ) from error
     except UNREADABLE as error:
-        raise WeightsError(_unreadable(path, asked, error)) from error
+        raise WeightsError(_unreadable(path, typed, error)) from error
 
 
 def damage(path: Path) -> str | None:
-    """Why a checkpoint that train.py wrote cannot be trusted, or None where it is whole.
+    """Return what is damaged in a checkpoint of train.py, or None if it is whole.
 
-    torch writes a zip archive, in which every record carries a CRC-32; torch itself does not look at them.
+    torch writes a zip archive, in which every record has a CRC-32; torch itself does not check them.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -93,17 +97,17 @@ def damage(path: Path) -> str | None:
     return None
 
 
-def _read_safetensors(path: Path, asked: str) -> dict[str, Tensor]:
+def _read_safetensors(path: Path, typed: str) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise WeightsError(_unreadable(path, asked, error)) from error
+        raise WeightsError(_unreadable(path, typed, error)) from error
 
 
-def _unreadable(path: Path, asked: str, error: BaseException) -> str:
+def _unreadable(path: Path, typed: str, error: BaseException) -> str:
     if isinstance(error, PermissionError):
-        return f"{asked} may not be read: permission denied"
-    return f"{asked} cannot be read as a checkpoint: it is damaged, cut short or something else ({path.stat().st_size} bytes)"
+        return f"{typed} may not be read: permission denied"
+    return f"{typed} cannot be read as a checkpoint: it is damaged, cut short or something else ({path.stat().st_size} bytes)"

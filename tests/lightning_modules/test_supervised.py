@@ -11,6 +11,7 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 from torch.utils.data import DataLoader
+from torchvision import models
 
 from datamodules.loading.batch_samplers import TrainingBatches
 from datamodules.loading.dataset import collate
@@ -19,6 +20,7 @@ from lightning_modules import schedules
 from lightning_modules.classification import ClassificationModule
 from lightning_modules.losses import CrossEntropy, TrainingLoss
 from lightning_modules.segmentation import SegmentationModule
+from tests.lightning_modules.tiny import made
 
 SPACE = LabelSpace("tiny", ("a", "b", "c"))
 WEIGHTS = torch.tensor([0.5, 1.0, 4.0])
@@ -139,3 +141,27 @@ def test_any_sharing_gives_the_steps_of_one_device(task, ranks, accumulate):
     assert loss == pytest.approx(expected_loss, rel=1e-5)
     for found, wanted in zip(weights, expected, strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "build", "heads"),
+    [
+        (SegmentationModule, partial(models.segmentation.lraspp_mobilenet_v3_large, weights_backbone=None), 1),
+        (ClassificationModule, partial(models.googlenet, init_weights=False), 3),
+    ],
+)
+def test_torchvisions_models_that_return_a_dict_or_a_tuple_train_and_evaluate(make, build, heads):
+    """Dicts of segmentation models, and tuples of classifiers with auxiliary heads."""
+    network = build(num_classes=3)
+    learner = made(make, network, loss=TrainingLoss(CrossEntropy(3), 3, 0.4))
+    images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    target = torch.randint(0, 3, (2, 32, 32) if make is SegmentationModule else (2,))
+    output = learner.train()(images)
+    assert (len(output) if isinstance(output, tuple) else 1) == heads
+    total, weight = learner.training_loss(output, target)
+    (total / weight).backward()
+    assert all(parameter.grad is not None for parameter in learner.parameters())
+    batch = {"image": images, "target": target, "index": torch.arange(2), "counted": True}
+    with torch.no_grad():
+        _, prediction, finite = learner.eval().evaluate_batch(batch, "test")
+    assert (prediction.shape, finite.tolist()) == (target.shape, [True, True])

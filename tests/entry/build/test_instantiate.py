@@ -145,3 +145,14 @@ def test_a_schedule_with_such_a_parameter_gets_the_number_of_steps():
     settings = SchedulerSettings(target="torch.optim.lr_scheduler.OneCycleLR", _partial_=True, max_lr=1.0)
     steps = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     assert scheduler(settings, total_steps=7)(steps).total_steps == 7
+
+
+def test_a_segmentation_model_of_torchvision_downloads_no_backbone(monkeypatch):
+    def download(*_, **__):
+        raise AssertionError("a download")
+
+    monkeypatch.setattr("torch.hub.load_state_dict_from_url", download)
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", download)
+    target = "torchvision.models.segmentation.lraspp_mobilenet_v3_large"
+    network = part({"_target_": target}, "model.network", num_classes=2)
+    assert network.classifier.low_classifier.out_channels == 2
