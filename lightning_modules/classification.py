@@ -27,8 +27,9 @@ class ClassificationModule(SupervisedModule):
             logits, target, index = logits[:0], target[:0], index[:0]
         probability, prediction = logits.softmax(1).max(1)
         self.confusion_of(stream).update(prediction, target)
+        loss = functional.cross_entropy(logits, target, reduction="none")
         self.records_of(stream).update(
-            index, target, prediction, probability, functional.cross_entropy(logits, target, reduction="none")
+            index=index, target=target, prediction=prediction, probability=probability, loss=loss
         )
         return index, prediction, probability.isfinite()
 

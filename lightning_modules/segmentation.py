@@ -50,7 +50,7 @@ class SegmentationModule(SupervisedModule):
         else:
             matrices = confusion_matrices(prediction, target, *sides)
         self.confusion_of(stream).add(matrices.sum(0), target.numel())
-        self.records_of(stream).update(index, matrices, self._losses(logits, target))
+        self.records_of(stream).update(index=index, matrices=matrices, loss=self._losses(logits, target))
         return index, prediction, _finite(best)
 
     def _losses(self, logits: Tensor, target: Tensor) -> Tensor:
