@@ -206,9 +206,9 @@ def test_quick_enough_for_every_epoch():
     matrix = torch.randint(0, 50, (12, 12))
     seconds = []
     for _ in range(20):
-        start = time.perf_counter()
+        start = time.process_time()
         mean_scores(matrix)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     assert min(seconds) < 1e-3
 
 

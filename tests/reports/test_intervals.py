@@ -127,9 +127,9 @@ def test_hundreds_of_drives_are_quick():
     rows = sparse(drives)
     walk = find(load("voc21"), load("idd_level3"))
     crosswalk_intervals(rows[:3], walk)
-    start = time.perf_counter()
+    start = time.process_time()
     crosswalk_intervals(rows, walk)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 LEVEL3 = load("idd_level3")
