@@ -127,7 +127,8 @@ def count(datamodule: SegmentationDataModule, split: str, matches: Matches, spac
             continue
         if datamodule.region_sizes:
             regions.update(counts[None])
-        records.update(torch.tensor([places[name]]), counts.sum(0)[None], torch.tensor([torch.nan]))
+        index, loss = torch.tensor([places[name]]), torch.tensor([torch.nan])
+        records.update(index=index, matrices=counts.sum(0)[None], loss=loss)
     _refuse(problems, matches.folder, f"{split} of {datamodule.settings.name}", space)
     return replace(records.counts(), regions=regions.compute() if datamodule.region_sizes else None)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from label_spaces.catalogue import label_table, load
@@ -47,7 +48,7 @@ class Crosswalk:
     links: tuple[Link, ...]
     class_of: tuple[int, ...]
 
-    @property
+    @cached_property
     def targets(self) -> tuple[tuple[int, ...], ...]:
         """The target classes of each source class; its predictions count as the first, the primary."""
         return tuple(
@@ -55,17 +56,17 @@ class Crosswalk:
             for link in self.links
         )
 
-    @property
+    @cached_property
     def mapping(self) -> tuple[int, ...]:
         """The target class that predictions of each source class count as, or target.void."""
         return tuple(found[0] if found else self.target.void for found in self.targets)
 
-    @property
+    @cached_property
     def rest(self) -> tuple[int, ...]:
         """The source classes that mean everything else."""
         return tuple(index for index, link in enumerate(self.links) if link.rest)
 
-    @property
+    @cached_property
     def statuses(self) -> tuple[str, ...]:
         """How well each target class can be predicted.
 
@@ -91,7 +92,7 @@ class Crosswalk:
                 found.append(SHARED if index in shared else NO)
         return tuple(found)
 
-    @property
+    @cached_property
     def expressible(self) -> tuple[int, ...]:
         """The target classes that predictions can count as."""
         return tuple(index for index, status in enumerate(self.statuses) if status in (FULL, PARTLY))
@@ -129,8 +130,8 @@ def find(source: LabelSpace, target: LabelSpace) -> Crosswalk:
             return found
     known = ", ".join(sorted(path.stem for path in FOLDER.glob("*_to_*.csv")))
     raise LabelSpaceError(
-        f"there is no crosswalk from {source.name} to {target.name} (there are {known}); write one as a CSV file with the columns source and "
-        f"target, a row per class of {source.name}, and type crosswalk=FILE.csv"
+        f"there is no crosswalk from {source.name} to {target.name}; write one as a CSV file with the columns source and "
+        f"target, a row per class of {source.name}, and type crosswalk=FILE.csv (there are {known})"
     )
 
 

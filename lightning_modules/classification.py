@@ -1,7 +1,7 @@
 """Image classification: one class per image."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,9 @@ class ClassificationModule(SupervisedModule):
         probability, prediction = logits.softmax(1).max(1)
         loss = functional.cross_entropy(logits, target, reduction="none")
         self.confusion_of(stream).update(prediction, target)
-        cast(ImageRecords, self.records[stream]).update(index, target, prediction, probability, loss)
+        self.records_of(stream).update(
+            index=index, target=target, prediction=prediction, probability=probability, loss=loss
+        )
         return index, prediction, probability.isfinite()
 
     def predict_step(self, batch: Batch, _: int) -> tuple[Tensor, Tensor, Tensor, Mapping[int, str]]:

@@ -1,7 +1,7 @@
 """Semantic segmentation: a class for every pixel."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +47,7 @@ class SegmentationModule(SupervisedModule):
         else:
             matrices = confusion_matrices(prediction, target, *self.shape)
         self.confusion_of(stream).add(matrices.sum(0), target.numel())
-        cast(MaskRecords, self.records[stream]).update(index, matrices, self._losses(logits, target))
+        self.records_of(stream).update(index=index, matrices=matrices, loss=self._losses(logits, target))
         return index, prediction, _finite(best)
 
     def predict_step(self, batch: Batch, _: int) -> tuple[Tensor, Tensor, Tensor, Mapping[int, str]]:

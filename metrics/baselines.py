@@ -9,19 +9,6 @@ from metrics.confusion import confusion_matrix
 from metrics.scores import headline_scores, mean_scores
 
 
-def majority(train_target: np.ndarray, count: int) -> np.ndarray:
-    """Predict the commonest training class everywhere (the first of equally common ones).
-
-    Args:
-        train_target: (N,) integer class indices, at least one.
-        count: the number of predictions.
-
-    Returns:
-        (count,) int64 predictions.
-    """
-    return np.full(count, np.bincount(train_target).argmax(), dtype=np.int64)
-
-
 def logistic(train_features: np.ndarray, train_target: np.ndarray, test_features: np.ndarray) -> np.ndarray:
     """Predict by logistic regression on a few standardised features, such as the mean colour or the box size.
 
@@ -38,7 +25,7 @@ def logistic(train_features: np.ndarray, train_target: np.ndarray, test_features
     from sklearn.preprocessing import StandardScaler
 
     if len(np.unique(train_target)) == 1:
-        return majority(train_target, len(test_features))
+        return np.full(len(test_features), train_target[0], dtype=np.int64)
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     return np.asarray(model.fit(train_features, train_target).predict(test_features), dtype=np.int64)
 
@@ -63,7 +50,8 @@ def baseline_scores(
     known = train_target < num_classes
     if not known.any():
         return {}
-    predictions = {"majority": majority(train_target[known], len(test_target))}
+    commonest = np.bincount(train_target[known]).argmax()  # of equally common ones the first
+    predictions = {"majority": np.full(len(test_target), commonest)}
     for name, (train, test) in (features or {}).items():
         predictions[name] = logistic(train[known], train_target[known], test)
     scores = {}

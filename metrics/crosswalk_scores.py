@@ -5,6 +5,7 @@ one without a target counts as void, a miss. A target that is no source's primar
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,6 +13,22 @@ from torch import Tensor
 
 from metrics.label_merging import merge, remap
 from metrics.scores import iou, mean_over, number, support
+
+
+class Relation(Protocol):
+    """What a crosswalk relates."""
+
+    @property
+    def targets(self) -> Sequence[Sequence[int]]:
+        """The target classes that each of the S source classes stands for, its primary first."""
+
+    @property
+    def expressible(self) -> Sequence[int]:
+        """The target classes that are a primary."""
+
+    @property
+    def rest(self) -> Sequence[int]:
+        """The source classes that mean everything else."""
 
 
 def common_classes(
@@ -52,41 +69,29 @@ def common_classes(
     return common[:sources], common[sources:], len(both)
 
 
-def crosswalk_scores(
-    confusion: Tensor, targets: Sequence[Sequence[int]], expressible: Sequence[int], rest: Sequence[int] = ()
-) -> dict[str, float | int | None]:
+def crosswalk_scores(confusion: Tensor, relation: Relation) -> dict[str, float | int | None]:
     """Return the scores of `crosswalk_means` as plain numbers, None where undefined, and per mean `<mean>_classes`.
 
     Args:
         confusion: (T+1, S+1) counts, rows target classes (truth), columns source classes (predictions), void last.
-        targets: the target classes that each of the S source classes stands for, its primary first.
-        expressible: the target classes that are a primary.
-        rest: the source classes that mean everything else.
+        relation: of source to target classes.
     """
     confusion = confusion.cpu()
-    ious = _ious(confusion, targets, expressible, rest)
+    ious = _ious(confusion, relation)
     scores: dict[str, float | int | None] = {}
-    for name, value in crosswalk_means(confusion, targets, expressible, rest).items():
+    for name, value in crosswalk_means(confusion, relation).items():
         scores[name] = number(value.item())
         if name in ious:
             scores[f"{name}_classes"] = int((~ious[name].isnan()).sum())
     return scores
 
 
-def crosswalk_means(
-    confusion: Tensor,
-    targets: Sequence[Sequence[int]],
-    expressible: Sequence[int],
-    rest: Sequence[int] = (),
-    classes_of: Tensor | None = None,
-) -> dict[str, Tensor]:
+def crosswalk_means(confusion: Tensor, relation: Relation, classes_of: Tensor | None = None) -> dict[str, Tensor]:
     """Return the scores that sum up the matrix of such a model, for any number of matrices at once.
 
     Args:
-        confusion: (..., T+1, S+1) counts as in `crosswalk_scores`, like the next three.
-        targets: what each source class stands for.
-        expressible: the target classes that are a primary.
-        rest: the source classes that mean everything else.
+        confusion: (..., T+1, S+1) counts as in `crosswalk_scores`.
+        relation: of source to target classes.
         classes_of: (T+1, S+1) counts that decide which classes a mean is over (a class without counts in
             `confusion` is then a 0 in it); by default each matrix decides for itself.
 
@@ -102,23 +107,21 @@ def crosswalk_means(
         A class that is neither true nor predicted is left out of each.
     """
     true = support(confusion)
-    ious = _ious(confusion, targets, expressible, rest)
-    deciding = ious if classes_of is None else _ious(classes_of, targets, expressible, rest)
+    ious = _ious(confusion, relation)
+    deciding = ious if classes_of is None else _ious(classes_of, relation)
     return {
-        "expressible_share": true[..., list(expressible)].sum(-1) / true.sum(-1),
+        "expressible_share": true[..., list(relation.expressible)].sum(-1) / true.sum(-1),
         **{name: mean_over(values, ~deciding[name].isnan()) for name, values in ious.items()},
     }
 
 
-def _ious(
-    confusion: Tensor, targets: Sequence[Sequence[int]], expressible: Sequence[int], rest: Sequence[int]
-) -> dict[str, Tensor]:
+def _ious(confusion: Tensor, relation: Relation) -> dict[str, Tensor]:
     """Return the IoUs that each mean of `crosswalk_means` is over, (..., number of classes); nan where a class does not occur."""
-    num_targets, chosen = confusion.shape[-2] - 1, list(expressible)
+    targets, chosen, num_targets = relation.targets, list(relation.expressible), confusion.shape[-2] - 1
     remapped = remap(confusion, [each[0] if each else num_targets for each in targets])
     closed = torch.zeros_like(remapped)
     closed[..., chosen, :] = remapped[..., chosen, :]
-    source, target, count = common_classes(targets, num_targets, rest)
+    source, target, count = common_classes(targets, num_targets, relation.rest)
     common = merge(merge(confusion, target, count, -2), source, count, -1)
     return {
         "miou_expressible": iou(remapped)[..., chosen],

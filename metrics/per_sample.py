@@ -78,14 +78,14 @@ class SampleRecords(Metric):
         for name, (kind, shape) in self.columns.items():
             getattr(self, name).append(torch.empty(0, *shape, dtype=kind, device=self.device))
 
-    def append(self, **batch: Tensor) -> None:
-        """Add a batch: a tensor per column. Raises ValueError where their shapes do not fit."""
+    def update(self, **batch: Tensor) -> None:
+        """Add a batch: a tensor with a row per sample for each column. Raises ValueError where the shapes do not fit."""
         expected = {name: (len(batch["index"]), *shape) for name, (_, shape) in self.columns.items()}
-        if any(values.shape != expected[name] for name, values in batch.items()):
+        if any(batch[name].shape != shape for name, shape in expected.items()):
             shapes = ", ".join(f"{name} {tuple(values.shape)}" for name, values in batch.items())
             raise ValueError(f"records have a row per sample in every column; got {shapes}")
-        for name, values in batch.items():
-            getattr(self, name).append(values.detach().to(self.columns[name][0]))
+        for name, (kind, _) in self.columns.items():
+            getattr(self, name).append(batch[name].detach().to(kind))
 
     def compute(self) -> dict[str, np.ndarray]:
         """Return the rows of all ranks by column, sorted by index (those of a repeated index by their other values).
@@ -98,7 +98,7 @@ class SampleRecords(Metric):
 
 
 class ImageRecords(SampleRecords):
-    """The true and predicted class, probability and loss of each evaluated image.
+    """Each evaluated image's `index`, `target` and `prediction` (integers), `probability` of the predicted class, and `loss`.
 
     Args:
         num_classes: C, the number of classes without void.
@@ -108,21 +108,6 @@ class ImageRecords(SampleRecords):
         integer, real = (torch.int64, ()), (torch.float32, ())
         super().__init__(index=integer, target=integer, prediction=integer, probability=real, loss=real)
         self.num_classes = num_classes
-
-    def update(self, index: Tensor, target: Tensor, prediction: Tensor, probability: Tensor, loss: Tensor) -> None:
-        """Add a batch.
-
-        Args:
-            index: (B,) integer, the samples' positions in the table.
-            target: (B,) integer, the true classes.
-            prediction: (B,) integer, the predicted classes.
-            probability: (B,) float in 0–1, that of the predicted class.
-            loss: (B,) float, each sample's own loss.
-
-        Raises:
-            ValueError: the five do not have the same length, or one is not a vector.
-        """
-        self.append(index=index, target=target, prediction=prediction, probability=probability, loss=loss)
 
     def counts(self) -> Counts:
         """Return the counts of all batches on all ranks."""
@@ -134,7 +119,7 @@ class ImageRecords(SampleRecords):
 
 
 class MaskRecords(SampleRecords):
-    """The confusion matrix and the loss of each evaluated mask.
+    """Each evaluated mask's `index`, `loss` (the sum over its pixels with truth), and `matrices`, see `confusion_matrices`.
 
     Args:
         num_classes: C, the number of classes without void.
@@ -145,16 +130,6 @@ class MaskRecords(SampleRecords):
         shape = num_classes + 1, (num_classes if num_predicted is None else num_predicted) + 1
         # A frame has fewer than 2³¹ pixels, and half the bytes travel between ranks.
         super().__init__(index=(torch.int64, ()), loss=(torch.float64, ()), matrices=(torch.int32, shape))
-
-    def update(self, index: Tensor, matrices: Tensor, loss: Tensor) -> None:
-        """Add a batch.
-
-        Args:
-            index: (B,) integer, the samples' positions in the table.
-            matrices: (B, C+1, P+1) int64 counts, see `confusion_matrices`.
-            loss: (B,) float, the sum of each sample's loss over its pixels with truth.
-        """
-        self.append(index=index, loss=loss, matrices=matrices)
 
     def counts(self) -> Counts:
         """Return the counts of all batches on all ranks."""

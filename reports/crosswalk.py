@@ -33,7 +33,7 @@ def crosswalk_report(confusion: Tensor, crosswalk: Crosswalk) -> dict[str, Any]:
     return {
         "from": crosswalk.source.name,
         **{status: crosswalk.named(status) for status in STATUSES},
-        **crosswalk_scores(confusion, crosswalk.targets, crosswalk.expressible, crosswalk.rest),
+        **crosswalk_scores(confusion, crosswalk),
         "instead": {
             crosswalk.target.classes[index]: {names[source]: share for source, share in shares}
             for index, shares in predicted_instead(confusion, inexpressible).items()

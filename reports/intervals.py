@@ -62,11 +62,6 @@ def crosswalk_intervals(drives: "csr_array", crosswalk: Crosswalk) -> Intervals:
         crosswalk: from one label space to the other.
     """
     rows = crosswalk.target.num_classes + 1
-    statistic = partial(
-        crosswalk_means,
-        targets=crosswalk.targets,
-        expressible=crosswalk.expressible,
-        rest=crosswalk.rest,
-        classes_of=torch.from_numpy(drives.sum(axis=0)).view(rows, -1),
-    )
+    full = torch.from_numpy(drives.sum(axis=0)).view(rows, -1)
+    statistic = partial(crosswalk_means, relation=crosswalk, classes_of=full)
     return jackknife_intervals(drives, statistic, num_rows=rows, proportions=["expressible_share"])

@@ -17,7 +17,7 @@ def colours(space: LabelSpace) -> NDArray[np.uint8]:
     """Return (256, 3) RGB by class index; void is black. A label space without colours gets evenly spread hues."""
     table = np.zeros((256, 3), np.uint8)
     count = space.num_classes
-    hues = [colorsys.hsv_to_rgb(i / max(1, count), 0.75, 0.95) for i in range(count)]
+    hues = [colorsys.hsv_to_rgb(i / count, 0.75, 0.95) for i in range(count)]
     table[:count] = space.colours or np.array(hues) * 255
     return table
 

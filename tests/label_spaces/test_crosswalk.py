@@ -33,8 +33,8 @@ VOC_18 = {
     "train": "Train",
 }
 
-# What can be said, by hand; what is not named here cannot be said at all.
-SAID = {
+# What can be expressed, by hand; what is not named here cannot be expressed at all.
+EXPRESSED = {
     ("voc21", "idd_level3"): ("motorcycle, bicycle, car, bus", "person + animal, vehicle fallback", "rider"),
     ("voc21", "idd_level2"): ("two-wheeler", "person + animal, autorickshaw + car, large vehicle", "rider"),
     ("voc21", "idd_level1"): ("", "living things, vehicles", ""),
@@ -90,16 +90,16 @@ def test_voc_and_the_notebooks_18_classes_by_hand():
     assert found.rest == (0,)
 
 
-@pytest.mark.parametrize(("source", "target"), SAID)
-def test_what_can_be_said_by_hand(source, target):
+@pytest.mark.parametrize(("source", "target"), EXPRESSED)
+def test_what_can_be_expressed_by_hand(source, target):
     found = crosswalk(source, target)
-    assert tuple(", ".join(found.named(status)) for status in ("full", "partly", "shared")) == SAID[source, target]
-    rest = set(found.target.classes) - set(", ".join(SAID[source, target]).split(", "))
+    assert tuple(", ".join(found.named(status)) for status in ("full", "partly", "shared")) == EXPRESSED[source, target]
+    rest = set(found.target.classes) - set(", ".join(EXPRESSED[source, target]).split(", "))
     assert set(found.named("no")) == rest - {""}
 
 
 @pytest.mark.parametrize(("source", "target"), EXPRESSIBLE)
-def test_how_much_can_be_said(source, target):
+def test_how_much_can_be_expressed(source, target):
     assert len(crosswalk(source, target).expressible) == EXPRESSIBLE[source, target]
 
 
@@ -122,7 +122,7 @@ def test_cityscapes_agrees_with_cs_train_id():
     assert same.mapping == tuple(range(19))
 
 
-def test_voc_agrees_with_cs_train_id_where_the_two_have_the_same_word():
+def test_voc_agrees_with_cs_train_id_where_the_two_have_the_same_name():
     official = crosswalk("cityscapes19", "idd_level3")
     voc = crosswalk("voc21", "idd_level3")
     for name in ("bicycle", "bus", "car", "person", "train"):
@@ -143,11 +143,11 @@ def test_label_spaces_of_one_table_need_no_file():
     assert set(finer.statuses) == {"full"}
     to_18 = crosswalk("idd_level3", "idd_cityscapes18")
     names = (*to_18.target.classes, "void")
-    said = dict(zip(to_18.source.classes, (names[index] for index in to_18.mapping), strict=True))
-    assert said["person + animal"] == "Person"
-    assert said["vehicle fallback"] == "Train"
-    assert said["autorickshaw"] == said["curb"] == "void"
-    with pytest.raises(LabelSpaceError, match=r"no crosswalk from idd_level1 to idd_level3 \(.*\); write one"):
+    named = dict(zip(to_18.source.classes, (names[index] for index in to_18.mapping), strict=True))
+    assert named["person + animal"] == "Person"
+    assert named["vehicle fallback"] == "Train"
+    assert named["autorickshaw"] == named["curb"] == "void"
+    with pytest.raises(LabelSpaceError, match="no crosswalk from idd_level1 to idd_level3; write one"):
         crosswalk("idd_level1", "idd_level3")  # drivable is several classes there, and none is the primary
 
 
@@ -172,7 +172,7 @@ def test_a_users_file(tmp_path):
     assert (found.named("no"), found.expressible, found.rest) == (["tree"], (0, 1, 3), (0,))
 
 
-def test_two_words_for_one_class_and_the_least_a_file_needs(tmp_path):
+def test_two_sources_for_one_class_and_the_least_a_file_needs(tmp_path):
     found = toy(tmp_path, "source,target\nnothing,\nball,sphere\ndoll,sphere\ncar,vehicle\n")
     assert found.mapping == (5, 0, 0, 3)
     assert found.rest == ()

@@ -14,7 +14,7 @@ def test_void_follows_the_last_class():
     ("space", "ids"),
     [
         (LabelSpace("plain", ("a", "b")), (0, 1, 255)),
-        (LabelSpace("void is said", ("a", "b"), ids=(7, 3), void_ids=(0, 9)), (7, 3, 9)),
+        (LabelSpace("void has an id", ("a", "b"), ids=(7, 3), void_ids=(0, 9)), (7, 3, 9)),
         (LabelSpace("255 is taken", ("a", "b"), ids=(255, 254)), (255, 254, 253)),
         (load("idd_cityscapes18"), (*load("idd_cityscapes18").ids, 255)),
     ],

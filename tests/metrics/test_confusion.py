@@ -36,18 +36,20 @@ def without_waiting(prediction, target, classes, predicted=None):
 
 
 @pytest.mark.parametrize("count", [confusion_matrix, without_waiting])
-@pytest.mark.parametrize(("true", "said"), [(3, 7), (7, 3), (26, 21)])
-def test_predictions_in_another_label_space(count, true, said):
+@pytest.mark.parametrize(("true", "predicted"), [(3, 7), (7, 3), (26, 21)])
+def test_predictions_in_another_label_space(count, true, predicted):
     draws = torch.Generator().manual_seed(true)
-    target, prediction = (torch.randint(0, n + 1, (5000,), generator=draws, dtype=torch.uint8) for n in (true, said))
-    expected = sklearn_counts(prediction, target, max(true, said))[: true + 1, : said + 1]
-    assert np.array_equal(count(prediction, target, true, said), expected)
-    metric = ConfusionMatrix(true, said)
+    target, prediction = (
+        torch.randint(0, n + 1, (5000,), generator=draws, dtype=torch.uint8) for n in (true, predicted)
+    )
+    expected = sklearn_counts(prediction, target, max(true, predicted))[: true + 1, : predicted + 1]
+    assert np.array_equal(count(prediction, target, true, predicted), expected)
+    metric = ConfusionMatrix(true, predicted)
     metric.update(prediction, target)
     assert np.array_equal(metric.compute(), expected)
-    if said < true:
-        with pytest.raises(ValueError, match=f"prediction holds the index {said + 1}"):
-            confusion_matrix(torch.tensor([said + 1]), torch.tensor([0]), true, said)
+    if predicted < true:
+        with pytest.raises(ValueError, match=f"prediction holds the index {predicted + 1}"):
+            confusion_matrix(torch.tensor([predicted + 1]), torch.tensor([0]), true, predicted)
 
 
 @pytest.mark.parametrize("count", [confusion_matrix, without_waiting])

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ from metrics.scores import mean_scores
 
 # Truth: person, rider, car, tree, void. Predicted: background, people (person and rider), auto and van (both car), bike
 # (no class here), void.
-TARGETS, EXPRESSIBLE, REST = [(), (0, 1), (2,), (2,), ()], [0, 2], [0]
+RELATION = SimpleNamespace(targets=[(), (0, 1), (2,), (2,), ()], expressible=[0, 2], rest=[0])
 COUNTS = torch.tensor(
     [
         [10, 70, 5, 0, 5, 10],
@@ -22,7 +24,7 @@ COUNTS = torch.tensor(
 
 
 def test_scores_by_hand():
-    assert crosswalk_scores(COUNTS, TARGETS, EXPRESSIBLE, REST) == {
+    assert crosswalk_scores(COUNTS, RELATION) == {
         "expressible_share": pytest.approx(220 / 370),
         "miou_expressible": pytest.approx((70 / 134 + 100 / 146) / 2),
         "miou_expressible_classes": 2,
@@ -32,13 +34,13 @@ def test_scores_by_hand():
         "miou_common": pytest.approx((100 / 154 + 100 / 146 + 80 / 150) / 3),
         "miou_common_classes": 3,
     }
-    crossed = mean_scores(remap(COUNTS, [4, 0, 2, 2, 4]))
-    assert crossed["miou"] == pytest.approx((70 / 134 + 100 / 146) / 4)
-    assert crossed["miou_classes"] == 4
+    remapped = mean_scores(remap(COUNTS, [4, 0, 2, 2, 4]))
+    assert remapped["miou"] == pytest.approx((70 / 134 + 100 / 146) / 4)
+    assert remapped["miou_classes"] == 4
 
 
 def test_without_a_class_for_everything_else_what_has_no_counterpart_is_void():
-    found = crosswalk_scores(COUNTS, TARGETS, EXPRESSIBLE)
+    found = crosswalk_scores(COUNTS, SimpleNamespace(targets=RELATION.targets, expressible=[0, 2], rest=[]))
     assert found["miou_common"] == pytest.approx((100 / 150 + 100 / 130) / 2)
     assert found["miou_common_classes"] == 2
 
@@ -46,9 +48,9 @@ def test_without_a_class_for_everything_else_what_has_no_counterpart_is_void():
 def test_classes_that_do_not_occur_are_left_out_of_each_mean():
     counts = COUNTS.clone()
     counts[2], counts[:, 2:4] = 0, 0
-    found = crosswalk_scores(counts, TARGETS, EXPRESSIBLE, REST)
+    found = crosswalk_scores(counts, RELATION)
     assert (found["miou_expressible_classes"], found["miou_common_classes"]) == (1, 2)
-    nothing = crosswalk_scores(torch.zeros(5, 6, dtype=torch.int64), TARGETS, EXPRESSIBLE, REST)
+    nothing = crosswalk_scores(torch.zeros(5, 6, dtype=torch.int64), RELATION)
     assert set(nothing.values()) == {None, 0}
 
 
@@ -56,9 +58,9 @@ def test_many_matrices_are_scored_at_once_over_the_classes_of_the_whole():
     no_cars = COUNTS.clone()
     no_cars[2], no_cars[:, 2:4] = 0, 0
     both = torch.stack([torch.stack([COUNTS, no_cars])])
-    alone = crosswalk_means(both, TARGETS, EXPRESSIBLE, REST)
-    found = crosswalk_means(both, TARGETS, EXPRESSIBLE, REST, classes_of=COUNTS)
-    for name, score in crosswalk_scores(COUNTS, TARGETS, EXPRESSIBLE, REST).items():
+    alone = crosswalk_means(both, RELATION)
+    found = crosswalk_means(both, RELATION, classes_of=COUNTS)
+    for name, score in crosswalk_scores(COUNTS, RELATION).items():
         if not name.endswith("_classes"):
             assert found[name].shape == (1, 2)
             assert found[name][0, 0].item() == score
@@ -97,9 +99,9 @@ def perfect(source, target, street=STREET):
     walk = find(load(source), load(target))
     counts = torch.zeros(walk.target.void + 1, walk.source.void + 1, dtype=torch.int64)
     for label, (pixels, word) in street.items():
-        said = walk.source.void if word is None else walk.source.index(word)
-        counts[walk.target.labels[label], said] += pixels
-    scores = crosswalk_scores(counts, walk.targets, walk.expressible, walk.rest)
+        predicted = walk.source.void if word is None else walk.source.index(word)
+        counts[walk.target.labels[label], predicted] += pixels
+    scores = crosswalk_scores(counts, walk)
     return {**scores, "miou": mean_scores(remap(counts, walk.mapping))["miou"]}
 
 

@@ -130,9 +130,9 @@ def test_quick(grouped):
     target, prediction = classified(2000, 12)
     groups = np.arange(2000) // (2 if grouped else 1)
     jackknife_intervals(image_matrices(target[:9], prediction[:9], 12))
-    start = time.perf_counter()
+    start = time.process_time()
     jackknife_intervals(sum_by_group(image_matrices(target, prediction, 12), groups))
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 def simulate_drives(rng, num_classes, drives, presence, size):

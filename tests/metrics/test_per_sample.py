@@ -126,7 +126,7 @@ def test_each_sample_is_counted_separately():
 def add(records, seed, index):
     logits, target = masks(seed, len(index))
     loss = functional.cross_entropy(logits, target.long(), ignore_index=C, reduction="none").flatten(1).sum(1)
-    records.update(torch.tensor(index), confusion_matrices(logits.argmax(1), target, C), loss)
+    records.update(index=torch.tensor(index), matrices=confusion_matrices(logits.argmax(1), target, C), loss=loss)
     return logits, target
 
 
@@ -152,7 +152,8 @@ def test_counts_of_masks_do_not_depend_on_the_order():
 def test_a_frame_without_truth_has_no_loss():
     records = MaskRecords(C)
     void = torch.full((1, 2, 2), C, dtype=torch.uint8)
-    records.update(torch.tensor([0]), confusion_matrices(torch.zeros_like(void), void, C), torch.zeros(1))
+    matrices = confusion_matrices(torch.zeros_like(void), void, C)
+    records.update(index=torch.tensor([0]), matrices=matrices, loss=torch.zeros(1))
     counts = records.counts()
     assert np.isnan(counts.loss[0])
     assert (counts.weight[0], counts.mean_loss()) == (0, 0)
@@ -164,7 +165,7 @@ def test_predictions_in_another_label_space():
     matrices = confusion_matrices(prediction, target, C, 6)
     assert matrices.shape == (3, C + 1, 7)
     records = MaskRecords(C, 6)
-    records.update(torch.tensor([4, 1, 0]), matrices, torch.full((3,), torch.nan))
+    records.update(index=torch.tensor([4, 1, 0]), matrices=matrices, loss=torch.full((3,), torch.nan))
     counts = records.counts()
     assert counts.matrices.toarray()[0].tolist() == matrices[2].flatten().tolist()
     assert counts.weight.tolist() == (target != C).flatten(1).sum(1).flip(0).tolist()

@@ -78,11 +78,11 @@ def test_the_bounds_are_cocos():
 
 # A frame of 4×6: a sky of seven pixels and another of one, a car of five, a road of ten, and one of void.
 TRUTH = np.array([[0, 0, 0, 0, 2, 0], [0, 0, 0, 2, 2, 3], [1, 1, 1, 1, 2, 2], [1, 1, 1, 1, 1, 1]], np.uint8)
-SAID = np.array([[0, 0, 0, 0, 1, 1], [0, 0, 1, 1, 2, 0], [1, 1, 1, 3, 2, 1], [1, 1, 2, 1, 1, 1]], np.uint8)
+PREDICTED = np.array([[0, 0, 0, 0, 1, 1], [0, 0, 1, 1, 2, 0], [1, 1, 1, 3, 2, 1], [1, 1, 2, 1, 1, 1]], np.uint8)
 
 
 def hand_made():
-    """By size the counts of TRUTH by SAID: small is below 3, medium below 7."""
+    """By size the counts of TRUTH by PREDICTED: small is below 3, medium below 7."""
     small, medium, large = np.zeros((3, C + 1, C + 1), int)
     small[0, 1] = 1  # the sky of one pixel, called road
     medium[2] = [0, 3, 2, 0]  # the car of five
@@ -94,7 +94,7 @@ def hand_made():
 def test_matrices_worked_out_by_hand():
     target, prediction = (
         torch.from_numpy(np.stack([TRUTH, np.full_like(TRUTH, C)])),
-        torch.from_numpy(SAID).expand(2, 4, 6),
+        torch.from_numpy(PREDICTED).expand(2, 4, 6),
     )
     region = torch.from_numpy(np.stack([region_sizes(mask, C, (3, 7)) for mask in target.numpy()]))
     matrices = confusion_by_region(prediction, target, region, C, C)

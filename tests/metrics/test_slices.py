@@ -69,7 +69,7 @@ def test_crops_are_parted_by_their_boxes_and_parts_without_any_left_out():
     assert [(row["value"], row["n_samples"], row["accuracy"]) for row in rows[1:]] == [
         ("small", 2, 1.0),  # 1023 and 992 square pixels
         ("medium", 2, 0.5),  # 1024 and 9215
-        ("large", 2, 0.0),  # 9216 twice; the second was said to be nothing
+        ("large", 2, 0.0),  # 9216 twice; the second was predicted as void
     ]
     rows = slice_scores(image_matrices(truth[:1], guess[:1], CLASSES), [by_object_size(boxes[:1])])
     assert [row["value"] for row in rows] == ["all", "small"]

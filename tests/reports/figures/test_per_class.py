@@ -90,11 +90,11 @@ def test_names_do_not_overlap_and_values_stay_inside(tmp_path, count):
 
 def test_bars_and_lines_are_sklearns(tmp_path):
     draws = np.random.default_rng(0)
-    truth, said = draws.integers(0, 4, 200), draws.integers(0, 4, 200)
+    truth, predicted = draws.integers(0, 4, 200), draws.integers(0, 4, 200)
     confusion = np.zeros((5, 5), np.int64)
-    np.add.at(confusion, (truth, said), 1)
+    np.add.at(confusion, (truth, predicted), 1)
     figure = per_class_figure(class_scores(confusion, "abcd"), mean_scores(confusion), tmp_path / "p.png")
     for axes, score in zip(figure.axes, (f1_score, jaccard_score), strict=True):
-        best_first = sorted(score(truth, said, average=None), reverse=True)
+        best_first = sorted(score(truth, predicted, average=None), reverse=True)
         assert [bar.get_width() for bar in axes.patches] == pytest.approx(best_first)
-        assert axes.lines[0].get_xdata()[0] == pytest.approx(score(truth, said, average="macro"))
+        assert axes.lines[0].get_xdata()[0] == pytest.approx(score(truth, predicted, average="macro"))

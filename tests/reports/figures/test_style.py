@@ -1,9 +1,11 @@
 import warnings
 
-from reports.figures.style import drawing, undrawable
+import pytest
+
+from reports.figures.style import LONGEST_NAME, compact, drawing, short, undrawable
 
 
-def test_names_with_letters_that_the_font_lacks_are_told():
+def test_names_with_letters_that_the_font_lacks_are_found():
     assert undrawable(["road", "Straße", "मिट्टी", "a$b$c", "道 road"]) == ["मिट्टी", "道 road"]
 
 
@@ -13,3 +15,41 @@ def test_letters_that_the_font_lacks_are_drawn_without_a_warning_for_each(tmp_pa
         with drawing(tmp_path / "figure.png", 2, 2) as figure:
             figure.suptitle("मिट्टी")
     assert (tmp_path / "figure.png").is_file()
+
+
+def test_a_figure_that_fails_leaves_the_old_file(tmp_path):
+    path = tmp_path / "c.png"
+    path.write_bytes(b"old")
+
+    def fail():
+        with drawing(path, 1, 1):
+            raise KeyError("midway")
+
+    with pytest.raises(KeyError):
+        fail()
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("c.png", b"old")]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0"),
+        (999, "999"),
+        (1000, "1.0k"),
+        (9949, "9.9k"),
+        (9960, "10k"),
+        (38_400, "38k"),
+        (4_120_000, "4.1M"),
+        (2e9, "2.0G"),
+    ],
+)
+def test_compact(number, text):
+    assert compact(number) == text
+
+
+def test_short_keeps_both_ends():
+    name = "the beginning " + "x" * 50 + " the end"
+    assert len(short(name)) <= LONGEST_NAME
+    assert short(name).startswith("the beginning")
+    assert short(name).endswith("the end")
+    assert short("bus") == "bus"
