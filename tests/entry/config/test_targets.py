@@ -13,8 +13,6 @@ from entry.config.targets import check_targets
 from entry.errors import RequestError
 from tests.test_train import QUICK
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 
 @pytest.mark.parametrize(
     "target",
