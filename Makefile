@@ -26,11 +26,15 @@ lint: setup      ## formatting, lint rules and strict types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# Two processes share the tests. Each computes with one thread, otherwise they would wait for one another's cores; what is
+# idle takes tests from the other one, so that both end at the same time.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
 test: setup      ## the quick suite
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: setup  ## everything
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 chaos: setup     ## kill training runs at random moments and compare what comes out, bit by bit
 	$(BIN)/python -m tests.chaos

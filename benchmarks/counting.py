@@ -24,12 +24,12 @@ from metrics.confusion import confusion_matrix
 
 CLASSES = 26
 SHAPES = {"one 1920×1080 pair": (1080, 1920), "16 pairs of 512×512": (16, 512, 512)}
-# As many of its pixels as torchmetrics can take under deterministic algorithms: it needs over 6 kB for each.
+# Under deterministic algorithms torchmetrics needs over 6 kB for each pixel: no more of them fit into memory.
 SMALL = (135, 240)
 
 
 def masks(shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """A predicted and a true mask that look like road scenes: uint8 areas of one class, 85 % of the pixels right."""
+    """Return a predicted and a true uint8 mask similar to road scenes, 85 % of the pixels right."""
     generator = torch.Generator().manual_seed(0)
     *batch, height, width = shape
     areas = torch.randint(0, CLASSES + 1, (*batch, height // 40 + 1, width // 40 + 1), generator=generator)
@@ -40,23 +40,23 @@ def masks(shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
 
 
 def sklearn(prediction: Tensor, target: Tensor) -> np.ndarray:
-    """scikit-learn's function, told which labels there are."""
+    """Count with scikit-learn, the labels given."""
     labels = range(CLASSES + 1)
     return np.asarray(sklearn_confusion_matrix(target.numpy().ravel(), prediction.numpy().ravel(), labels=labels))
 
 
 def torchmetrics(prediction: Tensor, target: Tensor) -> Tensor:
-    """The function behind `MulticlassConfusionMatrix`, void as one more class."""
+    """Count with the function behind `MulticlassConfusionMatrix`, void as one more class."""
     return multiclass_confusion_matrix(prediction, target, num_classes=CLASSES + 1)
 
 
 def torchmetrics_unchecked(prediction: Tensor, target: Tensor) -> Tensor:
-    """The same without looking at its arguments first."""
+    """Count in the same way without validating arguments."""
     return multiclass_confusion_matrix(prediction, target, num_classes=CLASSES + 1, validate_args=False)
 
 
 def ours(prediction: Tensor, target: Tensor) -> Tensor:
-    """The project's own."""
+    """Count with the project's own function."""
     return confusion_matrix(prediction, target, CLASSES)
 
 
@@ -72,8 +72,8 @@ def _measure_memory(name: str, folder: str, deterministic: bool, answer: "multip
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(deterministic)
     tiny = torch.zeros(40, dtype=torch.uint8)
-    WAYS[name](tiny, tiny)  # what is loaded at the first call is not the counting's
-    # Read, not made here: memory that making them had left free would be used again unseen.
+    WAYS[name](tiny, tiny)  # not counting: what is loaded at the first call
+    # Read, not generated here: memory freed by generating them would be reused unnoticed.
     pair = [torch.from_numpy(np.load(Path(folder) / f"{which}.npy")) for which in ("prediction", "target")]
     high_water(reset=True)
     before = high_water()
@@ -82,7 +82,7 @@ def _measure_memory(name: str, folder: str, deterministic: bool, answer: "multip
 
 
 def memory(name: str, shape: tuple[int, ...], deterministic: bool) -> int:
-    """Peak bytes beyond the input, in a process of its own (Linux)."""
+    """Return the peak bytes beyond the input, measured in a process of its own (Linux)."""
     context = multiprocessing.get_context("spawn")
     answer = context.SimpleQueue()
     with tempfile.TemporaryDirectory() as folder:

@@ -45,7 +45,7 @@ MEAN, DEVIATION = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_ME
 
 
 def write_frames(root: Path, count: int, size: tuple[int, int]) -> None:
-    """Frames of smooth noise with masks of a dozen areas, in folders: two for train and val each, `count` for test."""
+    """Write frames of smooth noise with masks of a dozen areas: two for train and val each, `count` for test."""
     for split, number in (("train", 2), ("val", 2), ("test", count)):
         for kind in ("images", "masks"):
             (root / kind / split).mkdir(parents=True)
@@ -59,7 +59,7 @@ def write_frames(root: Path, count: int, size: tuple[int, int]) -> None:
 
 
 def configuration(folder: Path, *typed: str) -> dict[str, Any]:
-    """What train.py would compose for the frames in a folder; batches are of the default size."""
+    """Return the configuration of train.py for the frames in a folder, with the default batch size."""
     words = ["data=mask_folder", f"data.root={folder / 'frames'}", "data.split=folders", f"data.label_space={SPACE.name}",
              "model=deeplabv3_resnet50", "model.weights=none", f"data.cache_dir={folder / 'cache'}", "data.num_workers=0",
              "trainer=cpu", "trainer.progress=false", "logger=csv", *typed]  # fmt: skip
@@ -71,18 +71,18 @@ def configuration(folder: Path, *typed: str) -> dict[str, Any]:
 def evaluating(
     config: dict[str, Any], folder: Path, datamodule: SegmentationDataModule, module: SupervisedModule
 ) -> Callable[[], dict[str, Any]]:
-    """What happens between a checkpoint and its scores: `Trainer.test` on the split, everything counted."""
+    """Return a way to run `Trainer.test` on the split with everything counted."""
     hardware = choose(config["trainer"])
 
     def run() -> dict[str, Any]:
         trainer = build_trainer(config, hardware, RunFolder(folder), headline=module.headline)
-        return evaluate(trainer, module, datamodule)
+        return evaluate(trainer, module, datamodule, "test")
 
     return run
 
 
 def plain_loop(root: Path, state: dict[str, torch.Tensor]) -> Callable[[], np.ndarray]:
-    """A loop as one would write it: float32, a frame at a time, the same weights, torchmetrics as it comes."""
+    """Return a plain loop: float32, a frame at a time, the same weights, torchmetrics with its defaults."""
     network = deeplabv3_resnet50(weights=None, weights_backbone=None, num_classes=SPACE.num_classes, aux_loss=True)
     network.load_state_dict(state)
     network.eval()
@@ -103,7 +103,7 @@ def plain_loop(root: Path, state: dict[str, torch.Tensor]) -> Callable[[], np.nd
 
 
 def time_ways(frames: int, repeats: int, side: int) -> None:
-    """Our evaluation in the hardware's precision and in float32, and the plain loop, taking turns."""
+    """Time our evaluation in the hardware's precision and in float32, and the plain loop, in turn."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_frames(folder / "frames", frames, (side, side))
@@ -142,7 +142,7 @@ def _keep(found: dict[str, Any], way: str, run: Callable[[], Any]) -> None:
 
 
 class OneLayer(nn.Module):
-    """A network that takes no memory to speak of: what is left is the frames'."""
+    """A network of negligible memory, so that the frames' memory is measured."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -162,20 +162,20 @@ def _measure_memory(folder: Path, answer: "multiprocessing.SimpleQueue[dict[str,
     datamodule = build_datamodule(config)
     assert isinstance(datamodule, SegmentationDataModule)
     datamodule.prepare_training()
-    peaks["listed, looked through and split"] = high_water(reset=True)
+    peaks["listed, checked and split"] = high_water(reset=True)
     module, _ = build_module(config, datamodule.label_space, "none")
     module.network = OneLayer()
     high_water(reset=True)
-    counts = evaluating(config, folder, datamodule, module)()
+    facts = evaluating(config, folder, datamodule, module)()
     peaks["evaluated"] = high_water(reset=True)
     origin = Checkpoint(folder / "best.ckpt", 0, 0, {}, datamodule.label_space).origin
-    scores_of(collect(config, RunFolder(folder), origin, datamodule, "test", counts))
+    scores_of(collect(config, RunFolder(folder), origin, datamodule, "test", facts))
     peaks["scored, with intervals and baselines"] = high_water()
     answer.put(peaks)
 
 
 def memory(count: int) -> dict[str, int]:
-    """Peak bytes of a process at each stage of evaluating `count` tiny frames (Linux)."""
+    """Return the peak bytes of a process at each stage of evaluating `count` tiny frames (Linux)."""
     context = multiprocessing.get_context("spawn")
     answer = context.SimpleQueue()
     with tempfile.TemporaryDirectory() as folder:

@@ -22,8 +22,8 @@ from benchmarks.timing import interleaved, machine, markdown_table
 from datamodules.files.masks import polygon_mask
 from datamodules.idd import IDDDataModule
 from datamodules.loading.batch_samplers import SampleKey
+from datamodules.settings import DataSettings
 from label_spaces.catalogue import load
-from settings.data import DataSettings
 
 FULL, SIDE = (1080, 1920), 512
 OBJECTS, CORNERS = 150, 40  # of a frame: as many as IDD's have on average, in the same order of size
@@ -34,7 +34,7 @@ MEAN, DEVIATION = torch.tensor((0.485, 0.456, 0.406)).view(3, 1, 1), torch.tenso
 
 
 def write_frames(root: Path, count: int) -> None:
-    """Frames of smooth noise at 1080p, JPEG, with polygons of that size."""
+    """Write frames of smooth noise, JPEG at 1080p, with polygons."""
     for number in range(count):
         rng = np.random.default_rng(number)
         small = rng.integers(0, 256, (68, 120, 3), dtype=np.uint8)
@@ -54,7 +54,7 @@ def write_frames(root: Path, count: int) -> None:
 
 
 def write_links(root: Path, source: Path) -> None:
-    """The large root: one tiny frame under many names, by hard links."""
+    """Write the large root: one tiny frame under many names, as hard links."""
     Image.new("RGB", (32, 18)).save(source / "tiny.png")
     square = {"label": "road", "polygon": [[0, 0], [31, 0], [31, 17]]}
     (source / "tiny.json").write_text(json.dumps({"imgHeight": 18, "imgWidth": 32, "objects": [square]}))
@@ -70,7 +70,7 @@ def write_links(root: Path, source: Path) -> None:
 
 
 def datamodule(root: Path, cache: Path, **changes: object) -> IDDDataModule:
-    """Frames of a root, at 512²."""
+    """Return a data module of the frames of a root, at 512²."""
     keys = {
         "name": "idd", "root": str(root), "split": "official", "split_by": "group", "label_space": "idd_level3",
         "image_size": (SIDE, SIDE), "eval_batch_size": 4, "cache_dir": str(cache), "cache": True, "select_from": "train",
@@ -79,23 +79,23 @@ def datamodule(root: Path, cache: Path, **changes: object) -> IDDDataModule:
 
 
 def plain_mask(path: Path) -> np.ndarray:
-    """JSON and Pillow, nothing checked."""
+    """Draw a mask with JSON and Pillow, without checks."""
     content = json.loads(path.read_bytes())
-    picture = Image.new("L", (content["imgWidth"], content["imgHeight"]), SPACE.void)
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("L", (content["imgWidth"], content["imgHeight"]), SPACE.void)
+    draw = ImageDraw.Draw(image)
     for thing in content["objects"]:
         draw.polygon([tuple(corner) for corner in thing["polygon"]], fill=SPACE.labels[thing["label"]])
-    return np.array(picture)
+    return np.array(image)
 
 
 def plain_sample(path: Path) -> torch.Tensor:
-    """What torchvision's transforms do: Pillow decodes and resizes, floats are normalised on the CPU; without a mask."""
+    """Load an image as torchvision's transforms do: Pillow decodes and resizes, floats are normalised on the CPU."""
     image = Image.open(path).convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     return (torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255 - MEAN) / DEVIATION
 
 
 def side_by_side(title: str, ways: dict[str, object], repeats: int) -> None:
-    """Time ways of doing the same, the first one being ours, and print a table."""
+    """Time ways of doing the same, the first one ours, and print a table."""
     seconds = interleaved(ways, repeats)
     ours = next(iter(seconds.values()))
     rows = [[name, f"{1000 * value:.2f}", f"{value / ours:.2f}"] for name, value in seconds.items()]
@@ -136,7 +136,7 @@ def main() -> None:
             repeats,
         )
         write_links(place / "large", place)
-        datamodule(place / "large", place / "cache").prepare_training()  # reads every file, once
+        datamodule(place / "large", place / "cache").prepare_training()  # checks every file and caches the result
         module, start = datamodule(place / "large", place / "cache"), time.perf_counter()
         module.prepare_training()
         print(f"{len(module.table):,} frames listed, known by name and split in {time.perf_counter() - start:.2f} s.")

@@ -1,10 +1,11 @@
-"""What exactness costs: checkpoints, resuming, two ranks, determinism. ResNet-18 at 96 px, everything as it is typed.
+"""The cost of exactness: checkpoints, resuming, two ranks, determinism. ResNet-18 at 96 px, in whole processes.
 
 Run from the root: ``python benchmarks/reliability.py [--repeats 3] [--steps 48] [--batch 32]``. Prints Markdown.
 """
 
 import argparse
 import csv
+import json
 import os
 import statistics
 import subprocess
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,37 +25,33 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.timing import machine, markdown_table  # noqa: E402  the root must be on the path first
 
 CLASSES, EACH = 4, 600
-# Says when a process takes its first training step, and how long a checkpoint takes, then goes on.
+# Records when a process takes its first training step and how long each checkpoint takes.
 WATCH = """
 import json, os, sys, time
 sys.path.insert(0, {root!r})
 sys.argv = ["train.py", *sys.argv[1:]]
-def say(what, seconds):
+from callbacks.step_seed import StepSeed
+from lightning.pytorch import Trainer
+plain, save, first = StepSeed.on_train_batch_start, Trainer.save_checkpoint, []
+def record(what, seconds):
     with open(os.environ["TIMES"], "a") as file:
         file.write(json.dumps([what, seconds]) + "\\n")
-def watch():
-    from callbacks.step_seed import StepSeed
-    from lightning.pytorch import Trainer
-    plain, save, first = StepSeed.on_train_batch_start, Trainer.save_checkpoint, []
-    def start(*arguments):
-        if not first:
-            first.append(say("first step", time.time()))
-        plain(*arguments)
-    def timed(*arguments, **settings):
-        began = time.perf_counter()
-        save(*arguments, **settings)
-        say("checkpoint", time.perf_counter() - began)
-    StepSeed.on_train_batch_start, Trainer.save_checkpoint = start, timed
-import entry.cli.command
-real = entry.cli.command.execute
-entry.cli.command.execute = lambda task, request: (watch(), real(task, request))[1]
+def start(*arguments):
+    if not first:
+        first.append(record("first step", time.time()))
+    plain(*arguments)
+def timed(*arguments, **settings):
+    began = time.perf_counter()
+    save(*arguments, **settings)
+    record("checkpoint", time.perf_counter() - began)
+StepSeed.on_train_batch_start, Trainer.save_checkpoint = start, timed
 import train
 train.train()
 """
 
 
-def make_pictures(root: Path) -> None:
-    """Classes of noise; what is in the pictures does not matter for the time."""
+def make_images(root: Path) -> None:
+    """Write classes of noise; the content of the images does not affect the time."""
     for label in range(CLASSES):
         (root / str(label)).mkdir(parents=True)
         for i in range(EACH):
@@ -62,18 +60,18 @@ def make_pictures(root: Path) -> None:
 
 
 class Bench:
-    """Runs train.py on the same pictures in different ways."""
+    """Runs train.py on the same images in different ways."""
 
     def __init__(self, folder: Path, steps: int, batch: int) -> None:
         self.folder, self.steps, self.batch = folder, steps, batch
         self.count = 0
-        make_pictures(folder / "pictures")
-        self.typed = ["data=image_folder", f"data.root={folder / 'pictures'}", "data.split={train: 0.94, val: 0.03, test: 0.03}", "model=resnet18",
+        make_images(folder / "images")
+        self.typed = ["data=image_folder", f"data.root={folder / 'images'}", "data.split={train: 0.94, val: 0.03, test: 0.03}", "model=resnet18",
                       "model.weights=none", "data.image_size=[96,96]", f"data.batch_size={batch}", f"data.cache_dir={folder / 'cache'}",
                       "report.train_eval=false", "data.num_workers=0", "logger=csv", "trainer.progress=false", "checkpointing.every_minutes=null"]  # fmt: skip
 
     def train(self, *typed: str) -> tuple[Path, list[tuple[str, float]], float]:
-        """A run; its folder, what it said of times, and when it was started."""
+        """Run train.py; return the run's folder, the recorded times, and when it was started."""
         self.count += 1
         run, times = self.folder / f"run-{self.count}", self.folder / f"times-{self.count}"
         resumed = any(word.startswith("resume=") for word in typed)
@@ -87,13 +85,11 @@ class Bench:
             check=True,
             capture_output=True,
         )
-        import json
-
-        said = [tuple(json.loads(line)) for line in times.read_text().splitlines()] if times.exists() else []
-        return run, said, began
+        recorded = [tuple(json.loads(line)) for line in times.read_text().splitlines()] if times.exists() else []
+        return run, recorded, began
 
     def images_per_second(self, *typed: str) -> float:
-        """Of training alone: what a longer second epoch takes more than a short one, as history.csv has them."""
+        """Return the rate of training alone, from the difference of a long and a short second epoch in history.csv."""
         short, long = (self._second_epoch(steps, *typed) for steps in (self.steps // 4, self.steps))
         return (self.steps - self.steps // 4) * self.batch / (long - short)
 
@@ -103,25 +99,22 @@ class Bench:
             return float(list(csv.DictReader(file))[1]["seconds"])
 
     def starting(self) -> dict[str, float]:
-        """Seconds to the first step of a fresh run and of one resumed late in its epoch; of loading; of a checkpoint."""
-        fresh, said, began = self.train(
+        """Return seconds to the first step of a fresh run and of one resumed late in its epoch, to load and to save."""
+        fresh, recorded, began = self.train(
             f"trainer.limit_batches={self.steps}", "trainer.max_epochs=1", "checkpointing.every_n_steps=4"
         )
-        first = next(value for what, value in said if what == "first step") - began
-        checkpoint = statistics.median(value for what, value in said if what == "checkpoint")
-        # As if it had been killed late in the epoch: the last checkpoint within it.
-        import torch
-
+        first = next(value for what, value in recorded if what == "first step") - began
+        checkpoint = statistics.median(value for what, value in recorded if what == "checkpoint")
         within = self._killed(fresh)
         began_load = time.perf_counter()
         torch.load(within / "checkpoints/last.ckpt", weights_only=True)
         load = time.perf_counter() - began_load
-        _, said, began = self.train(f"resume={within}")
-        resumed = next(value for what, value in said if what == "first step") - began
+        _, recorded, began = self.train(f"resume={within}")
+        resumed = next(value for what, value in recorded if what == "first step") - began
         return {"fresh": first, "resumed": resumed, "load": load, "checkpoint": checkpoint}
 
     def _killed(self, fresh: Path) -> Path:
-        """A run killed with SIGKILL when three quarters of its epoch are done."""
+        """Kill a run with SIGKILL when three quarters of its epoch are done; return its folder."""
         run = fresh.with_name(f"{fresh.name}-killed")
         words = [
             f"hydra.run.dir={run}",
@@ -136,9 +129,8 @@ class Bench:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        wanted = (
-            run / "checkpoints" / f"last-{self.steps * 3 // 4 // 4 * 4 - 4:08d}.ckpt"
-        )  # there is a newer one beside it
+        # When the checkpoint before the last one exists, the last one is complete.
+        wanted = run / "checkpoints" / f"last-{self.steps * 3 // 4 // 4 * 4 - 4:08d}.ckpt"
         while process.poll() is None and not wanted.exists():
             time.sleep(0.01)
         process.kill()
@@ -147,7 +139,7 @@ class Bench:
 
 
 def medians(ways: dict[str, Callable[[], float]], repeats: int) -> dict[str, float]:
-    """The median of each way, the ways taking turns."""
+    """Return the median of each way; the ways take turns."""
     found: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(repeats):
         for name, way in ways.items():

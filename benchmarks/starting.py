@@ -1,4 +1,4 @@
-"""From Enter to the first training step, against bare imports; and how long --help takes.
+"""Time from the start of a command to its first training step, against bare imports; and the time of --help.
 
 Run: python benchmarks/starting.py
 """
@@ -20,20 +20,15 @@ BARE = "import torch, torchvision, lightning, torchmetrics"
 FIRST_STEP = """
 import os, sys
 sys.path.insert(0, {root!r})
-import entry.cli.command
-real = entry.cli.command.execute
-def carry_out(task, request):
-    from callbacks.step_seed import StepSeed
-    StepSeed.on_train_batch_start = lambda *_: os._exit(0)
-    return real(task, request)
-entry.cli.command.execute = carry_out
+from callbacks.step_seed import StepSeed
+StepSeed.on_train_batch_start = lambda *_: os._exit(0)
 import train
 train.train()
 """
 
 
-def make_pictures(root: Path) -> None:
-    """Two classes of forty pictures of noise."""
+def make_images(root: Path) -> None:
+    """Write two classes of forty images of noise."""
     for name in ("a", "b"):
         (root / name).mkdir(parents=True)
         for i in range(40):
@@ -50,13 +45,13 @@ def main() -> None:
     """Measure and print a table."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        make_pictures(work / "pictures")
-        door = FIRST_STEP.format(root=str(ROOT))
-        data = ["data=image_folder", f"data.root={work / 'pictures'}", "data.num_workers=0", "model.weights=none"]
+        make_images(work / "images")
+        first_step = FIRST_STEP.format(root=str(ROOT))
+        data = ["data=image_folder", f"data.root={work / 'images'}", "data.num_workers=0", "model.weights=none"]
         ways = {
             "bare imports": lambda: call("-c", BARE, cwd=work),
-            "train.py to the first step, logger=csv": lambda: call("-c", door, *data, "logger=csv", cwd=work),
-            "train.py to the first step, logger=wandb": lambda: call("-c", door, *data, cwd=work),
+            "train.py to the first step, logger=csv": lambda: call("-c", first_step, *data, "logger=csv", cwd=work),
+            "train.py to the first step, logger=wandb": lambda: call("-c", first_step, *data, cwd=work),
             "train.py --help": lambda: call(str(ROOT / "train.py"), "--help", cwd=work),
             "train.py --cfg job": lambda: call(str(ROOT / "train.py"), "--cfg", "job", cwd=work),
         }

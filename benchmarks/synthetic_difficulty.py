@@ -1,4 +1,4 @@
-"""How hard the embedded crops are: what colour, size and thumbnails tell, and what the project's own networks learn.
+"""Difficulty of the embedded crops: accuracies of colour, size and thumbnails, and of the project's own networks.
 
     python -m benchmarks.synthetic_difficulty [--root data/synthetic_idd] [--seeds 3] [--epochs 30] [--runs FOLDER]
 
@@ -33,7 +33,7 @@ from settings.data import DataSettings
 
 PROJECT = Path(__file__).resolve().parent.parent
 SIDE = 64
-# What both networks are given where they are compared: a large network needs pictures that differ, and time.
+# For the comparison of both networks: a large network needs augmentation and time.
 LONG = ("scheduler=cosine", "aug=road")
 
 
@@ -48,7 +48,7 @@ class Crops:
     names: list[str]
 
     def part(self, split: str) -> np.ndarray:
-        """Which samples belong to a split."""
+        """Return the indices of the samples of a split."""
         return np.flatnonzero(self.splits == split)
 
 
@@ -94,7 +94,7 @@ def colour_histogram(images: np.ndarray) -> np.ndarray:
 
 
 def baselines(crops: Crops) -> dict[str, float]:
-    """Test accuracies of what needs no eye for shape; of several readers of the same feature, the best."""
+    """Return test accuracies of features without shape; of several classifiers of a feature, the best."""
     train, test = crops.part("train"), crops.part("test")
     mean = crops.images.reshape(len(crops.images), -1, 3).mean(axis=1)
     thumbnail = np.stack([cv2.resize(image, (8, 8), interpolation=cv2.INTER_AREA) for image in crops.images])
@@ -108,17 +108,18 @@ def baselines(crops: Crops) -> dict[str, float]:
     counts = np.bincount(crops.targets[train])
     scores = {"majority": float((crops.targets[test] == counts.argmax()).mean())}
     for name, values in features.items():
-        readers = [make_pipeline(StandardScaler(), LogisticRegression(max_iter=500, C=0.1))]
+        classifiers = [make_pipeline(StandardScaler(), LogisticRegression(max_iter=500, C=0.1))]
         if values.shape[1] <= 3:
-            readers.append(make_pipeline(StandardScaler(), KNeighborsClassifier(25)))
+            classifiers.append(make_pipeline(StandardScaler(), KNeighborsClassifier(25)))
         scores[name] = max(
-            float(r.fit(values[train], crops.targets[train]).score(values[test], crops.targets[test])) for r in readers
+            float(c.fit(values[train], crops.targets[train]).score(values[test], crops.targets[test]))
+            for c in classifiers
         )
     return scores
 
 
 def train(folder: Path, *overrides: str) -> float:
-    """The test accuracy of `python train.py` with these overrides; a run that `folder` already holds is only read."""
+    """Return the test accuracy of `python train.py` with these overrides; a finished run in `folder` is only read."""
     scores = folder / "evaluation" / "test" / "scores.json"
     if not scores.exists():
         typed = (f"hydra.run.dir={folder}", "model.weights=none", "logger=csv", *overrides)
@@ -127,7 +128,7 @@ def train(folder: Path, *overrides: str) -> float:
 
 
 def write_shuffled(crops: Crops, folder: Path, seed: int) -> Path:
-    """The crops as train, val and test folders with a folder per class, the targets of train in another order."""
+    """Write the crops as train, val and test folders with a folder per class, the targets of train shuffled."""
     targets, chosen = crops.targets.copy(), crops.part("train")
     targets[chosen] = np.random.default_rng(seed).permutation(targets[chosen])
     for number, (image, target, split) in enumerate(zip(crops.images, targets, crops.splits, strict=True)):
@@ -138,9 +139,9 @@ def write_shuffled(crops: Crops, folder: Path, seed: int) -> Path:
 
 
 def networks(root: Path, runs: Path, crops: Crops, seeds: int, epochs: int) -> None:
-    """Train and print: each row the mean over the seeds, with all of them."""
+    """Train and print the mean over the seeds and each score."""
     here, long = f"data.root={root.resolve()}", (*LONG, f"trainer.max_epochs={epochs}")
-    told = " ".join(long)
+    typed = " ".join(long)
     with tempfile.TemporaryDirectory() as folder:
         shuffled = write_shuffled(crops, Path(folder), seed=0)
         data = ("data=image_folder", f"data.root={shuffled}", "data.split=folders")
@@ -149,8 +150,8 @@ def networks(root: Path, runs: Path, crops: Crops, seeds: int, epochs: int) -> N
     for row, name, overrides in (
         ("custom_cnn", "plain", ()),
         ("custom_cnn data.split_by=sample", "sample", ("data.split_by=sample",)),
-        (f"custom_cnn {told}", f"custom_cnn-{epochs}", long),
-        (f"resnet18 {told}", f"resnet18-{epochs}", ("model=resnet18", *long)),
+        (f"custom_cnn {typed}", f"custom_cnn-{epochs}", long),
+        (f"resnet18 {typed}", f"resnet18-{epochs}", ("model=resnet18", *long)),
     ):
         scores = [train(runs / f"{name}-{seed}", here, f"seed={seed}", *overrides) for seed in range(seeds)]
         each = " ".join(f"{score:.3f}" for score in scores)
@@ -161,7 +162,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, default=Path("data/synthetic_idd"))
-    parser.add_argument("--runs", type=Path, help="where the runs are kept; a finished one there is not repeated")
+    parser.add_argument("--runs", type=Path, help="folder of the runs; a finished one is not repeated")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=30, help="of the comparison of the two networks")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""How the synthetic frames compare with real ones: shares of the classes, how drives differ, what needs no network.
+"""Synthetic frames compared with real ones: shares of the classes, differences between drives, pixel baselines.
 
     python -m benchmarks.synthetic_frames [--root data/synthetic_idd] [--seed 0]
 
@@ -29,7 +29,7 @@ STREETS = IDD_LAYOUT
 
 @dataclass(frozen=True)
 class Figures:
-    """What is measured: frames, drives, by class its share and intraclass correlation, by baseline its mIoU on val."""
+    """Numbers of frames and drives, each class's share and intraclass correlation, each baseline's mIoU on val."""
 
     frames: int
     drives: int
@@ -39,13 +39,13 @@ class Figures:
 
 
 def intraclass_correlation(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """How much of what varies does so between groups: one-way random effects, single measurements, ICC(1).
+    """Return the share of the variance between groups: one-way random effects, single measurements, ICC(1).
 
     Source: Shrout & Fleiss 1979, with the mean group size of Donner 1986 for groups that differ in size.
 
     Args:
         values: (N, C) measurements.
-        groups: (N,) whose each is.
+        groups: (N,) group of each.
 
     Returns:
         (C,) correlations, at most 1.

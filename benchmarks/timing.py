@@ -1,4 +1,4 @@
-"""What the benchmarks share: timing side by side, and saying on what machine."""
+"""Shared by the benchmarks: timing ways in turn, memory, a description of the machine, and Markdown tables."""
 
 import os
 import platform
@@ -10,9 +10,9 @@ from pathlib import Path
 
 
 def interleaved(ways: Mapping[str, Callable[[], object]], repeats: int = 15) -> dict[str, float]:
-    """Median seconds of each way.
+    """Return the median seconds of each way.
 
-    The ways take turns, so that whatever else the machine does falls on all of them; each runs once before.
+    The ways take turns, so that other load affects all of them; each runs once before.
     """
     for way in ways.values():
         way()
@@ -26,7 +26,7 @@ def interleaved(ways: Mapping[str, Callable[[], object]], repeats: int = 15) -> 
 
 
 def high_water(*, reset: bool = False) -> int:
-    """The most bytes that this process has had in memory since the last reset, or since its start (Linux)."""
+    """Return the peak memory of this process in bytes since the last reset, or since its start (Linux)."""
     status = Path("/proc/self/status").read_text()
     if reset:
         Path("/proc/self/clear_refs").write_text("5")
@@ -34,7 +34,7 @@ def high_water(*, reset: bool = False) -> int:
 
 
 def machine(packages: Sequence[str] = ("torch", "torchmetrics", "scikit-learn", "numpy")) -> str:
-    """A line that says what was measured on, with which versions."""
+    """Return a line with the CPU and the versions of Python and of packages."""
     cpu_info = Path("/proc/cpuinfo")
     lines = cpu_info.read_text().splitlines() if cpu_info.exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
@@ -45,6 +45,6 @@ def machine(packages: Sequence[str] = ("torch", "torchmetrics", "scikit-learn", 
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table as RESULTS.md has them; the first column is text, the others are numbers."""
+    """Return a Markdown table; the first column is text, the others are numbers."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

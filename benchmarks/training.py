@@ -36,8 +36,8 @@ BATCH = 32
 CLASSES = 8
 
 
-def make_pictures(root: Path, count: int) -> None:
-    """Classes of noise; what is in the pictures does not matter for the time."""
+def make_images(root: Path, count: int) -> None:
+    """Write classes of noise; the content of the images does not affect the time."""
     for label in range(CLASSES):
         (root / str(label)).mkdir(parents=True)
         for i in range(count // CLASSES):
@@ -57,9 +57,9 @@ class Stopwatch(Callback):
         self.seconds = now - self.began
 
 
-def configuration(folder: Path, pictures: Path, steps: int, precision: str) -> dict[str, Any]:
-    """What train.py would compose."""
-    typed = ["data=image_folder", f"data.root={pictures}", "model=resnet18", "model.weights=none", "data.image_size=[96,96]", f"data.batch_size={BATCH}",
+def configuration(folder: Path, images: Path, steps: int, precision: str) -> dict[str, Any]:
+    """Return the configuration of train.py."""
+    typed = ["data=image_folder", f"data.root={images}", "model=resnet18", "model.weights=none", "data.image_size=[96,96]", f"data.batch_size={BATCH}",
              "trainer=cpu", "trainer.max_epochs=1", f"trainer.precision={precision}", f"data.cache_dir={folder / 'cache'}", "logger=csv",
              f"trainer.limit_batches={steps}", "trainer.progress=false", "data.num_workers=0"]  # fmt: skip
     OmegaConf.register_new_resolver("project", lambda path: str(ROOT / path), replace=True)
@@ -68,7 +68,7 @@ def configuration(folder: Path, pictures: Path, steps: int, precision: str) -> d
 
 
 def ours(config: dict[str, Any], folder: Path) -> Callable[[], float]:
-    """Train an epoch through the project's datamodule, module, callbacks and trainer; seconds of its steps after the first."""
+    """Return a way to train an epoch with the project's classes; it returns the seconds of the steps after the first."""
     machine_ = choose(config["trainer"])
     datamodule = build_datamodule(config)
     datamodule.prepare_training()
@@ -87,7 +87,7 @@ def ours(config: dict[str, Any], folder: Path) -> Callable[[], float]:
 
 
 def bare(config: dict[str, Any], *, bf16: bool, channels_last: bool, steps: int) -> Callable[[], float]:
-    """A loop as one would write it without any framework, on the same batches."""
+    """Return a loop without any framework on the same batches."""
     datamodule = build_datamodule(config)
     datamodule.prepare_training()
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) * 255 for values in (IMAGENET_MEAN, IMAGENET_STD))
@@ -121,8 +121,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_pictures(folder / "pictures", 800)
-        auto = configuration(folder, folder / "pictures", arguments.steps, "bf16-mixed")
+        make_images(folder / "images", 800)
+        auto = configuration(folder, folder / "images", arguments.steps, "bf16-mixed")
         ways = {
             "bare loop, bf16, channels_last": bare(auto, bf16=True, channels_last=True, steps=arguments.steps),
             "idd-lightning, bf16, channels_last": ours(auto, folder),
@@ -137,7 +137,7 @@ def main() -> None:
 
 
 def measured(ways: dict[str, Callable[[], float]], repeats: int) -> dict[str, float]:
-    """Median seconds as each way reports them itself, taking turns."""
+    """Return the median seconds that each way reports; the ways take turns."""
     reported: dict[str, list[float]] = {name: [] for name in ways}
     interleaved({name: lambda n=name: reported[n].append(ways[n]()) for name in ways}, repeats)
     return {name: float(np.median(values[1:])) for name, values in reported.items()}

@@ -4,6 +4,7 @@ import importlib
 import io
 import os
 import sys
+import uuid
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -30,8 +31,8 @@ class Answer:
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Caches of one test must not help another."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    """Caches of one test must not help another. The folder is made by whoever uses it; most tests do not."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "caches" / uuid.uuid4().hex))
 
 
 def make_image_folder(
@@ -80,14 +81,19 @@ def mask_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_mask_folder(tmp_path_factory.mktemp("streets") / "tiny")
 
 
-def type_command(name: str, *overrides: str) -> int:
-    """Call a door in this process and working directory, as if it had been typed. Returns its exit code."""
+def type_command(name: str, *overrides: str, figures: bool = False) -> int:
+    """Call a command in this process and working directory, as if it had been typed. Returns its exit code.
+
+    Without `figures` none are drawn: that takes half of the time of a run of this size.
+    """
     from hydra.core.global_hydra import GlobalHydra
 
     GlobalHydra.instance().clear()
     module = importlib.import_module(name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [f"{name}.py", *overrides])
+        for drawing in () if figures else ("write_figures", "per_class_figure"):
+            patch.setattr(f"entry.evaluation.evaluate.{drawing}", lambda *_: None)
         with pytest.raises(SystemExit) as end:
             getattr(module, name)()
     return int(end.value.code or 0)
@@ -95,12 +101,12 @@ def type_command(name: str, *overrides: str) -> int:
 
 @pytest.fixture
 def door(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Answer]:
-    """Call a door in this process: door("train", "model=custom_cnn", …) in an empty working directory."""
+    """Call a command in this process: door("train", "model=custom_cnn", …) in an empty working directory."""
 
-    def call(name: str, *overrides: str) -> Answer:
+    def call(name: str, *overrides: str, figures: bool = False) -> Answer:
         monkeypatch.chdir(tmp_path)
         capfd.readouterr()
-        code = type_command(name, *overrides)
+        code = type_command(name, *overrides, figures=figures)
         return Answer(code, *capfd.readouterr())
 
     return call
@@ -116,19 +122,12 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shared_door(workplace: Path) -> Callable[..., Answer]:
     """As `door`, for runs that the tests of a module share; what changes its run takes a copy of it."""
 
-    def call(name: str, *overrides: str) -> Answer:
+    def call(name: str, *overrides: str, figures: bool = False) -> Answer:
         out, err = io.StringIO(), io.StringIO()
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
             patch.chdir(workplace)
             patch.setenv("XDG_CACHE_HOME", str(workplace / "cache"))
-            code = type_command(name, *overrides)
+            code = type_command(name, *overrides, figures=figures)
         return Answer(code, out.getvalue(), err.getvalue())
 
     return call
-
-
-@pytest.fixture
-def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For runs of which nobody looks at the figures: to draw them takes half of such a run's time."""
-    for drawing in ("write_figures", "per_class_figure"):
-        monkeypatch.setattr(f"entry.evaluation.evaluate.{drawing}", lambda *_: None)

@@ -1,4 +1,4 @@
-"""A run that was killed at any moment ends as one that nobody killed, to the last bit. The long form: make chaos."""
+"""A run that is killed at any moment and resumed ends bit for bit as an undisturbed one. The long form: make chaos."""
 
 import pytest
 
@@ -21,14 +21,14 @@ DOUBLE = ("trainer.precision=64-true",)
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """By task what it is trained on."""
+    """The training data by task."""
     place = tmp_path_factory.mktemp("chaos")
     return {task: make_data(place / task, task) for task in RECIPES}
 
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory, data):
-    """By task and number of ranks a run that nobody kills; made once."""
+    """Undisturbed runs by task and number of ranks, each made once."""
     return undisturbed(tmp_path_factory, data)
 
 

@@ -12,8 +12,6 @@ from run_folder import RunFolder, RunFolderError
 from tests.conftest import make_image_folder
 from tests.test_train import QUICK, files_below
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 
 @pytest.fixture(scope="module")
 def trained(shared_door, image_folder):

@@ -15,7 +15,6 @@ import torch
 
 from tests.conftest import make_image_folder
 
-pytestmark = pytest.mark.usefixtures("no_figures")
 OLD = Path(__file__).resolve().parent / "fixtures/old_runs"
 # What commit 37fb96a wrote into history.csv when it resumed the run for two epochs more: train/loss, train_eval/loss, val/loss.
 RESUMED = {2: (0.7869, 1.0759, 1.0735), 3: (0.7384, 1.0584, 1.0503)}

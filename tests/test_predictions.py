@@ -19,8 +19,6 @@ from settings.data import DataSettings
 from tests.chaos.harness import ROOT
 from tests.datamodules.conftest import STREET, polygons
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 SIZE, TALL = (32, 48), (40, 48)
 SPACE = load("idd_level3")
 QUICK = ("model=deeplabv3_mobilenet_v3_large", "model.weights=none", "trainer=cpu", "trainer.threads=1", "trainer.precision=32-true",

@@ -11,8 +11,6 @@ from sklearn.metrics import accuracy_score, jaccard_score
 from metrics.slices import SIZE_BOUNDS
 from tests.metrics.test_regions import flood_filled
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 MODEL = "model=deeplabv3_mobilenet_v3_large"
 TRAINER = ("trainer=cpu", "trainer.threads=1", "trainer.precision=32-true", "logger=csv")
 VOID = 3

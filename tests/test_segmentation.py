@@ -18,8 +18,6 @@ from entry.evaluation import evaluate
 from reports.figures.write import write_figures
 from tests.callbacks.test_ema import assert_evaluations_repeat_the_validation
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 KEYS = ("model=deeplabv3_mobilenet_v3_large", "model.weights=none", "data=mask_folder", "data.classes=[sky,road,car]", "trainer=cpu", "trainer.threads=1",
         "trainer.precision=32-true", "logger=csv", "data.num_workers=0", "data.image_size=[32,48]", "data.batch_size=4", "trainer.max_epochs=2", "aug=road")  # fmt: skip
 
@@ -72,7 +70,7 @@ def test_pixels_are_called_pixels_and_the_curves_show_what_the_best_was_chosen_b
         return write_figures(*given)
 
     monkeypatch.setattr(evaluate, "write_figures", draw)
-    answer = door("train", *KEYS, f"data.root={mask_folder}", "trainer.max_epochs=1")
+    answer = door("train", *KEYS, f"data.root={mask_folder}", "trainer.max_epochs=1", figures=True)
     assert answer.code == 0, answer.err
     assert told == {"score": "miou", "unit": "pixels"}
     assert "mask_folder: 3 classes, pixels of each" in answer.out

@@ -18,8 +18,6 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 from tests.conftest import make_image_folder
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = (
     "trainer=cpu",
@@ -38,7 +36,7 @@ def files_below(folder: Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def finished(shared_door, image_folder):
-    answer = shared_door("train", "data=image_folder", f"data.root={image_folder}", *QUICK)
+    answer = shared_door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, figures=True)
     assert answer.code == 0, answer.err
     return answer
 

@@ -1,1 +1,1 @@
-"""Killing runs and comparing what comes out with a run that nobody killed."""
+"""Killing runs and comparing their results with those of an undisturbed run."""

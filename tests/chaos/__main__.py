@@ -1,4 +1,4 @@
-"""Kill runs at moments drawn at random and compare every bit: python -m tests.chaos [--task segmentation] [--kills 20] [--seed 0].
+"""Kill runs at random moments and compare every bit: python -m tests.chaos [--task segmentation] [--kills 20] [--seed 0].
 
 Moments are drawn uniformly over the wall time of a run; then more are aimed at phases until each was hit often enough.
 """
@@ -31,7 +31,7 @@ WANTED = {"validation": 3, "checkpoint": 3, "step": 3, "evaluation": 1}  # "step
 
 
 def reference(work: Path, data: Path, setting: Setting) -> tuple[Path, float]:
-    """A run that nobody kills, and its wall time in seconds as the killed ones have it."""
+    """Return an undisturbed run, and its wall time in seconds under the instrumentation of the killed ones."""
     folder = work / f"reference-{setting.ranks}"
     finish(train(folder, data, setting))
     began = time.monotonic()
@@ -41,7 +41,7 @@ def reference(work: Path, data: Path, setting: Setting) -> tuple[Path, float]:
 
 
 def report(setting: Setting, kills: list[Killed]) -> None:
-    """A line for each kill."""
+    """Print a line for each kill."""
     for killed in kills:
         same = "identical" if not killed.differences else f"DIFFERS: {', '.join(killed.differences[:5])}"
         workers = f"{setting.ranks} rank(s), workers {setting.workers} then {setting.workers_after}"
@@ -52,7 +52,7 @@ def report(setting: Setting, kills: list[Killed]) -> None:
 
 
 def main() -> int:
-    """Kill, resume, compare; the exit code says whether all was identical."""
+    """Kill, resume, compare; the exit code is 0 if every run ended identically."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--task", choices=RECIPES, default="classification")
     parser.add_argument("--kills", type=int, default=20)
@@ -85,7 +85,7 @@ def main() -> int:
                     strike(setting, [in_phase(phase, 2 + number if phase != "evaluation" else 1, delay=0.01 * number)])
     bad = [killed for killed in all_kills if killed.differences]
     print(
-        f"{len(all_kills)} kills ({', '.join(f'{n} in {p}' for p, n in hit.most_common())}); {len(bad)} ended otherwise."
+        f"{len(all_kills)} kills ({', '.join(f'{n} in {p}' for p, n in hit.most_common())}); {len(bad)} ended differently."
     )
     return 1 if bad else 0
 

@@ -1,4 +1,4 @@
-"""Starting runs, killing them at chosen moments, going on with them, and comparing every bit."""
+"""Start runs, kill them at chosen moments, resume them, and compare every bit."""
 
 import contextlib
 import csv
@@ -23,7 +23,7 @@ from tests.conftest import make_image_folder, make_mask_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = Path(__file__).resolve().parent / "site"
-PATIENCE = 240  # seconds in which any run of this suite must be over
+PATIENCE = 240  # seconds within which any run of this suite must end
 WIDTH = 12
 # Augmentation, dropout, a schedule that changes at every step, class weights, and a last batch that is smaller.
 COMMON = ("data.batch_size=8", "loss.class_weights=balanced", "trainer.max_epochs=3", "trainer.precision=32-true",
@@ -40,7 +40,7 @@ HARD = {"a": (100, 100, 100), "b": (108, 100, 100), "c": (100, 108, 100)}  # cla
 
 @dataclass
 class Setting:
-    """What is run: on how many ranks, with how many workers at first and how many after the stop, and for which task."""
+    """A run's number of ranks, of workers before and after the stop, further overrides, and task."""
 
     ranks: int = 1
     workers: int = 0
@@ -50,14 +50,14 @@ class Setting:
 
     @property
     def typed(self) -> list[str]:
-        """What is typed, but for the data and the folder."""
+        """The overrides except the data and the folder."""
         trainer = ["trainer=cpu"] if self.ranks == 1 else ["trainer=ddp_cpu", f"trainer.devices={self.ranks}"]
         return [*trainer, *RECIPES[self.task], *COMMON, *self.extra]
 
 
 @dataclass
 class Killed:
-    """What a kill hit, and how the run was found and resumed."""
+    """The phase that a kill interrupted, how the run was resumed, and how its results differ."""
 
     phase: str
     seconds: float
@@ -66,14 +66,14 @@ class Killed:
 
 
 def make_data(root: Path, task: str) -> Path:
-    """What the runs of a task are trained on: 8 steps an epoch for classification, 4 for segmentation."""
+    """Write the training data of a task: 8 steps per epoch for classification, 4 for segmentation."""
     return (
         make_image_folder(root, per_class=30, classes=HARD) if task == "classification" else make_mask_folder(root, 40)
     )
 
 
 def undisturbed(folders: pytest.TempPathFactory, data: Mapping[str, Path]) -> Callable[..., Path]:
-    """What gives, by task, number of ranks and what else is typed, a run that nothing happens to; each is made once."""
+    """Return a function that returns an undisturbed run of a task, number of ranks and overrides; each is made once."""
 
     @functools.cache
     def of(task: str, ranks: int, *extra: str) -> Path:
@@ -96,7 +96,7 @@ def start(*arguments: str, phase_file: Path | None = None) -> subprocess.Popen[s
 
 
 def finish(process: subprocess.Popen[str]) -> str:
-    """Wait for a run that must succeed; what it printed."""
+    """Wait for a run that must succeed; return its output."""
     out, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, out
     return out
@@ -110,23 +110,23 @@ def train(folder: Path, data: Path, setting: Setting, phase_file: Path | None = 
 
 
 def resume(folder: Path, setting: Setting, phase_file: Path | None = None) -> subprocess.Popen[str]:
-    """Go on with one."""
+    """Start resuming a run."""
     return start(f"resume={folder}", f"data.num_workers={setting.workers_after}", phase_file=phase_file)
 
 
 def phase_of(file: Path) -> str:
-    """What the run last said it was doing."""
+    """Return the phase that the run has written last."""
     return file.read_text().strip() if file.exists() else "start"
 
 
 def kill(process: subprocess.Popen[str]) -> None:
-    """SIGKILL to the whole group, as a crash would: no handler runs."""
+    """Send SIGKILL to the whole process group: no handler runs, as in a crash."""
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 
 
 def at_second(seconds: float) -> Callable[[subprocess.Popen[str], Path], bool]:
-    """A moment by the clock. The functions of this kind wait for it, and say whether the run still lives then."""
+    """Return a function that waits for a time, and returns whether the run is still alive then."""
 
     def wait(process: subprocess.Popen[str], _: Path) -> bool:
         try:
@@ -139,7 +139,7 @@ def at_second(seconds: float) -> Callable[[subprocess.Popen[str], Path], bool]:
 
 
 def in_phase(phase: str, occurrence: int, delay: float = 0.0) -> Callable[[subprocess.Popen[str], Path], bool]:
-    """The n-th time that the run enters a phase, and a little later."""
+    """Return a function that waits until `delay` after the n-th time that the run enters a phase."""
 
     def wait(process: subprocess.Popen[str], phase_file: Path) -> bool:
         seen, before, until = 0, "", time.monotonic() + PATIENCE
@@ -163,13 +163,13 @@ def kill_and_resume(
     moments: list[Callable[[subprocess.Popen[str], Path], bool]],
     reference: Path,
 ) -> list[Killed]:
-    """Kill a run at each of the moments, going on in between, let it finish, and compare it with the reference."""
+    """Kill a run at each of the moments, resuming in between, let it finish, and compare it with the reference."""
     folder, phase_file = work / "run", work / "phase"
     shutil.rmtree(folder, ignore_errors=True)
     kills: list[Killed] = []
     for moment in moments:
         phase_file.unlink(missing_ok=True)
-        # Killed before it had a folder, a run has nothing to be resumed: it is typed again.
+        # Killed before it had a folder, a run cannot be resumed: it is started again.
         known = (folder / "config.yaml").exists()
         began = time.monotonic()
         process = resume(folder, setting, phase_file) if known else train(folder, data, setting, phase_file)
@@ -180,8 +180,8 @@ def kill_and_resume(
         kill(process)
     if not (folder / "config.yaml").exists():
         finish(train(folder, data, setting))
-    said = finish(resume(folder, setting))
-    going = [line for line in said.splitlines() if line.startswith("note: Going on") or "no checkpoint yet" in line]
+    output = finish(resume(folder, setting))
+    going = [line for line in output.splitlines() if line.startswith("note: Going on") or "no checkpoint yet" in line]
     differences = compare(reference, folder)
     for killed in kills:
         killed.resumed_from, killed.differences = " ".join(going), differences
@@ -190,7 +190,7 @@ def kill_and_resume(
 
 @contextlib.contextmanager
 def signal_after(step: int, number: int = signal.SIGTERM) -> Iterator[None]:
-    """Inside it, whatever trains in this process gets a signal when an optimiser step has ended."""
+    """Send a signal to this process after an optimiser step of any training within this context."""
     plain = Checkpoints.on_train_batch_end
 
     def end(self, trainer, *arguments):
@@ -204,7 +204,7 @@ def signal_after(step: int, number: int = signal.SIGTERM) -> Iterator[None]:
 
 
 def compare(one: Path, other: Path) -> list[str]:
-    """What differs between two finished runs; nothing may."""
+    """Return what differs between two finished runs."""
     found = []
     for name in ("best", "last"):
         a, b = (torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True) for run in (one, other))
@@ -236,6 +236,6 @@ def _different(a: object, b: object, where: str) -> list[str]:
 
 
 def draw(seed: int, wall: float, count: int) -> list[float]:
-    """Moments drawn uniformly over a run's wall time, in seconds."""
+    """Return moments uniformly distributed over a run's wall time, in seconds."""
     generator = random.Random(seed)  # noqa: S311  nothing secret
     return [generator.uniform(0.0, wall) for _ in range(count)]

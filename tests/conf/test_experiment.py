@@ -48,7 +48,7 @@ def rows(path):
 def test_voc_on_idd_comes_to_what_its_words_allow(door, tmp_path, car_everywhere):
     root = tmp_path / "idd"
     generate(root, seed=3, drives=10, frames_per_drive=4)
-    answer = door("evaluate", "experiment=q3_deeplabv3_voc_on_idd", f"data.root={root}", *HERE)
+    answer = door("evaluate", "experiment=q3_deeplabv3_voc_on_idd", f"data.root={root}", *HERE, figures=True)
     assert answer.code == 0, answer.err
     found = answer.folder / "evaluation/val"
     scores = json.loads((found / "scores.json").read_text())

@@ -35,9 +35,6 @@ both_tasks = pytest.mark.parametrize(
 )
 
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
-
 @pytest.fixture
 def task(request):
     return getattr(request, "param", "classification")

@@ -12,8 +12,6 @@ from PIL import Image
 
 from tests.foreign.conftest import HEIGHT, LEVEL3, MODEL, TRAINER, VOC, WIDTH, check_is_no_run, idd, scored
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 
 def check_perfect(scores):
     """Persons are 3 rows and riders, taken for persons, 2; sky, road and autorickshaws, 19 rows of 30, are background."""

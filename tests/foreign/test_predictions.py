@@ -16,8 +16,6 @@ from label_spaces.catalogue import load
 from tests.chaos.harness import ROOT
 from tests.test_predictions import QUICK, SIZE, SPACE, files, make_streets
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 # What VOC's classes are called at IDD's level 3, in the order of their numbers; None: it has no word for them.
 WORDS = (None, None, "bicycle", "person + animal", None, None, "bus", "car", "person + animal", None, "person + animal",
          None, "person + animal", "person + animal", "motorcycle", "person + animal", None, "person + animal", None,

@@ -14,8 +14,6 @@ from label_spaces.crosswalk import find
 from label_spaces.space import LabelSpace
 from tests.foreign.conftest import LEVEL3, MODEL, TRAINER, scored
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 
 @pytest.fixture(scope="module")
 def synthetic(tmp_path_factory):

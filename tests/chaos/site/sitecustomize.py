@@ -1,7 +1,7 @@
-"""Imported by every Python process that has this folder on its path: makes a training say what it is doing right now.
+"""Imported by every Python process that has this folder on its path: reports the current phase of a training.
 
-With CHAOS_PHASE=FILE the first rank writes the phase it is in into that file, and the phases are stretched a little, so
-that a kill can hit them. What is computed stays as it is.
+With CHAOS_PHASE=FILE the first rank writes its phase into that file, and the phases are prolonged a little, so that a
+kill can hit them. Results are not affected.
 """
 
 import importlib.abc
@@ -10,11 +10,13 @@ import os
 import sys
 import time
 
-PAUSE = float(os.environ.get("CHAOS_PAUSE", "0.03"))  # seconds that a step, a batch or half a checkpoint lasts longer
+PAUSE = float(
+    os.environ.get("CHAOS_PAUSE", "0.03")
+)  # seconds by which a step, a batch or half a checkpoint is prolonged
 WIDTH = 12
 
 
-def say(phase):
+def report(phase):
     if os.environ.get("RANK", "0") == "0":
         descriptor = os.open(os.environ["CHAOS_PHASE"], os.O_CREAT | os.O_WRONLY)
         os.pwrite(descriptor, phase.ljust(WIDTH).encode(), 0)
@@ -25,10 +27,10 @@ def during(owner, name, phase):
     plain = getattr(owner, name)
 
     def noted(*arguments, **settings):
-        say(phase)
+        report(phase)
         time.sleep(PAUSE)
         result = plain(*arguments, **settings)
-        say("between")
+        report("between")
         return result
 
     setattr(owner, name, noted)
@@ -47,19 +49,19 @@ def instrument():
 
     @contextlib.contextmanager
     def slow(path):
-        say("checkpoint")
+        report("checkpoint")
         with plain(path) as file:
             time.sleep(PAUSE)
             yield file
             file.flush()
-            time.sleep(PAUSE)  # all is written under the temporary name, nothing under its own
-        say("between")
+            time.sleep(PAUSE)  # complete under the temporary name, absent under its own
+        report("between")
 
     checkpoint_io.atomic = slow
 
 
 class AfterImport(importlib.abc.MetaPathFinder):
-    """Instruments as soon as the module that builds everything has been imported."""
+    """Instruments the classes as soon as the module that builds them has been imported."""
 
     def find_spec(self, name, path=None, target=None):
         if name != "entry.build.modules":

@@ -16,9 +16,6 @@ from settings.run import RunSettings, validated
 from tests.settings.conftest import changed
 from tests.test_train import QUICK
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
-
 ALLOWED = {
     "data._target_": ["datamodules.image_folder.ImageFolderDataModule", "datamodules.synthetic_idd.SyntheticIDDCrops"],
     "lightning_module._target_": ["lightning_modules.classification.ClassificationModule"],

@@ -316,7 +316,7 @@ def test_a_batch_that_does_not_divide_names_the_nearest(tmp_path, pictures):
 
 
 def test_ranks_that_do_not_come_are_named():
-    program = "from entry import group\ntry:\n    group.meet(3)\nexcept group.RankError as error:\n    print(error)"
+    program = "from entry.distributed import rendezvous\ntry:\n    rendezvous.meet(3)\nexcept rendezvous.RankError as error:\n    print(error)"
     answer = call(
         "-c", program, RANK="0", WORLD_SIZE="4", LOCAL_RANK="0", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port())
     )

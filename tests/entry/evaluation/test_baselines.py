@@ -25,8 +25,6 @@ from settings.data import DataSettings
 from tests.conftest import make_image_folder
 from tests.test_train import QUICK
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 
 def settings(root, **changes):
     keys = {

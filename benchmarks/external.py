@@ -1,7 +1,7 @@
 """Scoring a folder of predicted 1080p masks, and cutting crops out of 1080p frames.
 
-Run from the root: ``python -m benchmarks.foreign [--repeats 7]``. Prints Markdown. With REAL_DATA set, the polygons are
-those of the real file in it instead of random ones.
+Run from the root: ``python -m benchmarks.external [--repeats 7]``. Prints Markdown. With REAL_DATA set, the polygons are
+those of the real file in it.
 """
 
 import argparse
@@ -28,11 +28,11 @@ from label_spaces.catalogue import load
 from settings.data import DataSettings
 
 FRAMES, SHIFT = 80, 8  # of which a tenth is val; pixels by which the predictions lie beside the truth
-SAID = load("cityscapes19")
+PREDICTED = load("cityscapes19")
 
 
 def use_real_polygons(root: Path) -> None:
-    """Put the real polygon file, if there is one at hand, in the place of each random one."""
+    """Replace each random polygon file by the real one where REAL_DATA has it."""
     place = os.environ.get("REAL_DATA")
     found = sorted(Path(place).glob("idd_polygons/gtFine/*/*/*.json")) if place else []
     for file in root.glob("gtFine/*/*/*.json") if found else ():
@@ -41,41 +41,43 @@ def use_real_polygons(root: Path) -> None:
 
 
 def write_predictions(root: Path, folder: Path) -> None:
-    """A mask for each frame of val in Cityscapes' ids: what is true there, under some name, moved a little."""
-    of_truth = np.append(np.arange(SPACE.num_classes) % SAID.num_classes, SAID.void).astype(np.uint8)
-    ids = np.array(SAID.id_of_index(), dtype=np.uint8)
+    """Write a mask in Cityscapes' ids for each frame of val: the truth under other classes, shifted."""
+    of_truth = np.append(np.arange(SPACE.num_classes) % PREDICTED.num_classes, PREDICTED.void).astype(np.uint8)
+    ids = np.array(PREDICTED.id_of_index(), dtype=np.uint8)
     for file in root.glob("gtFine/val/*/*.json"):
-        said = np.roll(ids[of_truth[polygon_mask(file, SPACE)]], SHIFT, axis=(0, 1))
+        predicted = np.roll(ids[of_truth[polygon_mask(file, SPACE)]], SHIFT, axis=(0, 1))
         (folder / file.parent.name).mkdir(parents=True)
-        Image.fromarray(said).save(folder / file.parent.name / file.name.replace("polygons.json", "labelTrainIds.png"))
+        Image.fromarray(predicted).save(
+            folder / file.parent.name / file.name.replace("polygons.json", "labelTrainIds.png")
+        )
         Image.fromarray(polygon_mask(file, SPACE)).save(file.with_name(file.name.replace("polygons.json", "truth.png")))
 
 
-Pairs = Sequence[tuple[Path, Path]]  # masks of truth, and of what was said in other ids
-INDEX_OF = SAID.index_of_id()
+Pairs = Sequence[tuple[Path, Path]]  # masks of truth, and predictions in other ids
+INDEX_OF = PREDICTED.index_of_id()
 
 
 def of_rows_and_columns(pairs: Pairs) -> np.ndarray:
-    """Count as one writes it down first."""
-    matrix = np.zeros((SPACE.num_classes + 1, SAID.num_classes + 1), dtype=np.int64)
+    """Count pixel by pixel in arrays."""
+    matrix = np.zeros((SPACE.num_classes + 1, PREDICTED.num_classes + 1), dtype=np.int64)
     for paths in pairs:
-        true, said = (np.asarray(Image.open(path)) for path in paths)
+        true, predicted = (np.asarray(Image.open(path)) for path in paths)
         for row in range(true.shape[0]):
             for column in range(true.shape[1]):
-                matrix[true[row, column], INDEX_OF[said[row, column]]] += 1
+                matrix[true[row, column], INDEX_OF[predicted[row, column]]] += 1
     return matrix
 
 
 def of_lists(pairs: Pairs, matrix: Any) -> np.ndarray:
-    """Count into an array, or into lists, which Python is quicker with."""
+    """Count into an array, or into lists, which are faster in Python."""
     for paths in pairs:
-        for true, said in zip(*(np.asarray(Image.open(path)).ravel().tolist() for path in paths), strict=True):
-            matrix[true][INDEX_OF[said]] += 1
+        for true, predicted in zip(*(np.asarray(Image.open(path)).ravel().tolist() for path in paths), strict=True):
+            matrix[true][INDEX_OF[predicted]] += 1
     return np.array(matrix)
 
 
 def scoring(root: Path, folder: Path, cache: Path) -> dict[str, Callable[[], object]]:
-    """Ways to count the pixels of val, from the files to the matrix (T+1, S+1)."""
+    """Return ways to count the pixels of val, from the files to the matrix (T+1, S+1)."""
     module = datamodule(root, cache)
     module.prepare_split("val")
     matches = match([module.names[index] for index in module.indices("val")], [], folder)
@@ -84,10 +86,10 @@ def scoring(root: Path, folder: Path, cache: Path) -> dict[str, Callable[[], obj
         (truth / file.parent.name / file.name.replace("labelTrainIds", "truth"), file)
         for file in sorted(folder.glob("*/*.png"))
     ]
-    rows, columns = SPACE.num_classes + 1, SAID.num_classes + 1
+    rows, columns = SPACE.num_classes + 1, PREDICTED.num_classes + 1
 
     def ours() -> object:
-        return count(module, "val", matches, SAID)["confusion"]
+        return count(module, "val", matches, PREDICTED)["confusion"]
 
     def decoding() -> object:
         return [np.asarray(Image.open(file)) for _, file in pairs]
@@ -107,7 +109,7 @@ def scoring(root: Path, folder: Path, cache: Path) -> dict[str, Callable[[], obj
 
 
 def on_one_core(way: Callable[[], object]) -> Callable[[], object]:
-    """The same, kept on one core with all its threads."""
+    """Return the same way, with all its threads on one core."""
 
     def pinned() -> object:
         cores = os.sched_getaffinity(0)
@@ -121,7 +123,7 @@ def on_one_core(way: Callable[[], object]) -> Callable[[], object]:
 
 
 def cutting(root: Path, cache: Path) -> tuple[int, dict[str, Callable[[], object]]]:
-    """How many objects the training frames have, and what it takes to make crops of all of them."""
+    """Return the number of objects in the training frames, and ways to make crops of all of them."""
     module = ObjectCropDataModule(
         DataSettings(
             name="idd", root=str(root), split={"train": 0.7, "val": 0.1, "test": 0.2}, image_size=(64, 64),
