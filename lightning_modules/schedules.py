@@ -1,8 +1,4 @@
-"""Learning-rate schedules, stepped after each optimiser step: pure functions of the step's number.
-
-They have no state to restore: a run that is resumed, or extended to more epochs, has at each step the learning rate
-that follows from its settings.
-"""
+"""Learning-rate schedules, stepped after each optimiser step: functions of the step's number and the settings alone."""
 
 import math
 from typing import Any
@@ -48,14 +44,13 @@ def poly(optimizer: Optimizer, total_steps: int, power: float = 0.9) -> LRSchedu
 def apply_settings(checkpoint: dict[str, Any], optimizer: Optimizer, schedule: LRScheduler) -> None:
     """Replace the settings and the learning rate in a checkpoint's optimiser state by those of a new optimiser.
 
-    A resumed run would otherwise ignore its changed settings. Schedules other than those above keep their own state in
-    the checkpoint and are left alone.
+    A resumed run would otherwise ignore its changed settings. Schedules other than those above keep the checkpoint's.
     """
     if not isinstance(schedule, LambdaLR):
         return
     [saved], [reached] = checkpoint["optimizer_states"], checkpoint["lr_schedulers"]
-    factors = [factor(reached["last_epoch"]) for factor in schedule.lr_lambdas]
-    rates = [rate * factor for rate, factor in zip(schedule.base_lrs, factors, strict=True)]
+    factors = zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)
+    rates = [rate * factor(reached["last_epoch"]) for rate, factor in factors]
     reached |= {"base_lrs": schedule.base_lrs, "_last_lr": rates}
     for group, own, rate in zip(saved["param_groups"], optimizer.param_groups, rates, strict=True):
         group |= {**own, "params": group["params"], "lr": rate}
