@@ -27,16 +27,11 @@ VALIDATION_STREAMS = ("val", "train_eval")  # in the order of the datamodule's v
 class SupervisedModule(lightning.LightningModule, ABC):
     """A network that learns classes from (image, target) pairs; a subclass defines the predictions of a task.
 
-    Args:
-        network: maps normalised images (B, 3, H, W) to logits, classes along dimension 1. Its weights' memory format
-            (channels_last or contiguous) is that of the images too.
-        label_space: the classes; its void is ignored in the loss and in the scores.
-        normalisation: (mean, standard deviation) of each channel, in 0–1 of the uint8 range.
-        optimizer: makes an optimiser of parameters.
-        scheduler: makes a schedule of an optimiser; stepped after every optimiser step.
-        loss: maps logits and target to a sum and the weight to divide it by, such as `losses.CrossEntropy`.
-        share: samples of a full batch on one device, before accumulation.
-        test_time_augmentation: for the stream ``test`` and for `predict_step`; validation predicts once and whole.
+    `network` maps normalised images (B, 3, H, W) to logits, classes along dimension 1; the memory format of its weights
+    (channels_last or contiguous) is that of the images too. `normalisation` is the mean and the standard deviation of each
+    channel, in 0–1 of the uint8 range. `scheduler` is stepped after every optimiser step. `loss` maps logits and target to
+    a sum and the weight to divide it by, such as `losses.CrossEntropy`. `share` is the number of samples of a full batch
+    on one device, before accumulation.
     """
 
     headline: ClassVar[str]  # the score by which the best checkpoint is chosen
@@ -80,7 +75,7 @@ class SupervisedModule(lightning.LightningModule, ABC):
         return tuple(head.float() for head in logits) if isinstance(logits, tuple) else cast(Tensor, logits).float()
 
     def predict_logits(self, images: Tensor, stream: str = "test") -> Tensor:
-        """Map uint8 images (B, 3, H, W) to float32 logits; in the stream ``test`` with test-time augmentation."""
+        """Map uint8 images (B, 3, H, W) to float32 logits; only in the stream ``test`` with test-time augmentation."""
         once = cast(Callable[[Tensor], Tensor], self)
         return self.test_time_augmentation(once, images) if stream == "test" else once(images)
 
@@ -113,10 +108,7 @@ class SupervisedModule(lightning.LightningModule, ABC):
         self._step_weight = 0.0
 
     def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Clip the norm of the gradient; Lightning itself refuses to for every fused optimiser in mixed precision."""
         if gradient_clip_val:

@@ -5,8 +5,6 @@ import re
 import socket
 import threading
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -49,13 +47,16 @@ def fetch(url: str, timeout: float = CONNECT_SECONDS) -> Path:
     reason = _why_unreachable(url, timeout)
     if reason:
         raise NotReachableError(f"{url} cannot be reached ({reason})")
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(STALLED_SECONDS)  # torch.hub has no parameter for it
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with _socket_timeout(STALLED_SECONDS):
-            torch.hub.download_url_to_file(url, str(file), hash_prefix=digest, progress=True)
+        torch.hub.download_url_to_file(url, str(file), hash_prefix=digest, progress=True)
     # torch.hub raises RuntimeError for a wrong hash; connections fail with an OSError.
     except (OSError, RuntimeError) as error:
         raise NotReachableError(f"{url} could not be downloaded ({error})") from error
+    finally:
+        socket.setdefaulttimeout(before)
     return file
 
 
@@ -77,14 +78,3 @@ def _why_unreachable(url: str, timeout: float) -> str:
     thread.start()
     thread.join(timeout)
     return answer[0] if answer else f"no answer within {timeout:g} s"
-
-
-@contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    """Set the timeout of new sockets; torch.hub has no parameter for it."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
