@@ -126,8 +126,9 @@ class Checkpoints(Checkpoint):
         self._prune(trainer, self.keep)
 
     def _prune(self, trainer: lightning.Trainer, keep: int) -> None:
-        for path in earlier(self.folder)[keep:] if trainer.is_global_zero else ():
-            path.unlink()
+        if trainer.is_global_zero:
+            for path in earlier(self.folder)[keep:]:
+                path.unlink()
 
     def _largest(self, trainer: lightning.Trainer, *numbers: int) -> list[int]:
         """Return the maximum of each number over the ranks, so that all decide alike on what only one of them knows."""

@@ -94,7 +94,7 @@ class PictureMasks(MaskWriter):
         save_mask(self.folder / "masks" / f"{self._names[index]}.png", full, self.space)
         save_overlay(self.folder / "overlays" / f"{self._names[index]}.png", image, full, self.space)
         shares = np.bincount(full.ravel(), minlength=self.space.num_classes) / full.size
-        # zip leaves the share of void out, which has no class
+        # Pixels of void have no class: zip leaves their share out.
         self.rows[index] = {
             "file": str(self.paths[index]),
             **dict(zip(self.space.classes, shares.tolist(), strict=False)),

@@ -135,15 +135,15 @@ class SupervisedModule(lightning.LightningModule, ABC):
         The training loss is logged here because the hook for the end of a training epoch runs in callbacks, such as the
         history's, before it runs in the module.
         """
-        loss, weight = self.epoch_loss_of_ranks().sum(0).tolist()
+        total, weight = self.epoch_loss_of_ranks().sum(0).tolist()
         if weight:
-            self.log("train/loss", loss / weight)
+            self.log("train/loss", total / weight)
         self._epoch_loss = 0.0
         loaders = self.trainer.val_dataloaders
         for stream in VALIDATION_STREAMS[: len(loaders) if isinstance(loaders, list) else 1]:
-            # The loss is the plain cross-entropy, without weights and smoothing, so that runs can be compared.
-            loss_of_samples = self.records_of(stream).counts().mean_loss()
-            scores = {"loss": loss_of_samples, **mean_scores(self.confusion_of(stream).compute())}
+            # The plain cross-entropy, without weights and smoothing, so that runs can be compared.
+            loss = self.records_of(stream).counts().mean_loss()
+            scores = {"loss": loss, **mean_scores(self.confusion_of(stream).compute())}
             for name, value in scores.items():
                 if value is not None and not name.endswith("_classes"):
                     shown = stream == "val" and name in ("loss", self.headline)
@@ -198,5 +198,5 @@ class SupervisedModule(lightning.LightningModule, ABC):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimiser, and its schedule over all steps of the run."""
         optimizer = self.make_optimizer(self.parameters())
-        schedule = {"scheduler": self.make_scheduler(optimizer), "interval": "step"}
-        return cast(OptimizerLRScheduler, {"optimizer": optimizer, "lr_scheduler": schedule})
+        schedule = self.make_scheduler(optimizer)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

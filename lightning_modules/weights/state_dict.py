@@ -54,9 +54,10 @@ def load_network(network: nn.Module, state: State, heads: Heads, origin: str, *,
     if fresh and heads.published is None:
         notes.append(f"the head ({', '.join(fresh)}) is for another number of classes and starts fresh")
     ours, theirs = ({name.split(".")[0] for name in names if _is_auxiliary(name)} for names in (expected, state))
-    if absent := sorted(ours - theirs):
+    absent, surplus = sorted(ours - theirs), sorted(theirs - ours)
+    if absent:
         notes.append(f"{', '.join(absent)}, which only training uses, is not in it and starts fresh")
-    if surplus := sorted(theirs - ours):
+    if surplus:
         notes.append(f"left out {', '.join(surplus)}, which only training uses and the network lacks")
     fresh += [*absent, *surplus]
     wanted = {name: tensor for name, tensor in expected.items() if not _belongs(name, fresh)}
