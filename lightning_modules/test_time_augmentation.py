@@ -40,13 +40,15 @@ def average_views(predict: Predictor, images: Tensor, flip: bool, scales: Sequen
     """
     if not flip and tuple(scales) == (1.0,):
         return predict(images)
-    total = torch.zeros((), device=images.device)
+    total: Tensor | None = None
     for scale, mirrored in itertools.product(scales, (False, True) if flip else (False,)):
         view = _rescale(images, scale)
         logits = predict(view.flip(-1) if mirrored else view)
         if logits.ndim == 4:
             logits = _resize(logits.flip(-1) if mirrored else logits, images.shape[-2:])
-        total = total + logits.float().softmax(1)
+        probabilities = logits.float().softmax(1)
+        total = probabilities if total is None else total.add_(probabilities)  # in place: these are large
+    assert total is not None
     # A probability that underflowed to 0 would make the loss infinite.
     views = len(scales) * (2 if flip else 1)
     return total.div_(views).clamp_(min=torch.finfo(torch.float32).tiny).log_()
