@@ -25,15 +25,7 @@ _BLOCK = 1 << 21  # matrix cells that are expanded at a time: 16 MB
 
 
 def sum_by_group(matrices: "csr_array", groups: np.ndarray) -> "csr_array":
-    """Sum up the samples of each group.
-
-    Args:
-        matrices: (N, cells) sparse counts, a row per sample.
-        groups: (N,) the samples' groups, of any type that can be sorted.
-
-    Returns:
-        (G, cells) sparse counts, in the groups' sorted order.
-    """
+    """Sum up (N, cells) sparse counts by the (N,) groups of the samples: (G, cells), in the groups' sorted order."""
     from scipy.sparse import csr_array
 
     names, group = np.unique(groups, return_inverse=True)
@@ -64,7 +56,7 @@ def jackknife_intervals(
             last, and Q columns.
         statistic: (..., R, Q) float64 counts -> (...) per score, each at most 1 and at least 0 or what is registered as its
             lowest; by default the scores of `metrics.scores.means` over the classes of the full sample.
-        level: the share of such intervals that should hold the true value.
+        level: the confidence level.
         num_rows: R; by default the matrices are square.
         proportions: names of the scores that are proportions of elements, beside those registered as such.
 
@@ -99,15 +91,9 @@ def jackknife_intervals(
 
 
 def mean_interval(values: np.ndarray, groups: np.ndarray, level: float = 0.95) -> list[float] | None:
-    """Return the interval of a mean over samples, such as of each one's own mIoU, by the same jackknife.
+    """Return the jackknife's interval of the mean of (N,) values in 0–1, nan where a sample has none.
 
-    Args:
-        values: (N,) in 0–1, nan where a sample has none.
-        groups: (N,) the samples' groups, of any type that can be sorted.
-        level: as in `jackknife_intervals`.
-
-    Returns:
-        `[low, high]` within 0–1; None where fewer than two groups have values.
+    It is `[low, high]` within 0–1; None where fewer than two of the (N,) samples' groups have values.
     """
     known = ~np.isnan(values)
     names, group = np.unique(groups[known], return_inverse=True)
@@ -123,13 +109,7 @@ def mean_interval(values: np.ndarray, groups: np.ndarray, level: float = 0.95) -
 
 
 def wilson(proportion: float, number: float, quantile: float) -> list[float]:
-    """Return Wilson's interval for a proportion.
-
-    Args:
-        proportion: the observed one, in 0–1.
-        number: the effective number of elements it was observed on, above 0.
-        quantile: of the standard normal or t distribution, such as 1.96.
-    """
+    """Return Wilson's interval for a proportion of an effective number of elements, given a normal or t quantile."""
     shrink = 1 + quantile**2 / number
     centre = (proportion + quantile**2 / (2 * number)) / shrink
     reach = quantile / shrink * math.sqrt(proportion * (1 - proportion) / number + quantile**2 / (4 * number**2))

@@ -12,13 +12,9 @@ WORST = 0.05  # the share of images that `miou_image_worst` is over
 
 
 def image_mious(matrices: "csr_array") -> np.ndarray:
-    """Return each sample's own mIoU, over the classes that are true or predicted in it.
+    """Return each sample's own mIoU, over the classes that are true or predicted in it; nan without truth.
 
-    Args:
-        matrices: (N, (C+1)²) sparse counts, a row per sample; the column is truth · (C+1) + prediction, void is C.
-
-    Returns:
-        (N,) float64 in 0–1; nan for a sample without truth.
+    (N, (C+1)²) sparse counts, see `metrics.counts.Counts.matrices` -> (N,) float64 in 0–1.
     """
     samples, side = matrices.shape[0], math.isqrt(matrices.shape[1])
     truth, prediction = np.divmod(matrices.indices.astype(np.int64), side)
@@ -47,14 +43,7 @@ def worst_images(mious: np.ndarray, share: float = WORST) -> np.ndarray:
 
 
 def miou_image(matrices: "csr_array") -> dict[str, float | None]:
-    """Return the mean over samples of their own mIoU, and over the worst 5 % of them.
-
-    Args:
-        matrices: as in `image_mious`.
-
-    Returns:
-        `miou_image` and `miou_image_worst` in 0–1; None where no sample has truth.
-    """
+    """Return `miou_image`, the mean of `image_mious`, and `miou_image_worst`, of the worst 5 %; None without any truth."""
     mious = image_mious(matrices)
     worst = worst_images(mious)
     if not len(worst):
