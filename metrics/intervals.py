@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metrics.label_merging import merge_samples
 from metrics.scores import SCORES, Score, means
 
 if TYPE_CHECKING:
@@ -37,9 +38,8 @@ def sum_by_group(matrices: "csr_array", groups: np.ndarray) -> "csr_array":
 def groups_with_support(matrices: "csr_array") -> np.ndarray:
     """Return in how many groups each class has truth: (G, (C+1)²) sparse counts -> (C,) int64."""
     side = math.isqrt(matrices.shape[1])
-    group, cell = matrices.nonzero()
-    held = np.unique(np.stack([group, cell // side]), axis=1)
-    return np.bincount(held[1], minlength=side)[:-1]
+    support = merge_samples(matrices, range(side), [0] * side)
+    return np.asarray((support > 0).sum(axis=0)[:-1])
 
 
 def jackknife_intervals(

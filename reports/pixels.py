@@ -23,15 +23,8 @@ from reports.intervals import crosswalk_intervals, pixel_intervals, safety
 def pixel_scores(counts: Counts, space: LabelSpace, groups: np.ndarray, crosswalk: Crosswalk | None) -> dict[str, Any]:
     """Return the part of scores.json that classification does not have, and the intervals.
 
-    Args:
-        counts: of N frames, in the classes of `space`.
-        space: the classes.
-        groups: (N,) the drive of each frame.
-        crosswalk: from the classes of `counts.before`, where the counts were remapped.
-
-    Returns:
-        `levels`, `crossing`, `safe_miou`, `safe_miou_classes`, `miou_image`, `miou_image_worst`, `autonue_compat` and
-        `intervals`; None where the label space has no such score, or no pixel has truth.
+    Each is None where the label space has no such score, or no pixel has truth. `groups` has the drive of each frame;
+    the crosswalk is from the classes of `counts.before`, where the counts were remapped.
     """
     matrix, drives = torch.from_numpy(counts.confusion), sum_by_group(counts.matrices, groups)
     intervals = pixel_intervals(drives, space)
