@@ -81,8 +81,7 @@ def crosswalk_means(confusion: Tensor, relation: Relation, classes_of: Tensor | 
     Args:
         confusion: (..., T+1, S+1) counts, rows target classes (truth), columns source classes (predictions), void last.
         relation: of source to target classes.
-        classes_of: (T+1, S+1) counts that decide which classes a mean is over (a class without counts in
-            `confusion` is then a 0 in it); by default each matrix decides for itself.
+        classes_of: (T+1, S+1) counts that decide which classes a mean is over, as in `metrics.scores.means`.
 
     Returns:
         (...) float64 in 0–1 per score, nan where it is undefined:

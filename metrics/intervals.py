@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Statistic = Callable[[Tensor], Mapping[str, Tensor]]
 
+LEVEL = 0.95  # the share of such intervals that should hold the true value
 _BLOCK = 1 << 21  # matrix cells that are expanded at a time: 16 MB
 
 
@@ -45,7 +46,6 @@ def groups_with_support(matrices: "csr_array") -> np.ndarray:
 def jackknife_intervals(
     matrices: "csr_array",
     statistic: Statistic | None = None,
-    level: float = 0.95,
     num_rows: int | None = None,
     proportions: Collection[str] = (),
 ) -> dict[str, list[float] | None]:
@@ -56,7 +56,6 @@ def jackknife_intervals(
             last, and Q columns.
         statistic: (..., R, Q) float64 counts -> (...) per score, each at most 1 and at least 0 or what is registered as its
             lowest; by default the scores of `metrics.scores.means` over the classes of the full sample.
-        level: the confidence level.
         num_rows: R; by default the matrices are square.
         proportions: names of the scores that are proportions of elements, beside those registered as such.
 
@@ -74,7 +73,7 @@ def jackknife_intervals(
     sizes = _sizes(matrices, num_rows)
     total = float(repeats @ sizes)
     effective_groups = _effective(sizes, repeats)
-    quantile = _t_quantile(level, effective_groups - 1)
+    quantile = _t_quantile(effective_groups - 1)
     intervals: dict[str, list[float] | None] = {}
     for name, score in scores.items():
         variance, known = variances[name], SCORES.get(name, Score(name, None))
@@ -90,7 +89,7 @@ def jackknife_intervals(
     return intervals
 
 
-def mean_interval(values: np.ndarray, groups: np.ndarray, level: float = 0.95) -> list[float] | None:
+def mean_interval(values: np.ndarray, groups: np.ndarray) -> list[float] | None:
     """Return the jackknife's interval of the mean of (N,) values in 0–1, nan where a sample has none.
 
     It is `[low, high]` within 0–1; None where fewer than two of the (N,) samples' groups have values.
@@ -104,7 +103,7 @@ def mean_interval(values: np.ndarray, groups: np.ndarray, level: float = 0.95) -
     score = float(sums.sum() / sizes.sum())
     rests = (sums.sum() - sums) / (sizes.sum() - sizes)
     variance = (number - 1) / number * float(((rests - score) ** 2).sum())
-    reach = _t_quantile(level, _effective(sizes, np.ones(number)) - 1) * math.sqrt(variance)
+    reach = _t_quantile(_effective(sizes, np.ones(number)) - 1) * math.sqrt(variance)
     return [max(0.0, score - reach), min(1.0, score + reach)]
 
 
@@ -121,10 +120,10 @@ def _effective(sizes: np.ndarray, repeats: np.ndarray) -> float:
     return float(repeats @ sizes) ** 2 / float(repeats @ sizes**2)
 
 
-def _t_quantile(level: float, degrees_of_freedom: float) -> float:
+def _t_quantile(degrees_of_freedom: float) -> float:
     from scipy.special import stdtrit
 
-    return float(stdtrit(degrees_of_freedom, (1 + level) / 2))
+    return float(stdtrit(degrees_of_freedom, (1 + LEVEL) / 2))
 
 
 def _sizes(matrices: "csr_array", num_rows: int) -> np.ndarray:

@@ -69,10 +69,6 @@ class PixelTable:
         np.add.at(by_prediction, self.table(), frames.counts)
         return by_prediction.T
 
-    def empty(self) -> "PixelTable":
-        """Return an empty table of the same cells."""
-        return PixelTable(self.cell_of, len(self.counts), self.num_classes)
-
 
 def pixel_tables(num_classes: int) -> dict[str, PixelTable]:
     """Return the three baselines, empty: by place, by colour, and by colour and row."""
@@ -91,7 +87,7 @@ def pixel_baseline_scores(
     tables: Mapping[str, PixelTable], frames: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]]
 ) -> dict[str, dict[str, float | int | None]]:
     """Score tables on other frames (as of `PixelTable.update`; read once). Returns `{name: {accuracy, miou, fwiou}}`."""
-    counted = {name: table.empty() for name, table in tables.items()}
+    counted = {name: PixelTable(table.cell_of, len(table.counts), table.num_classes) for name, table in tables.items()}
     for image, mask in frames:
         for table in counted.values():
             table.update(image, mask)

@@ -46,8 +46,3 @@ def safe_iou(confusion: Tensor, distance: Tensor, important: Sequence[int]) -> T
     penalty = (confusion[..., :-1, :-1].double() * distance).sum(-1) * penalised
     union = support(confusion) + predicted(confusion) - true_positives(confusion)
     return iou(confusion) - penalty / union
-
-
-def safe_miou(confusion: Tensor, distance: Tensor, important: Sequence[int]) -> Tensor:
-    """Return the mean of `safe_iou` over the classes that are true or predicted: (...) float64; nan without any."""
-    return safe_iou(confusion, distance, important).nanmean(-1)

@@ -157,14 +157,11 @@ def means(confusion: Tensor, classes_of: Tensor | None = None) -> dict[str, Tens
     present = support(deciding) > 0
     over = {"present": present, "occurring": present | (predicted(deciding) > 0)}
     weights = true / true.sum(-1)[..., None]
-    values: dict[ScoreFunction, Tensor] = {}  # several means are of one function: it is called once
     found = {}
     for name, score in SCORES.items():
         if score.function is None:
             continue
-        if score.function not in values:
-            values[score.function] = score.function(confusion)
-        value = values[score.function]
+        value = score.function(confusion)
         if score.over == "weighted":
             value = (value.nan_to_num() * weights).sum(-1)
         elif score.over:

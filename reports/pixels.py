@@ -14,7 +14,7 @@ from metrics.counts import Counts
 from metrics.intervals import jackknife_intervals, mean_interval, sum_by_group
 from metrics.label_merging import fold, merge_samples
 from metrics.per_image import image_mious, miou_image
-from metrics.safe_iou import safe_iou, safe_miou
+from metrics.safe_iou import safe_iou
 from metrics.scores import class_scores, mean_scores, number
 from reports.crosswalk import crosswalk_levels, crosswalk_report
 from reports.intervals import crosswalk_intervals, pixel_intervals, safety
@@ -65,8 +65,8 @@ def _safe(confusion: Tensor, space: LabelSpace) -> dict[str, float | int | None]
     known = safety(space)
     if known is None:
         return {"safe_miou": None, "safe_miou_classes": None}
-    occurring = int((~safe_iou(confusion, *known).isnan()).sum())
-    return {"safe_miou": number(float(safe_miou(confusion, *known))), "safe_miou_classes": occurring}
+    ious = safe_iou(confusion, *known)
+    return {"safe_miou": number(ious.nanmean(-1).item()), "safe_miou_classes": int((~ious.isnan()).sum())}
 
 
 def _official(confusion: Tensor, space: LabelSpace) -> dict[str, Any] | None:

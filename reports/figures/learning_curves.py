@@ -66,10 +66,7 @@ def _draw(axes: "Axes", history: History, epochs: Sequence[int], quantity: str) 
 
 
 def _values(history: History, column: str) -> list[float]:
-    return [_number(row.get(column)) for row in history]
-
-
-def _number(cell: object) -> float:
-    """Return a cell of history.csv as a finite number, or nan."""
-    value = math.nan if cell is None or cell == "" else float(str(cell))
-    return value if math.isfinite(value) else math.nan
+    """Return a column of history.csv; a cell that is missing, empty or not finite is nan."""
+    cells = [row.get(column) for row in history]
+    values = [math.nan if cell is None or cell == "" else float(str(cell)) for cell in cells]
+    return [value if math.isfinite(value) else math.nan for value in values]

@@ -25,14 +25,8 @@ def per_class_figure(
 ) -> "Figure":
     """Draw F1 and IoU of each class, the best first, with their means as a line, and write it as PNG.
 
-    A class that is neither true nor predicted has no bar: it is in no mean.
-
-    Args:
-        classes: as `metrics.scores.class_scores` gives them.
-        means: f1_macro and miou, None where undefined.
-        path: of the PNG.
-        title: above the plot.
-        statuses: after a crosswalk the status of each class, in the order of the classes.
+    A class that is neither true nor predicted has no bar: it is in no mean. `classes` are `metrics.scores.class_scores`,
+    `means` has f1_macro and miou, and after a crosswalk `statuses` has the status of each class, in the same order.
     """
     order = sorted(range(len(classes)), key=lambda i: (classes[i]["f1"] is None, -(classes[i]["f1"] or 0.0), i))
     names = [short(str(classes[i]["name"])) for i in order]
