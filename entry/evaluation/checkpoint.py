@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 
 from datamodules.base import ImageDataModule
@@ -123,6 +124,7 @@ def collect(
         known["fitted_target"], known["features"] = baseline_data(datamodule, split, counts.index.tolist())
     elif isinstance(datamodule, SegmentationDataModule) and datamodule.indices("train") and counts.weight.any():
         known["pixel_baselines"] = pixel_baselines(datamodule, split, counts.index.tolist())
+    samples = [table.samples[i] for i in counts.index.tolist()]
     return Evaluation(
         task=task,
         split=split,
@@ -132,7 +134,8 @@ def collect(
         split_sha256=table.sha256(split),
         resolution=size,
         n_expected=n_expected,
-        samples=[table.samples[i] for i in counts.index.tolist()],
+        names=[sample.name for sample in samples],
+        groups=np.array([sample.group for sample in samples]),
         training_counts=datamodule.class_counts("train"),
         counts=counts if crosswalk is None else counts.remapped(crosswalk.mapping),
         crosswalk=crosswalk,
