@@ -3,8 +3,8 @@ import torch
 from hydra.errors import InstantiationException
 from torch import nn
 
+from entry.builders.instantiate import accepted, build, optimizer, scheduler
 from entry.errors import RequestError
-from entry.build.instantiate import accepted, build, optimizer, scheduler
 from settings.base import Target
 from settings.model import OptimizerSettings, SchedulerSettings
 from tests.test_train import QUICK, files_below

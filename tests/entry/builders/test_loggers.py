@@ -8,7 +8,7 @@ from entry.request import PROJECT
 TELL = """
 import sys
 from pathlib import Path
-from entry.build import loggers
+from entry.builders import loggers
 from run_folder import RunFolder, write_json
 folder = RunFolder(Path(sys.argv[1]))
 settings = {"name": "wandb", "project": "p", "entity": None, "group": None, "tags": []}
