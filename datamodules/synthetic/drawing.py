@@ -13,29 +13,23 @@ MARGIN = 20  # pixels outside the frame within which shapes are still drawn: blu
 
 
 class Step(NamedTuple):
-    """A polygon, or with a `width` in pixels a thick line, through `points[start:stop]` of a drawing."""
+    """A filled convex polygon, or with a `width` in pixels a thick line; `points` (N, 2) int32 in fixed point."""
 
-    start: int
-    stop: int
+    points: npt.NDArray[np.int32]
     colour: list[float]
-    width: int
+    width: int = 0
 
 
 class Drawing(NamedTuple):
-    """Drawing steps, far parts first; `points` (N, 2) int32 are pixel positions in fixed point."""
+    """Drawing steps, far parts first; `points` (N, 2) are the corners of all parts, also of hidden ones."""
 
     points: npt.NDArray[np.int32]
     steps: list[Step]
 
-    @classmethod
-    def polygon(cls, pixels: Floats, colour: Floats) -> "Drawing":
-        """Return a drawing of one convex polygon of pixel positions (N, 2)."""
-        return cls(fixed_point(pixels), [Step(0, len(pixels), colour.tolist(), 0)])
-
     def limits(self) -> tuple[Floats, Floats]:
         """Return the lowest and the highest (x, y) in pixels that are drawn on."""
         reach = max(step.width for step in self.steps) / 2
-        pixels = self.points / (1 << SUBPIXEL)
+        pixels = np.concatenate([self.points, *(step.points for step in self.steps)]) / (1 << SUBPIXEL)
         return pixels.min(axis=0) - reach, pixels.max(axis=0) + reach
 
 
@@ -53,40 +47,29 @@ def draw(shape: Shape, at: tuple[float, float, float], heading: float, camera: C
     seen = camera.to_camera(world)
     ahead = seen[:, 2] > NEAR
     pixels = camera.project(seen)
-    clear = bool(ahead.all())
-    reach = parts.radii.max(initial=0.0) * camera.focal / max(seen[:, 2].min(), NEAR)
-    if not ahead.any() or (clear and _out_of_sight(pixels, reach, camera)):
-        return Drawing(np.empty((0, 2), dtype=np.int32), [])
-    faces, corners = len(parts.normals), int(parts.starts[-1])
-    depth = (seen[corners::2, 2] + seen[corners + 1 :: 2, 2]) / 2
-    if faces:
-        of_faces = np.add.reduceat(seen[:corners, 2], parts.starts[:-1]) / np.diff(parts.starts)
-        depth = np.concatenate([of_faces, depth])
+    drawing = Drawing(fixed_point(pixels), [])
+    reach = parts.radii.max() * camera.focal / max(seen[:, 2].min(), NEAR)
+    if not ahead.any() or (ahead.all() and _out_of_sight(pixels, reach, camera)):
+        return drawing
+    first = parts.starts[:-1]
+    depth = np.add.reduceat(seen[:, 2], first) / np.diff(parts.starts)
     normals = parts.normals @ turn
-    toward_lens = np.array((camera.x, camera.height, camera.z)) - world[parts.starts[:-1]]
-    shown = np.ones(len(depth), dtype=bool)
-    shown[:faces] = (normals * toward_lens).sum(axis=1) > 0
-    facing_up = np.tile((0.0, 0.8, 0.0), (len(parts.radii), 1))
-    glow = np.concatenate([parts.glow, np.zeros(len(parts.radii))])
-    colours = light.shade(parts.colours, np.concatenate([normals, facing_up]), glow, np.maximum(depth, 0.0)).tolist()
-    widths = np.maximum(1, np.round(2 * parts.radii * camera.focal / np.maximum(depth[faces:], NEAR))).astype(int)
-    bounds = np.concatenate([parts.starts, np.arange(corners + 2, len(seen) + 1, 2)]).tolist()
-    points, clipped = fixed_point(pixels), []
-    steps = []
-    used = len(points)
+    toward_lens = np.array((camera.x, camera.height, camera.z)) - world[first]
+    shown = ((normals * toward_lens).sum(axis=1) > 0) | (parts.radii > 0)
+    colours = light.shade(parts.colours, normals, parts.glow, np.maximum(depth, 0.0)).tolist()
+    widths = np.maximum(np.round(2 * parts.radii * camera.focal / np.maximum(depth, NEAR)), parts.radii > 0).astype(int)
     for part in _far_to_near(parts.solids, depth):
-        start, stop = bounds[part], bounds[part + 1]
+        corners = slice(parts.starts[part], parts.starts[part + 1])
+        points = drawing.points[corners]
         if not shown[part]:
             continue
-        if not (clear or ahead[start:stop].all()):
-            visible = _in_front(seen[start:stop])
-            if part >= faces or len(visible) < 3:
+        if not ahead[corners].all():
+            visible = _in_front(seen[corners])
+            if widths[part] or len(visible) < 3:
                 continue
-            clipped.append(fixed_point(camera.project(visible)))
-            start, stop = used, used + len(visible)
-            used = stop
-        steps.append(Step(start, stop, colours[part], int(widths[part - faces]) if part >= faces else 0))
-    return Drawing(np.concatenate([points, *clipped]), steps)
+            points = fixed_point(camera.project(visible))
+        drawing.steps.append(Step(points, colours[part], int(widths[part])))
+    return drawing
 
 
 def _out_of_sight(pixels: Floats, reach: float, camera: Camera) -> bool:
@@ -114,24 +97,18 @@ def _in_front(seen: Floats) -> Floats:
     return np.array(kept)
 
 
-def paint(image: Pixels, drawing: Drawing) -> None:
-    """Draw on an RGB image, in place."""
-    for step in drawing.steps:
-        _draw_step(image, drawing.points, step, step.colour, cv2.LINE_AA)
+def paint(image: Pixels, steps: list[Step], line_type: int = cv2.LINE_AA) -> None:
+    """Draw on an image of as many channels as the colours have, in place."""
+    for points, colour, width in steps:
+        if width:
+            cv2.line(image, points[0].tolist(), points[1].tolist(), colour, width, line_type, SUBPIXEL)
+        else:
+            cv2.fillConvexPoly(image, points, colour, line_type, SUBPIXEL)
 
 
 def coverage(drawing: Drawing, low: Floats, size: tuple[int, int]) -> Pixels:
     """Return a mask (H, W) of 0 and 255 of a drawing in the window of `size` whose first pixel (x, y) is `low`."""
     mask = np.zeros(size, dtype=np.uint8)
-    points = drawing.points - fixed_point(low)
-    for step in drawing.steps:
-        _draw_step(mask, points, step, [255.0], cv2.LINE_8)
+    corner = fixed_point(low)
+    paint(mask, [Step(points - corner, [255.0], width) for points, _, width in drawing.steps], cv2.LINE_8)
     return mask
-
-
-def _draw_step(image: Pixels, points: npt.NDArray[np.int32], step: Step, colour: list[float], line_type: int) -> None:
-    start, stop, _, width = step
-    if width:
-        cv2.line(image, points[start].tolist(), points[start + 1].tolist(), colour, width, line_type, SUBPIXEL)
-    else:
-        cv2.fillConvexPoly(image, points[start:stop], colour, line_type, SUBPIXEL)

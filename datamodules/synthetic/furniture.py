@@ -3,7 +3,7 @@
 import numpy as np
 
 from datamodules.synthetic.geometry import Colour, Corners, Range, Shape, rectangle, regular_polygon
-from datamodules.synthetic.palette import LAMP_AMBER, LAMP_RED, Palette, tint
+from datamodules.synthetic.palette import GLASS, LAMP_AMBER, LAMP_RED, Palette, tint
 
 STEEL: Colour = (120, 122, 124)
 CONCRETE: Colour = (142, 138, 130)
@@ -140,7 +140,7 @@ def house(p: Palette, width: float, length: float) -> Shape:
     floors = int(p.rng.integers(1, 5))
     storey = p.uniform(2.8, 3.4)
     height = floors * storey + 0.5
-    wall, pane, frame = p.vary(p.colour(), 16), p.glass(), p.colour()
+    wall, pane, frame = p.vary(p.colour(), 16), p.one_of(GLASS, 8), p.colour()
     shape = Shape().box((-width, 0.0), (0.0, height), (0.0, length), tint(wall, 0.9))
     bays = max(1, round(length / p.uniform(2.0, 3.2)))
     pitch, inset = length / bays, p.uniform(0.15, 0.3)

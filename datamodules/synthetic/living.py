@@ -1,7 +1,7 @@
 """People on foot and animals; lengths in metres, the heading is +z."""
 
 from datamodules.synthetic.geometry import Colour, Shape
-from datamodules.synthetic.palette import Palette, tint
+from datamodules.synthetic.palette import SKIN, Palette, tint
 
 COATS: tuple[Colour, ...] = ((222, 214, 200), (120, 82, 54), (52, 46, 44), (164, 128, 92), (140, 134, 128))
 SHOE: Colour = (40, 36, 34)
@@ -10,7 +10,7 @@ SHOE: Colour = (40, 36, 34)
 def person(p: Palette) -> Shape:
     """Return a person who stands, walks or crouches, in trousers or a long dress, perhaps gesturing or with a load."""
     tall = p.uniform(1.5, 1.8) if p.chance(0.85) else p.uniform(1.05, 1.35)
-    top, bottom, skin, hair = p.colour(), p.colour(), p.skin(), tint(p.colour(), 0.4)
+    top, bottom, skin, hair = p.colour(), p.colour(), p.one_of(SKIN, 8), tint(p.colour(), 0.4)
     crouching = p.chance(0.2)
     hip = (0.22 if crouching else 0.52) * tall
     shoulder = hip + 0.3 * tall
@@ -80,36 +80,34 @@ def animal(p: Palette) -> Shape:
     long, lying = p.uniform(0.5, 0.65), p.chance(0.2)
     back = 0.4 if lying else p.uniform(0.92, 1.08)
     shape = Shape()
-
-    def limb(start: tuple[float, float, float], end: tuple[float, float, float], radius: float, colour: Colour) -> None:
-        (a, b, c), (d, e, f) = start, end
-        shape.limb((a * size, b * size, c * size), (d * size, e * size, f * size), radius * size, colour)
-
     for side in (-1, 1):
         for z in (-long, long):
             step = p.uniform(-0.16, 0.16)
             if lying:
-                limb((side * 0.3, 0.12, z), (side * 0.4, 0.1, z + 0.3), 0.08, coat)
+                shape.limb((side * 0.3, 0.12, z), (side * 0.4, 0.1, z + 0.3), 0.08, coat)
             else:
                 knee = (side * 0.17, 0.4, z + step * 0.6)
-                limb((side * 0.17, back - 0.2, z), knee, 0.085, coat)
-                limb(knee, (side * 0.17, 0.07, z + step), 0.06, coat if p.chance(0.6) else dark)
-    limb((0, back, -long), (0, back + 0.03, long), bulk, coat)
-    limb((0, back - 0.06, -long * 0.4), (0, back - 0.04, long * 0.3), bulk * 1.05, coat)
+                shape.limb((side * 0.17, back - 0.2, z), knee, 0.085, coat)
+                shape.limb(knee, (side * 0.17, 0.07, z + step), 0.06, coat if p.chance(0.6) else dark)
+    shape.limb((0, back, -long), (0, back + 0.03, long), bulk, coat)
+    shape.limb((0, back - 0.06, -long * 0.4), (0, back - 0.04, long * 0.3), bulk * 1.05, coat)
     if p.chance(0.5):
         for side in (-1, 1):
             x = side * bulk * 0.75
-            limb((x, back + p.uniform(-0.1, 0.12), p.uniform(-long, 0)), (x, back, p.uniform(0, long)), 0.14, patch)
+            shape.limb(
+                (x, back + p.uniform(-0.1, 0.12), p.uniform(-long, 0)), (x, back, p.uniform(0, long)), 0.14, patch
+            )
     raised = p.uniform(-0.35, 0.42)
     x, y, z = p.uniform(-0.12, 0.12), back + raised, long + 0.55  # of the head
-    limb((0, back + 0.08, long), (x, y, z), 0.15, coat)
-    limb((x, y, z), (x, y - 0.18, z + 0.24), 0.11, coat)
-    limb((x, y - 0.2, z + 0.27), (x, y - 0.21, z + 0.28), 0.09, dark)
+    shape.limb((0, back + 0.08, long), (x, y, z), 0.15, coat)
+    shape.limb((x, y, z), (x, y - 0.18, z + 0.24), 0.11, coat)
+    shape.limb((x, y - 0.2, z + 0.27), (x, y - 0.21, z + 0.28), 0.09, dark)
     for side in (-1, 1):
-        limb((x + side * 0.1, y + 0.06, z), (x + side * 0.26, y + 0.02, z - 0.04), 0.05, coat)
+        shape.limb((x + side * 0.1, y + 0.06, z), (x + side * 0.26, y + 0.02, z - 0.04), 0.05, coat)
         if horned:
-            limb((x + side * 0.07, y + 0.12, z), (x + side * 0.16, y + 0.34, z), 0.03, dark)
-    limb((0, back + 0.1, -long - 0.22), (p.uniform(-0.1, 0.1), back - 0.45, -long - 0.34), 0.035, coat)
+            shape.limb((x + side * 0.07, y + 0.12, z), (x + side * 0.16, y + 0.34, z), 0.03, dark)
+    shape.limb((0, back + 0.1, -long - 0.22), (p.uniform(-0.1, 0.1), back - 0.45, -long - 0.34), 0.035, coat)
+    shape.limbs = [limb._replace(corners=limb.corners * size, radius=limb.radius * size) for limb in shape.limbs]
     return shape
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from datamodules.synthetic.drawing import Drawing, coverage, draw, paint
+from datamodules.synthetic.drawing import Drawing, Step, coverage, draw, fixed_point, paint
 from datamodules.synthetic.geometry import NEAR, Camera, Floats, Pixels, rectangle
 from datamodules.synthetic.street import Drive
 from datamodules.synthetic.world import Strip, Thing
@@ -15,6 +15,8 @@ CLOSEST = 2.0  # metres ahead of the camera, below which traffic is left out
 SMALLEST = 10  # square pixels: annotators outline nothing smaller
 DELETED = 0.13  # share of objects in IDD's files that are marked as deleted
 SLIGHT = 32  # pixels: narrower objects may be labelled as a group, and are too small to become crops
+LINED = 7.5  # metres: narrower roads have no centre line
+DASH = 3.0  # metres: the length of its dashes, and of the gaps between them
 GROUPED = 0.15  # share of slight objects of countable classes that are labelled as a group
 COUNTABLE = ("motorcycle", "bicycle", "autorickshaw", "car", "rider", "pole")
 Outline = list[list[float]]
@@ -25,8 +27,12 @@ def render(drive: Drive, frame: int, rng: np.random.Generator) -> tuple[Pixels, 
     camera = drive.camera(frame)
     height, width = drive.size
     image, objects = _backdrop(drive, camera)
-    placed = [(thing, thing.at(frame)) for thing in drive.things]
-    placed.sort(key=lambda pair: (not pair[0].scenery, -_distance(pair[0], pair[1], camera)))
+
+    def drawn_first(thing: Thing) -> tuple[bool, float]:
+        x, _, z = thing.at(frame)
+        return not thing.scenery, thing.shift - float(np.hypot(x - camera.x, z - camera.z))
+
+    placed = [(thing, thing.at(frame)) for thing in sorted(drive.things, key=drawn_first)]
     _shadows(image, placed, camera, 0.55 if drive.weather.kind in ("clear", "harsh") else 0.75)
     for thing, at in placed:
         if not thing.scenery and at[2] - camera.z < CLOSEST:
@@ -34,14 +40,10 @@ def render(drive: Drive, frame: int, rng: np.random.Generator) -> tuple[Pixels, 
         drawing = draw(thing.shape, at, thing.heading, camera, drive.weather.light)
         outline = _outline(drawing, drive.size)
         if outline:
-            paint(image, drawing)
+            paint(image, drawing.steps)
             objects.append((thing.label, outline))
     image = drive.weather.expose(image, rng)
     return image, {"imgHeight": height, "imgWidth": width, "objects": _as_file(objects, rng)}
-
-
-def _distance(thing: Thing, at: tuple[float, float, float], camera: Camera) -> float:
-    return float(np.hypot(at[0] - camera.x, at[2] - camera.z)) - thing.shift
 
 
 def _backdrop(drive: Drive, camera: Camera) -> tuple[Pixels, list[tuple[str, Outline]]]:
@@ -60,7 +62,7 @@ def _backdrop(drive: Drive, camera: Camera) -> tuple[Pixels, list[tuple[str, Out
     for strip in drive.strips:
         band = _band(strip, camera)
         colour = light.shade(np.array([strip.colour]), np.array([[0.0, 1.0, 0.0]]), np.zeros(1), np.array([8.0]))
-        paint(image, Drawing.polygon(band, colour[0]))
+        paint(image, [Step(fixed_point(band), colour[0].tolist())])
         objects.append((strip.label, np.round(band, 2).tolist()))
     _markings(image, drive, camera)
     drive.weather.lay_ground(image, camera)
@@ -88,15 +90,18 @@ def _band(strip: Strip, camera: Camera) -> Floats:
 
 
 def _markings(image: Pixels, drive: Drive, camera: Camera) -> None:
-    middle, dash = drive.markings
-    if dash:
-        first = int(camera.z // (2 * dash))
-        for i in range(first, first + 12):
-            start, stop = max(2 * dash * i, camera.z + 1.5), 2 * dash * i + dash
-            if stop > start:
-                corners = np.array([(x, 0.0, z) for x, z in rectangle((middle - 0.08, middle + 0.08), (start, stop))])
-                white = drive.weather.light.ambient * 190 + 20
-                paint(image, Drawing.polygon(camera.project(camera.to_camera(corners)), white))
+    """Draw the dashed centre line of a wide road."""
+    road = drive.road
+    if road.right - road.left <= LINED:
+        return
+    white = (drive.weather.light.ambient * 190 + 20).tolist()
+    first = int(camera.z // (2 * DASH))
+    for i in range(first, first + 12):
+        start, stop = max(2 * DASH * i, camera.z + 1.5), 2 * DASH * i + DASH
+        if stop > start:
+            dash = rectangle((road.middle - 0.08, road.middle + 0.08), (start, stop))
+            corners = camera.project(camera.to_camera(np.array([(x, 0.0, z) for x, z in dash])))
+            paint(image, [Step(fixed_point(corners), white)])
 
 
 def _shadows(

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 
 from datamodules.synthetic.geometry import Colour, Shape
-from datamodules.synthetic.palette import LAMP_RED, LAMP_WHITE, PLATE, Palette
+from datamodules.synthetic.palette import LAMP_RED, LAMP_WHITE, PLATE, SKIN, Palette
 
 METAL: Colour = (96, 98, 102)
 BLACK: Colour = (30, 30, 32)
@@ -89,7 +89,7 @@ def bicycle(p: Palette) -> Shape:
 
 def rider(p: Palette, *, seat: float, reach: float, place: float = 0.0) -> Shape:
     """Return a seated person with the hips at height `seat`, hands `reach` ahead, moved by `place` along z."""
-    shirt, trousers, skin, helmet = p.colour(), p.colour(), p.skin(), p.colour()
+    shirt, trousers, skin, helmet = p.colour(), p.colour(), p.one_of(SKIN, 8), p.colour()
     lean, tall, wide = p.uniform(-0.05, 0.3), p.uniform(0.46, 0.6), p.uniform(0.0, 0.16)
     shoulder = seat + tall
     shape = Shape()

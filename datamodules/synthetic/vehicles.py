@@ -1,7 +1,7 @@
 """Cars, autorickshaws, buses and trucks; lengths in metres, the heading is +z."""
 
 from datamodules.synthetic.geometry import Colour, Range, Shape, rectangle
-from datamodules.synthetic.palette import LAMP_AMBER, LAMP_RED, LAMP_WHITE, PLATE, Palette, tint
+from datamodules.synthetic.palette import GLASS, LAMP_AMBER, LAMP_RED, LAMP_WHITE, PLATE, Palette, tint
 
 HUB: Colour = (140, 140, 142)
 TYPICAL = 0.65  # share that has a colour typical of its kind
@@ -17,7 +17,7 @@ def car(p: Palette) -> Shape:
     """Return a hatchback, a saloon or a van."""
     length, width, height = p.uniform(3.3, 4.5), p.uniform(1.45, 1.8), p.uniform(1.4, 1.85)
     kind = p.rng.choice(["hatch", "saloon", "van"], p=[0.45, 0.35, 0.2])
-    paint, glass = p.typical(CAR_PAINTS, TYPICAL), p.glass()
+    paint, glass = p.typical(CAR_PAINTS, TYPICAL), p.one_of(GLASS, 8)
     front, half, belt = length / 2, width / 2, height * p.uniform(0.52, 0.6)
     hood = {"hatch": 0.25, "saloon": 0.27, "van": 0.06}[kind] * length
     boot = {"hatch": 0.03, "saloon": 0.19, "van": 0.02}[kind] * length
@@ -77,7 +77,7 @@ def _car_windows(shape: Shape, z: tuple[float, float, float, float], y: Range, h
 def autorickshaw(p: Palette) -> Shape:
     """Return a three-wheeler with a narrow nose, open flanks and a canopy."""
     length, half, height = p.uniform(2.5, 2.9), p.uniform(0.58, 0.7), p.uniform(1.65, 1.85)
-    body, canopy, glass = p.typical(RICKSHAW_BODIES, TYPICAL), p.typical(RICKSHAW_CANOPIES, TYPICAL), p.glass()
+    body, canopy, glass = p.typical(RICKSHAW_BODIES, TYPICAL), p.typical(RICKSHAW_CANOPIES, TYPICAL), p.one_of(GLASS, 8)
     front, sill = length / 2, p.uniform(0.85, 1.0)
     shape = Shape()
     shape.axle(half, 0.14, 0.22, -front * 0.6, 0.23, HUB)
@@ -121,7 +121,7 @@ def bus(p: Palette) -> Shape:
     short = p.chance(0.4)
     length = p.uniform(5.5, 7.0) if short else p.uniform(8.0, 10.5)
     half, height = p.uniform(1.05, 1.28), p.uniform(2.5, 2.8) if short else p.uniform(2.8, 3.2)
-    paint, stripe, glass = p.typical(BUS_PAINTS, TYPICAL), p.colour(), p.glass()
+    paint, stripe, glass = p.typical(BUS_PAINTS, TYPICAL), p.colour(), p.one_of(GLASS, 8)
     front, floor, sill, lintel = length / 2, 0.4, height * p.uniform(0.42, 0.5), height * p.uniform(0.78, 0.85)
     shape = Shape()
     for z in (-length * 0.28, length * 0.32):
@@ -157,7 +157,7 @@ def truck(p: Palette) -> Shape:
     cab_height = p.uniform(1.7, 1.9) if small else p.uniform(2.3, 2.8)
     front, floor, radius = length / 2, 0.35 if small else 0.55, 0.3 if small else 0.48
     cab = front - (1.2 if small else p.uniform(1.5, 2.0))
-    paint, glass = p.typical(LORRY_PAINTS, TYPICAL), p.glass()
+    paint, glass = p.typical(LORRY_PAINTS, TYPICAL), p.one_of(GLASS, 8)
     shape = Shape()
     for z in (-length * 0.33, -length * 0.16, length * 0.34) if length > 6.5 else (-length * 0.27, length * 0.33):
         shape.axle(half, 0.3, radius, z, radius, HUB)

@@ -92,7 +92,7 @@ def test_joining_moves_a_copy_and_numbers_its_solids_after_ones_own():
     group = Shape().limb((0, 0, 0), (0, 0, 0), 0.1, RED).join(other, (1.0, 2.0, 3.0))
     assert group.solids == 3
     assert {face.solid for face in group.faces} == {2}
-    assert [(limb.start, limb.end, limb.solid) for limb in group.limbs[1:]] == [((1, 2, 3), (1, 3, 3), 3)]
+    assert [(limb.corners.tolist(), limb.solid) for limb in group.limbs[1:]] == [([[1, 2, 3], [1, 3, 3]], 3)]
     assert group.faces[0].corners.min(axis=0).tolist() == [1, 2, 3]
     assert other.faces[0].corners.min() == 0
 
@@ -101,6 +101,6 @@ def test_arrays_hold_faces_first_then_the_ends_of_limbs():
     shape = Shape().limb((0, 0, 0), (0, 1, 0), 0.25, RED).end([(0, 0), (1, 0), (0, 1)], 0.5, (1.0, 2.0, 3.0))
     arrays = shape.arrays
     assert arrays.points.tolist() == [[0, 0, 0.5], [1, 0, 0.5], [0, 1, 0.5], [0, 0, 0], [0, 1, 0]]
-    assert arrays.starts.tolist() == [0, 3]
+    assert arrays.starts.tolist() == [0, 3, 5]
     assert arrays.colours.tolist() == [[1, 2, 3], list(RED)]
-    assert (arrays.radii.tolist(), arrays.glow.tolist(), arrays.solids.tolist()) == ([0.25], [0], [1, 1])
+    assert (arrays.radii.tolist(), arrays.glow.tolist(), arrays.solids.tolist()) == ([0, 0.25], [0, 0], [1, 1])

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from datamodules.synthetic.street import Drive
-from datamodules.synthetic.world import Road
 
 SIZE = (36, 64)
 
@@ -36,10 +35,3 @@ def test_the_same_generator_gives_the_same_street():
     described = [[(t.label, t.x, t.z, t.heading, t.speed) for t in street.things] for street in (first, second, other)]
     assert described[0] == described[1] != described[2]
     assert (first.strips, first.camera(2)) == (second.strips, second.camera(2))
-
-
-def test_only_roads_wider_than_seven_and_a_half_metres_have_a_line():
-    street = drive(0)
-    for right, dash in ((4.5, 0.0), (5.0, 3.0)):
-        street.road = Road(-3.0, right, travel=0.0)
-        assert street.markings == (street.road.middle, dash)
