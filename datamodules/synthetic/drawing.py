@@ -40,35 +40,38 @@ def fixed_point(pixels: Floats) -> npt.NDArray[np.int32]:
 
 def draw(shape: Shape, at: tuple[float, float, float], heading: float, camera: Camera, light: Light) -> Drawing:
     """Project a shape at the world position `at`; the drawing has no steps where the shape is out of view."""
-    parts = shape.arrays
+    corners, colours, solids, normals, glow, radii = map(list, zip(*shape.faces, *shape.limbs, strict=True))
     cosine, sine = np.cos(heading), np.sin(heading)
     turn = np.array([[cosine, 0.0, -sine], [0.0, 1.0, 0.0], [sine, 0.0, cosine]])
-    world = parts.points @ turn + np.array(at)
+    starts = np.cumsum([0, *(len(ends) for ends in corners)])
+    world = np.concatenate(corners) @ turn + np.array(at)
     seen = camera.to_camera(world)
     ahead = seen[:, 2] > NEAR
     pixels = camera.project(seen)
     drawing = Drawing(fixed_point(pixels), [])
-    reach = parts.radii.max() * camera.focal / max(seen[:, 2].min(), NEAR)
+    radius = np.array(radii)
+    reach = radius.max() * camera.focal / max(seen[:, 2].min(), NEAR)
     if not ahead.any() or (ahead.all() and _out_of_sight(pixels, reach, camera)):
         return drawing
-    first = parts.starts[:-1]
-    depth = np.add.reduceat(seen[:, 2], first) / np.diff(parts.starts)
-    normals = parts.normals @ turn
-    toward_lens = np.array((camera.x, camera.height, camera.z)) - world[first]
-    shown = ((normals * toward_lens).sum(axis=1) > 0) | (parts.radii > 0)
-    colours = light.shade(parts.colours, normals, parts.glow, np.maximum(depth, 0.0)).tolist()
-    widths = np.maximum(np.round(2 * parts.radii * camera.focal / np.maximum(depth, NEAR)), parts.radii > 0).astype(int)
-    for part in _far_to_near(parts.solids, depth):
-        corners = slice(parts.starts[part], parts.starts[part + 1])
-        points = drawing.points[corners]
+    depth = np.add.reduceat(seen[:, 2], starts[:-1]) / np.diff(starts)
+    turned = np.array(normals) @ turn
+    toward_lens = np.array((camera.x, camera.height, camera.z)) - world[starts[:-1]]
+    shown = ((turned * toward_lens).sum(axis=1) > 0) | (radius > 0)
+    shades = light.shade(np.array(colours), turned, np.array(glow), np.maximum(depth, 0.0)).tolist()
+    widths = np.maximum(np.round(2 * radius * camera.focal / np.maximum(depth, NEAR)), radius > 0).astype(int)
+    mean_depth = np.bincount(solids, weights=depth) / np.maximum(np.bincount(solids), 1)
+    # Far solids first; the parts of one solid keep their order.
+    for part in np.argsort(-mean_depth[solids], kind="stable").tolist():
+        own = slice(starts[part], starts[part + 1])
+        points = drawing.points[own]
         if not shown[part]:
             continue
-        if not ahead[corners].all():
-            visible = _in_front(seen[corners])
+        if not ahead[own].all():
+            visible = _in_front(seen[own])
             if widths[part] or len(visible) < 3:
                 continue
             points = fixed_point(camera.project(visible))
-        drawing.steps.append(Step(points, colours[part], int(widths[part])))
+        drawing.steps.append(Step(points, shades[part], int(widths[part])))
     return drawing
 
 
@@ -77,13 +80,6 @@ def _out_of_sight(pixels: Floats, reach: float, camera: Camera) -> bool:
     low, high = pixels.min(axis=0) - reach, pixels.max(axis=0) + reach
     height, width = camera.size
     return bool(high[0] < -MARGIN or high[1] < -MARGIN or low[0] > width + MARGIN or low[1] > height + MARGIN)
-
-
-def _far_to_near(solid: npt.NDArray[np.int64], depth: Floats) -> list[int]:
-    """Return part indices by the mean depth of their solid, far first; within a solid in the order added."""
-    mean = np.bincount(solid, weights=depth) / np.maximum(np.bincount(solid), 1)
-    order: list[int] = np.argsort(-mean[solid], kind="stable").tolist()
-    return order
 
 
 def _in_front(seen: Floats) -> Floats:

@@ -40,18 +40,13 @@ def traffic_sign(p: Palette, height: float) -> Shape:
     shape = Shape()
     _plate(shape, ring, border, tint(STEEL, 0.8))
     middle = ring.mean(axis=0)
-    inner = (ring - middle) * 0.78 + middle
-    shape.end(inner, PLATE_Z, field)
+    shape.end((ring - middle) * 0.78 + middle, PLATE_Z, field)
     for _ in range(int(p.rng.integers(1, 4))):
         across, up = p.uniform(-0.3, 0.3) * radius, p.uniform(-0.25, 0.25) * radius
         wide, tall = p.uniform(0.08, 0.35) * radius, p.uniform(0.1, 0.4) * radius
-        box = [
-            (across - wide, up - tall),
-            (across + wide, up - tall),
-            (across + wide * p.uniform(0, 1), up + tall),
-            (across - wide, up + tall),
-        ]
-        shape.end([(middle[0] + x, middle[1] + y) for x, y in box], PLATE_Z, ink)
+        right = across + wide * p.uniform(0, 1)
+        glyph = [(across - wide, up - tall), (across + wide, up - tall), (right, up + tall), (across - wide, up + tall)]
+        shape.end(middle + glyph, PLATE_Z, ink)
     return shape
 
 

@@ -5,7 +5,6 @@ Axes, in metres: x to the right, y up, z forward. A shape stands at its own orig
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -83,18 +82,6 @@ class Part(NamedTuple):
     radius: float = 0.0  # of a capsule
 
 
-class Arrays(NamedTuple):
-    """The parts of a shape as arrays: faces, then limbs."""
-
-    points: Floats  # the corners of all parts
-    starts: npt.NDArray[np.int64]  # where each part's corners begin; one more at the end
-    normals: Floats
-    colours: Floats
-    glow: Floats
-    radii: Floats  # 0 of a face
-    solids: npt.NDArray[np.int64]
-
-
 @dataclass
 class Shape:
     """An object: convex solids with flat details painted on them, and limbs, which are capsules."""
@@ -103,11 +90,12 @@ class Shape:
     limbs: list[Part] = field(default_factory=list)
     solids: int = 0
 
-    def hull(self, profile: list[tuple[float, float, float]], colour: Colour) -> "Shape":
-        """Add a solid whose side view is the convex `profile` of (z, y, half width), in either direction."""
-        left = np.array([(-w, y, z) for z, y, w in profile])
-        right = left * (-1.0, 1.0, 1.0)
-        return self._prism(left, right, left.mean(axis=0) * (0.0, 1.0, 1.0), colour)
+    def hull(
+        self, profile: list[tuple[float, float, float]], colour: Colour, *, length: float = 1.0, half: float = 1.0
+    ) -> "Shape":
+        """Add a solid by the convex `profile` of its side view: (z / length, y, half width / half), in either direction."""
+        left = np.array([(-w, y, z) for z, y, w in profile]) * (half, 1.0, length)
+        return self._prism(left, left * (-1.0, 1.0, 1.0), left.mean(axis=0) * (0.0, 1.0, 1.0), colour)
 
     def box(self, x: Range, y: Range, z: Range, colour: Colour) -> "Shape":
         """Add a box between the given limits."""
@@ -179,16 +167,7 @@ class Shape:
                 self.faces.append(Part(corners, colour, self.solids, outward))
         return self
 
-    @cached_property
-    def arrays(self) -> Arrays:
-        """The finished shape as arrays, made once because a shape is drawn in several frames."""
-        parts = [*self.faces, *self.limbs]
-        return Arrays(
-            points=np.concatenate([part.corners for part in parts]),
-            starts=np.cumsum([0, *(len(part.corners) for part in parts)]),
-            normals=np.array([part.normal for part in parts]),
-            colours=np.array([part.colour for part in parts]),
-            glow=np.array([part.glow for part in parts]),
-            radii=np.array([part.radius for part in parts]),
-            solids=np.array([part.solid for part in parts]),
-        )
+    @property
+    def points(self) -> Floats:
+        """The corners (N, 3) of all faces, then the ends of all limbs."""
+        return np.concatenate([part.corners for part in (*self.faces, *self.limbs)])

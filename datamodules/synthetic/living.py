@@ -28,9 +28,8 @@ def person(p: Palette) -> Shape:
     if p.chance(0.35) and not crouching:
         hem = p.uniform(0.2, 0.32)
         shape.hull([(-0.2, 0.12, hem), (-0.1, hip + 0.1, 0.15), (0.1, hip + 0.1, 0.15), (0.22, 0.12, hem)], bottom)
-    shape.hull(
-        [(-0.11, hip - 0.04, 0.15), (-0.12, shoulder, 0.2), (0.1, shoulder, 0.19), (0.11, hip - 0.04, 0.15)], top
-    )
+    waist = hip - 0.04
+    shape.hull([(-0.11, waist, 0.15), (-0.12, shoulder, 0.2), (0.1, shoulder, 0.19), (0.11, waist, 0.15)], top)
     shape.limb((0, shoulder, 0), (0, shoulder + 0.1, 0.01), 0.055, skin)
     shape.limb((0, shoulder + 0.16, 0.02), (0, shoulder + 0.22, 0.02), 0.1, skin)
     shape.limb((0, shoulder + 0.23, -0.02), (0, shoulder + 0.24, -0.02), 0.1, hair)
@@ -53,9 +52,8 @@ def _load(shape: Shape, p: Palette, hip: float, shoulder: float) -> None:
     kind = p.rng.choice(["none", "bag", "bundle", "umbrella", "cart"], p=[0.45, 0.22, 0.13, 0.08, 0.12])
     if kind == "bag":
         side, wide = (1 if p.chance(0.5) else -1), p.uniform(0.08, 0.18)
-        shape.box(
-            (side * 0.36 - wide, side * 0.36 + wide), (max(0.05, hip - 0.4), hip + 0.05), (-0.16, 0.2), p.colour()
-        )
+        x, y = (side * 0.36 - wide, side * 0.36 + wide), (max(0.05, hip - 0.4), hip + 0.05)
+        shape.box(x, y, (-0.16, 0.2), p.colour())
     elif kind == "bundle":
         wide, top = p.uniform(0.2, 0.5), shoulder + 0.34
         rear, front = (wide * 0.7, top, wide), (wide * 0.5, top + 0.25, wide * 0.7)
@@ -94,9 +92,8 @@ def animal(p: Palette) -> Shape:
     if p.chance(0.5):
         for side in (-1, 1):
             x = side * bulk * 0.75
-            shape.limb(
-                (x, back + p.uniform(-0.1, 0.12), p.uniform(-long, 0)), (x, back, p.uniform(0, long)), 0.14, patch
-            )
+            start, end = (x, back + p.uniform(-0.1, 0.12), p.uniform(-long, 0)), (x, back, p.uniform(0, long))
+            shape.limb(start, end, 0.14, patch)
     raised = p.uniform(-0.35, 0.42)
     x, y, z = p.uniform(-0.12, 0.12), back + raised, long + 0.55  # of the head
     shape.limb((0, back + 0.08, long), (x, y, z), 0.15, coat)

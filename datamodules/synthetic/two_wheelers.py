@@ -92,31 +92,29 @@ def rider(p: Palette, *, seat: float, reach: float, place: float = 0.0) -> Shape
     shirt, trousers, skin, helmet = p.colour(), p.colour(), p.one_of(SKIN, 8), p.colour()
     lean, tall, wide = p.uniform(-0.05, 0.3), p.uniform(0.46, 0.6), p.uniform(0.0, 0.16)
     shoulder = seat + tall
+    hip, chest = place - 0.15, place - 0.15 + lean  # along z
     shape = Shape()
-    hip = place - 0.15
     for side in (-1, 1):
         knee = (side * (0.2 + wide), seat - 0.06, hip + 0.42)
         shape.limb((side * 0.1, seat, hip), knee, 0.085, trousers)
         shape.limb(knee, (side * 0.2, seat - 0.46, hip + 0.24), 0.06, trousers)
         shape.limb((side * 0.2, seat - 0.5, hip + 0.24), (side * 0.2, seat - 0.5, hip + 0.36), 0.05, BLACK)
-        elbow = (side * (0.28 + wide), shoulder - 0.26, hip + lean + 0.16)
-        shape.limb((side * 0.2, shoulder - 0.04, hip + lean), elbow, 0.06, shirt)
+        elbow = (side * (0.28 + wide), shoulder - 0.26, chest + 0.16)
+        shape.limb((side * 0.2, shoulder - 0.04, chest), elbow, 0.06, shirt)
         shape.limb(elbow, (side * 0.26, seat + 0.24, hip + reach), 0.045, skin)
-    shape.hull(
-        [(hip - 0.12, seat - 0.06, 0.16), (hip + lean - 0.13, shoulder, 0.2), (hip + lean + 0.1, shoulder, 0.19), (hip + 0.12, seat - 0.06, 0.16)],
-        shirt,
-    )  # fmt: skip
+    low = seat - 0.06
+    back = [(hip - 0.12, low, 0.16), (chest - 0.13, shoulder, 0.2)]
+    shape.hull([*back, (chest + 0.1, shoulder, 0.19), (hip + 0.12, low, 0.16)], shirt)
     if p.chance(0.25):
-        shape.limb(
-            (0, seat + 0.15, hip - 0.2), (0, shoulder - 0.1, hip + lean - 0.2), p.uniform(0.14, 0.22), p.colour()
-        )
+        bottom, top = (0, seat + 0.15, hip - 0.2), (0, shoulder - 0.1, chest - 0.2)
+        shape.limb(bottom, top, p.uniform(0.14, 0.22), p.colour())
     if p.chance(0.15):
         half = p.uniform(0.3, 0.55)
         shape.box((-half, half), (seat - 0.1, seat + p.uniform(0.2, 0.5)), (hip - 0.6, hip - 0.2), p.colour())
     head = shoulder + 0.2
-    shape.limb((0, shoulder, hip + lean), (0, head, hip + lean + 0.03), 0.06, skin)
-    face = hip + lean + 0.04
+    shape.limb((0, shoulder, chest), (0, head, chest + 0.03), 0.06, skin)
+    face = chest + 0.04
     shape.limb((0, head, face), (0, head + 0.03, face), 0.12, helmet if p.chance(0.6) else skin)
     if p.chance(0.5):
-        shape.limb((0, head + 0.05, hip + lean), (0, head + 0.06, hip + lean - 0.01), 0.125, helmet)
+        shape.limb((0, head + 0.05, chest), (0, head + 0.06, chest - 0.01), 0.125, helmet)
     return shape

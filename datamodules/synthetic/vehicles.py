@@ -11,6 +11,7 @@ LORRY_PAINTS: tuple[Colour, ...] = ((196, 96, 40), (120, 62, 44), (222, 170, 60)
 RICKSHAW_BODIES: tuple[Colour, ...] = ((40, 104, 60), (34, 36, 36), (222, 180, 40))
 RICKSHAW_CANOPIES: tuple[Colour, ...] = ((226, 180, 44), (36, 36, 38), (226, 190, 70))
 BLACK: Colour = (26, 26, 28)
+Corner = tuple[float, float, float]
 
 
 def car(p: Palette) -> Shape:
@@ -24,11 +25,9 @@ def car(p: Palette) -> Shape:
     shape = Shape()
     for z in (-0.31 * length, 0.31 * length):
         shape.axle(half, 0.2, 0.3, z, 0.31, HUB)
-    shape.hull(
-        [(-front, 0.24, half * 0.94), (-front, belt * 0.96, half * 0.96), (front - hood, belt, half),
-         (front, belt * 0.8, half * 0.9), (front, 0.24, half * 0.9)],
-        paint,
-    )  # fmt: skip
+    rear, fore = -front + boot, front - hood
+    side_view = [(-front, 0.24, 0.94), (-front, belt * 0.96, 0.96), (fore, belt, 1), (front, belt * 0.8, 0.9)]
+    shape.hull([*side_view, (front, 0.24, 0.9)], paint, half=half)
     for z in (-0.31 * length, 0.31 * length):
         shape.flank([(z - 0.36, 0.24), (z - 0.3, 0.58), (z + 0.3, 0.58), (z + 0.36, 0.24)], half * 0.97, BLACK)
     lamp_y = belt * 0.72
@@ -41,7 +40,6 @@ def car(p: Palette) -> Shape:
         lamp = [(inner, lamp_y - 0.05), (outer, lamp_y - 0.1), (outer, lamp_y + 0.14), (inner, lamp_y + 0.12)]
         shape.end(lamp, -front, LAMP_RED, 0.3)
     shape.end(rectangle((-0.25, 0.25), (0.42, 0.55)), -front, PLATE)
-    rear, fore = -front + boot, front - hood
     top_rear, top_fore = rear + p.uniform(0.12, 0.4), fore - p.uniform(0.35, 0.75)
     low, high = half * 0.95, half * 0.76
     shape.hull([(rear, belt * 0.97, low), (top_rear, height, high), (top_fore, height, high), (fore, belt, low)], paint)
@@ -55,23 +53,24 @@ def _car_windows(shape: Shape, z: tuple[float, float, float, float], y: Range, h
     """Paint panes on a cabin that narrows from `half[0]` at the belt `y[0]` to `half[1]` at the roof `y[1]`."""
     rear, top_rear, top_fore, fore = z
 
-    def at(t: float, low: float, high: float) -> tuple[float, float]:
-        return low + (high - low) * t, y[0] + (y[1] - y[0]) * t
+    def at(t: float, low: float, high: float, inset: float = 0.0) -> tuple[float, float, float]:
+        """Return half the width, the height and the z at the share `t` of the way from the belt to the roof."""
+        return half[0] + (half[1] - half[0]) * t, y[0] + (y[1] - y[0]) * t, low + (high - low) * t + inset
 
     middle = (top_rear + top_fore) / 2 - 0.1
     for side in (-1, 1):
         for start, stop in (((rear, top_rear), (middle - 0.06, middle - 0.06)), ((middle, middle), (fore, top_fore))):
-            corners = []
-            for (low, high), t, inset in ((start, 0.1, 0.1), (start, 0.88, 0.1), (stop, 0.88, -0.1), (stop, 0.1, -0.1)):
-                along, up = at(t, low, high)
-                corners.append((side * at(t, *half)[0], up, along + inset))
-            shape.detail(corners, (side, 0.3, 0), glass)
-    for low, high, direction in ((fore, top_fore, 1.0), (rear, top_rear, -1.0)):
-        corners = []
-        for t, across in ((0.1, -0.88), (0.88, -0.88), (0.88, 0.88), (0.1, 0.88)):
-            along, up = at(t, low, high)
-            corners.append((across * at(t, *half)[0], up, along))
-        shape.detail(corners, (0, 0.5, direction), glass)
+            corners = [at(0.1, *start, 0.1), at(0.88, *start, 0.1), at(0.88, *stop, -0.1), at(0.1, *stop, -0.1)]
+            shape.detail([(side * wide, up, along) for wide, up, along in corners], (side, 0.3, 0), glass)
+    for edge, direction in (((fore, top_fore), 1.0), ((rear, top_rear), -1.0)):
+        low, high = ((0.88 * wide, up, along) for wide, up, along in (at(0.1, *edge), at(0.88, *edge)))
+        _windscreen(shape, low, high, (0, 0.5, direction), glass)
+
+
+def _windscreen(shape: Shape, low: Corner, high: Corner, normal: Corner, glass: Colour) -> None:
+    """Paint a pane across a vehicle between two edges, each (half its width, y, z)."""
+    left = [(-wide, y, z) for wide, y, z in (low, high)]
+    shape.detail([*left, high, low], normal, glass)
 
 
 def autorickshaw(p: Palette) -> Shape:
@@ -82,31 +81,20 @@ def autorickshaw(p: Palette) -> Shape:
     shape = Shape()
     shape.axle(half, 0.14, 0.22, -front * 0.6, 0.23, HUB)
     shape.wheel((-0.07, 0.07), 0.22, front * 0.82, 0.23, HUB)
-    shape.hull(
-        [(-front, 0.3, half * 0.95), (-front, sill, half), (front * 0.25, sill * 0.55, half), (front * 0.25, 0.26, half * 0.9)], body
-    )  # fmt: skip
-    shape.hull(
-        [(front * 0.25, 0.3, half * 0.85), (front * 0.3, sill, half * 0.8), (front * 0.82, sill * 0.9, half * 0.4),
-         (front * 0.98, 0.5, half * 0.25), (front * 0.8, 0.34, half * 0.3)],
-        body,
-    )  # fmt: skip
+    scale = {"length": front, "half": half}
+    shape.hull([(-1, 0.3, 0.95), (-1, sill, 1), (0.25, sill * 0.55, 1), (0.25, 0.26, 0.9)], body, **scale)
+    nose = [(0.25, 0.3, 0.85), (0.3, sill, 0.8), (0.82, sill * 0.9, 0.4), (0.98, 0.5, 0.25), (0.8, 0.34, 0.3)]
+    shape.hull(nose, body, **scale)
     shape.limb((0, sill * 0.82, front * 0.86), (0, sill * 0.82, front * 0.87), 0.1, LAMP_WHITE)
-    shape.hull(
-        [(-front, sill, half), (-front * 0.92, height, half * 0.9), (front * 0.4, height, half * 0.86),
-         (front * 0.62, height * 0.9, half * 0.78), (front * 0.72, sill, half * 0.66)],
-        canopy,
-    )  # fmt: skip
+    roof = [(-1, sill, 1), (-0.92, height, 0.9), (0.4, height, 0.86), (0.62, height * 0.9, 0.78), (0.72, sill, 0.66)]
+    shape.hull(roof, canopy, **scale)
     inside = tint(glass, 0.6)
-    opening = [
-        (-front * 0.35, sill * 0.98),
-        (-front * 0.35, height * 0.88),
-        (front * 0.3, height * 0.9),
-        (front * 0.52, sill),
-    ]
+    rear = -front * 0.35
+    opening = [(rear, sill * 0.98), (rear, height * 0.88), (front * 0.3, height * 0.9), (front * 0.52, sill)]
     shape.flank(opening, half * 0.96, inside)
     pane = half * 0.62
-    low, high = (sill * 1.02, front * 0.72), (height * 0.88, front * 0.63)
-    shape.detail([(-pane, *low), (-pane, *high), (pane, *high), (pane, *low)], (0, 0.2, 1), glass)
+    low, high = (pane, sill * 1.02, front * 0.72), (pane, height * 0.88, front * 0.63)
+    _windscreen(shape, low, high, (0, 0.2, 1), glass)
     if p.chance(0.7):
         shape.end(rectangle((-half * 0.5, half * 0.5), (sill * 1.15, height * 0.85)), -front, inside)
     for side in (-1, 1):
@@ -164,16 +152,12 @@ def truck(p: Palette) -> Shape:
     shape.box((-half * 0.5, half * 0.5), (floor, floor + 0.3), (-front, front - 0.2), BLACK)
     _cargo(shape, p, (-front, cab - 0.12), half, floor + 0.35, cab_height)
     sill = cab_height * 0.58
-    shape.hull(
-        [(cab, floor, half), (cab, cab_height, half * 0.94), (front - 0.2, cab_height, half * 0.9),
-         (front, sill, half * 0.97), (front, floor, half * 0.97)],
-        paint,
-    )  # fmt: skip
+    side_view = [(cab, floor, 1), (cab, cab_height, 0.94), (front - 0.2, cab_height, 0.9), (front, sill, 0.97)]
+    shape.hull([*side_view, (front, floor, 0.97)], paint, half=half)
     window = [(cab + 0.35, sill), (cab + 0.35, cab_height * 0.9), (front - 0.3, cab_height * 0.9), (front - 0.15, sill)]
     shape.flank(window, half * 0.97, glass)
     wide = half * 0.84
-    low, high = (sill * 1.05, front), (cab_height * 0.9, front - 0.16)
-    shape.detail([(-wide, *low), (-wide, *high), (wide, *high), (wide, *low)], (0, 0.3, 1), glass)
+    _windscreen(shape, (wide, sill * 1.05, front), (wide, cab_height * 0.9, front - 0.16), (0, 0.3, 1), glass)
     grille = p.uniform(0.4, 0.7) * half
     shape.end(rectangle((-grille, grille), (floor + 0.35, sill * 0.88)), front, BLACK)
     _truck_lamps(shape, half, front, floor + 0.2)

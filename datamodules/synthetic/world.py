@@ -38,12 +38,6 @@ class Strip:
     right: float
     colour: Colour
 
-    @classmethod
-    def beside(cls, label: str, edge: float, reach: tuple[float, float], colour: Colour) -> "Strip":
-        """Return a band between two offsets (`reach`) from an edge, in either order."""
-        left, right = sorted(edge + offset for offset in reach)
-        return cls(label, left, right, colour)
-
 
 @dataclass(frozen=True)
 class Road:
@@ -74,14 +68,15 @@ def ground(p: Palette, road: Road) -> list[Strip]:
     dirt = p.vary((150, 124, 94) if p.chance(0.6) else (112, 112, 76), 12)
     strips = [Strip("non-drivable fallback", -60.0, 60.0, dirt)]
     for side, edge in road.edges:
+        bands = []  # label, offsets from the edge, colour
         if p.chance(0.55):
             wide, kerb = p.uniform(1.2, 3.0), p.vary((176, 172, 160), 14)
-            paved = p.vary((150, 140, 128), 12)
-            strips.append(Strip.beside("sidewalk", edge, (side * 0.2, side * wide), paved))
-            strips.append(Strip.beside("curb", edge, (0.0, side * 0.22), kerb))
+            bands = [("sidewalk", 0.2, wide, p.vary((150, 140, 128), 12)), ("curb", 0.0, 0.22, kerb)]
         elif p.chance(0.7):
-            reach = (0.0, side * p.uniform(0.8, 2.5))
-            strips.append(Strip.beside("drivable fallback", edge, reach, p.vary(dirt, 8)))
+            bands = [("drivable fallback", 0.0, p.uniform(0.8, 2.5), p.vary(dirt, 8))]
+        for label, inner, outer, colour in bands:
+            left, right = sorted((edge + side * inner, edge + side * outer))
+            strips.append(Strip(label, left, right, colour))
     return [*strips, Strip("road", road.left, road.right, p.vary((tone, tone, tone + 2), 6))]
 
 

@@ -14,7 +14,7 @@ def palette(seed: int) -> Palette:
 
 
 def bounds(shape):
-    points = shape.arrays.points
+    points = shape.points
     return points.min(axis=0), points.max(axis=0)
 
 

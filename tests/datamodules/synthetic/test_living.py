@@ -39,7 +39,7 @@ def test_an_animal_has_four_legs_and_horns_or_none():
     horned = []
     for seed in SEEDS:
         animal = living.animal(palette(seed))
-        points = animal.arrays.points
+        points = animal.points
         assert points[:, 1].max() < 2.2
         length = points[:, 2].max() - points[:, 2].min()
         assert 0.5 * 0.85 * 1.8 < length < 1.15 * 2.6

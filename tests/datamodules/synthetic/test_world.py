@@ -7,7 +7,7 @@ import pytest
 
 from datamodules.synthetic.geometry import Shape
 from datamodules.synthetic.palette import Palette
-from datamodules.synthetic.world import FAR, Road, Strip, Thing, ground, roadside, scenery
+from datamodules.synthetic.world import FAR, Road, Thing, ground, roadside, scenery
 
 ROAD = Road(-3.0, 5.0, travel=4.0)
 
@@ -18,12 +18,6 @@ def palette(seed: int) -> Palette:
 
 def test_a_thing_moves_by_its_speed_each_frame():
     assert Thing("car", Shape(), 1.0, 20.0, 0.0, speed=(0.5, -2.0)).at(3) == (2.5, 0.0, 14.0)
-
-
-def test_a_strip_beside_an_edge_lies_between_its_offsets_in_either_order():
-    grey = (0.0, 0.0, 0.0)
-    assert Strip.beside("curb", -3.0, (0.0, -0.25), grey) == Strip("curb", -3.25, -3.0, grey)
-    assert Strip.beside("curb", 5.0, (0.0, 0.25), grey) == Strip("curb", 5.0, 5.25, grey)
 
 
 def test_the_road_has_two_edges_and_oncoming_traffic_beyond_its_middle():
@@ -57,7 +51,7 @@ def test_scenery_lines_both_sides_to_the_end_and_stays_off_the_road():
             assert max(thing.z for thing in line) > FAR + ROAD.travel - 24  # two gaps of at most 13 m left out
         for thing in things:
             if thing.label == "building":
-                points = thing.shape.arrays.points
+                points = thing.shape.points
                 turned = points[:, 0] * np.cos(thing.heading) + thing.x  # a heading of 0 or half a turn
                 assert turned.max() < -3 or turned.min() > 5
 
