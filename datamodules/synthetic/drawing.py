@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from datamodules.synthetic.geometry import NEAR, Camera, Floats, Light, Pixels, Shape
+from datamodules.synthetic.geometry import NEAR, Camera, Floats, Light, Pixels, Point, Shape
 
 SUBPIXEL = 4  # bits after the binary point in the coordinates that cv2 draws with
 MARGIN = 20  # pixels outside the frame within which shapes are still drawn: blur spreads them into it
@@ -38,7 +38,7 @@ def fixed_point(pixels: Floats) -> npt.NDArray[np.int32]:
     return np.clip(pixels * (1 << SUBPIXEL), -(1 << 18), 1 << 18).astype(np.int32)
 
 
-def draw(shape: Shape, at: tuple[float, float, float], heading: float, camera: Camera, light: Light) -> Drawing:
+def draw(shape: Shape, at: Point, heading: float, camera: Camera, light: Light) -> Drawing:
     """Project a shape at the world position `at`; the drawing has no steps where the shape is out of view."""
     corners, colours, solids, normals, glow, radii = map(list, zip(*shape.faces, *shape.limbs, strict=True))
     cosine, sine = np.cos(heading), np.sin(heading)
@@ -51,7 +51,9 @@ def draw(shape: Shape, at: tuple[float, float, float], heading: float, camera: C
     drawing = Drawing(fixed_point(pixels), [])
     radius = np.array(radii)
     reach = radius.max() * camera.focal / max(seen[:, 2].min(), NEAR)
-    if not ahead.any() or (ahead.all() and _out_of_sight(pixels, reach, camera)):
+    low, high = pixels.min(axis=0) - reach, pixels.max(axis=0) + reach
+    aside = (high < -MARGIN).any() or (low > np.add(camera.size[::-1], MARGIN)).any()
+    if not ahead.any() or (ahead.all() and aside):
         return drawing
     depth = np.add.reduceat(seen[:, 2], starts[:-1]) / np.diff(starts)
     turned = np.array(normals) @ turn
@@ -73,13 +75,6 @@ def draw(shape: Shape, at: tuple[float, float, float], heading: float, camera: C
             points = fixed_point(camera.project(visible))
         drawing.steps.append(Step(points, shades[part], int(widths[part])))
     return drawing
-
-
-def _out_of_sight(pixels: Floats, reach: float, camera: Camera) -> bool:
-    """Return whether everything within `reach` pixels of the points lies on one side of the frame."""
-    low, high = pixels.min(axis=0) - reach, pixels.max(axis=0) + reach
-    height, width = camera.size
-    return bool(high[0] < -MARGIN or high[1] < -MARGIN or low[0] > width + MARGIN or low[1] > height + MARGIN)
 
 
 def _in_front(seen: Floats) -> Floats:

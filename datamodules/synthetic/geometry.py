@@ -1,7 +1,4 @@
-"""Solid shapes made of flat faces and round limbs, a pinhole camera and a light.
-
-Axes, in metres: x to the right, y up, z forward. A shape stands at its own origin and heads along +z.
-"""
+"""Solid shapes, a pinhole camera and a light; in metres, x to the right, y up, z forward."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +11,7 @@ Floats = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
 Colour = tuple[float, float, float]  # RGB, 0-255
 Range = tuple[float, float]
+Point = tuple[float, float, float]
 Corners = Iterable[Sequence[float]] | Floats  # (N, 2)
 TYRE: Colour = (28.0, 28.0, 30.0)
 NEAR = 0.6  # metres: the near plane, in front of which faces are clipped
@@ -84,15 +82,13 @@ class Part(NamedTuple):
 
 @dataclass
 class Shape:
-    """An object: convex solids with flat details painted on them, and limbs, which are capsules."""
+    """An object that heads along +z: convex solids with flat details painted on them, and limbs, which are capsules."""
 
     faces: list[Part] = field(default_factory=list)
     limbs: list[Part] = field(default_factory=list)
     solids: int = 0
 
-    def hull(
-        self, profile: list[tuple[float, float, float]], colour: Colour, *, length: float = 1.0, half: float = 1.0
-    ) -> "Shape":
+    def hull(self, profile: list[Point], colour: Colour, *, length: float = 1.0, half: float = 1.0) -> "Shape":
         """Add a solid by the convex `profile` of its side view: (z / length, y, half width / half), in either direction."""
         left = np.array([(-w, y, z) for z, y, w in profile]) * (half, 1.0, length)
         return self._prism(left, left * (-1.0, 1.0, 1.0), left.mean(axis=0) * (0.0, 1.0, 1.0), colour)
@@ -153,9 +149,8 @@ class Shape:
         return self
 
     def _prism(self, near: Floats, far: Floats, middle: Floats, colour: Colour) -> "Shape":
-        following = [*range(1, len(near)), 0]
-        strips = [np.stack([near[i], near[j], far[j], far[i]]) for i, j in enumerate(following)]
-        return self._solid([near, far, *strips], middle, colour)
+        strips = zip(near, np.roll(near, -1, axis=0), np.roll(far, -1, axis=0), far, strict=True)
+        return self._solid([near, far, *map(np.array, strips)], middle, colour)
 
     def _solid(self, faces: list[Floats], middle: Floats, colour: Colour) -> "Shape":
         self.solids += 1

@@ -1,10 +1,11 @@
-"""People on foot and animals; lengths in metres, the heading is +z."""
+"""People, also on two-wheelers, and animals; lengths in metres, the heading is +z."""
 
 from datamodules.synthetic.geometry import Colour, Shape
 from datamodules.synthetic.palette import SKIN, Palette, tint
 
 COATS: tuple[Colour, ...] = ((222, 214, 200), (120, 82, 54), (52, 46, 44), (164, 128, 92), (140, 134, 128))
 SHOE: Colour = (40, 36, 34)
+BOOT: Colour = (30, 30, 32)
 
 
 def person(p: Palette) -> Shape:
@@ -67,6 +68,39 @@ def _load(shape: Shape, p: Palette, hip: float, shoulder: float) -> None:
         shape.box((-wide, wide), (0.5, p.uniform(0.6, 1.0)), (0.5, p.uniform(1.2, 1.9)), p.colour())
         for side in (-1, 1):
             shape.wheel((side * wide - 0.03, side * wide + 0.03), 0.28, 0.9, 0.28, p.colour())
+
+
+def rider(p: Palette, *, seat: float, reach: float, place: float = 0.0) -> Shape:
+    """Return a seated person with the hips at height `seat`, hands `reach` ahead, moved by `place` along z."""
+    shirt, trousers, skin, helmet = p.colour(), p.colour(), p.one_of(SKIN, 8), p.colour()
+    lean, tall, wide = p.uniform(-0.05, 0.3), p.uniform(0.46, 0.6), p.uniform(0.0, 0.16)
+    shoulder = seat + tall
+    hip, chest = place - 0.15, place - 0.15 + lean  # along z
+    shape = Shape()
+    for side in (-1, 1):
+        knee = (side * (0.2 + wide), seat - 0.06, hip + 0.42)
+        shape.limb((side * 0.1, seat, hip), knee, 0.085, trousers)
+        shape.limb(knee, (side * 0.2, seat - 0.46, hip + 0.24), 0.06, trousers)
+        shape.limb((side * 0.2, seat - 0.5, hip + 0.24), (side * 0.2, seat - 0.5, hip + 0.36), 0.05, BOOT)
+        elbow = (side * (0.28 + wide), shoulder - 0.26, chest + 0.16)
+        shape.limb((side * 0.2, shoulder - 0.04, chest), elbow, 0.06, shirt)
+        shape.limb(elbow, (side * 0.26, seat + 0.24, hip + reach), 0.045, skin)
+    low = seat - 0.06
+    back = [(hip - 0.12, low, 0.16), (chest - 0.13, shoulder, 0.2)]
+    shape.hull([*back, (chest + 0.1, shoulder, 0.19), (hip + 0.12, low, 0.16)], shirt)
+    if p.chance(0.25):
+        bottom, top = (0, seat + 0.15, hip - 0.2), (0, shoulder - 0.1, chest - 0.2)
+        shape.limb(bottom, top, p.uniform(0.14, 0.22), p.colour())
+    if p.chance(0.15):
+        half = p.uniform(0.3, 0.55)
+        shape.box((-half, half), (seat - 0.1, seat + p.uniform(0.2, 0.5)), (hip - 0.6, hip - 0.2), p.colour())
+    head = shoulder + 0.2
+    shape.limb((0, shoulder, chest), (0, head, chest + 0.03), 0.06, skin)
+    face = chest + 0.04
+    shape.limb((0, head, face), (0, head + 0.03, face), 0.12, helmet if p.chance(0.6) else skin)
+    if p.chance(0.5):
+        shape.limb((0, head + 0.05, chest), (0, head + 0.06, chest - 0.01), 0.125, helmet)
+    return shape
 
 
 def animal(p: Palette) -> Shape:

@@ -57,11 +57,11 @@ def _backdrop(drive: Drive, camera: Camera) -> tuple[Pixels, list[tuple[str, Out
     cv2.fillPoly(image, [np.array(skyline, dtype=np.int32)], (light.haze * 0.8).tolist(), cv2.LINE_AA)
     sky: Outline = [[0.0, 0.0], [width, 0.0], [width, horizon + 1.0], [0.0, horizon + 1.0]]
     objects = [("sky", sky), ("vegetation", skyline)]
-    for strip in drive.strips:
-        band = _ground_rectangle(camera, (strip.left, strip.right), (camera.z + 1.5, camera.z + 400.0))
-        colour = light.shade(np.array([strip.colour]), np.array([[0.0, 1.0, 0.0]]), np.zeros(1), np.array([8.0]))
+    for label, x, ground_colour in drive.strips:
+        band = _ground_rectangle(camera, x, (camera.z + 1.5, camera.z + 400.0))
+        colour = light.shade(np.array([ground_colour]), np.array([[0.0, 1.0, 0.0]]), np.zeros(1), np.array([8.0]))
         paint(image, [Step(fixed_point(band), colour[0].tolist())])
-        objects.append((strip.label, np.round(band, 2).tolist()))
+        objects.append((label, np.round(band, 2).tolist()))
     road = drive.road
     if road.right - road.left > LINED:
         middle, white = (road.middle - 0.08, road.middle + 0.08), (light.ambient * 190 + 20).tolist()
@@ -84,7 +84,7 @@ def _skyline(drive: Drive, camera: Camera) -> Outline:
     """Return the outline of distant tree tops along the horizon, the same in every frame of a drive."""
     width = drive.size[1]
     x = np.linspace(-width, 2 * width, 60)
-    phase = drive.strips[0].colour[0] + drive.strips[-1].colour[1]
+    phase = drive.strips[0][2][0] + drive.strips[-1][2][1]  # a number that differs between drives
     bumps = 9 + 4 * np.sin(x / 31 + phase) + 3 * np.sin(x / 11.3 + 2 * phase) + 2 * np.sin(x / 5.1)
     shifted = x - camera.yaw * camera.focal
     top = np.column_stack([shifted, camera.horizon - bumps]).round(1).tolist()

@@ -13,18 +13,16 @@ from datamodules.synthetic.world import Road, Thing
 
 
 class Kind(NamedTuple):
-    """A class of objects on the street.
-
-    The distance to the camera is at least `nearest`. The scale of what is beyond it grows with the object's size, so
-    that its size in pixels does not reveal its class.
-    """
+    """A class of objects on the street; lengths in metres."""
 
     make: Callable[[Palette], Shape]
     share: float  # relative frequency
-    half_length: float  # metres of ground, as the rest
+    half_length: float  # of the occupied ground
     half_width: float
-    nearest: float
-    depth: float
+    nearest: float  # smallest distance to the camera
+    depth: (
+        float  # scale of the distance beyond it, larger for large objects: the size in pixels must not reveal a class
+    )
 
 
 KINDS = {
@@ -40,7 +38,6 @@ KINDS = {
 }
 WALKERS = ("person", "persongroup", "animal")
 TRIES = 12  # random places tried before an object is left out
-Place = tuple[float, float, float, tuple[float, float]]  # x, z, heading, speed
 
 
 def traffic(p: Palette, road: Road, step: float, count: int) -> list[Thing]:
@@ -76,8 +73,8 @@ def _riders(p: Palette, below: Thing) -> list[Thing]:
     ]
 
 
-def _random_place(p: Palette, road: Road, step: float, label: str) -> Place:
-    """Return a place along the traffic, against it, across it, or beside the road."""
+def _random_place(p: Palette, road: Road, step: float, label: str) -> tuple[float, float, float, tuple[float, float]]:
+    """Return x, z, heading and speed along the traffic, against it, across it, or beside the road."""
     kind = KINDS[label]
     half = kind.half_width
     z = kind.nearest + kind.half_length + float(p.rng.gamma(1.6, 5.0 * kind.depth))

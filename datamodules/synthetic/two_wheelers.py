@@ -13,14 +13,18 @@ BLACK: Colour = (30, 30, 32)
 
 def motorcycle(p: Palette) -> Shape:
     """Return a motorcycle or a scooter."""
-    return _scooter(p) if p.chance(0.4) else _motorbike(p)
-
-
-def _motorbike(p: Palette) -> Shape:
-    paint, base, radius = p.colour(), p.uniform(0.58, 0.7), p.uniform(0.27, 0.32)
+    scooter, paint = p.chance(0.4), p.colour()
+    base, radius = (
+        (p.uniform(0.55, 0.64), p.uniform(0.21, 0.25)) if scooter else (p.uniform(0.58, 0.7), p.uniform(0.27, 0.32))
+    )
     shape = Shape()
     for z in (-base, base):
         shape.wheel((-0.06, 0.06), radius, z, radius, METAL)
+    (_scooter if scooter else _motorbike)(shape, p, paint, base, radius)
+    return shape
+
+
+def _motorbike(shape: Shape, p: Palette, paint: Colour, base: float, radius: float) -> None:
     shape.box((-0.13, 0.13), (0.22, 0.55), (-0.28, 0.25), METAL)
     shape.limb((0.14, 0.3, 0.1), (0.16, 0.34, -base), 0.06, METAL)
     shape.limb((0, 0.62, -base - 0.05), (0, 0.68, -0.3), 0.1, paint)
@@ -32,14 +36,9 @@ def _motorbike(p: Palette) -> Shape:
     _controls(shape, p, 1.02, base * 0.58)
     shape.limb((0, 0.66, -base - 0.14), (0, 0.66, -base - 0.15), 0.06, LAMP_RED)
     shape.box((-0.1, 0.1), (0.45, 0.58), (-base - 0.22, -base - 0.2), PLATE)
-    return shape
 
 
-def _scooter(p: Palette) -> Shape:
-    paint, base, radius = p.colour(), p.uniform(0.55, 0.64), p.uniform(0.21, 0.25)
-    shape = Shape()
-    for z in (-base, base):
-        shape.wheel((-0.06, 0.06), radius, z, radius, METAL)
+def _scooter(shape: Shape, p: Palette, paint: Colour, base: float, radius: float) -> None:
     shape.hull([(-base - 0.2, 0.35, 0.16), (-base - 0.22, 0.7, 0.14), (-0.1, 0.74, 0.2), (0.0, 0.3, 0.18)], paint)
     shape.limb((0, 0.78, -base), (0, 0.78, -0.12), 0.1, BLACK)
     shape.box((-0.18, 0.18), (0.24, 0.32), (-0.1, 0.36), paint)
@@ -48,7 +47,6 @@ def _scooter(p: Palette) -> Shape:
     _controls(shape, p, 0.98, 0.38)
     shape.limb((0, 0.6, -base - 0.22), (0, 0.6, -base - 0.23), 0.06, LAMP_RED)
     shape.box((-0.1, 0.1), (0.4, 0.5), (-base - 0.24, -base - 0.22), PLATE)
-    return shape
 
 
 def _controls(shape: Shape, p: Palette, y: float, z: float) -> None:

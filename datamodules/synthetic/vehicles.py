@@ -1,6 +1,10 @@
-"""Cars, autorickshaws, buses and trucks; lengths in metres, the heading is +z."""
+"""Cars, autorickshaws, buses, trucks, motorcycles and bicycles; lengths in metres, the heading is +z."""
 
-from datamodules.synthetic.geometry import Colour, Range, Shape, rectangle
+from itertools import pairwise
+
+import numpy as np
+
+from datamodules.synthetic.geometry import Colour, Point, Range, Shape, rectangle
 from datamodules.synthetic.palette import GLASS, LAMP_AMBER, LAMP_RED, LAMP_WHITE, PLATE, Palette, tint
 
 HUB: Colour = (140, 140, 142)
@@ -11,7 +15,8 @@ LORRY_PAINTS: tuple[Colour, ...] = ((196, 96, 40), (120, 62, 44), (222, 170, 60)
 RICKSHAW_BODIES: tuple[Colour, ...] = ((40, 104, 60), (34, 36, 36), (222, 180, 40))
 RICKSHAW_CANOPIES: tuple[Colour, ...] = ((226, 180, 44), (36, 36, 38), (226, 190, 70))
 BLACK: Colour = (26, 26, 28)
-Corner = tuple[float, float, float]
+RUBBER: Colour = (30, 30, 32)
+METAL: Colour = (96, 98, 102)
 
 
 def car(p: Palette) -> Shape:
@@ -20,12 +25,11 @@ def car(p: Palette) -> Shape:
     kind = p.rng.choice(["hatch", "saloon", "van"], p=[0.45, 0.35, 0.2])
     paint, glass = p.typical(CAR_PAINTS, TYPICAL), p.one_of(GLASS, 8)
     front, half, belt = length / 2, width / 2, height * p.uniform(0.52, 0.6)
-    hood = {"hatch": 0.25, "saloon": 0.27, "van": 0.06}[kind] * length
-    boot = {"hatch": 0.03, "saloon": 0.19, "van": 0.02}[kind] * length
+    hood, boot = {"hatch": (0.25, 0.03), "saloon": (0.27, 0.19), "van": (0.06, 0.02)}[kind]
+    rear, fore = -front + boot * length, front - hood * length
     shape = Shape()
     for z in (-0.31 * length, 0.31 * length):
         shape.axle(half, 0.2, 0.3, z, 0.31, HUB)
-    rear, fore = -front + boot, front - hood
     side_view = [(-front, 0.24, 0.94), (-front, belt * 0.96, 0.96), (fore, belt, 1), (front, belt * 0.8, 0.9)]
     shape.hull([*side_view, (front, 0.24, 0.9)], paint, half=half)
     for z in (-0.31 * length, 0.31 * length):
@@ -43,31 +47,30 @@ def car(p: Palette) -> Shape:
     top_rear, top_fore = rear + p.uniform(0.12, 0.4), fore - p.uniform(0.35, 0.75)
     low, high = half * 0.95, half * 0.76
     shape.hull([(rear, belt * 0.97, low), (top_rear, height, high), (top_fore, height, high), (fore, belt, low)], paint)
-    _car_windows(shape, (rear, top_rear, top_fore, fore), (belt, height), (low, high), glass)
+    _car_windows(shape, (rear, top_rear), (fore, top_fore), (belt, height), (low, high), glass)
     if p.chance(0.25):
         shape.box((-high, high), (height, height + p.uniform(0.08, 0.4)), (top_rear, top_fore), p.colour())
     return shape
 
 
-def _car_windows(shape: Shape, z: tuple[float, float, float, float], y: Range, half: Range, glass: Colour) -> None:
+def _car_windows(shape: Shape, rear: Range, fore: Range, y: Range, half: Range, glass: Colour) -> None:
     """Paint panes on a cabin that narrows from `half[0]` at the belt `y[0]` to `half[1]` at the roof `y[1]`."""
-    rear, top_rear, top_fore, fore = z
 
-    def at(t: float, low: float, high: float, inset: float = 0.0) -> tuple[float, float, float]:
+    def at(t: float, low: float, high: float, inset: float = 0.0) -> Point:
         """Return half the width, the height and the z at the share `t` of the way from the belt to the roof."""
         return half[0] + (half[1] - half[0]) * t, y[0] + (y[1] - y[0]) * t, low + (high - low) * t + inset
 
-    middle = (top_rear + top_fore) / 2 - 0.1
+    middle = (rear[1] + fore[1]) / 2 - 0.1
     for side in (-1, 1):
-        for start, stop in (((rear, top_rear), (middle - 0.06, middle - 0.06)), ((middle, middle), (fore, top_fore))):
+        for start, stop in ((rear, (middle - 0.06, middle - 0.06)), ((middle, middle), fore)):
             corners = [at(0.1, *start, 0.1), at(0.88, *start, 0.1), at(0.88, *stop, -0.1), at(0.1, *stop, -0.1)]
             shape.detail([(side * wide, up, along) for wide, up, along in corners], (side, 0.3, 0), glass)
-    for edge, direction in (((fore, top_fore), 1.0), ((rear, top_rear), -1.0)):
+    for edge, direction in ((fore, 1.0), (rear, -1.0)):
         low, high = ((0.88 * wide, up, along) for wide, up, along in (at(0.1, *edge), at(0.88, *edge)))
         _windscreen(shape, low, high, (0, 0.5, direction), glass)
 
 
-def _windscreen(shape: Shape, low: Corner, high: Corner, normal: Corner, glass: Colour) -> None:
+def _windscreen(shape: Shape, low: Point, high: Point, normal: Point, glass: Colour) -> None:
     """Paint a pane across a vehicle between two edges, each (half its width, y, z)."""
     left = [(-wide, y, z) for wide, y, z in (low, high)]
     shape.detail([*left, high, low], normal, glass)
@@ -196,3 +199,77 @@ def _truck_lamps(shape: Shape, half: float, front: float, y: float) -> None:
         shape.end(rectangle((inner, outer), (y, y + 0.16)), -front, LAMP_RED, 0.3)
         shape.end(rectangle((outer, inner), (y + 0.18, y + 0.26)), -front, LAMP_AMBER, 0.3)
     shape.end(rectangle((-0.3, 0.3), (y - 0.05, y + 0.12)), -front, PLATE)
+
+
+def motorcycle(p: Palette) -> Shape:
+    """Return a motorcycle or a scooter."""
+    scooter, paint = p.chance(0.4), p.colour()
+    base, radius = (
+        (p.uniform(0.55, 0.64), p.uniform(0.21, 0.25)) if scooter else (p.uniform(0.58, 0.7), p.uniform(0.27, 0.32))
+    )
+    shape = Shape()
+    for z in (-base, base):
+        shape.wheel((-0.06, 0.06), radius, z, radius, METAL)
+    (_scooter if scooter else _motorbike)(shape, p, paint, base, radius)
+    return shape
+
+
+def _motorbike(shape: Shape, p: Palette, paint: Colour, base: float, radius: float) -> None:
+    shape.box((-0.13, 0.13), (0.22, 0.55), (-0.28, 0.25), METAL)
+    shape.limb((0.14, 0.3, 0.1), (0.16, 0.34, -base), 0.06, METAL)
+    shape.limb((0, 0.62, -base - 0.05), (0, 0.68, -0.3), 0.1, paint)
+    shape.limb((0, 0.78, -base * 0.9), (0, 0.76, 0.0), 0.1, RUBBER)
+    shape.limb((0, 0.78, 0.08), (0, 0.84, 0.34), 0.15, paint)
+    shape.limb((-0.07, radius, base), (-0.07, 0.95, base * 0.62), 0.035, METAL)
+    shape.limb((0.07, radius, base), (0.07, 0.95, base * 0.62), 0.035, METAL)
+    shape.limb((0, radius * 2 + 0.04, base - 0.1), (0, radius * 2 + 0.04, base + 0.12), 0.06, paint)
+    _controls(shape, p, 1.02, base * 0.58)
+    shape.limb((0, 0.66, -base - 0.14), (0, 0.66, -base - 0.15), 0.06, LAMP_RED)
+    shape.box((-0.1, 0.1), (0.45, 0.58), (-base - 0.22, -base - 0.2), PLATE)
+
+
+def _scooter(shape: Shape, p: Palette, paint: Colour, base: float, radius: float) -> None:
+    shape.hull([(-base - 0.2, 0.35, 0.16), (-base - 0.22, 0.7, 0.14), (-0.1, 0.74, 0.2), (0.0, 0.3, 0.18)], paint)
+    shape.limb((0, 0.78, -base), (0, 0.78, -0.12), 0.1, RUBBER)
+    shape.box((-0.18, 0.18), (0.24, 0.32), (-0.1, 0.36), paint)
+    shape.hull([(0.3, 0.26, 0.2), (0.5, 0.24, 0.16), (0.42, 0.92, 0.12), (0.32, 0.92, 0.18)], paint)
+    shape.limb((0, radius, base), (0, 0.6, 0.45), 0.07, paint)
+    _controls(shape, p, 0.98, 0.38)
+    shape.limb((0, 0.6, -base - 0.22), (0, 0.6, -base - 0.23), 0.06, LAMP_RED)
+    shape.box((-0.1, 0.1), (0.4, 0.5), (-base - 0.24, -base - 0.22), PLATE)
+
+
+def _controls(shape: Shape, p: Palette, y: float, z: float) -> None:
+    """Add the handlebar, its lamp and perhaps mirrors."""
+    shape.limb((-0.34, y, z - 0.1), (0.34, y, z - 0.1), 0.03, RUBBER)
+    shape.limb((0, y - 0.06, z + 0.06), (0, y - 0.06, z + 0.08), 0.1, LAMP_WHITE)
+    if p.chance(0.6):
+        for side in (-1, 1):
+            shape.limb((side * 0.28, y, z - 0.1), (side * 0.36, y + 0.2, z - 0.12), 0.018, RUBBER)
+            shape.limb((side * 0.36, y + 0.2, z - 0.12), (side * 0.4, y + 0.2, z - 0.12), 0.05, RUBBER)
+
+
+def bicycle(p: Palette) -> Shape:
+    """Return a bicycle: thin rings for wheels, a frame of tubes."""
+    paint, base, radius = p.colour(), p.uniform(0.5, 0.58), p.uniform(0.31, 0.36)
+    shape = Shape()
+    angle = np.arange(13) * (np.pi / 6)
+    for z in (-base, base):
+        ring = [(0.0, radius + radius * float(np.sin(a)), z + radius * float(np.cos(a))) for a in angle]
+        for here, there in pairwise(ring):
+            shape.limb(here, there, 0.025, RUBBER)
+        for spoke in (0, 2, 4):
+            shape.limb(ring[spoke], ring[spoke + 6], 0.007, METAL)
+    crank, seat, head = (0.0, 0.3, -0.04), (0.0, 0.85, -0.2), (0.0, 0.86, base * 0.66)
+    hub, under_seat = (0.0, radius, -base), (0.0, 0.78, -0.18)
+    for start, end in ((crank, seat), (crank, head), (under_seat, (0.0, 0.8, base * 0.66)), (crank, hub)):
+        shape.limb(start, end, 0.026, paint)
+    shape.limb(hub, under_seat, 0.02, paint)
+    shape.limb((0.0, radius, base), (0.0, 1.0, base * 0.6), 0.026, METAL)
+    shape.limb((-0.28, 1.02, base * 0.5), (0.28, 1.02, base * 0.5), 0.022, METAL)
+    shape.limb((0.0, 0.92, -0.28), (0.0, 0.92, -0.08), 0.06, RUBBER)
+    if p.chance(0.5):
+        shape.limb((0.0, 0.72, -base - 0.2), (0.0, 0.72, -0.2), 0.03, METAL)
+        if p.chance(0.5):
+            shape.box((-0.2, 0.2), (0.75, p.uniform(0.9, 1.1)), (-base - 0.2, -base + 0.2), p.colour())
+    return shape

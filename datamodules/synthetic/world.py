@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from datamodules.synthetic import furniture
-from datamodules.synthetic.geometry import Colour, Shape
+from datamodules.synthetic.geometry import Colour, Point, Range, Shape
 from datamodules.synthetic.palette import Palette
 
 FAR = 65.0  # metres: the length of a street
+Strip = tuple[str, Range, Colour]  # a band of ground along the street: label, x from left to right in metres, colour
 
 
 @dataclass(frozen=True)
@@ -24,19 +25,9 @@ class Thing:
     shift: float = 0.0  # metres by which it counts as nearer when objects are sorted by distance
     scenery: bool = False  # houses, trees and the like, drawn before all traffic
 
-    def at(self, frame: int) -> tuple[float, float, float]:
+    def at(self, frame: int) -> Point:
         """Return the world position in a frame."""
         return self.x + self.speed[0] * frame, 0.0, self.z + self.speed[1] * frame
-
-
-@dataclass(frozen=True)
-class Strip:
-    """A band of ground along the street, from x = `left` to `right` in metres."""
-
-    label: str
-    left: float
-    right: float
-    colour: Colour
 
 
 @dataclass(frozen=True)
@@ -66,7 +57,7 @@ def ground(p: Palette, road: Road) -> list[Strip]:
     """Return the bands of ground, later ones on top."""
     tone = p.uniform(70, 128)
     dirt = p.vary((150, 124, 94) if p.chance(0.6) else (112, 112, 76), 12)
-    strips = [Strip("non-drivable fallback", -60.0, 60.0, dirt)]
+    strips: list[Strip] = [("non-drivable fallback", (-60.0, 60.0), dirt)]
     for side, edge in road.edges:
         bands = []  # label, offsets from the edge, colour
         if p.chance(0.55):
@@ -76,8 +67,8 @@ def ground(p: Palette, road: Road) -> list[Strip]:
             bands = [("drivable fallback", 0.0, p.uniform(0.8, 2.5), p.vary(dirt, 8))]
         for label, inner, outer, colour in bands:
             left, right = sorted((edge + side * inner, edge + side * outer))
-            strips.append(Strip(label, left, right, colour))
-    return [*strips, Strip("road", road.left, road.right, p.vary((tone, tone, tone + 2), 6))]
+            strips.append((label, (left, right), colour))
+    return [*strips, ("road", (road.left, road.right), p.vary((tone, tone, tone + 2), 6))]
 
 
 def scenery(p: Palette, road: Road) -> list[Thing]:

@@ -65,3 +65,16 @@ def test_a_crowd_is_three_to_five_people_side_by_side():
         assert centres == [pytest.approx(0.42 * i, abs=0.1 + 1e-9) for i in range(len(centres))]
         assert crowd.solids == len({limb.solid for limb in crowd.limbs} | {face.solid for face in crowd.faces})
     assert sizes == {3, 4, 5}
+
+
+@pytest.mark.parametrize("place", [0.0, -0.42])
+def test_a_rider_sits_on_the_seat_with_both_hands_ahead(place):
+    for seed in SEEDS:
+        rider = living.rider(palette(seed), seat=0.9, reach=0.5, place=place)
+        hips = [limb.corners[0] for limb in rider.limbs if limb.radius == 0.085]
+        hands = [limb.corners[1] for limb in rider.limbs if limb.radius == 0.045]
+        assert hips == [pytest.approx((side * 0.1, 0.9, place - 0.15)) for side in (-1, 1)]
+        assert hands == [pytest.approx((side * 0.26, 1.14, place + 0.35)) for side in (-1, 1)]
+        head = [limb for limb in rider.limbs if limb.radius == 0.12]
+        assert len(head) == 1
+        assert 0.9 + 0.46 + 0.2 <= head[0].corners[0][1] <= 0.9 + 0.6 + 0.2

@@ -9,7 +9,7 @@ import pytest
 from datamodules.synthetic.geometry import Camera, Light, Shape
 from datamodules.synthetic.render import MARGIN, render
 from datamodules.synthetic.weather import Weather
-from datamodules.synthetic.world import Road, Strip, Thing
+from datamodules.synthetic.world import Road, Thing
 
 SIZE = (180, 320)
 CAMERA = Camera(x=0, height=1.5, z=0, yaw=0, focal=250, centre=160, horizon=80, size=SIZE)
@@ -28,7 +28,7 @@ def weather():
 
 
 def street(weather, *things, camera=CAMERA, road=ROAD):
-    strips = [Strip("road", road.left, road.right, GREY)]
+    strips = [("road", (road.left, road.right), GREY)]
     return SimpleNamespace(
         size=SIZE, weather=weather, strips=strips, things=list(things), road=road, camera=lambda _: camera
     )
