@@ -34,11 +34,19 @@ def build(target: Target, key: str, leave_out: Sequence[str] = (), **known: Any)
     names, takes_any = _parameters(target)
     unknown = [name for name in arguments if not (takes_any or name in names or name.startswith("_"))]
     if unknown:
-        own = [name for name, parameter in names.items() if name in arguments or parameter.default is not inspect.Parameter.empty]
+        own = [
+            name
+            for name, parameter in names.items()
+            if name in arguments or parameter.default is not inspect.Parameter.empty
+        ]
         called = get_object(target.target).__name__
-        raise RequestError(f"{key}.{unknown[0]}: {called} has no such setting. Those it has: {', '.join(own) or 'none at all'}.")
+        raise RequestError(
+            f"{key}.{unknown[0]}: {called} has no such setting. Those it has: {', '.join(own) or 'none at all'}."
+        )
     if "weights_backbone" in names and "weights_backbone" not in arguments:
-        known["weights_backbone"] = None  # torchvision's segmentation models would download one, whatever model.weights is
+        known["weights_backbone"] = (
+            None  # torchvision's segmentation models would download one, whatever model.weights is
+        )
     try:
         return instantiate(arguments, **known)
     except InstantiationException as error:

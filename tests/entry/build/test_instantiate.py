@@ -3,13 +3,13 @@ import torch
 from hydra.errors import InstantiationException
 from torch import nn
 
-from entry.errors import RequestError
 from entry.build.instantiate import accepted, build, optimizer, scheduler
+from entry.errors import RequestError
 from settings.base import Target
 from settings.model import OptimizerSettings, SchedulerSettings
 from tests.test_train import QUICK, files_below
 
-ADAM = {"target": "torch.optim.Adam", "_partial_": True, "lr": 1e-3}
+ADAM = {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 1e-3}
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ ADAM = {"target": "torch.optim.Adam", "_partial_": True, "lr": 1e-3}
         ),
         (
             "scheduler._target_=torch.optim.lr_scheduler.ReduceLROnPlateau",
-            "scheduler: ReduceLROnPlateau waits for a score",
+            "scheduler: ReduceLROnPlateau follows a score",
         ),
         ("+scheduler.foo=1", "scheduler.foo: constant has no such setting. Those it has: none at all."),
         (
@@ -74,37 +74,39 @@ def test_what_only_the_target_itself_can_tell_is_one_sentence_too(door, tmp_path
 
 
 def test_a_bug_of_a_target_keeps_its_traceback(monkeypatch):
-    def build(num_classes):
+    def broken(num_classes):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("lightning_modules.networks.custom_cnn.custom_cnn", build)
+    monkeypatch.setattr("lightning_modules.networks.custom_cnn.custom_cnn", broken)
     with pytest.raises(InstantiationException, match="a bug"):
-        build(Target(target="lightning_modules.networks.custom_cnn.custom_cnn"), "model.network", num_classes=2)
+        build(Target(_target_="lightning_modules.networks.custom_cnn.custom_cnn"), "model.network", num_classes=2)
 
 
 def test_what_is_accepted_is_built():
     made = optimizer(OptimizerSettings(**ADAM, amsgrad=True), "auto")
     assert made.keywords == {"lr": 1e-3, "amsgrad": True}
-    linear = Target(target="torch.nn.Linear", in_features=3)
+    linear = Target(_target_="torch.nn.Linear", in_features=3)
     assert build(linear, "model.network", out_features=2).weight.shape == (2, 3)
 
 
 def test_keys_that_are_no_arguments_are_left_out():
-    linear = Target(target="torch.nn.Linear", in_features=3, name="mine")
+    linear = Target(_target_="torch.nn.Linear", in_features=3, name="mine")
     assert build(linear, "model.network", ("name",), out_features=2).in_features == 3
 
 
 def test_known_arguments_are_offered_to_those_that_have_them():
     known = {"out_features": 2, "num_classes": 2}
-    assert accepted(Target(target="torch.nn.Linear"), known) == {"out_features": 2}
-    assert accepted(Target(target="torchvision.models.resnet18"), known) == known  # it takes any
+    assert accepted(Target(_target_="torch.nn.Linear"), known) == {"out_features": 2}
+    assert accepted(Target(_target_="torchvision.models.resnet18"), known) == known  # it takes any
 
 
 def test_a_target_that_takes_any_setting_is_not_second_guessed():
-    network = build(Target(target="torchvision.models.resnet18", num_classes=2), "model.network")  # among its **kwargs
+    network = build(
+        Target(_target_="torchvision.models.resnet18", num_classes=2), "model.network"
+    )  # among its **kwargs
     assert network.fc.out_features == 2
     with pytest.raises(RequestError, match=r"model\.network\.foo: Linear has no such setting"):
-        build(Target(target="torch.nn.Linear", in_features=3, foo=1), "model.network", out_features=2)
+        build(Target(_target_="torch.nn.Linear", in_features=3, foo=1), "model.network", out_features=2)
 
 
 @pytest.mark.parametrize(
@@ -112,23 +114,26 @@ def test_a_target_that_takes_any_setting_is_not_second_guessed():
 )
 @pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD"])
 def test_a_step_is_fused_unless_a_loss_scaler_works_with_it(name, precision, fused):
-    settings = OptimizerSettings(target=f"torch.optim.{name}", _partial_=True, lr=0.5, fused=True)
+    settings = OptimizerSettings(_target_=f"torch.optim.{name}", _partial_=True, lr=0.5, fused=True)
     made = optimizer(settings, precision)(nn.Linear(2, 1).parameters())
     assert type(made) is getattr(torch.optim, name)
     assert (made.defaults["lr"], made.defaults["fused"]) == (0.5, fused)
 
 
 def test_an_optimizer_without_a_fused_step_is_left_alone():
-    settings = OptimizerSettings(target="torch.optim.Adagrad", _partial_=True)
+    settings = OptimizerSettings(_target_="torch.optim.Adagrad", _partial_=True)
     assert optimizer(settings, "16-mixed")(nn.Linear(2, 1).parameters()).defaults["fused"] is None
 
 
 @pytest.mark.parametrize(
     ("settings", "rates"),
     [
-        ({"target": "torch.optim.lr_scheduler.StepLR", "step_size": 2, "gamma": 0.5}, [1, 1, 0.5, 0.5, 0.25]),
-        ({"target": "torch.optim.lr_scheduler.LinearLR", "start_factor": 0.5, "total_iters": 2}, [0.5, 0.75, 1, 1, 1]),
-        ({"target": "lightning_modules.schedules.poly", "power": 1}, [1, 0.75, 0.5, 0.25, 0]),
+        ({"_target_": "torch.optim.lr_scheduler.StepLR", "step_size": 2, "gamma": 0.5}, [1, 1, 0.5, 0.5, 0.25]),
+        (
+            {"_target_": "torch.optim.lr_scheduler.LinearLR", "start_factor": 0.5, "total_iters": 2},
+            [0.5, 0.75, 1, 1, 1],
+        ),
+        ({"_target_": "lightning_modules.schedules.poly", "power": 1}, [1, 0.75, 0.5, 0.25, 0]),
     ],
 )
 def test_schedules_of_torch_are_built_as_ours_are(settings, rates):
@@ -142,7 +147,7 @@ def test_schedules_of_torch_are_built_as_ours_are(settings, rates):
 
 
 def test_a_schedule_with_such_a_parameter_gets_the_number_of_steps():
-    settings = SchedulerSettings(target="torch.optim.lr_scheduler.OneCycleLR", _partial_=True, max_lr=1.0)
+    settings = SchedulerSettings(_target_="torch.optim.lr_scheduler.OneCycleLR", _partial_=True, max_lr=1.0)
     steps = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     assert scheduler(settings, total_steps=7)(steps).total_steps == 7
 
@@ -154,5 +159,5 @@ def test_a_segmentation_model_of_torchvision_downloads_no_backbone(monkeypatch):
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", download)
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", download)
     target = "torchvision.models.segmentation.lraspp_mobilenet_v3_large"
-    network = part({"_target_": target}, "model.network", num_classes=2)
+    network = build(Target(_target_=target), "model.network", num_classes=2)
     assert network.classifier.low_classifier.out_channels == 2

@@ -8,12 +8,14 @@ from entry.request import PROJECT
 TELL = """
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from entry.build import loggers
 from run_folder import RunFolder, write_json
+from settings.training import LoggerSettings
 folder = RunFolder(Path(sys.argv[1]))
-settings = {"name": "wandb", "project": "p", "entity": None, "group": None, "tags": []}
-write_json(folder.environment, {"logger": loggers.description({"logger": settings})})
-with loggers.opened({"logger": settings}, folder) as logger:
+settings = SimpleNamespace(logger=LoggerSettings(name="wandb", project="p"), to_dict=dict)
+write_json(folder.environment, {"logger": loggers.description(settings)})
+with loggers.opened(settings, folder) as logger:
     logger.log_metrics({"loss": 1.0})
 """
 
