@@ -26,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.timing import high_water, interleaved, machine, markdown_table
 from datamodules.segmentation import SegmentationDataModule
-from entry.build.modules import build_datamodule, build_module
-from entry.build.trainer import build_trainer
+from entry.builders.modules import build_datamodule, build_module
+from entry.builders.trainer import build_trainer
 from entry.config.resolve import resolved
 from entry.evaluation.checkpoint import Checkpoint, collect, predict_split
 from entry.hardware import choose

@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.timing import interleaved, machine, markdown_table
 from callbacks.checkpoints import Checkpoints
 from callbacks.signals import StopSignal
-from entry.build.modules import build_datamodule, build_module
-from entry.build.trainer import build_trainer
+from entry.builders.modules import build_datamodule, build_module
+from entry.builders.trainer import build_trainer
 from entry.config.resolve import resolved
 from entry.hardware import choose
 from entry.request import Request

@@ -7,8 +7,8 @@ from pathlib import Path
 from datamodules import predicted_masks
 from datamodules.segmentation import SegmentationDataModule
 from entry import console, hardware
-from entry.build.crosswalk import crosswalk_of, external_space
-from entry.build.modules import build_datamodule
+from entry.builders.crosswalk import crosswalk_of, external_space
+from entry.builders.modules import build_datamodule
 from entry.config.resolve import resolved
 from entry.errors import RequestError
 from entry.evaluation.evaluate import write_evaluation

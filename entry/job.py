@@ -10,8 +10,8 @@ import torch.distributed as dist
 
 from callbacks.signals import StopSignal
 from entry import console
-from entry.build import loggers
-from entry.build.trainer import build_trainer
+from entry.builders import loggers
+from entry.builders.trainer import build_trainer
 from entry.config.run_config import read_settings
 from entry.config.targets import check_targets
 from entry.evaluation.evaluate import evaluate_model

@@ -10,8 +10,8 @@ from callbacks.finite_checks import FiniteLogits
 from callbacks.prediction_writer import PictureMasks
 from datamodules.loading.dataset import worker_count
 from datamodules.loading.unlabelled_images import find_pictures, picture_loader
-from entry.build.modules import build_module
-from entry.build.trainer import build_trainer
+from entry.builders.modules import build_module
+from entry.builders.trainer import build_trainer
 from entry.errors import IncompleteError, RequestError
 from entry.evaluation.checkpoint import find_checkpoint, load
 from entry.hardware import choose

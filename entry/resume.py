@@ -9,7 +9,7 @@ from typing import Any
 
 from callbacks.checkpoints import earlier, link
 from entry import console
-from entry.build import loggers
+from entry.builders import loggers
 from entry.config.run_config import with_overrides
 from entry.errors import RequestError
 from entry.evaluation.checkpoint import find_checkpoint

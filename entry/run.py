@@ -10,9 +10,9 @@ from callbacks.signals import StopSignal
 from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
 from entry import hardware
-from entry.build import loggers
-from entry.build.crosswalk import crosswalk_of, external_space
-from entry.build.modules import build_datamodule, build_module, check_batches, total_steps
+from entry.builders import loggers
+from entry.builders.crosswalk import crosswalk_of, external_space
+from entry.builders.modules import build_datamodule, build_module, check_batches, total_steps
 from entry.config.resolve import resolved
 from entry.errors import RunStopped, exit_code
 from entry.hardware import Hardware

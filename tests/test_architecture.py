@@ -94,7 +94,7 @@ def test_modules_have_no_circles():
 @pytest.mark.parametrize(
     ("room", "module"),
     [("metrics", "label_spaces.space"), ("metrics", "lightning"), ("run_folder", "omegaconf"), ("datamodules", "lightning_modules.supervised"),
-     ("lightning_modules", "datamodules.base"), ("callbacks", "hydra"), ("reports", "entry.build.modules"), ("entry", "train")],
+     ("lightning_modules", "datamodules.base"), ("callbacks", "hydra"), ("reports", "entry.builders.modules"), ("entry", "train")],
 )  # fmt: skip
 def test_the_rules_notice(room, module):
     assert broken_rules(room, {module}) != []

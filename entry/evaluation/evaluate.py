@@ -11,7 +11,7 @@ from callbacks.prediction_writer import FrameMasks
 from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
 from entry import console
-from entry.build.trainer import build_trainer
+from entry.builders.trainer import build_trainer
 from entry.evaluation.checkpoint import collect, find_checkpoint, load, predict_split
 from entry.run import Run, session
 from label_spaces.crosswalk import Crosswalk

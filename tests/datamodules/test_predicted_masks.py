@@ -93,8 +93,8 @@ def test_every_pixel_is_counted_by_its_true_and_its_predicted_class(make, tmp_pa
     for ids in truth:
         for index, identity in enumerate((0, 1, 2, 3, 4, 5, 6, 255)):
             expected[index, 2 if index == 3 else index] += np.count_nonzero(ids == identity)
-    np.testing.assert_array_equal(found["confusion"], expected)
-    assert sorted(found["index"].tolist()) == module.indices("val")
+    np.testing.assert_array_equal(found.confusion, expected)
+    assert sorted(found.index.tolist()) == module.indices("val")
 
 
 def test_masks_that_cannot_be_scored_are_all_named(make, tmp_path):

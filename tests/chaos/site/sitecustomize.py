@@ -64,7 +64,7 @@ class AfterImport(importlib.abc.MetaPathFinder):
     """Instruments the classes as soon as the module that builds them has been imported."""
 
     def find_spec(self, name, path=None, target=None):
-        if name != "entry.build.modules":
+        if name != "entry.builders.modules":
             return None
         sys.meta_path.remove(self)
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)

@@ -9,7 +9,7 @@ TELL = """
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from entry.build import loggers
+from entry.builders import loggers
 from run_folder import RunFolder, write_json
 from settings.training import LoggerSettings
 folder = RunFolder(Path(sys.argv[1]))

@@ -11,7 +11,7 @@ from hydra.utils import get_class
 from torch import nn
 
 from datamodules.base import ImageDataModule
-from entry.build.instantiate import accepted, build, optimizer, scheduler
+from entry.builders.instantiate import accepted, build, optimizer, scheduler
 from entry.errors import RequestError
 from label_spaces.space import LabelSpace
 from lightning_modules.losses import TrainingLoss

@@ -1,0 +1,1 @@
+"""From settings to data modules, Lightning modules, trainers and loggers."""
