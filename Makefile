@@ -4,7 +4,7 @@ BIN := .venv/bin
 export WANDB_MODE ?= offline
 export NO_ALBUMENTATIONS_UPDATE = 1
 
-.PHONY: help setup demo lint test test-all chaos golden clean
+.PHONY: help setup demo lint test test-all chaos golden reference clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -41,6 +41,9 @@ chaos: setup     ## kill training runs at random moments and compare what comes 
 
 golden: setup    ## run the commit BASE and the working tree, and compare figures and weights bit by bit
 	$(BIN)/python -m tests.golden $(BASE)
+
+reference: setup ## docs/SETTINGS.md and the schemas of conf/, from settings/
+	$(BIN)/python -m entry.cli.reference
 
 clean:           ## remove what tools leave behind; runs/ and data/ stay
 	rm -rf .mypy_cache .pytest_cache .ruff_cache build *.egg-info

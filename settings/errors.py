@@ -26,7 +26,7 @@ def keys_of(group: type[Group], prefix: str = "") -> Iterator[tuple[str, FieldIn
     for name, field in group.model_fields.items():
         key = f"{prefix}{field.alias or name}"
         yield key, field
-        inner = _group_of(field.annotation)
+        inner = group_of(field.annotation)
         if inner is not None:
             yield from keys_of(inner, f"{key}.")
 
@@ -46,7 +46,7 @@ def _sentence(group: type[Group], values: object, problem: ErrorDetails) -> str:
         return f"{key}={as_typed(value)}: it needs a _target_, as the options in conf/ have."
     if isinstance(cause, GroupError) and not rest:
         return f"{key}={as_typed(value)}: it is a group of keys: {', '.join(f'{key}.{name}' for name in cause.keys)}."
-    if field is None or _group_of(field.annotation) is not None:  # what a group's own check found
+    if field is None or group_of(field.annotation) is not None:  # what a group's own check found
         return str(cause or problem["msg"])
     return f"{key}={as_typed(value)}: must be {legal(field.annotation, field.metadata)}."
 
@@ -61,16 +61,16 @@ def _place(group: type[Group], location: Sequence[int | str]) -> tuple[list[str]
         fields = {} if inside is None else {info.alias or name: info for name, info in inside.model_fields.items()}
         if step in fields:
             field = fields[step]
-            inside = _group_of(field.annotation)
+            inside = group_of(field.annotation)
         elif field is not None and get_origin(field.annotation) is dict and keys[-1:] == steps[position - 1 : position]:
-            inside = _group_of(get_args(field.annotation)[1])  # such as callbacks.NAME
+            inside = group_of(get_args(field.annotation)[1])  # such as callbacks.NAME
         else:
             return keys, field, steps[position:]
         keys.append(step)
     return keys, field, []
 
 
-def _group_of(annotation: Any) -> type[Group] | None:
+def group_of(annotation: Any) -> type[Group] | None:
     """The group that an annotation, or its one alternative beside None, is."""
     parts = (
         [part for part in get_args(annotation) if part is not type(None)]

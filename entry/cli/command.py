@@ -11,6 +11,7 @@ from typing import Any, TextIO, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -149,6 +150,9 @@ def _compose(name: str, task: Callable[[Request], None]) -> int:
             hydra.main(version_base="1.3", config_path=str(PROJECT / "conf"), config_name=name)(enter)()
     except _Ended as end:
         return end.with_code
+    except HydraException as error:  # of --help, which Hydra's own main does not see
+        stderr.write(in_our_words(str(error), name))
+        return REFUSED
     except SystemExit as end:
         if end.code in (None, DONE):
             return DONE

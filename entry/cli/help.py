@@ -60,14 +60,15 @@ def _sections(config: DictConfig) -> dict[str, list[tuple[str, str]]]:
     """By group the keys of a configuration with their values, and their descriptions."""
     described = {key: str(field.description or "") for key, field in (*keys_of(AllowedPackages), *keys_of(RunSettings))}
     sections: dict[str, list[tuple[str, str]]] = {}
-    for key, value in sorted(_leaves(config, ""), key=lambda leaf: list(described).index(leaf[0].split(".")[0])):
+    for key, value in sorted(composed_values(config), key=lambda leaf: list(described).index(leaf[0].split(".")[0])):
         sections.setdefault(key.split(".")[0] if "." in key else "keys of a request", []).append(
             (f"  {key}={value}", described.get(key, ""))
         )
     return sections
 
 
-def _leaves(config: DictConfig, prefix: str) -> Iterator[tuple[str, str]]:
+def composed_values(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Every dotted key of a composed configuration with its value as it is typed."""
     for name in config:
         key = f"{prefix}{name!s}"
         if name in HIDDEN or key.startswith("lightning_module"):
@@ -77,7 +78,7 @@ def _leaves(config: DictConfig, prefix: str) -> Iterator[tuple[str, str]]:
         except OmegaConfBaseException:  # it refers to a key that is missing
             value = "…"
         if isinstance(value, DictConfig) and value and name != "split":
-            yield from _leaves(value, f"{key}.")
+            yield from composed_values(value, f"{key}.")
         else:
             plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
             yield key, as_typed(plain).replace(str(Path.home()), "~")

@@ -158,6 +158,6 @@ def test_a_segmentation_model_of_torchvision_downloads_no_backbone(monkeypatch):
 
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", download)
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", download)
-    target = "torchvision.models.segmentation.lraspp_mobilenet_v3_large"
-    network = build(Target(_target_=target), "model.network", num_classes=2)
+    target = Target(_target_="torchvision.models.segmentation.lraspp_mobilenet_v3_large")
+    network = build(target, "model.network", num_classes=2)
     assert network.classifier.low_classifier.out_channels == 2

@@ -5,15 +5,15 @@ import pytest
 
 from entry.request import PROJECT
 
-TELL = """
+RECORD = """
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from entry.builders import loggers
 from run_folder import RunFolder, write_json
-from settings.training import LoggerSettings
+from settings.run import RunSettings, validated
+from tests.settings.conftest import changed
 folder = RunFolder(Path(sys.argv[1]))
-settings = SimpleNamespace(logger=LoggerSettings(name="wandb", project="p"), to_dict=dict)
+settings = validated(RunSettings, changed({"logger.name": "wandb", "logger.project": "p"}))
 write_json(folder.environment, {"logger": loggers.description(settings)})
 with loggers.opened(settings, folder) as logger:
     logger.log_metrics({"loss": 1.0})
@@ -21,10 +21,10 @@ with loggers.opened(settings, folder) as logger:
 
 
 @pytest.mark.slow
-def test_without_a_home_the_mirror_says_nothing_of_its_own(tmp_path):
+def test_without_a_home_the_logger_prints_nothing_of_its_own(tmp_path):
     (tmp_path / "run").mkdir()
     done = subprocess.run(
-        [sys.executable, "-c", TELL, str(tmp_path / "run")],
+        [sys.executable, "-c", RECORD, str(tmp_path / "run")],
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(PROJECT), "WANDB_MODE": "offline"},
         cwd=tmp_path,
         capture_output=True,
