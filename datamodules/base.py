@@ -36,14 +36,9 @@ class ImageDataModule(IndexedDataModule):
     happen here. The trainer must be made with ``use_distributed_sampler=False`` and
     ``reload_dataloaders_every_n_epochs=1``: the batch samplers know the ranks, and each epoch has its own loader.
 
-    Args:
-        settings: the common keys of `data=`.
-        seed: of the order of the training samples and of their augmentation.
-        transform: the augmentation of training images, an albumentations pipeline; None: none.
-        accumulate: batches per optimiser step.
-        train_eval: whether `val_dataloader` also scores a fixed, unaugmented part of the training split.
-        region_sizes: whether batches of `test_dataloader` also hold the size class of each pixel's region; masks only.
-        test_split: the split that `test_dataloader` feeds; None: `closing_split`.
+    `seed` determines the order of the training samples and, with the albumentations pipeline `transform`, their
+    augmentation. An optimiser step has `accumulate` batches. With `train_eval`, `val_dataloader` also has the fixed,
+    unaugmented part of train; with `region_sizes`, test batches hold the size class of each mask pixel's region.
     """
 
     def __init__(
@@ -67,7 +62,7 @@ class ImageDataModule(IndexedDataModule):
 
     @abstractmethod
     def read(self, name: str) -> Image:
-        """Return a sample's image, (H, W, 3) uint8 RGB, at its own size; called from several threads and processes at once."""
+        """Return an image, (H, W, 3) uint8 RGB, at its own size; called from several threads and processes."""
 
     @abstractmethod
     def targets(self, part: str, size: tuple[int, int]) -> Sequence[int] | Callable[[int], Image]:
@@ -79,7 +74,7 @@ class ImageDataModule(IndexedDataModule):
         return f"{facts.st_size}:{facts.st_mtime_ns}"
 
     def prepare_split(self, split: str) -> None:
-        """As the base class does; of train, check also that optimiser steps can be distributed. Raises DatasetError."""
+        """As the base class; for train, check also that optimiser steps can be distributed. Raises DatasetError."""
         super().prepare_split(split)
         if split == "train":
             self.training_batch_sizes()
@@ -153,7 +148,7 @@ class ImageDataModule(IndexedDataModule):
         )
 
     def training_dataloader(self, epoch: int, start_batch: int = 0) -> DataLoader[Batch]:
-        """Return this rank's batches of a training epoch, from `start_batch` on; its length is that of the full epoch."""
+        """Return this rank's batches of an epoch, from `start_batch` on; its length is that of the full epoch."""
         batches = self._training_batches(epoch, start_batch)
         return self._loader(batches, "train", self.train_size, self.augmentation)
 
@@ -193,11 +188,11 @@ class ImageDataModule(IndexedDataModule):
         return self.opened("", part, ReadImages(self.read, self.names, size), self.fingerprint)
 
     def baseline_features(self, part: str, indices: Sequence[int]) -> Features:
-        """Return a baseline's features of samples of train, val or test: by name (N, d) numbers, a row per place in the table."""
+        """Return by name a baseline's features (N, d) of `indices`, samples of train, val or test."""
         return {}
 
     def extents(self, indices: Sequence[int]) -> Features:
-        """Return the (N, 2) heights and widths in pixels of each sample's ``image`` (a crop's frame) and ``object``, where known."""
+        """Return (N, 2) heights and widths in pixels of each ``image`` (a crop's frame) and ``object``, where known."""
         known = [self.sizes.get(self.table.samples[index].name) for index in indices]
         return {} if None in known else {"image": np.array(known, dtype=np.float64).reshape(-1, 2)}
 
@@ -206,11 +201,7 @@ class ImageDataModule(IndexedDataModule):
     ) -> ReadImages | CachedImages:
         """Return what `read` reads for train, val, test or train_eval, from a cache where the settings allow.
 
-        Args:
-            kind: distinguishes caches of the same samples.
-            part: which samples.
-            read: reads any sample.
-            fingerprint: from a sample's name to what changes whenever `read` would return something else.
+        `kind` distinguishes caches of the same samples; `fingerprint`, of a sample's name, changes with what is read.
         """
         part = "train" if part == TRAIN_EVAL and read.size == self.train_size else part
         key = (kind, part, read.size)
@@ -227,15 +218,13 @@ class ImageDataModule(IndexedDataModule):
     def _check_training_size(self) -> None:
         """Raise DatasetError where the augmentation does not cut `image_size` out of images of `load_size`."""
         wanted, given = self.settings.image_size, self.train_size
-        if given == wanted:
-            return
         if given[0] < wanted[0] or given[1] < wanted[1]:
             raise DatasetError(
                 f"data.load_size={as_typed(given)} is smaller than data.image_size={as_typed(wanted)}, which is cut out of it; "
                 "take a larger one, or leave data.load_size out."
             )
         made = given
-        if self.augmentation is not None:
+        if self.augmentation is not None and given != wanted:
             made = self.augmentation(np.zeros((*given, 3), np.uint8), name="", epoch=0)[0].shape[:2]
         if made != wanted:
             raise DatasetError(

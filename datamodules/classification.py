@@ -13,12 +13,7 @@ from settings.data import DataSettings
 
 
 class ClassificationDataModule(ImageDataModule):
-    """Feeds images and the index of their class; the classes are those of the samples.
-
-    Args:
-        settings: the common keys of `data=`.
-        options: the base class's other arguments.
-    """
+    """Feeds images and the index of their class; the classes are those of the samples."""
 
     task: ClassVar[str] = "classification"
     unit: ClassVar[str] = "images"

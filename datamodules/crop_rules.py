@@ -85,7 +85,7 @@ def overlap(first: Box, second: Box) -> float:
 
 
 def ridden(annotation: Annotation) -> dict[int, int]:
-    """Return, by the position of a rider in `annotation.objects`, that of the two-wheeler whose box agrees best with the rider's."""
+    """Return, by a rider's position in `annotation.objects`, that of the two-wheeler whose box agrees best."""
     size = (annotation.height, annotation.width)
     boxes = {
         position: bounding_box(thing, size)
@@ -102,7 +102,7 @@ def ridden(annotation: Annotation) -> dict[int, int]:
 
 
 def crop_boxes(annotation: Annotation, riders: str) -> dict[int, Box]:
-    """Return, by position in `annotation.objects`, the boxes within the frame of those that may become crops; see `CropRules.riders`."""
+    """Return, by position in `annotation.objects`, the boxes of those that may become crops; see `CropRules.riders`."""
     size = (annotation.height, annotation.width)
     boxes = {
         position: bounding_box(thing, size)
@@ -116,7 +116,7 @@ def crop_boxes(annotation: Annotation, riders: str) -> dict[int, Box]:
 
 
 def crop_box(annotation: Annotation, index: str, riders: str, path: Path) -> Box:
-    """Return the box of the crop named by an object's position in its polygon file. Raises AnnotationError naming that, at `path`."""
+    """Return the box of the crop of the object at `index` in the polygon file `path`. Raises AnnotationError."""
     thing = object_at(annotation, index, path)
     boxes = crop_boxes(annotation, riders) if riders == "merge" else {}
     own = bounding_box(thing, (annotation.height, annotation.width))
@@ -126,12 +126,9 @@ def crop_box(annotation: Annotation, index: str, riders: str, path: Path) -> Box
 def visible_share(
     annotation: Annotation, chosen: Iterable[int], part_of: Mapping[int, int] | None = None
 ) -> dict[int, float]:
-    """Return, for positions in `annotation.objects`, the part of the object within the frame that later ones leave uncovered.
+    """Return, for positions in `annotation.objects`, the part within the frame that later objects leave uncovered.
 
-    Args:
-        annotation: a frame's.
-        chosen: which positions.
-        part_of: by position of an object that of the object it belongs to; together they count as one.
+    `part_of`: by position of an object that of the object it belongs to; together they count as one.
     """
     canvas = np.zeros((annotation.height, annotation.width), dtype=np.uint16)
     corners = [np.round(thing.polygon).astype(np.int32) for thing in annotation.objects]

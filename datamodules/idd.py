@@ -27,6 +27,8 @@ class IDDDataModule(SegmentationDataModule):
     `settings.root` may name several folders, such as those of both parts: drives of the same name are one drive.
     """
 
+    several_roots = True
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.layout = IDD_LAYOUT
@@ -42,11 +44,6 @@ class IDDDataModule(SegmentationDataModule):
     def _mask_ending(self) -> str:
         return f"_{POLYGONS}_{READY_MASKS.get(self.label_space.name, f'label_{self.label_space.name}_Ids')}.png"
 
-    @property
-    def roots(self) -> tuple[Path, ...]:
-        """The folders of the parts."""
-        return self.root_folders
-
     def listing(self) -> Listing:
         """List the frames of all roots. Raises DatasetError where there are none, or a frame is in two roots."""
         found = list_pairs(self.roots, self.layout)
@@ -54,7 +51,7 @@ class IDDDataModule(SegmentationDataModule):
         return found
 
     def prediction_file(self, name: str) -> str:
-        """Return the official generator's name of a mask of these ids, ``<drive>/<frame>_gtFine_labellevel3Ids.png``, for the server."""
+        """Return the name of a mask of these ids as the official generator has it, for the server."""
         return self.layout.beside(name, self._mask_ending)
 
     def read_truth(self, path: Path) -> Mask:

@@ -63,15 +63,10 @@ class ImageFolderDataModule(ClassificationDataModule):
 
 
 def scan(root: Path, ready: Mapping[str, str]) -> tuple[list[tuple[str, str, str | None]], Counter[str]]:
-    """Find the images of each class by name alone, without opening them.
-
-    Args:
-        root: the folder that names are relative to.
-        ready: the folder of each split, as from `ready_folders`; empty where the root holds the class folders.
+    """Find the images of each class below `root` or the `ready` folders of the splits, without opening them.
 
     Returns (name, class, split or None) of each image, and by kind how many other files and folders there are. Raises
-    DatasetError where there is nothing to train on: no images, no class folders, a class folder without an image, fewer
-    than two classes.
+    DatasetError where there are no images or no class folders, a class folder has no image, or there is one class only.
     """
     found: list[tuple[str, str, str | None]] = []
     ignored: Counter[str] = Counter()
@@ -108,7 +103,7 @@ def scan(root: Path, ready: Mapping[str, str]) -> tuple[list[tuple[str, str, str
 
 
 def ready_folders(root: Path) -> dict[str, str]:
-    """Return the folder of each split, where the root holds train and val or test folders with class folders beneath; else nothing.
+    """Return the folder of each split; nothing unless train and val or test are there, with class folders beneath.
 
     Raises DatasetError where two folders claim the same split.
     """

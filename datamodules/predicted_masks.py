@@ -30,13 +30,9 @@ Key = tuple[str, ...]  # the folders of a file, and the frame's part of its name
 
 @dataclass
 class Matches:
-    """Predicted masks and their frames.
+    """Predicted masks: `files`, below `folder`, by the frame's name, and by kind the names of those with `problems`.
 
-    Args:
-        folder: of the masks.
-        files: by the frame's name, relative to the folder.
-        problems: by kind what is wrong with them, as `match` found it.
-        unused: how many masks of known frames are not scored.
+    `unused` is how many masks of known frames are not scored.
     """
 
     folder: Path
@@ -54,14 +50,7 @@ def match(wanted: Iterable[str], others: Iterable[str], folder: Path) -> Matches
     """Find the mask of each frame: by the frame's own name, or by IDD's (``<drive>/<frame>_gtFine_….png``).
 
     Folders in a name are compared as far as both names have them: ``<frame>.png`` is enough where it is unambiguous.
-
-    Args:
-        wanted: the names of the frames that are to be scored.
-        others: those of further frames, whose masks are left aside.
-        folder: of the masks, at any depth.
-
-    Raises:
-        DatasetError: there is no such folder, or no image in it.
+    Masks of `others`, further frames, are left aside. Raises DatasetError where there is no folder, or no image in it.
     """
     if not folder.is_dir():
         raise DatasetError(f"predictions={folder}: there is no such folder.")
@@ -93,19 +82,10 @@ def match(wanted: Iterable[str], others: Iterable[str], folder: Path) -> Matches
 
 
 def count(datamodule: SegmentationDataModule, split: str, matches: Matches, space: LabelSpace) -> Counts:
-    """Compare the masks with a split's truth, each frame at its own size or at the `data.eval_size` that was set.
+    """Compare the masks, of the label space `space`, with a split's truth.
 
-    Args:
-        datamodule: prepared.
-        split: which frames.
-        matches: of their masks.
-        space: the label space of the masks: they hold its ids or its colours.
-
-    Returns:
-        The counts, in the T classes of the data and the S of the masks.
-
-    Raises:
-        DatasetError: with everything that is wrong with any mask.
+    Each frame is compared at its own size, or at the `data.eval_size` that was set. Returns the counts in the T classes
+    of the data and the S of the masks. Raises DatasetError with everything that is wrong with any mask.
     """
     places = {datamodule.table.samples[index].name: index for index in datamodule.table.indices(split)}
     sides = datamodule.label_space.num_classes, space.num_classes

@@ -32,15 +32,9 @@ class SegmentationDataModule(ImageDataModule):
     Training uses whole frames resized to `settings.image_size`, or what the augmentation cuts out of them; evaluation
     uses them at `eval_size`. Before anything is split, every image and every mask is read once (`find`).
 
-    Args:
-        settings: the common keys of `data=`.
-        own_sizes: whether each frame is scored at its own size unless `settings.eval_size` is set, for external masks.
-        options: the base class's other arguments.
-
-    Attributes:
-        label_space: the classes, from the beginning.
-        without_truth: the frames that can only be predicted, such as an official test's; after `find_samples`.
-        pixels: by sample name how many pixels it has of each class, of void last; after `find_samples`.
+    With `own_sizes`, for external masks, each frame is scored at its own size unless `settings.eval_size` is set. After
+    `find_samples`, `without_truth` has the frames that can only be predicted, such as an official test's, and `pixels`,
+    by sample name, how many pixels it has of each class, of void last.
     """
 
     task: ClassVar[str] = "segmentation"
@@ -71,7 +65,7 @@ class SegmentationDataModule(ImageDataModule):
 
     @abstractmethod
     def read_truth(self, path: Path) -> Mask:
-        """Return the mask in a file, (H, W) uint8; called from several threads and processes. Raises DatasetError naming the file."""
+        """Return the mask in a file, (H, W) uint8. Raises DatasetError naming the file."""
 
     @abstractmethod
     def prediction_file(self, name: str) -> str:
@@ -118,7 +112,7 @@ class SegmentationDataModule(ImageDataModule):
         ]
 
     def filter_split(self, table: SampleTable) -> SampleTable:
-        """Leave out the training frames of drives that a CSV tears apart. Raises DatasetError unless they are to be skipped."""
+        """Leave out frames of drives that a CSV tears apart. Raises DatasetError unless they are to be skipped."""
         if is_csv(self.settings.split) and self.settings.split_by == "group":
             torn = torn_drives((sample.name, sample.group, sample.split) for sample in table.samples)
             self.leave_out(list(torn.items()), len(table), "frames", "used")
@@ -172,7 +166,7 @@ class SegmentationDataModule(ImageDataModule):
         SampleTable(sample for sample in self.table.samples if self._pairs[sample.name].truth).write_csv(path)
 
     def prediction_files(self, split: str) -> dict[int, str]:
-        """Return `prediction_file` of each sample of a split, by its place in the table. Raises DatasetError where two are equal."""
+        """Return `prediction_file` by a sample's place in the table. Raises DatasetError where two are equal."""
         files = {index: self.prediction_file(self.table.samples[index].name) for index in self.table.indices(split)}
         twice = [file for file, count in Counter(files.values()).items() if count > 1]
         if twice:
@@ -183,7 +177,7 @@ class SegmentationDataModule(ImageDataModule):
         return files
 
     def size_note(self, split: str) -> str | None:
-        """Return a sentence on the frames of a split that are not evaluated at their own size; None where there are none."""
+        """Return a sentence on the frames of a split that are resized for evaluation; None where there are none."""
         height, width = self.eval_size
         sizes = Counter(self.sizes[self.table.samples[index].name] for index in self.table.indices(split))
         total, kept = sizes.total(), sizes.pop(self.eval_size, 0)

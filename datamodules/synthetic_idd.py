@@ -16,12 +16,7 @@ from settings.data import DataSettings
 def streets(settings: DataSettings, drives: int, frames_per_drive: int) -> Path:
     """Return the folder of these synthetic streets below `settings.root`; they are drawn now if they are not there.
 
-    Args:
-        settings: `generator_seed` chooses the streets.
-        drives: how many drives there are.
-        frames_per_drive: how many frames each has.
-
-    Raises DatasetError where the folder cannot be written.
+    `settings.generator_seed` chooses them. Raises DatasetError where the folder cannot be written.
     """
     root = settings.root or "data/synthetic_idd"
     if not isinstance(root, str):

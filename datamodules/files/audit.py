@@ -27,16 +27,11 @@ BLOCK = 64  # items handed to the threads at once: results wait in memory, which
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is known of a file.
+    """What is known of a file: bytes, time of the last change in nanoseconds, and what reading it found.
 
-    Args:
-        size: bytes.
-        modified: time of the last change in nanoseconds.
-        content: hexadecimal BLAKE2b (16 bytes) of the file's bytes; empty where they could not be read.
-        height: pixels, EXIF orientation applied; 0 where it could not be decoded.
-        width: likewise.
-        error: why it cannot be used, or None.
-        pixels: of a mask: how many pixels it has of each class, of void last.
+    `content` is the hexadecimal BLAKE2b (16 bytes) of the file, empty where it cannot be read. `height` and `width`
+    are pixels with the EXIF orientation applied, 0 where it cannot be decoded. `pixels` are a mask's counts of each
+    class, of void last.
     """
 
     size: int
@@ -59,14 +54,8 @@ def audit(
     """Read and decode every file of `names` under `root`, in the order given.
 
     Findings are remembered in `cache_dir` by name, size and time of change, so that only new and changed files (and
-    those with errors) are read again. A progress bar shows on stderr if that takes longer than a second.
-
-    Args:
-        root: a folder.
-        names: POSIX paths relative to it.
-        cache_dir: where findings are remembered; made if needed.
-        kind: what the files are, for the bar; findings of one kind are not remembered for another.
-        inspect: reads one file; None: `inspect_image`.
+    those with errors) are read again; those of one `kind` are not remembered for another. A progress bar shows on
+    stderr if that takes longer than a second.
     """
     place = os.fsencode(root.resolve()) + (b"" if kind == "images" else b"\0" + kind.encode())
     memory = cache_dir / f"audit-{hashlib.blake2b(place, digest_size=8).hexdigest()}.json"
@@ -125,15 +114,9 @@ def mask_inspector(read: Callable[[Path], NDArray[np.uint8]], void: int) -> Insp
 def in_threads(
     function: Callable[[Item], Result], items: Sequence[Item], title: str, threads: int | None = None
 ) -> Iterator[Result]:
-    """Yield `function` of each item, in order, computed in several threads; a bar shows on stderr if that takes longer.
+    """Yield `function` of each item, in order, computed in several threads, by default one a core.
 
-    Threads are enough: decoding releases the interpreter's lock.
-
-    Args:
-        function: called from several threads at once.
-        items: its arguments.
-        title: of the bar.
-        threads: how many; None: one a core.
+    A bar shows on stderr if that takes longer. Threads are enough: decoding releases the interpreter's lock.
     """
     began, bar = time.monotonic(), None
     with ThreadPoolExecutor(threads or core_count()) as pool, contextlib.ExitStack() as stack:

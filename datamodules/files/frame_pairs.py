@@ -14,14 +14,9 @@ Key = tuple[str, str, str]  # split, drive, what the names of a frame's files ha
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A frame and its truth.
+    """A frame and its truth, POSIX paths relative to `root`; without truth an empty one.
 
-    Args:
-        name: the image's POSIX path relative to the root.
-        truth: the path of its truth, likewise; empty where there is none.
-        root: the folder that both are relative to.
-        group: the drive; the name itself where there are none.
-        split: the split that the dataset itself puts it in, if any.
+    `group` is the drive, or the name itself; `split` the one that the dataset itself puts it in.
     """
 
     name: str
@@ -33,13 +28,7 @@ class Pair:
 
 @dataclass
 class Listing:
-    """What lies under the roots of a dataset.
-
-    Args:
-        pairs: the frames with truth.
-        without_truth: the frames of splits that have no truth at all, such as an official test.
-        alone: (name, reason) of the files whose other half is missing.
-    """
+    """The frames with truth, those of splits without any (an official test), and (name, reason) of incomplete pairs."""
 
     pairs: list[Pair] = field(default_factory=list)
     without_truth: list[Pair] = field(default_factory=list)
@@ -48,12 +37,9 @@ class Listing:
 
 @dataclass(frozen=True)
 class Layout:
-    """The names of files in ``leftImg8bit/<split>/<drive>`` and ``gtFine/<split>/<drive>``.
+    """The endings of images and of their truth in ``leftImg8bit/<split>/<drive>`` and ``gtFine/<split>/<drive>``.
 
-    Args:
-        images: endings of an image's name; the part before it is the frame's.
-        truth: the ending of its truth's.
-        not_truth: endings of other files that end likewise.
+    What precedes the ending is the frame's name; `not_truth` are endings of other files that end as the truth does.
     """
 
     images: tuple[str, ...]
@@ -76,7 +62,7 @@ IDD_LAYOUT = Layout(images=(f"_{IMAGES}.jpg", f"_{IMAGES}.png"), truth=POLYGONS_
 
 
 def list_pairs(roots: Iterable[Path], layout: Layout) -> Listing:
-    """List the frames below the roots, sorted by name, without opening any file. Raises DatasetError where there are none."""
+    """List the frames below the roots, sorted, without opening any. Raises DatasetError where there are none."""
     found, roots = Listing(), [*roots]
     for root in roots:
         images = _files(root / IMAGES, layout.images)
@@ -142,7 +128,7 @@ def _files(folder: Path, endings: Sequence[str], not_these: Sequence[str] = ()) 
 
 
 def torn_drives(frames: Iterable[tuple[str, str, str]]) -> dict[str, str]:
-    """Return, of (name, drive, split), the frames of drives in several splits, those in the last of these excepted, and why."""
+    """Return, of (name, drive, split), why frames cannot stay: their drive is also in a later split."""
     frames = list(frames)
     torn = torn_groups((drive, split) for _, drive, split in frames)
     return {

@@ -22,12 +22,9 @@ class AnnotationError(DatasetError):
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedObject:
-    """One outlined object.
+    """An object: its position in the file, deleted ones counted, its label there, and its outline.
 
-    Args:
-        index: its position in the file, deleted objects counted.
-        label: as it stands in the file; see `known_label`.
-        polygon: (N, 2) corners x, y in pixels, N >= 3, possibly beyond the frame.
+    `polygon` is (N, 2) corners x, y in pixels, N >= 3, possibly beyond the frame.
     """
 
     index: int

@@ -36,10 +36,7 @@ MOST_THREADS = 8
 class ReadImages:
     """Images read and resized on each access.
 
-    Args:
-        read: from a sample's name to its image (H, W, 3) uint8.
-        names: all samples' names; an index is a place in here.
-        size: (height, width) in pixels.
+    An index is a place in `names`; `size` is (height, width) in pixels.
     """
 
     def __init__(self, read: Callable[[str], Image], names: Sequence[str], size: tuple[int, int]) -> None:
@@ -71,12 +68,7 @@ class ReadMasks(ReadImages):
 
 
 class CachedImages:
-    """Images or masks in an array.
-
-    Args:
-        array: (N, H, W, 3) or (N, H, W) uint8, usually mapped from a file.
-        indices: which sample each row is.
-    """
+    """Images or masks in an array (N, H, W, 3) or (N, H, W) uint8, usually mapped from a file; a row per index."""
 
     def __init__(self, array: NDArray[np.uint8], indices: Sequence[int]) -> None:
         # A plain view of the mapped memory: numpy's memmap class makes each access several times slower.
@@ -100,15 +92,8 @@ def open_images(
 ) -> ReadImages | CachedImages:
     """Return the images or masks of some samples, by their places in the table; a cache is made now where there is none.
 
-    Args:
-        title: how the cache's file name begins.
-        read: reads and resizes any sample.
-        indices: the samples that a cache would hold.
-        settings: whether to cache, and where.
-        facts: what the images depend on: another cache wherever one of them differs.
-        sample_bytes: of all that is cached of a sample: the images come first, and have to leave room for their masks.
-
-    Raises DatasetError.
+    A cache is valid as long as none of `facts` changes. `sample_bytes` is the size of all that is cached of a sample:
+    images come first, and have to leave room for their masks. Raises DatasetError.
     """
     folder, wanted = Path(settings.cache_dir), settings.cache
     if wanted == "auto":
@@ -122,7 +107,7 @@ def open_images(
 
 
 def cache_name(title: str, shape: tuple[int, ...], parts: Iterable[str]) -> str:
-    """Return the file name of a cache: readable, and another one wherever the shape of a row or any of `parts` differs."""
+    """Return the file name of a cache, another one wherever the shape of a row or any of `parts` differs."""
     digest = hashlib.blake2b(f"{VERSION}\n{shape}".encode(), digest_size=16)
     for part in parts:
         digest.update(b"\0" + part.encode(errors="surrogateescape"))
@@ -130,7 +115,7 @@ def cache_name(title: str, shape: tuple[int, ...], parts: Iterable[str]) -> str:
 
 
 def worth_caching(folder: Path, needed: int) -> bool:
-    """Return whether cache=auto keeps `needed` bytes in `folder`: they are few, the disk has room, the folder is writable."""
+    """Return whether cache=auto keeps `needed` bytes: they are few, the disk has room, the folder is writable."""
     if needed > LARGEST_AUTOMATIC:
         return False
     try:
@@ -144,20 +129,13 @@ def worth_caching(folder: Path, needed: int) -> bool:
 def cached_images(
     path: Path, count: int, row_shape: tuple[int, ...], image: Callable[[int], Image], beside: int = 0
 ) -> NDArray[np.uint8]:
-    """Open the cache at `path`; make it where there is none.
+    """Open the cache at `path`; make it where there is none, calling `image` of each row from several threads.
 
-    Args:
-        path: the file.
-        count: how many images or masks it holds.
-        row_shape: (height, width, 3) of its images, or (height, width) of its masks.
-        image: from a row to its image or mask, uint8; called from several threads.
-        beside: the bytes needed for what follows, such as masks: no cache is begun that the disk has no room to finish.
+    `row_shape` is (height, width, 3) of images or (height, width) of masks. `beside` are the bytes needed for what
+    follows, such as masks: no cache is begun that the disk has no room to finish.
 
-    Returns:
-        (count, *row_shape) uint8, read-only, mapped from the file.
-
-    Raises:
-        DatasetError: the folder cannot be written or the disk lacks room; and whatever `image` raises.
+    Returns (count, *row_shape) uint8, read-only, mapped from the file. Raises DatasetError where the folder cannot be
+    written or the disk lacks room; and whatever `image` raises.
     """
     shape = (count, *row_shape)
     ready = _opened(path, shape)

@@ -54,14 +54,8 @@ def image_extensions() -> frozenset[str]:
 def find_images(folder: Path, ignored: Counter[str] | None = None, *, follow_links: bool = True) -> list[str]:
     """Return the image files in a folder and below it, as POSIX paths relative to it, in sorted order folder by folder.
 
-    No folder is entered twice, whatever symbolic links there are.
-
-    Args:
-        folder: where to start.
-        ignored: counts hidden files and folders, and files that are no images, if given.
-        follow_links: whether to enter folders that are symbolic links.
-
-    Raises DatasetError where a folder cannot be listed.
+    No folder is entered twice, whatever symbolic links there are. `ignored` counts hidden files and folders, and files
+    that are no images. Raises DatasetError where a folder cannot be listed.
     """
     found, entered = [], set()
     ignored = Counter() if ignored is None else ignored

@@ -21,10 +21,8 @@ Image = NDArray[np.uint8]
 class Augmentation:
     """An albumentations pipeline whose random draws depend on (seed, epoch, sample name) alone.
 
-    Args:
-        transform: the pipeline; it must return uint8 images. None: no augmentation.
-        seed: of all draws.
-        void: the class index of masks where a transform shows pixels from outside of the image.
+    `transform` must return uint8 images; None: no augmentation. `void` is the class index of masks where a transform
+    shows pixels from outside of the image.
     """
 
     def __init__(self, transform: "Compose | None", seed: int, void: int | None = None) -> None:
@@ -37,7 +35,7 @@ class Augmentation:
                 _fill_masks_with(transform, void)
 
     def __call__(self, image: Image, *, name: str, epoch: int, mask: Image | None = None) -> tuple[Image, Image | None]:
-        """Augment an image (H, W, 3) uint8 and its mask (H, W) uint8, where there is one; the arguments are not changed.
+        """Augment an image (H, W, 3) uint8 and its mask (H, W) uint8, which are not changed themselves.
 
         Raises DatasetError where the pipeline returns anything but a uint8 image (H, W, 3).
         """

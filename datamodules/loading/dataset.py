@@ -27,12 +27,8 @@ class ImageDataset(Dataset[dict[str, Any]]):
     An item is ``image`` (3, H, W) uint8, ``target`` (int, or (H, W) uint8), ``index`` (int, the sample's place in the
     table), ``counted`` (bool, see `SampleKey`) and, where `regions` is given, ``region`` (H, W) uint8.
 
-    Args:
-        names: all samples' names; an index is a place in here.
-        targets: the class index of each, or from an index to a mask (H, W) uint8.
-        images: from an index to an image (H, W, 3) uint8.
-        augmentation: of an image together with its mask; None: none.
-        regions: from a mask to the size class of the region of each of its pixels, (H, W) uint8; None: not needed.
+    `names` are those of all samples, and indices are places in it. `targets` are class indices, or return a mask (H, W)
+    uint8; `images` returns (H, W, 3) uint8; `regions` returns, of a mask, the size class of each pixel's region.
     """
 
     def __init__(
@@ -74,9 +70,8 @@ def _tensor(array: Image | None) -> torch.Tensor:
 def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
     """Stack items into a batch.
 
-    Returns:
-        ``image`` (B, 3, H, W) uint8, ``target`` (B,) int64 or (B, H, W) uint8, ``index`` (B,) int64, ``counted`` one
-        bool for all, and where the items have it ``region`` (B, H, W) uint8.
+    ``image`` is (B, 3, H, W) uint8, ``target`` (B,) int64 or (B, H, W) uint8, ``index`` (B,) int64, ``region``, where
+    the items have it, (B, H, W) uint8, and ``counted`` one bool for all.
     """
     stacked = [name for name in ("image", "target", "region") if name in items[0]]
     return {
@@ -124,10 +119,5 @@ def _exit_at_the_second(number: int, _: FrameType | None) -> None:
 
 
 def worker_count(requested: int | None, processes: int = 1) -> int:
-    """Return the number of reading processes for each of `processes` training processes of this machine.
-
-    Args:
-        requested: `data.num_workers`; None: one core is left to each training process.
-        processes: how many share the cores.
-    """
+    """Return the reading processes for each of `processes` that share the cores; None leaves a core to each."""
     return max(0, min(MOST_WORKERS, core_count() // processes - 1)) if requested is None else requested

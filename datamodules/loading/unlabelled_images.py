@@ -13,7 +13,7 @@ from datamodules.files.images import find_images, read_image, resize
 
 
 def find_pictures(source: Path) -> list[Path]:
-    """Return the picture itself, or all pictures in a folder and below it, sorted. Raises DatasetError where there are none."""
+    """Return the picture itself, or all pictures below a folder, sorted. Raises DatasetError where there are none."""
     if source.is_file():
         return [source]
     if not source.is_dir():
@@ -26,12 +26,7 @@ def find_pictures(source: Path) -> list[Path]:
 
 
 class Pictures(Dataset[dict[str, Any]]):
-    """Pictures at the input size of a model; an item that cannot be read has a reason instead of an image.
-
-    Args:
-        paths: the files.
-        image_size: (height, width) in pixels.
-    """
+    """Pictures resized to (height, width); an item that cannot be read has a reason instead of an image."""
 
     def __init__(self, paths: Sequence[Path], image_size: tuple[int, int]) -> None:
         self.paths = paths

@@ -26,7 +26,7 @@ class Unit:
 
 
 def join_units(found: Sequence[Candidate], by_group: bool, seed: int) -> list[Unit]:
-    """Return the samples, joined where they share content or (by group) a group; each unit's members in the order of names."""
+    """Join samples that share content or (by group) a group; each unit's members are in the order of `found`."""
     parent = list(range(len(found)))
 
     def root(index: int) -> int:
@@ -59,14 +59,7 @@ def place(
 
     Largest first, each goes where the classes come nearest to their fractions. Then units move one by one while that
     fills an empty split or brings a class into a split that lacks it, else (`exact`) keeps within the sizes, else
-    comes nearer to the fractions.
-
-    Args:
-        together: the units to place.
-        single: the units of one sample, which are assigned afterwards and can still fill gaps.
-        fractions: the part of the samples that each split should get.
-        sizes: the samples that each split should get.
-        exact: whether the sizes count for more than the classes' fractions.
+    comes nearer to the fractions. The `single` units are assigned afterwards and can still fill gaps.
     """
     units = sorted(together, key=lambda unit: (-len(unit.members), unit.order, unit.members[0].name))
     state = _State(units, single, fractions, sizes, exact)
@@ -115,7 +108,7 @@ class _State:
         self.split_of[unit] = split
 
     def change(self, unit: Unit, split: str) -> tuple[int, int, float]:
-        """Return what moving a unit adds to: gaps (classes missing in a split), samples beyond the sizes, distance from the fractions."""
+        """Return what moving a unit adds to the gaps, the samples beyond the sizes, the distance from the fractions."""
         here = self.split_of.get(unit)
         before = self._badness(unit.counts)
         self._shift(unit, here, split)
@@ -131,7 +124,7 @@ class _State:
                     self._placed[split, name] += sign * count
 
     def _badness(self, targets: Iterable[str]) -> tuple[int, int, float]:
-        """Return gaps, samples beyond the sizes and distance from the fractions, of these classes and the sizes."""
+        """Return gaps (classes missing in a split), samples beyond the sizes, and distance from the fractions."""
         sizes = [self._filled[split] for split in SPLITS]
         gaps = max(0, sizes.count(0) - self._single.total())
         beyond = sum(max(0, self._filled[split] - self._sizes[split]) for split in SPLITS) if self._exact else 0
@@ -144,7 +137,7 @@ class _State:
         return gaps, beyond, distance
 
     def _distance(self, counts: Sequence[int], total: int) -> float:
-        """Return the squared deviation from the fractions, relative to them (as in chi-squared), so that small splits are not filled by a few large units."""
+        """Return the squared deviation relative to the fractions: few large units must not fill a small split."""
         return sum(
             (count / total - self._part[split]) ** 2 / self._part[split]
             for split, count in zip(SPLITS, counts, strict=True)

@@ -20,12 +20,9 @@ COLUMNS = ("sample", "group", "target", "split")
 class Candidate:
     """A usable sample before it is split.
 
-    Args:
-        name: POSIX path relative to the data root; a crop is ``path#object``.
-        group: what a split by group must not tear apart, such as a drive; the name itself where there are none.
-        target: the name of its class.
-        split: the split that the dataset itself puts it in, if any.
-        content: a hash of the file's bytes; samples of equal content always land on the same side.
+    `name` is the POSIX path relative to the data root; a crop is ``path#object``. A split by group keeps those of one
+    `group`, such as a drive, together; it is the name itself where there are none. `split` is the one that the dataset
+    itself puts it in. `content` is a hash of the file's bytes; samples of equal content always land on the same side.
     """
 
     name: str
@@ -37,7 +34,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A row of the split table: POSIX path relative to the data root, group, class name and ``train|select|val|test``."""
+    """A row of the split table, named as a `Candidate`; `split` is train, select, val or test."""
 
     name: str
     group: str
@@ -68,7 +65,7 @@ class SampleTable:
         return [position for position, sample in enumerate(self.samples) if sample.split == split]
 
     def counts(self, split: str) -> dict[str, int]:
-        """Return how many samples of each class a split has; classes of the whole table in sorted order, 0 included."""
+        """Return how many samples a split has of each class of the whole table, in sorted order."""
         counts = dict.fromkeys(sorted({sample.target for sample in self.samples}), 0)
         for sample in self.samples:
             if sample.split == split:
@@ -93,7 +90,7 @@ class SampleTable:
 
 
 def order_hash(seed: int, name: str) -> int:
-    """Return a whole number in [0, 2**64) that orders samples: a pure function of the seed and the sample's name."""
+    """Return a number in [0, 2**64) that orders samples and depends on the seed and the sample's name alone."""
     return int.from_bytes(hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest(), "big")
 
 
@@ -133,7 +130,7 @@ def _checked(row: dict[str, str], line: int, path: Path, seen: dict[str, int]) -
 
 
 def torn_groups(members: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Return, of (group, split), the groups that are in more than one split, sorted, and in which, train first and test last."""
+    """Return, of (group, split), the groups in several splits, sorted, and these splits, train first, test last."""
     found: dict[str, set[str]] = {}
     for group, split in members:
         found.setdefault(group, set()).add(split)

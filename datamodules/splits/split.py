@@ -29,10 +29,9 @@ SELECTION_SHARE = Fraction(1, 10)  # of train
 
 
 def take_fraction(candidates: Iterable[Candidate], fraction: float, seed: int) -> list[Candidate]:
-    """Return the first floor(fraction x n) samples, at least one, of an order in which every class is spread evenly; by name.
+    """Return, sorted by name, the first floor(fraction x n) samples, at least one, of `stratified_order`.
 
-    Nested: what a fraction takes, every larger one takes too. Where the samples already have splits, these are
-    spread evenly as well.
+    What a fraction takes, every larger one takes too.
     """
     if fraction == 1:
         return sorted(candidates, key=lambda candidate: candidate.name)
@@ -42,7 +41,7 @@ def take_fraction(candidates: Iterable[Candidate], fraction: float, seed: int) -
 
 
 def stratified_order(candidates: Iterable[Candidate], seed: int) -> list[Candidate]:
-    """Return all samples in a hashed order of which every prefix holds each class in proportion, to within one sample.
+    """Return all samples in a hashed order of which every prefix holds each class, of each split, in proportion.
 
     Rank r of n in its class, by hash, has the place (r + 1/2)/n; the order is by place, then by hash.
     """
@@ -58,9 +57,7 @@ def stratified_order(candidates: Iterable[Candidate], seed: int) -> list[Candida
 
 
 def make_table(candidates: Iterable[Candidate], settings: DataSettings) -> tuple[SampleTable, list[str]]:
-    """Take the fraction of what was found and split it.
-
-    A CSV with all columns of a split table is taken as it is; `settings.fraction` is then not applied.
+    """Take the fraction of what was found and split it; a CSV with all columns of a table is taken as it is.
 
     Returns the table and sentences for the user. Raises DatasetError where the request cannot be met.
     """
@@ -146,7 +143,7 @@ def selection_note(table: SampleTable) -> str | None:
 
 
 def _listed(found: Sequence[Candidate], path: Path) -> tuple[list[Candidate], list[str], bool]:
-    """Return the samples that a CSV lists, with its values; sentences; whether it has every column of a table."""
+    """Return the samples that a CSV lists, with its values; notes; whether it has every column of a table."""
     rows = {row["sample"]: row for row in read_rows(path, ("sample", "split"))}
     names = {candidate.name for candidate in found}
     unknown = [name for name in rows if name not in names]
