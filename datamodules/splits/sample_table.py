@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -66,11 +67,8 @@ class SampleTable:
 
     def counts(self, split: str) -> dict[str, int]:
         """Return how many samples a split has of each class of the whole table, in sorted order."""
-        counts = dict.fromkeys(sorted({sample.target for sample in self.samples}), 0)
-        for sample in self.samples:
-            if sample.split == split:
-                counts[sample.target] += 1
-        return counts
+        counts = Counter(sample.target for sample in self.samples if sample.split == split)
+        return {target: counts[target] for target in sorted({sample.target for sample in self.samples})}
 
     def csv_text(self, split: str | None = None) -> str:
         """Return the CSV text, header included, of all rows or of one split's."""

@@ -4,7 +4,7 @@ The same on every machine: order comes from hashes of names, sizes from exact fr
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import groupby, islice
@@ -91,6 +91,12 @@ def split_candidates(candidates: Iterable[Candidate], settings: DataSettings) ->
     """
     found = sorted(candidates, key=lambda candidate: candidate.name)
     table, notes = _ready(found, settings) if isinstance(settings.split, str) else _by_fractions(found, settings)
+    if contradictions := _differing_copies(found, lambda candidate: candidate.target):
+        one, other = contradictions[0]
+        notes.append(
+            f"Byte-identical files under different classes: {len(contradictions)}, such as {one.name} and {other.name}; "
+            "one of the labels is wrong."
+        )
     for split in SPLITS:
         counts = table.counts(split)
         absent = [target for target, count in counts.items() if count == 0]
@@ -179,15 +185,14 @@ def _ready(found: Sequence[Candidate], settings: DataSettings) -> tuple[SampleTa
             f"data.split={settings.split}: data={settings.name} has no such split; "
             "give fractions such as {train:0.7,val:0.1,test:0.2} or the path of a CSV."
         )
-    leaks = [members for members in _copies(found) if len({member.split for member in members}) > 1]
     notes = []
-    if leaks:
-        one, other = leaks[0][0], next(member for member in leaks[0] if member.split != leaks[0][0].split)
+    if leaks := _differing_copies(found, lambda candidate: candidate.split):
+        one, other = leaks[0]
         notes.append(
             f"Byte-identical files in different splits: {len(leaks)}, such as {one.name} ({one.split}) "
             f"and {other.name} ({other.split}); scores on them measure memorisation."
         )
-    return SampleTable(samples), notes + _contradictions(found)
+    return SampleTable(samples), notes
 
 
 def _by_fractions(found: Sequence[Candidate], settings: DataSettings) -> tuple[SampleTable, list[str]]:
@@ -195,7 +200,8 @@ def _by_fractions(found: Sequence[Candidate], settings: DataSettings) -> tuple[S
     _check_enough(found, settings, by_group)
     units = join_units(found, by_group, settings.split_seed)
     fractions = settings.fractions()
-    wanted = _sizes(len(found), fractions)
+    wanted = {split: int(fractions[split] * len(found)) for split in SPLITS[:-1]}
+    wanted[SPLITS[-1]] = len(found) - sum(wanted.values())
     spread = Counter(target for unit in units for target in unit.counts)
     everywhere = sum(count >= len(SPLITS) for count in spread.values())
     sizes = wanted if by_group else _roomy(wanted, everywhere)
@@ -230,12 +236,6 @@ def _check_enough(found: Sequence[Candidate], settings: DataSettings, by_group: 
         )
 
 
-def _sizes(count: int, fractions: dict[str, Fraction]) -> dict[str, int]:
-    """Return floor(fraction x count) for every split but the last, which takes the rest."""
-    sizes = {split: int(fractions[split] * count) for split in SPLITS[:-1]}
-    return sizes | {SPLITS[-1]: count - sum(sizes.values())}
-
-
 def _roomy(sizes: dict[str, int], least: int) -> dict[str, int]:
     """Return the nearest sizes of at least `least` each, so that every class fits into every split."""
     sizes = dict(sizes)
@@ -252,15 +252,16 @@ def _copies(found: Iterable[Candidate]) -> list[list[Candidate]]:
     return [copies for _, members in groupby(known, key=lambda c: c.content) if len(copies := list(members)) > 1]
 
 
-def _contradictions(found: Iterable[Candidate]) -> list[str]:
-    contradictory = [copies for copies in _copies(found) if len({copy.target for copy in copies}) > 1]
-    if not contradictory:
-        return []
-    one, other = contradictory[0][0], next(c for c in contradictory[0] if c.target != contradictory[0][0].target)
-    pair = f"{one.name} and {other.name}"
-    return [
-        f"Byte-identical files under different classes: {len(contradictory)}, such as {pair}; one of the labels is wrong."
-    ]
+def _differing_copies(
+    found: Iterable[Candidate], value: Callable[[Candidate], str | None]
+) -> list[tuple[Candidate, Candidate]]:
+    """Return two samples of each content whose samples differ in `value`: the first, and the first that differs from it."""
+    pairs = []
+    for first, *others in _copies(found):
+        differing = [other for other in others if value(other) != value(first)]
+        if differing:
+            pairs.append((first, differing[0]))
+    return pairs
 
 
 def _remarks(found: Sequence[Candidate], table: SampleTable, wanted: dict[str, int], by_group: bool) -> list[str]:
@@ -275,10 +276,10 @@ def _remarks(found: Sequence[Candidate], table: SampleTable, wanted: dict[str, i
     if sizes != wanted:
         reason = "groups stay whole" if by_group else "copies stay on one side and each class is in each split"
         notes.append(
-            "The exact sizes "
-            + ", ".join(f"{split} {size}" for split, size in wanted.items())
-            + f" are impossible because {reason}; the split is "
-            + ", ".join(f"{split} {size}" for split, size in sizes.items())
-            + "."
+            f"The exact sizes {_listed_sizes(wanted)} are impossible because {reason}; the split is {_listed_sizes(sizes)}."
         )
-    return notes + _contradictions(found)
+    return notes
+
+
+def _listed_sizes(sizes: dict[str, int]) -> str:
+    return ", ".join(f"{split} {size}" for split, size in sizes.items())
