@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
 from datamodules.baseline_features import Features
 from datamodules.errors import DatasetError
 from datamodules.files.image_cache import CachedImages, ReadImages, open_images
+from datamodules.files.images import read_image
 from datamodules.loading.augmentation import Augmentation, Image
-from datamodules.loading.batch_samplers import EvaluationBatches, SampleKey, TrainingBatches
+from datamodules.loading.batch_samplers import Batches, EvaluationBatches, TrainingBatches
 from datamodules.loading.dataset import ImageDataset, make_loader, worker_count
 from datamodules.sample_index import TRAIN_EVAL, IndexedDataModule
 from metrics.regions import region_sizes
@@ -60,9 +61,9 @@ class ImageDataModule(IndexedDataModule):
         self.region_sizes = region_sizes
         self._open: dict[tuple[str, str, tuple[int, int]], ReadImages | CachedImages] = {}
 
-    @abstractmethod
     def read(self, name: str) -> Image:
         """Return an image, (H, W, 3) uint8 RGB, at its own size; called from several threads and processes."""
+        return read_image(self.file(name))
 
     @abstractmethod
     def targets(self, part: str, size: tuple[int, int]) -> Sequence[int] | Callable[[int], Image]:
@@ -126,15 +127,13 @@ class ImageDataModule(IndexedDataModule):
         for part in evaluated:
             if part != TRAIN_EVAL:
                 self.prepare_split(part)
+        needed = [(part, self.eval_size) for part in evaluated]
         if stage == "fit":
             self.prepare_split("train")
-            self.open("train", self.train_size)
-        for part in evaluated:
-            self.open(part, self.eval_size)
-
-    def open(self, part: str, size: tuple[int, int]) -> None:
-        """Make the caches of train, val, test or train_eval, where the settings request any."""
-        self.images(part, size)
+            needed.insert(0, ("train", self.train_size))
+        for part, size in needed:  # makes the caches, where the settings request any
+            self.images(part, size)
+            self.targets(part, size)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return this rank's batches of the trainer's current epoch, those before a resumed run's next batch left out."""
@@ -150,7 +149,7 @@ class ImageDataModule(IndexedDataModule):
     def training_dataloader(self, epoch: int, start_batch: int = 0) -> DataLoader[Batch]:
         """Return this rank's batches of an epoch, from `start_batch` on; its length is that of the full epoch."""
         batches = self._training_batches(epoch, start_batch)
-        return self._loader(batches, "train", self.train_size, self.augmentation)
+        return self._loader(batches, "train", self.train_size, self.augmentation, regions=False)
 
     def val_dataloader(self) -> list[DataLoader[Batch]]:
         """Return the loaders of the selection's split and, with `train_eval`, of the fixed part of train."""
@@ -163,7 +162,7 @@ class ImageDataModule(IndexedDataModule):
     def evaluation_dataloader(self, part: str, *, region_sizes: bool = False) -> DataLoader[Batch]:
         """Return this rank's whole batches of train, val, test or train_eval: unaugmented, each sample counted once."""
         batches = EvaluationBatches(self.indices(part), self.settings.eval_batch_size, self.rank, self.world_size)
-        return self._loader(batches, part, self.eval_size, regions=region_sizes)
+        return self._loader(batches, part, self.eval_size, None, regions=region_sizes)
 
     @property
     def train_size(self) -> tuple[int, int]:
@@ -246,13 +245,7 @@ class ImageDataModule(IndexedDataModule):
         )
 
     def _loader(
-        self,
-        batches: Sampler[list[SampleKey]],
-        part: str,
-        size: tuple[int, int],
-        augmentation: Augmentation | None = None,
-        *,
-        regions: bool = False,
+        self, batches: Batches, part: str, size: tuple[int, int], augmentation: Augmentation | None, *, regions: bool
     ) -> DataLoader[Batch]:
         images = self.images(part, size)
         on_cuda = torch.cuda.is_available() and (
@@ -260,17 +253,14 @@ class ImageDataModule(IndexedDataModule):
         )
         find_regions = partial(region_sizes, void=self.label_space.void) if regions else None
         dataset = ImageDataset(self.names, self.targets(part, size), images, augmentation, find_regions)
-        workers = self._workers(images, idle=augmentation is None and find_regions is None)
+        small = isinstance(images, CachedImages) and images.image_bytes <= SMALL_IMAGE
+        if self.settings.num_workers is None and small and augmentation is None and not regions:
+            workers = 0  # starting a worker and passing batches would cost more than reading
+        else:
+            processes = 1 if self.trainer is None else self.world_size // self.trainer.num_nodes
+            workers = worker_count(self.settings.num_workers, processes)
         return make_loader(dataset, batches, workers, pin_memory=on_cuda)
 
     def sample_bytes(self, size: tuple[int, int]) -> int:
         """Return the bytes of all that a cache would hold of a sample at (height, width) `size`."""
         return math.prod(size) * 3
-
-    def _workers(self, images: ReadImages | CachedImages, *, idle: bool) -> int:
-        """Return how many processes read. Small cached images cost less than starting a worker and passing batches."""
-        ready = isinstance(images, CachedImages) and idle and images.image_bytes <= SMALL_IMAGE
-        if self.settings.num_workers is None and ready:
-            return 0
-        processes = 1 if self.trainer is None else self.world_size // self.trainer.num_nodes
-        return worker_count(self.settings.num_workers, processes)

@@ -15,7 +15,6 @@ from settings.data import DataSettings
 class ClassificationDataModule(ImageDataModule):
     """Feeds images and the index of their class; the classes are those of the samples."""
 
-    task: ClassVar[str] = "classification"
     unit: ClassVar[str] = "images"
 
     def __init__(self, settings: DataSettings, **options: Any) -> None:

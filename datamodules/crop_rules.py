@@ -24,27 +24,16 @@ RIDES = 0.1  # the least box IoU of a rider and the two-wheeler ridden: less is 
 
 @dataclass(frozen=True, kw_only=True)
 class CropRules:
-    """The rules by which objects become samples. Source: EVALUATION.md, object crops.
+    """The rules by which objects become samples. Source: EVALUATION.md, object crops."""
 
-    Args:
-        least_side: the short side in pixels of an object's box within the frame.
-        least_visible: the part of an object that later polygons leave uncovered.
-        margin: the side of the square crop over the long side of the box.
-        most_overlap: the box IoU above which two differently labelled objects are both left out, as one crop would show both.
-        riders: ``separate``: a class of their own; ``merge``: the crop of a two-wheeler includes its riders, who have no
-            crop of their own; ``drop``: they have none.
-        train: training samples that a class needs, `train_groups` the drives they must come from.
-        evaluation: samples that a class needs in val and in test.
-    """
-
-    least_side: float = 32.0
-    least_visible: float = 0.5
-    margin: float = 1.15
-    most_overlap: float = 0.5
-    riders: str = "separate"
-    train: int = 50
-    train_groups: int = 5
-    evaluation: int = 10
+    least_side: float = 32.0  # pixels: the short side of an object's box within the frame
+    least_visible: float = 0.5  # the part of an object that later polygons leave uncovered
+    margin: float = 1.15  # the side of the square crop over the long side of the box
+    most_overlap: float = 0.5  # box IoU above which one crop would show two labels: both objects are left out
+    riders: str = "separate"  # a class of their own; merge: in the crop of their two-wheeler; drop: left out
+    train: int = 50  # samples that a class needs in train,
+    train_groups: int = 5  # from so many drives,
+    evaluation: int = 10  # and in val and test each
 
 
 class Box(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any
 from datamodules.errors import DatasetError
 from datamodules.files.frame_pairs import IDD_LAYOUT, Listing, list_pairs, refuse_repeated
 from datamodules.files.idd_polygons import POLYGONS
-from datamodules.files.masks import Mask, image_mask, polygon_mask
+from datamodules.files.masks import Mask, polygon_mask
 from datamodules.segmentation import SegmentationDataModule
 from settings.base import as_typed
 
@@ -56,6 +56,4 @@ class IDDDataModule(SegmentationDataModule):
 
     def read_truth(self, path: Path) -> Mask:
         """Return the mask of a file, (H, W) uint8: drawn, or read where ready ones are used."""
-        if self.settings.masks == "files":
-            return image_mask(path, self.label_space)
-        return polygon_mask(path, self.label_space)
+        return super().read_truth(path) if self.settings.masks == "files" else polygon_mask(path, self.label_space)

@@ -7,7 +7,7 @@ from pathlib import Path
 from datamodules.classification import ClassificationDataModule
 from datamodules.errors import DatasetError
 from datamodules.files.audit import audit
-from datamodules.files.images import RGB, find_images, list_folder, read_image, visible, visible_images
+from datamodules.files.images import find_images, list_folder, visible, visible_images
 from datamodules.splits.sample_table import Candidate
 from settings.base import as_typed, is_csv
 
@@ -38,10 +38,6 @@ class ImageFolderDataModule(ClassificationDataModule):
             )
         self.sizes = {name: (findings[name].height, findings[name].width) for name, *_ in usable}
         return [Candidate(name, name, target, split, findings[name].content) for name, target, split in usable]
-
-    def read(self, name: str) -> RGB:
-        """Return a sample's image, (H, W, 3) uint8 RGB, at its own size."""
-        return read_image(self.root / name)
 
     def _ready_folders(self) -> dict[str, str]:
         """Return the root's ready folders. Raises DatasetError where they and `data.split` do not fit."""

@@ -73,6 +73,10 @@ class ObjectCropDataModule(ClassificationDataModule):
         left, top, side = square(box, self.rules.margin, size)
         return image[top : top + side, left : left + side]
 
+    def file(self, name: str) -> Path:
+        """Return the image of a sample's frame."""
+        return super().file(name.rpartition("#")[0])
+
     def polygon_file(self, name: str) -> Path:
         """Return the polygon file of a sample's frame."""
         path, file = name.rpartition("#")[0], self.file(name)

@@ -13,7 +13,7 @@ from datamodules.errors import DatasetError, shortened
 from datamodules.files.audit import in_threads
 from datamodules.files.idd_polygons import IMAGES
 from datamodules.files.images import find_images, resize_mask
-from datamodules.files.masks import image_mask
+from datamodules.files.masks import Mask, image_mask
 from datamodules.segmentation import SegmentationDataModule
 from label_spaces.space import LabelSpace
 from metrics.confusion import confusion_matrix
@@ -93,11 +93,14 @@ def count(datamodule: SegmentationDataModule, split: str, matches: Matches, spac
 
     def compare(name: str) -> torch.Tensor | tuple[str, str]:
         try:
-            return _counted(datamodule, name, matches.folder / matches.files[name], space)
-        except _SizeError as error:
-            return "have another size than their frame", f"{matches.files[name]} ({error})"
+            truth, predicted = datamodule.read_mask(name), image_mask(matches.folder / matches.files[name], space)
         except DatasetError as error:
             return "cannot be read or hold what is no class", str(error)
+        size = datamodule.settings.eval_size or (truth.shape[0], truth.shape[1])
+        if predicted.shape not in (truth.shape, size):
+            sides = f"{predicted.shape[1]}×{predicted.shape[0]}, the frame {truth.shape[1]}×{truth.shape[0]}"
+            return "have another size than their frame", f"{matches.files[name]} ({sides})"
+        return _counted(datamodule, resize_mask(truth, size), resize_mask(predicted, size), space)
 
     problems: dict[str, list[str]] = {kind: list(names) for kind, names in matches.problems.items()}
     names = [name for name in places if name in matches.files]
@@ -113,18 +116,8 @@ def count(datamodule: SegmentationDataModule, split: str, matches: Matches, spac
     return replace(records.counts(), regions=regions.compute() if datamodule.region_sizes else None)
 
 
-class _SizeError(ValueError):
-    """A mask of a size that is not its frame's."""
-
-
-def _counted(datamodule: SegmentationDataModule, name: str, path: Path, space: LabelSpace) -> torch.Tensor:
+def _counted(datamodule: SegmentationDataModule, truth: Mask, predicted: Mask, space: LabelSpace) -> torch.Tensor:
     """Return (1, T+1, S+1) counts of a frame, or (4, T+1, S+1) by the sizes of regions, void first."""
-    truth, predicted = datamodule.read_mask(name), image_mask(path, space)
-    size = datamodule.settings.eval_size or truth.shape
-    if predicted.shape not in (truth.shape, tuple(size)):
-        raise _SizeError(f"{predicted.shape[1]}×{predicted.shape[0]}, the frame {truth.shape[1]}×{truth.shape[0]}")
-    height, width = size
-    truth, predicted = (resize_mask(mask, (height, width)) for mask in (truth, predicted))
     target, prediction = torch.from_numpy(truth), torch.from_numpy(predicted)
     ours = datamodule.label_space
     if datamodule.region_sizes:

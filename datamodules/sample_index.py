@@ -26,7 +26,6 @@ class IndexedDataModule(LightningDataModule, ABC):
     was found, and `skipped` (name, reason) of the files that are left out.
     """
 
-    task: ClassVar[str]  # classification or segmentation
     unit: ClassVar[str]  # what `counts` counts: images or pixels
     several_roots: ClassVar[bool] = False  # whether `data.root` may name several folders
 
@@ -78,10 +77,8 @@ class IndexedDataModule(LightningDataModule, ABC):
 
     def file(self, name: str) -> Path:
         """Return the file of a sample, or of the frame that it is a part of."""
-        path = name.split("#", 1)[0]
-        if len(self.roots) == 1:
-            return self.root / path
-        return next((found for root in self.roots if (found := root / path).exists()), self.root / path)
+        files = [root / name for root in self.roots]
+        return files[0] if len(files) == 1 else next((file for file in files if file.exists()), files[0])
 
     def filter_split(self, table: SampleTable) -> SampleTable:
         """Return the split table without what the split made unusable; may add to `notes`."""

@@ -13,8 +13,7 @@ from datamodules.errors import DatasetError
 from datamodules.files.audit import Finding, audit, mask_inspector
 from datamodules.files.frame_pairs import Listing, Pair, torn_drives
 from datamodules.files.image_cache import CachedImages, ReadImages, ReadMasks
-from datamodules.files.images import RGB, read_image
-from datamodules.files.masks import Mask
+from datamodules.files.masks import Mask, image_mask
 from datamodules.loading.augmentation import Augmentation
 from datamodules.splits.sample_table import Candidate, Sample, SampleTable
 from label_spaces.catalogue import load
@@ -29,15 +28,11 @@ MOST_SIZES = 5  # that a note names
 class SegmentationDataModule(ImageDataModule):
     """Feeds frames and their masks: ``target`` (B, H, W) uint8, class indices with `LabelSpace.void` for none.
 
-    Training uses whole frames resized to `settings.image_size`, or what the augmentation cuts out of them; evaluation
-    uses them at `eval_size`. Before anything is split, every image and every mask is read once (`find`).
-
     With `own_sizes`, for external masks, each frame is scored at its own size unless `settings.eval_size` is set. After
     `find_samples`, `without_truth` has the frames that can only be predicted, such as an official test's, and `pixels`,
     by sample name, how many pixels it has of each class, of void last.
     """
 
-    task: ClassVar[str] = "segmentation"
     unit: ClassVar[str] = "pixels"
 
     def __init__(self, settings: DataSettings, *, own_sizes: bool = False, **options: Any) -> None:
@@ -63,9 +58,9 @@ class SegmentationDataModule(ImageDataModule):
     def listing(self) -> Listing:
         """List the frames by name alone. Raises DatasetError where there are none."""
 
-    @abstractmethod
     def read_truth(self, path: Path) -> Mask:
         """Return the mask in a file, (H, W) uint8. Raises DatasetError naming the file."""
+        return image_mask(path, self.label_space)
 
     @abstractmethod
     def prediction_file(self, name: str) -> str:
@@ -88,8 +83,8 @@ class SegmentationDataModule(ImageDataModule):
     def find(self) -> list[Candidate]:
         """Return every frame whose image and mask can be used. Raises DatasetError with all that is wrong, by name.
 
-        Checked are: both files exist and can be read, they are of one size, all ids or labels are known, some pixel has
-        a class, a drive is on one side of the dataset's own split. Findings are remembered by name, size and time.
+        A usable frame has files of one size that can be read, known ids or labels only, some pixel of a class, and a
+        drive that is on one side of the dataset's own split.
         """
         found = self.listing()
         self.without_truth = found.without_truth
@@ -143,8 +138,7 @@ class SegmentationDataModule(ImageDataModule):
     def only_predict(self, split: str) -> bool:
         """Make the frames without truth the samples of a split that has no others; their masks are all void.
 
-        Returns whether the split has only such frames. Raises DatasetError naming the images that cannot be read, unless
-        they are to be skipped.
+        Returns whether the split has only such frames. Raises DatasetError unless what cannot be read is to be skipped.
         """
         if split == self._only_predicted:
             return True
@@ -196,10 +190,6 @@ class SegmentationDataModule(ImageDataModule):
 
     # Reading
 
-    def read(self, name: str) -> RGB:
-        """Return a frame's image, (H, W, 3) uint8 RGB, at its own size."""
-        return read_image(self.file(name))
-
     def read_mask(self, name: str) -> Mask:
         """Return a frame's mask, (H, W) uint8 class indices, at its own size."""
         if not self._pairs[name].truth:
@@ -223,28 +213,18 @@ class SegmentationDataModule(ImageDataModule):
         sizes = {self.sizes[self.table.samples[index].name] for index in self.table.indices(split)}
         return sizes.pop() if len(sizes) == 1 else None
 
-    def masks(self, part: str, size: tuple[int, int]) -> ReadImages | CachedImages:
+    def targets(self, part: str, size: tuple[int, int]) -> ReadImages | CachedImages:
         """Return the masks of train, select, val, test or train_eval at (height, width) `size`, as `images`."""
         read = ReadMasks(self.read_mask, self.names, size)
         if part == self._only_predicted:  # nothing is read
             return read
-        return self.opened("-masks", part, read, self.mask_fingerprint)
-
-    def targets(self, part: str, size: tuple[int, int]) -> ReadImages | CachedImages:
-        """Return the masks."""
-        return self.masks(part, size)
-
-    def open(self, part: str, size: tuple[int, int]) -> None:
-        """Make the caches of a part, where the settings request any."""
-        super().open(part, size)
-        self.masks(part, size)
+        return self.opened("-masks", part, read, self._mask_fingerprint)
 
     def sample_bytes(self, size: tuple[int, int]) -> int:
         """Return the bytes of a frame and its mask at (height, width) `size`."""
         return super().sample_bytes(size) + size[0] * size[1]
 
-    def mask_fingerprint(self, name: str) -> str:
-        """Return what changes when `read_mask` would give another mask: the file's size and time, the label space."""
+    def _mask_fingerprint(self, name: str) -> str:
         path = self.truth_of(name)
         facts = path.stat()
         return f"{path.name}:{facts.st_size}:{facts.st_mtime_ns}:{self._space_digest}"

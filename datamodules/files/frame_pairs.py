@@ -14,16 +14,13 @@ Key = tuple[str, str, str]  # split, drive, what the names of a frame's files ha
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A frame and its truth, POSIX paths relative to `root`; without truth an empty one.
+    """A frame and its truth."""
 
-    `group` is the drive, or the name itself; `split` the one that the dataset itself puts it in.
-    """
-
-    name: str
-    truth: str
+    name: str  # the image's POSIX path relative to the root
+    truth: str  # the path of its truth, likewise; empty where there is none
     root: Path
-    group: str
-    split: str | None
+    group: str  # the drive; the name itself where there are none
+    split: str | None  # the dataset's own
 
 
 @dataclass
@@ -37,19 +34,11 @@ class Listing:
 
 @dataclass(frozen=True)
 class Layout:
-    """The endings of images and of their truth in ``leftImg8bit/<split>/<drive>`` and ``gtFine/<split>/<drive>``.
-
-    What precedes the ending is the frame's name; `not_truth` are endings of other files that end as the truth does.
-    """
+    """The endings of images and of their truth in ``leftImg8bit/<split>/<drive>`` and ``gtFine/<split>/<drive>``."""
 
     images: tuple[str, ...]
     truth: str
-    not_truth: tuple[str, ...] = ()
-
-    def expected(self) -> str:
-        """Return the expected paths, for messages."""
-        endings = "|".join(self.images)
-        return f"{IMAGES}/train/<drive>/<frame>({endings}) and {POLYGONS}/train/<drive>/<frame>{self.truth}"
+    not_truth: tuple[str, ...] = ()  # endings of other files that end as the truth does
 
     def beside(self, image: str, ending: str) -> str:
         """Return ``<drive>/<frame><ending>`` for an image's path: another file of its frame, below a split's folder."""
@@ -81,7 +70,8 @@ def list_pairs(roots: Iterable[Path], layout: Layout) -> Listing:
             found.alone.append((f"{POLYGONS}/{truths[key]}", f"has no image {wanted}"))
     if not found.pairs and not found.alone:
         raise DatasetError(
-            f"No frames with truth under data.root={', '.join(map(str, roots))}; expected {layout.expected()}."
+            f"No frames with truth under data.root={', '.join(map(str, roots))}; expected {IMAGES}/train/<drive>/"
+            f"<frame>({'|'.join(layout.images)}) and {POLYGONS}/train/<drive>/<frame>{layout.truth}."
         )
     found.pairs.sort(key=lambda pair: pair.name)
     found.without_truth.sort(key=lambda pair: pair.name)

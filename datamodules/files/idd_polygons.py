@@ -22,14 +22,11 @@ class AnnotationError(DatasetError):
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedObject:
-    """An object: its position in the file, deleted ones counted, its label there, and its outline.
+    """One outlined object."""
 
-    `polygon` is (N, 2) corners x, y in pixels, N >= 3, possibly beyond the frame.
-    """
-
-    index: int
-    label: str
-    polygon: npt.NDArray[np.float64]
+    index: int  # its position in the file, deleted objects counted
+    label: str  # as it stands in the file; see `known_label`
+    polygon: npt.NDArray[np.float64]  # (N, 2) corners x, y in pixels, N >= 3, possibly beyond the frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +46,7 @@ def polygon_file(root: Path, name: str) -> Path:
 
 
 def read_annotation(path: Path) -> Annotation:
-    """Read a polygon file, without its deleted objects and those of fewer than three points.
-
-    Raises AnnotationError naming the file.
-    """
+    """Read a polygon file, without deleted objects and those of fewer than three points. Raises AnnotationError."""
     try:
         content = json.loads(path.read_bytes().decode())  # json.loads of bytes takes five times as long
     except (OSError, ValueError) as error:

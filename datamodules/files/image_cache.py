@@ -1,8 +1,4 @@
-"""Images and masks at one size: read from their files, or mapped from a cache, which is one array file.
-
-A cache is made once and mapped into memory by every process that reads it. It appears under its name only when it is
-whole: a stop at any moment and several processes at once do no harm.
-"""
+"""Images and masks at one size: read from their files, or mapped from a cache, which is one array file."""
 
 import contextlib
 import fcntl
@@ -11,6 +7,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -33,16 +30,16 @@ ANNOUNCED_ABOVE = 2**30  # bytes above which the size is printed before the disk
 MOST_THREADS = 8
 
 
+@dataclass(frozen=True, eq=False)
 class ReadImages:
     """Images read and resized on each access.
 
     An index is a place in `names`; `size` is (height, width) in pixels.
     """
 
-    def __init__(self, read: Callable[[str], Image], names: Sequence[str], size: tuple[int, int]) -> None:
-        self.read = read
-        self.names = names
-        self.size = size
+    read: Callable[[str], Image]
+    names: Sequence[str]
+    size: tuple[int, int]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -131,6 +128,8 @@ def cached_images(
 ) -> NDArray[np.uint8]:
     """Open the cache at `path`; make it where there is none, calling `image` of each row from several threads.
 
+    It appears under its name only when it is whole: a stop at any moment and several processes at once do no harm.
+
     `row_shape` is (height, width, 3) of images or (height, width) of masks. `beside` are the bytes needed for what
     follows, such as masks: no cache is begun that the disk has no room to finish.
 
@@ -144,15 +143,14 @@ def cached_images(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _only_maker(path):
-            ready = _opened(path, shape)
-            if ready is None:
+            if _opened(path, shape) is None:
                 _make(path, shape, image, beside)
-                ready = _opened(path, shape)
     except OSError as error:
         raise DatasetError(
             f"the image cache {path} cannot be written: {error.strerror or error}. "
             "Choose another folder with data.cache_dir=FOLDER, or data.cache=false."
         ) from error
+    ready = _opened(path, shape)
     assert ready is not None, "what was just written must be readable"
     return ready
 

@@ -10,19 +10,18 @@ from torch.utils.data import Sampler
 
 
 class SampleKey(NamedTuple):
-    """A sample's place in the table and the epoch of training, as a batch sampler passes them to a dataset.
-
-    A sample that is not counted only fills a batch, so that every rank has as many batches as the others; no score and
-    no loss includes it.
-    """
+    """What a batch sampler passes to a dataset."""
 
     epoch: int
-    sample: int
-    counted: bool = True
+    sample: int  # its place in the table
+    counted: bool = True  # by losses and scores; others only fill a batch, so that ranks have equally many batches
+
+
+Batches = Sampler[list[SampleKey]]
 
 
 @dataclass(frozen=True, eq=False)
-class TrainingBatches(Sampler[list[SampleKey]]):
+class TrainingBatches(Batches):
     """A rank's batches of one epoch.
 
     An optimiser step has `batch_size` samples, the same ones on any number of ranks. They are cut into
@@ -86,7 +85,7 @@ class TrainingBatches(Sampler[list[SampleKey]]):
 
 
 @dataclass(frozen=True, eq=False)
-class EvaluationBatches(Sampler[list[SampleKey]]):
+class EvaluationBatches(Batches):
     """A rank's batches of an evaluation: whole batches, distributed in turn.
 
     Rank r takes the batches r, r + world_size, …: a batch has the same samples on any number of ranks. A rank left

@@ -4,23 +4,25 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from datamodules.files.audit import core_count
 from datamodules.loading.augmentation import Augmentation, Image
-from datamodules.loading.batch_samplers import SampleKey
+from datamodules.loading.batch_samplers import Batches, SampleKey
 
 READ_AHEAD = 4  # batches per worker, to bridge slow ones
 MOST_WORKERS = 8  # beyond that, decoding images waits for memory rather than for cores
 STALLED_SECONDS = 300  # after which a silent worker counts as dead: the run fails, and can be resumed
 
 
+@dataclass(frozen=True, eq=False)
 class ImageDataset(Dataset[dict[str, Any]]):
     """Images with the index of their class, or with a mask of class indices.
 
@@ -31,19 +33,11 @@ class ImageDataset(Dataset[dict[str, Any]]):
     uint8; `images` returns (H, W, 3) uint8; `regions` returns, of a mask, the size class of each pixel's region.
     """
 
-    def __init__(
-        self,
-        names: Sequence[str],
-        targets: Sequence[int] | Callable[[int], Image],
-        images: Callable[[int], Image],
-        augmentation: Augmentation | None = None,
-        regions: Callable[[Image], Image] | None = None,
-    ) -> None:
-        self.names = names
-        self.targets = targets
-        self.images = images
-        self.augmentation = augmentation
-        self.regions = regions
+    names: Sequence[str]
+    targets: Sequence[int] | Callable[[int], Image]
+    images: Callable[[int], Image]
+    augmentation: Augmentation | None = None
+    regions: Callable[[Image], Image] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -82,7 +76,7 @@ def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def make_loader(
-    dataset: Dataset[dict[str, Any]], batches: Sampler[list[SampleKey]], workers: int, *, pin_memory: bool
+    dataset: Dataset[dict[str, Any]], batches: Batches, workers: int, *, pin_memory: bool
 ) -> DataLoader[dict[str, Any]]:
     """Return a loader of a sampler's batches; `workers` processes read ahead, with 0 the caller reads itself."""
     return DataLoader(
@@ -111,10 +105,8 @@ def _start_worker(_worker: int) -> None:
 
 
 def _exit_at_the_second(number: int, _: FrameType | None) -> None:
-    """Ignore a first SIGTERM: it was sent to all processes, and the run ends after its step, which still needs batches.
-
-    A loader that terminates a worker sends one when it is closed and another when its process ends.
-    """
+    # The first was sent to all processes: the run ends after its step, which still needs batches. A loader that
+    # terminates a worker sends one when it is closed and another when its process ends.
     signal.signal(number, lambda *_: os._exit(0))
 
 

@@ -1,6 +1,7 @@
 """Images without truth, for prediction: a file or a folder; one that cannot be read is reported, not raised."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,12 @@ def find_pictures(source: Path) -> list[Path]:
     return pictures
 
 
+@dataclass(frozen=True, eq=False)
 class Pictures(Dataset[dict[str, Any]]):
     """Pictures resized to (height, width); an item that cannot be read has a reason instead of an image."""
 
-    def __init__(self, paths: Sequence[Path], image_size: tuple[int, int]) -> None:
-        self.paths = paths
-        self.image_size = image_size
+    paths: Sequence[Path]
+    image_size: tuple[int, int]
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -19,18 +19,13 @@ COLUMNS = ("sample", "group", "target", "split")
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A usable sample before it is split.
+    """A usable sample before it is split."""
 
-    `name` is the POSIX path relative to the data root; a crop is ``path#object``. A split by group keeps those of one
-    `group`, such as a drive, together; it is the name itself where there are none. `split` is the one that the dataset
-    itself puts it in. `content` is a hash of the file's bytes; samples of equal content always land on the same side.
-    """
-
-    name: str
-    group: str
-    target: str
-    split: str | None = None
-    content: str | None = None
+    name: str  # POSIX path relative to the data root; a crop is path#object
+    group: str  # such as a drive, which a split by group keeps whole; the name itself where there are none
+    target: str  # class
+    split: str | None = None  # the dataset's own
+    content: str | None = None  # a hash of the file; samples of equal content always land on the same side
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +39,7 @@ class Sample:
 
 
 class SampleTable:
-    """The samples of a dataset, sorted by name, each in one split.
-
-    Raises DatasetError where a name repeats or a split is unknown.
-    """
+    """The samples, sorted by name, each in one split. Raises DatasetError for a repeated name or an unknown split."""
 
     def __init__(self, samples: Iterable[Sample]) -> None:
         self.samples = tuple(sorted(samples, key=lambda sample: sample.name))
@@ -93,10 +85,9 @@ def order_hash(seed: int, name: str) -> int:
 
 
 def read_rows(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
-    """Return the rows of a split CSV that has at least the columns `required`, sample and split among them.
+    """Return the rows of a split CSV with at least the columns `required`, sample and split among them.
 
-    Raises DatasetError naming the file and the row: no such file, not CSV, a missing column, too few or too many
-    cells, an unknown split, a sample named twice.
+    Raises DatasetError naming the file and the row that is wrong.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:

@@ -1,7 +1,4 @@
-"""Which samples are used and which split each is in: pure functions of names, classes and a seed.
-
-The same on every machine: order comes from hashes of names, sizes from exact fractions, and no generator has a state.
-"""
+"""Which samples are used and which split each is in: pure functions of names, classes and a seed."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -11,17 +8,9 @@ from itertools import groupby, islice
 from pathlib import Path
 
 from datamodules.errors import DatasetError, shortened
+from datamodules.splits import sample_table
 from datamodules.splits.group_assignment import fill, join_units, place
-from datamodules.splits.sample_table import (
-    COLUMNS,
-    SELECTION,
-    SPLITS,
-    Candidate,
-    Sample,
-    SampleTable,
-    order_hash,
-    read_rows,
-)
+from datamodules.splits.sample_table import SELECTION, SPLITS, Candidate, Sample, SampleTable, order_hash
 from settings.base import is_csv
 from settings.data import DataSettings
 
@@ -83,9 +72,8 @@ def make_table(candidates: Iterable[Candidate], settings: DataSettings) -> tuple
 def split_candidates(candidates: Iterable[Candidate], settings: DataSettings) -> tuple[SampleTable, list[str]]:
     """Put every sample into train, val or test; samples that have a split keep it unless `settings.split` is fractions.
 
-    Fractions give floor(fraction x n) samples to train and val and the rest to test, each class in proportion.
-    Samples that belong together (equal content; the same group where `settings.split_by` is group) stay on one side.
-    Where that makes the exact sizes impossible they are the nearest that were found.
+    Fractions give floor(fraction x n) samples to train and val and the rest to test, each class in proportion, or the
+    nearest sizes with which equal content and, for `split_by` group, groups stay on one side.
 
     Returns the table and sentences for the user. Raises DatasetError where the request cannot be met.
     """
@@ -108,10 +96,8 @@ def split_candidates(candidates: Iterable[Candidate], settings: DataSettings) ->
 def with_selection(table: SampleTable, settings: DataSettings) -> SampleTable:
     """Put a tenth of train aside as `SELECTION` where the settings request it and the dataset's own split has no test.
 
-    Whole groups are moved, in an order by hashes of their names; one that would make it more than a tenth is passed
-    over, unless there were none otherwise. A CSV is taken as it is: it may put samples into `SELECTION` itself.
-
-    Raises DatasetError where train has one group only.
+    Whole groups are moved, in an order by hashes of their names, except those that would make it more than a tenth. A
+    CSV is taken as it is: it may put samples into `SELECTION` itself. Raises DatasetError where train has one group.
     """
     sizes = Counter(sample.group for sample in table.samples if sample.split == "train")
     if settings.select_from != "train" or is_csv(settings.split) or table.indices("test") or not sizes:
@@ -150,7 +136,7 @@ def selection_note(table: SampleTable) -> str | None:
 
 def _listed(found: Sequence[Candidate], path: Path) -> tuple[list[Candidate], list[str], bool]:
     """Return the samples that a CSV lists, with its values; notes; whether it has every column of a table."""
-    rows = {row["sample"]: row for row in read_rows(path, ("sample", "split"))}
+    rows = {row["sample"]: row for row in sample_table.read_rows(path, ("sample", "split"))}
     names = {candidate.name for candidate in found}
     unknown = [name for name in rows if name not in names]
     if unknown:
@@ -173,7 +159,7 @@ def _listed(found: Sequence[Candidate], path: Path) -> tuple[list[Candidate], li
         notes.append(
             f"Samples with another class in {path} than where they were found: {relabelled}; the CSV's class is taken."
         )
-    whole = bool(rows) and set(COLUMNS) <= set(next(iter(rows.values())))
+    whole = bool(rows) and set(sample_table.COLUMNS) <= set(next(iter(rows.values())))
     return listed, notes, whole
 
 
@@ -255,7 +241,7 @@ def _copies(found: Iterable[Candidate]) -> list[list[Candidate]]:
 def _differing_copies(
     found: Iterable[Candidate], value: Callable[[Candidate], str | None]
 ) -> list[tuple[Candidate, Candidate]]:
-    """Return two samples of each content whose samples differ in `value`: the first, and the first that differs from it."""
+    """Return, of each content whose samples differ in `value`, the first sample and the first that differs from it."""
     pairs = []
     for first, *others in _copies(found):
         differing = [other for other in others if value(other) != value(first)]

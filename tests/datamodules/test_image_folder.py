@@ -1,6 +1,5 @@
 import os
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +116,7 @@ def test_a_missing_root_is_refused(tmp_path, module):
     with pytest.raises(DatasetError, match=r"data\.root=.*nowhere does not exist"):
         module(tmp_path / "nowhere").find()
     with pytest.raises(DatasetError, match=r"add data\.root=FOLDER"):
-        _ = replace(module(tmp_path).settings, root=None).root_folder
+        module(tmp_path, root=None).find()
 
 
 def test_a_class_with_fewer_images_than_splits_is_refused(tmp_path, module):

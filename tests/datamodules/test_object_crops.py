@@ -206,6 +206,12 @@ def test_what_becomes_of_riders_is_one_of_three(root):
         crops(root, riders="join")
 
 
+def test_the_file_of_a_crop_is_that_of_its_frame(root):
+    data = crops(root)
+    frame = next(root.glob("leftImg8bit/*/*/*"))
+    assert data.file(f"{frame.relative_to(root).as_posix()}#3") == frame
+
+
 def test_ready_masks_have_no_say_in_crops(root):
     with pytest.raises(
         DatasetError, match=r"data\.masks=files is about segmentation; objects are cut out by their polygons"

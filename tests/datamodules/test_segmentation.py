@@ -24,7 +24,7 @@ def contents(loader):
 
 def test_a_batch_is_images_and_masks(make, lite):
     module = make(label_space="idd_lite")
-    assert (module.task, module.label_space.name, module.label_space.void) == ("segmentation", "idd_lite", VOID)
+    assert (module.label_space.name, module.label_space.void) == ("idd_lite", VOID)
     for part in ("train", "select", "val", "train_eval"):
         for batch in module.evaluation_dataloader(part):
             assert (batch["image"].dtype, batch["target"].dtype) == (torch.uint8, torch.uint8)
