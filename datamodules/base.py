@@ -87,10 +87,7 @@ class ImageDataModule(IndexedDataModule):
         return self._training_batches(0, 0).steps
 
     def training_batch_sizes(self, world_size: int | None = None) -> set[int]:
-        """Return the sizes that the batches of an epoch have on `world_size` ranks (None: the trainer's).
-
-        Raises DatasetError where an optimiser step cannot be distributed evenly, or an epoch has none.
-        """
+        """Return the sizes of an epoch's batches. Raises DatasetError where steps cannot be distributed or none is left."""
         settings, ranks = self.settings, world_size or self.world_size
         pieces = ranks * self.accumulate
         if settings.batch_size % pieces:
@@ -180,10 +177,7 @@ class ImageDataModule(IndexedDataModule):
         return (self.selection_split, TRAIN_EVAL) if self.train_eval else (self.selection_split,)
 
     def images(self, part: str, size: tuple[int, int]) -> ReadImages | CachedImages:
-        """Return the images of train, val, test or train_eval at (height, width) `size`, by their places in the table.
-
-        Where the settings allow, they come from a cache, which is made now if there is none. Raises DatasetError.
-        """
+        """Return the images of a part at (height, width) `size`, cached where the settings allow. Raises DatasetError."""
         return self.opened("", part, ReadImages(self.read, self.names, size), self.fingerprint)
 
     def baseline_features(self, part: str, indices: Sequence[int]) -> Features:
@@ -217,11 +211,6 @@ class ImageDataModule(IndexedDataModule):
     def _check_training_size(self) -> None:
         """Raise DatasetError where the augmentation does not cut `image_size` out of images of `load_size`."""
         wanted, given = self.settings.image_size, self.train_size
-        if given[0] < wanted[0] or given[1] < wanted[1]:
-            raise DatasetError(
-                f"data.load_size={as_typed(given)} is smaller than data.image_size={as_typed(wanted)}, which is cut out of it; "
-                "take a larger one, or leave data.load_size out."
-            )
         made = given
         if self.augmentation is not None and given != wanted:
             made = self.augmentation(np.zeros((*given, 3), np.uint8), name="", epoch=0)[0].shape[:2]

@@ -25,13 +25,10 @@ def mean_colours(image: Callable[[int], Image], indices: Sequence[int]) -> NDArr
 
 
 def box_extents(polygons: Callable[[str], Path], names: Sequence[str], riders: str = "separate") -> NDArray[np.float64]:
-    """Return the sizes of annotated objects' boxes and of their frames.
+    """Return (N, 4): width and height in pixels of crops' boxes, at least 1, and width and height of their frames.
 
-    `names` are of N crops, ``<path of the frame>#<object's position in its polygon file>``; `polygons` returns the
-    polygon file of a crop's frame; `riders` as in `CropRules`.
-
-    Returns (N, 4): width and height in pixels, at least 1, and width and height of the frame. Raises DatasetError where
-    a polygon file cannot be read, or has no such object.
+    `polygons` returns the polygon file of a crop's frame; `riders` as in `CropRules`. Raises DatasetError where a file
+    cannot be read, or has no such object.
     """
     read = lru_cache(maxsize=8)(read_annotation)  # the crops of a frame follow one another
     extents = np.empty((len(names), 4))
@@ -45,9 +42,8 @@ def box_extents(polygons: Callable[[str], Path], names: Sequence[str], riders: s
 
 
 def box_sizes(extents: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the features (N, 4) of `box_extents` that a baseline is fitted to.
+    """Return the features (N, 4) of `box_extents`: logarithms of width and height in pixels, and as parts of the frame.
 
-    The natural logarithms of width and height in pixels, and of width and height as parts of the frame's: twice as
-    large means the same for a sign and for a bus.
+    Natural logarithms, because twice as large means the same for a sign and for a bus.
     """
     return np.log(np.hstack([extents[:, :2], extents[:, :2] / extents[:, 2:]]))

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from datamodules.files.idd_polygons import AnnotatedObject, Annotation, object_at
+from datamodules.files.idd_polygons import AnnotatedObject, Annotation, AnnotationError
 from datamodules.splits.sample_table import SampleTable
 
 CROP_CLASSES = (
@@ -106,7 +106,9 @@ def crop_boxes(annotation: Annotation, riders: str) -> dict[int, Box]:
 
 def crop_box(annotation: Annotation, index: str, riders: str, path: Path) -> Box:
     """Return the box of the crop of the object at `index` in the polygon file `path`. Raises AnnotationError."""
-    thing = object_at(annotation, index, path)
+    thing = next((thing for thing in annotation.objects if str(thing.index) == index), None)
+    if thing is None:
+        raise AnnotationError(f"{path} has no object {index} to draw.")
     boxes = crop_boxes(annotation, riders) if riders == "merge" else {}
     own = bounding_box(thing, (annotation.height, annotation.width))
     return next((box for position, box in boxes.items() if annotation.objects[position] is thing), own)

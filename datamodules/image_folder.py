@@ -99,10 +99,7 @@ def scan(root: Path, ready: Mapping[str, str]) -> tuple[list[tuple[str, str, str
 
 
 def ready_folders(root: Path) -> dict[str, str]:
-    """Return the folder of each split; nothing unless train and val or test are there, with class folders beneath.
-
-    Raises DatasetError where two folders claim the same split.
-    """
+    """Return the folders of train and val or test; empty without. Raises DatasetError where two are for one split."""
     ready: dict[str, str] = {}
     for name in sorted(list_folder(root)[0]):
         split = SPLIT_FOLDERS.get(name.lower())

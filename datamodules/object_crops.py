@@ -25,12 +25,10 @@ from settings.data import DataSettings
 
 
 class ObjectCropDataModule(ClassificationDataModule):
-    """Classifies square crops of the objects in a dataset of IDD's layout.
+    """Classifies square crops of the objects in a dataset of IDD's layout, whose drives are the groups.
 
-    A sample's name is ``<path of the frame>#<object's position in its polygon file>``, its group is the drive. Classes
-    that the split makes too small are left out, with a note; a split given as CSV is taken as it is.
-
-    Of several folders in `data.root`, drives of the same name are one drive.
+    A sample's name is ``<path of the frame>#<object's position in its polygon file>``. Classes that the split makes too
+    small are left out, with a note. Drives of the same name in several folders of `data.root` are one drive.
     """
 
     several_roots = True

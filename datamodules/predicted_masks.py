@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 
 import torch
@@ -30,15 +31,12 @@ Key = tuple[str, ...]  # the folders of a file, and the frame's part of its name
 
 @dataclass
 class Matches:
-    """Predicted masks: `files`, below `folder`, by the frame's name, and by kind the names of those with `problems`.
-
-    `unused` is how many masks of known frames are not scored.
-    """
+    """The predicted masks of frames."""
 
     folder: Path
-    files: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)  # by the frame's name, relative to the folder
     problems: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    unused: int = 0
+    unused: int = 0  # masks of known frames that are not scored
 
     @property
     def note(self) -> str:
@@ -162,4 +160,4 @@ def _best(key: Key, frames: Mapping[Key, str]) -> list[str]:
 
 def _common_end(one: Key, other: Key) -> int:
     pairs = zip(reversed(one), reversed(other), strict=False)
-    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

@@ -176,10 +176,7 @@ class IndexedDataModule(LightningDataModule, ABC):
         return self.table.indices(part)
 
     def part_of_train(self, count: int | None = None) -> list[int]:
-        """Return the places of `count` samples of train, fixed by hashes of names, ascending.
-
-        None: as many as the selection's split has.
-        """
+        """Return the places of `count` samples of train, by default as many as the selection's split has, ascending."""
         wanted = count or len(self.table.indices(self.selection_split))
         names, seed = self.names, self.settings.split_seed
         order = sorted(self.table.indices("train"), key=lambda index: order_hash(seed, names[index]))

@@ -121,9 +121,8 @@ class SegmentationDataModule(ImageDataModule):
 
     def class_counts(self, split: str) -> list[int]:
         """Return how many pixels of each class a split's frames have at their own size, in class order."""
-        counts = np.zeros(self.label_space.num_classes + 1, dtype=np.int64)
-        for index in self.table.indices(split):
-            counts += self.pixels[self.table.samples[index].name]
+        pixels = [self.pixels[self.table.samples[index].name] for index in self.table.indices(split)]
+        counts = np.array(pixels, dtype=np.int64).reshape(-1, self.label_space.num_classes + 1).sum(axis=0)
         return [int(count) for count in counts[:-1]]
 
     @property

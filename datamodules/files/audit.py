@@ -111,15 +111,12 @@ def mask_inspector(read: Callable[[Path], NDArray[np.uint8]], void: int) -> Insp
 def in_threads(
     function: Callable[[Item], Result], items: Sequence[Item], title: str, threads: int | None = None
 ) -> Iterator[Result]:
-    """Yield `function` of each item, in order, computed in several threads, by default one a core.
-
-    A bar shows on stderr if that takes longer. Threads are enough: decoding releases the interpreter's lock.
-    """
+    """Yield `function` of each item, in order, from threads, by default one a core; a bar shows if that takes long."""
     console = Console(stderr=True)
     columns = TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     bar = Progress(*columns, console=console, transient=console.is_terminal)  # in a log the last state stays
     task, began = bar.add_task("", total=len(items)), time.monotonic()
-    with ThreadPoolExecutor(threads or core_count()) as pool:
+    with ThreadPoolExecutor(threads or core_count()) as pool:  # decoding releases the interpreter's lock
         try:
             for start in range(0, len(items), BLOCK):
                 for result in pool.map(function, items[start : start + BLOCK]):

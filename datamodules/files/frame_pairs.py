@@ -80,10 +80,7 @@ def list_pairs(roots: Iterable[Path], layout: Layout) -> Listing:
 
 
 def find_frames(root: Path) -> list[Pair]:
-    """Return the frames of IDD's layout below `root` that have both an image and a polygon file, sorted by name.
-
-    Raises DatasetError where there are none, or where a polygon file's image is missing.
-    """
+    """Return the frames of IDD's layout, sorted. Raises DatasetError for none, or a polygon file without image."""
     found = list_pairs([root], IDD_LAYOUT)
     alone = [f"{name} {reason}" for name, reason in found.alone if name.startswith(f"{POLYGONS}/")]
     if alone:

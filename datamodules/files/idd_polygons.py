@@ -60,14 +60,6 @@ def read_annotation(path: Path) -> Annotation:
     return Annotation(width, height, objects)
 
 
-def object_at(annotation: Annotation, index: str, path: Path) -> AnnotatedObject:
-    """Return the object at a position of a polygon file. Raises AnnotationError naming the file at `path`."""
-    thing = next((thing for thing in annotation.objects if str(thing.index) == index), None)
-    if thing is None:
-        raise AnnotationError(f"{path} has no object {index} to draw.")
-    return thing
-
-
 def known_label(label: str, known: Collection[str]) -> str | None:
     """Return the label's name among the `known` ones, also without the ending ``group``; None: unknown."""
     if label in known:

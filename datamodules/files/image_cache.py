@@ -32,14 +32,11 @@ MOST_THREADS = 8
 
 @dataclass(frozen=True, eq=False)
 class ReadImages:
-    """Images read and resized on each access.
-
-    An index is a place in `names`; `size` is (height, width) in pixels.
-    """
+    """Images read and resized on each access; an index is a place in `names`."""
 
     read: Callable[[str], Image]
     names: Sequence[str]
-    size: tuple[int, int]
+    size: tuple[int, int]  # (height, width) in pixels
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -129,12 +126,8 @@ def cached_images(
     """Open the cache at `path`; make it where there is none, calling `image` of each row from several threads.
 
     It appears under its name only when it is whole: a stop at any moment and several processes at once do no harm.
-
-    `row_shape` is (height, width, 3) of images or (height, width) of masks. `beside` are the bytes needed for what
-    follows, such as masks: no cache is begun that the disk has no room to finish.
-
-    Returns (count, *row_shape) uint8, read-only, mapped from the file. Raises DatasetError where the folder cannot be
-    written or the disk lacks room; and whatever `image` raises.
+    `beside` are the bytes needed for what follows, such as masks: none is begun that the disk has no room to finish.
+    Returns (count, *row_shape) uint8, read-only, mapped from the file. Raises DatasetError where it cannot be written.
     """
     shape = (count, *row_shape)
     ready = _opened(path, shape)

@@ -115,10 +115,7 @@ def decode_image(content: bytes) -> RGB:
 
 @contextlib.contextmanager
 def still_image(content: bytes) -> Iterator[Image.Image]:
-    """Yield the picture in the bytes of an image file, loaded, in its own mode and orientation.
-
-    Raises DatasetError with the reason alone, also for decoder errors inside the with statement.
-    """
+    """Yield the picture of an image file, loaded, as stored. Raises DatasetError, also for errors inside `with`."""
     if not content:
         raise DatasetError("empty file (0 bytes)")
     try:

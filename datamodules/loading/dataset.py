@@ -28,16 +28,13 @@ class ImageDataset(Dataset[dict[str, Any]]):
 
     An item is ``image`` (3, H, W) uint8, ``target`` (int, or (H, W) uint8), ``index`` (int, the sample's place in the
     table), ``counted`` (bool, see `SampleKey`) and, where `regions` is given, ``region`` (H, W) uint8.
-
-    `names` are those of all samples, and indices are places in it. `targets` are class indices, or return a mask (H, W)
-    uint8; `images` returns (H, W, 3) uint8; `regions` returns, of a mask, the size class of each pixel's region.
     """
 
     names: Sequence[str]
-    targets: Sequence[int] | Callable[[int], Image]
-    images: Callable[[int], Image]
+    targets: Sequence[int] | Callable[[int], Image]  # class indices, or from an index to a mask (H, W) uint8
+    images: Callable[[int], Image]  # from an index to (H, W, 3) uint8
     augmentation: Augmentation | None = None
-    regions: Callable[[Image], Image] | None = None
+    regions: Callable[[Image], Image] | None = None  # from a mask to the size class of each pixel's region
 
     def __len__(self) -> int:
         return len(self.names)
@@ -65,7 +62,7 @@ def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
     """Stack items into a batch.
 
     ``image`` is (B, 3, H, W) uint8, ``target`` (B,) int64 or (B, H, W) uint8, ``index`` (B,) int64, ``region``, where
-    the items have it, (B, H, W) uint8, and ``counted`` one bool for all.
+    items have it, (B, H, W) uint8, and ``counted`` one bool for all.
     """
     stacked = [name for name in ("image", "target", "region") if name in items[0]]
     return {

@@ -142,11 +142,7 @@ class _State:
 def fill(
     placed: Mapping[Unit, str], single: Sequence[Unit], quotas: Counts, sizes: Mapping[str, int]
 ) -> dict[Unit, str]:
-    """Assign the units of one sample so that every split reaches its size exactly, wherever `placed` has left room.
-
-    Each class is brought as near to its quotas (split, class) as that allows, and into every split if it has the
-    samples.
-    """
+    """Assign single units so that splits reach their sizes exactly, and classes their quotas as near as possible."""
     queues = defaultdict(list)
     for unit in sorted(single, key=lambda unit: (unit.order, unit.members[0].name)):
         queues[unit.members[0].target].append(unit)
@@ -188,10 +184,7 @@ def _plan(there: Counts, available: Mapping[str, int], quotas: Counts, sizes: Ma
 
 
 def _room(there: Counts, sizes: Mapping[str, int], available: int) -> Counter[str]:
-    """Return how many single samples each split gets: up to its size.
-
-    Where there are too few for that, the largest rooms get less; an empty split keeps room for one.
-    """
+    """Return how many single samples each split gets, at most up to its size; an empty split keeps room for one."""
     filled: Counter[str] = Counter()
     for (split, _), count in there.items():
         filled[split] += count

@@ -85,10 +85,7 @@ def order_hash(seed: int, name: str) -> int:
 
 
 def read_rows(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
-    """Return the rows of a split CSV with at least the columns `required`, sample and split among them.
-
-    Raises DatasetError naming the file and the row that is wrong.
-    """
+    """Return the rows of a split CSV. Raises DatasetError naming the row, or the `required` column, that is wrong."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)

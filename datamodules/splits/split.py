@@ -18,10 +18,7 @@ SELECTION_SHARE = Fraction(1, 10)  # of train
 
 
 def take_fraction(candidates: Iterable[Candidate], fraction: float, seed: int) -> list[Candidate]:
-    """Return, sorted by name, the first floor(fraction x n) samples, at least one, of `stratified_order`.
-
-    What a fraction takes, every larger one takes too.
-    """
+    """Return, by name, the first floor(fraction x n), at least one, of `stratified_order`, which nests fractions."""
     if fraction == 1:
         return sorted(candidates, key=lambda candidate: candidate.name)
     order = stratified_order(candidates, seed)
@@ -46,10 +43,7 @@ def stratified_order(candidates: Iterable[Candidate], seed: int) -> list[Candida
 
 
 def make_table(candidates: Iterable[Candidate], settings: DataSettings) -> tuple[SampleTable, list[str]]:
-    """Take the fraction of what was found and split it; a CSV with all columns of a table is taken as it is.
-
-    Returns the table and sentences for the user. Raises DatasetError where the request cannot be met.
-    """
+    """Return the table of a fraction of the samples, or of those a CSV lists, and notes. Raises DatasetError."""
     found = list(candidates)
     notes: list[str] = []
     whole = False
@@ -70,11 +64,10 @@ def make_table(candidates: Iterable[Candidate], settings: DataSettings) -> tuple
 
 
 def split_candidates(candidates: Iterable[Candidate], settings: DataSettings) -> tuple[SampleTable, list[str]]:
-    """Put every sample into train, val or test; samples that have a split keep it unless `settings.split` is fractions.
+    """Put every sample into train, val or test; one that has a split keeps it unless `settings.split` is fractions.
 
     Fractions give floor(fraction x n) samples to train and val and the rest to test, each class in proportion, or the
     nearest sizes with which equal content and, for `split_by` group, groups stay on one side.
-
     Returns the table and sentences for the user. Raises DatasetError where the request cannot be met.
     """
     found = sorted(candidates, key=lambda candidate: candidate.name)

@@ -115,8 +115,10 @@ def test_a_root_that_makes_no_sense_is_refused(tmp_path, module, files, words):
 def test_a_missing_root_is_refused(tmp_path, module):
     with pytest.raises(DatasetError, match=r"data\.root=.*nowhere does not exist"):
         module(tmp_path / "nowhere").find()
-    with pytest.raises(DatasetError, match=r"add data\.root=FOLDER"):
-        module(tmp_path, root=None).find()
+    data = module(tmp_path)
+    data.settings = data.settings.model_copy(update={"root": None})
+    with pytest.raises(DatasetError, match=r"data=image_folder reads a folder of images: type data\.root=FOLDER"):
+        data.find()
 
 
 def test_a_class_with_fewer_images_than_splits_is_refused(tmp_path, module):
