@@ -154,10 +154,9 @@ def _compose(name: str, task: Callable[[Request], None]) -> int:
         stderr.write(in_our_words(str(error), name))
         return REFUSED
     except SystemExit as end:
-        if end.code in (None, DONE):
-            return DONE
-        stderr.write(in_our_words(hydras.getvalue(), name))
-        return FAILED if FAILED in codes else REFUSED
+        if end.code not in (None, DONE):
+            stderr.write(in_our_words(hydras.getvalue(), name))
+            return FAILED if FAILED in codes else REFUSED
     finally:
         RememberFolders.tidy()
     return next((code for code in (FAILED, REFUSED) if code in codes), DONE)
