@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.foreign.conftest import HEIGHT, LEVEL3, MODEL, TRAINER, VOC, WIDTH, check_is_no_run, idd, scored
+from tests.entry.conftest import HEIGHT, LEVEL3, MODEL, TRAINER, VOC, WIDTH, check_is_no_run, idd, scored
 
 
 def check_perfect(scores):
