@@ -20,7 +20,7 @@ LEAVING_SECONDS = 10.0  # in which the processes of a run that was killed are go
 
 
 class RunFolderError(ValueError):
-    """A run folder that cannot be used; the message says which, why and what to do."""
+    """A run folder that cannot be used; the message names which, why and what to do."""
 
 
 @contextlib.contextmanager
@@ -168,7 +168,7 @@ class RunFolder:
         try:
             if alone and not _locked(descriptor, fcntl.LOCK_EX):
                 raise RunFolderError(
-                    f"{self.path}: a process is at work in this folder; its status.json says which, unless it evaluates. Stop that one first."
+                    f"{self.path}: a process is at work in this folder; its status.json has which, unless it evaluates. Stop that one first."
                 )
             if not alone and _nobody_else(descriptor):
                 self.clear_leftovers()

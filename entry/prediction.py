@@ -94,11 +94,11 @@ def _with_colours(space: LabelSpace) -> LabelSpace:
     return known if known.classes == space.classes else space
 
 
-def complain(unreadable: Mapping[Path, str], asked: int) -> None:
-    """Raise IncompleteError naming the pictures that could not be read, if there are any."""
+def check_complete(unreadable: Mapping[Path, str], count: int) -> None:
+    """Raise IncompleteError naming the images that could not be read, if there are any."""
     if unreadable:
         named = "\n".join(f"  {reason}" for reason in list(unreadable.values())[:MOST_NAMED])
         more = f"\n  … and {len(unreadable) - MOST_NAMED} more" if len(unreadable) > MOST_NAMED else ""
         raise IncompleteError(
-            f"{len(unreadable)} of {asked} pictures could not be read; the others are predicted.\n{named}{more}"
+            f"{len(unreadable)} of {count} images could not be read; the others are predicted.\n{named}{more}"
         )

@@ -21,7 +21,7 @@ from callbacks.finite_checks import FiniteLoss
 from callbacks.history import EpochLines, HistoryWriter, progress_bar, wants_bar
 from callbacks.signals import StopSignal
 from callbacks.step_seed import StepSeed
-from entry.builders.instantiate import build
+from entry.builders.modules import build
 from entry.hardware import Hardware
 from lightning_modules.checkpoint_io import CheckpointFiles
 from run_folder import RunFolder

@@ -17,7 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from callbacks.stderr import tell
-from entry.cli.hydra_errors import in_our_words
+from entry.cli.hydra_errors import reworded
 from entry.cli.hydra_guard import guarded, refusal
 from entry.errors import DONE, FAILED, FAILURES, REFUSED, REQUEST_ERRORS, RequestError, RunStopped, exit_code
 from entry.request import PROJECT, Request, launched, rank
@@ -142,11 +142,11 @@ def _compose(name: str, task: Callable[[Request], None]) -> int:
     except _Ended as end:
         return end.with_code
     except HydraException as error:  # of --help, which Hydra's own main does not see
-        stderr.write(in_our_words(str(error), name))
+        stderr.write(reworded(str(error), name))
         return REFUSED
     except SystemExit as end:
         if end.code not in (None, DONE):
-            stderr.write(in_our_words(hydras.getvalue(), name))
+            stderr.write(reworded(hydras.getvalue(), name))
             return FAILED if FAILED in codes else REFUSED
     finally:
         RememberFolders.tidy()
