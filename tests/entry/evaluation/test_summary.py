@@ -1,4 +1,4 @@
-"""What stands on the screen when an evaluation is done: the rules and the other figures, the headline, the folder."""
+"""The last lines of a command, for a scores.json written by hand: rules, other figures, the headline, the folder."""
 
 import json
 
@@ -31,7 +31,7 @@ LEVEL3 = {
 }
 
 
-def told(tmp_path, capsys, **changes):
+def lines_of(tmp_path, capsys, **changes):
     folder = RunFolder(tmp_path / "run")
     folder.evaluation("val").mkdir(parents=True, exist_ok=True)
     (folder.evaluation("val") / "scores.json").write_text(json.dumps({**LEVEL3, **changes}))
@@ -41,8 +41,8 @@ def told(tmp_path, capsys, **changes):
     return lines
 
 
-def test_the_policy_and_what_else_is_called_miou_stand_before_the_headline(tmp_path, capsys):
-    assert told(tmp_path, capsys) == [
+def test_the_policy_and_other_figures_called_miou_come_before_the_headline(tmp_path, capsys):
+    assert lines_of(tmp_path, capsys) == [
         "scored at 1280×720; void truth is ignored, a void prediction is a miss: void_rate 0.035",
         "miou_present 0.515 (12 of 15 classes have truth)  miou_image 0.350 (each frame by itself; the worst 5 %: 0.210)  safe_miou 0.310",
         "miou at coarser levels: idd_level2 0.440  idd_level1 0.580",
@@ -51,8 +51,8 @@ def test_the_policy_and_what_else_is_called_miou_stand_before_the_headline(tmp_p
     ]
 
 
-def test_what_a_label_space_does_not_have_is_not_spoken_of(tmp_path, capsys):
-    lines = told(tmp_path, capsys, policy={"resolution": None}, safe_miou=None, levels=None, autonue_compat=None)
+def test_figures_that_a_label_space_does_not_have_are_left_out(tmp_path, capsys):
+    lines = lines_of(tmp_path, capsys, policy={"resolution": None}, safe_miou=None, levels=None, autonue_compat=None)
     assert lines[0].startswith("scored at the frames' own sizes; ")
     assert len(lines) == 3
     assert lines[1].endswith("the worst 5 %: 0.210)")
@@ -61,6 +61,54 @@ def test_what_a_label_space_does_not_have_is_not_spoken_of(tmp_path, capsys):
 @pytest.mark.parametrize(
     "changes", [{"accuracy": None}, {"task": "classification", "f1_macro": 0.5, "f1_weighted": 0.5}]
 )
-def test_images_and_what_has_no_truth_have_none_of_it(tmp_path, capsys, changes):
-    (line,) = told(tmp_path, capsys, **changes)
+def test_images_and_frames_without_truth_have_none_of_these_lines(tmp_path, capsys, changes):
+    (line,) = lines_of(tmp_path, capsys, **changes)
     assert line.startswith("val: ")
+
+
+IMAGES = {"task": "classification", "accuracy": 0.875, "f1_macro": 0.5, "f1_weighted": 0.625, "intervals": {"accuracy": [0.75, 0.9375]}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (IMAGES, "val: accuracy 0.875 [0.750, 0.938]  f1_macro 0.500  f1_weighted 0.625"),
+        ({**IMAGES, "intervals": None}, "val: accuracy 0.875  f1_macro 0.500  f1_weighted 0.625"),
+        (
+            {**IMAGES, "baselines": {"majority": {"accuracy": 0.5}, "mean_colour": {"accuracy": 0.75}, "box_size": {"accuracy": None}}},
+            "val: accuracy 0.875 [0.750, 0.938]  f1_macro 0.500  f1_weighted 0.625  (baseline mean_colour: accuracy 0.750)",
+        ),
+        ({**IMAGES, "baselines": {"majority": {"accuracy": 0.5}, "mean_colour": {"accuracy": 0.5}}},
+         "val: accuracy 0.875 [0.750, 0.938]  f1_macro 0.500  f1_weighted 0.625  (baseline majority: accuracy 0.500)"),
+        ({"accuracy": None, "n_seen": 5, "n_expected": 6}, "val: no truth, so no scores; 5 of 6 frames are predicted"),
+    ],
+)  # fmt: skip
+def test_the_headline_has_intervals_and_the_best_baseline(tmp_path, capsys, changes, line):
+    assert lines_of(tmp_path, capsys, **changes) == [line]
+
+
+@pytest.mark.parametrize(
+    ("few", "named"),
+    [
+        ({"a": 1, "b": 9}, "a 1, b 9"),
+        (dict.fromkeys("abcdefgh", 2), "a 2, b 2, c 2, d 2, e 2, f 2 and 2 more (few_groups in scores.json)"),
+    ],
+)
+def test_classes_that_are_true_in_few_groups_are_named(tmp_path, capsys, few, named):
+    first = lines_of(tmp_path, capsys, **IMAGES, few_groups=few)[0]
+    assert first == (
+        f"note: true in fewer than 10 drives (images, where there are none): {named}; chance may have made their scores"
+    )
+
+
+def test_figures_and_predictions_are_named_where_they_are(tmp_path, capsys):
+    place = RunFolder(tmp_path / "run").evaluation("val")
+    for name in ("figures", "predictions"):
+        (place / name).mkdir(parents=True)
+    classes = [{"name": "car"}, {"name": "ऑटो"}]
+    lines = lines_of(tmp_path, capsys, **IMAGES, classes=classes)
+    assert lines[:3] == [
+        f"figures: {place / 'figures'}",
+        "note: the figures' font lacks letters, which they show as boxes: ऑटो",
+        f"predictions: {place / 'predictions'}",
+    ]

@@ -1,0 +1,102 @@
+"""The folder of one evaluation: complete or as it was before, with a status of its own."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+from callbacks.errors import RunStopped
+from datamodules.image_folder import ImageFolderDataModule
+from entry.config.resolve import resolved
+from entry.evaluation.evaluate import write_evaluation
+from metrics.counts import Counts, Predictions
+from run_folder import RunFolder
+from tests.entry.config.test_resolve import request
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory, image_folder):
+    where = tmp_path_factory.mktemp("cache")
+    typed = ("data=image_folder", f"data.root={image_folder}", f"data.cache_dir={where}", "data.image_size=[16,16]")
+    settings = resolved(request(where, *typed))
+    data = ImageFolderDataModule(settings.data)
+    data.prepare_training()
+    return settings, data
+
+
+@pytest.fixture
+def evaluate(prepared, tmp_path, monkeypatch):
+    """Evaluate val with a function that counts; returns the run's folder."""
+    settings, data = prepared
+    monkeypatch.setattr("entry.evaluation.evaluate.write_figures", lambda *_: None)
+    monkeypatch.setattr("entry.evaluation.evaluate.per_class_figure", lambda *_: None)
+
+    def call(count):
+        folder = RunFolder(tmp_path / "run")
+        origin = {"file": "best.ckpt", "epoch": 1, "step": 2}
+        write_evaluation(folder, settings, data, "val", count, origin=origin, crosswalk=None, headline="f1_macro")
+        return folder.evaluation("val")
+
+    return call
+
+
+@pytest.fixture
+def always_blue(prepared):
+    """Counts of val for a model that predicts the first class, blue, whatever it sees; one of three frames is."""
+    _, data = prepared
+    index = np.array(data.indices("val"))
+    truth = np.array([data.label_space.classes.index(data.table.samples[i].target) for i in index])
+
+    def count(folder):
+        n, confusion = len(index), np.zeros((4, 4), np.int64)
+        np.add.at(confusion[:, 0], truth, 1)
+        cells = np.zeros((n, 16), np.int64)
+        cells[np.arange(n), truth * 4] = 1
+        said = Predictions(truth, np.zeros(n, np.int64), np.full(n, 0.5, np.float32))
+        return Counts(confusion, index, csr_array(cells), np.full(n, 0.25), np.ones(n, np.int64), said)
+
+    return count, truth
+
+
+def test_an_evaluation_is_complete(evaluate, always_blue, prepared):
+    count, truth = always_blue
+    folder = evaluate(count)
+    assert {path.name for path in folder.iterdir()} == {
+        "config.yaml", "status.json", "scores.json", "per_class.csv", "confusion.csv", "slices.csv", "per_sample.npz",
+    }  # fmt: skip
+    scores = json.loads((folder / "scores.json").read_text())
+    assert scores["accuracy"] == pytest.approx((truth == 0).mean())
+    assert scores["loss"] == 0.25
+    assert (scores["n_seen"], scores["n_expected"]) == (3, 3)
+    assert scores["checkpoint"] == {"file": "best.ckpt", "epoch": 1, "step": 2}
+    status = json.loads((folder / "status.json").read_text())
+    assert (status["state"], status["exit_code"]) == ("finished", 0)
+    assert (folder / "config.yaml").read_text() == prepared[0].to_yaml()
+
+
+@pytest.mark.parametrize("error", [ValueError("broken"), RunStopped(15), KeyboardInterrupt()])
+def test_one_that_fails_leaves_the_earlier_one(evaluate, always_blue, error):
+    count, _ = always_blue
+    folder = evaluate(count)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def failing(target):
+        (target / "half.txt").write_text("half")
+        assert json.loads((target / "status.json").read_text())["state"] == "running"
+        raise error
+
+    with pytest.raises(type(error)):
+        evaluate(failing)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in folder.parent.iterdir()] == ["val"]
+
+
+def test_predictions_are_written_into_the_same_folder(evaluate, always_blue):
+    count, _ = always_blue
+
+    def counting(target):
+        (target / "predictions").mkdir()
+        return count(target)
+
+    assert (evaluate(counting) / "predictions").is_dir()

@@ -1,0 +1,118 @@
+"""The lines that a run prints before its first step, for a tiny run that is written out here."""
+
+from types import SimpleNamespace
+
+import pytest
+from torch import nn
+
+from entry import console
+from entry.hardware import Hardware
+from label_spaces.crosswalk import Crosswalk, Link
+from label_spaces.space import LabelSpace
+from run_folder import RunFolder
+
+
+def data(classes=("red", "green"), unit="images", counts=None, notes=()):
+    return SimpleNamespace(
+        label_space=LabelSpace("toy", tuple(classes)), unit=unit, notes=notes,
+        counts=lambda: counts or {"train": {"red": 1200, "green": 3}, "val": {"red": 1}},
+        table=SimpleNamespace(indices=lambda split: range({"train": 7, "val": 2}[split])),
+    )  # fmt: skip
+
+
+def run(datamodule, ranks=1, note=""):
+    settings = SimpleNamespace(
+        data=SimpleNamespace(image_size=(48, 64), batch_size=16), model=SimpleNamespace(name="tiny"),
+        aug=SimpleNamespace(name="none"), trainer=SimpleNamespace(max_epochs=3),
+    )  # fmt: skip
+    return SimpleNamespace(
+        settings=settings, datamodule=datamodule, machine=Hardware("cpu", "a processor", "32-true", 2, ranks),
+        weights=SimpleNamespace(note=note, used="none"), module=SimpleNamespace(network=nn.Linear(99, 100)),
+    )  # fmt: skip
+
+
+def printed(capsys):
+    out, err = capsys.readouterr()
+    assert err == ""
+    return [line.rstrip() for line in out.splitlines()]
+
+
+def test_a_run_is_announced_with_its_classes_model_and_hardware(capsys):
+    console.announce(run(data(notes=["one image is small"]), note="3 tensors were left out"))
+    assert printed(capsys) == [
+        "toy: 2 classes, images of each",
+        "class       train  val",
+        "red         1,200    1",
+        "green           3    0",
+        "all images  1,203    1",
+        "note: one image is small",
+        "weights: 3 tensors were left out",
+        "tiny: 0.01 M parameters, weights none, images 64×48, aug none, batch 16, 3 epochs",  # 99 · 100 + 100 of them
+        "cpu (a processor), precision 32-true, 2 threads",
+    ]
+
+
+def test_masks_have_pixels_and_frames_and_several_ranks_are_named(capsys):
+    counts = {"train": {"red": 10, "green": 20}, "val": {"red": 5, "green": 0}}
+    console.announce(run(data(unit="pixels", counts=counts), ranks=2))
+    lines = printed(capsys)
+    assert lines[0] == "toy: 2 classes, pixels of each"
+    assert lines[4:6] == ["all pixels     30    5", "frames          7    2"]
+    assert lines[-1] == "cpu (a processor), precision 32-true, 2 processes of 2 threads"
+
+
+@pytest.mark.parametrize(("classes", "more"), [(30, []), (33, ["… 3 more"])])
+def test_at_most_thirty_classes_are_listed_and_all_are_counted(capsys, classes, more):
+    names = [f"c{i:02}" for i in range(classes)]
+    console.announce(run(data(names, counts={"train": dict.fromkeys(names, 2)})))
+    lines = printed(capsys)
+    assert lines[2:32] == [f"{name:10}  {2:5}" for name in names[:30]]
+    assert lines[32:-2] == [*more, f"all images  {2 * classes:5}"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "folder_was_typed", "lines"),
+    [
+        (["data.num_workers", "split"], False, []),
+        (["data.fraction", "data.split.train", "seed"], False,
+         ["note: data.fraction, data.split.train is ignored with run=: the split is the run's own split.csv."]),
+        ([], True, ["note: hydra.run.dir is ignored with run=: an evaluation lies in the folder of its run."]),
+    ],
+)  # fmt: skip
+def test_what_is_ignored_with_run_is_named(capsys, typed, folder_was_typed, lines):
+    console.ignored(SimpleNamespace(typed_keys=typed, folder_was_typed=folder_was_typed))
+    assert printed(capsys) == lines
+
+
+def test_a_resumed_run_is_named_with_its_notes(capsys, tmp_path):
+    console.resuming(RunFolder(tmp_path), ["Resuming after step 3, in epoch 2."])
+    assert printed(capsys) == [f"resuming {tmp_path}", "note: Resuming after step 3, in epoch 2."]
+
+
+@pytest.mark.parametrize(("size", "where"), [(None, "their own sizes"), ((32, 48), "48×32")])
+def test_what_external_classes_cannot_express_is_named(capsys, size, where):
+    space = LabelSpace("ours", ("sky", "car", "rider", "road"))
+    datamodule = data(notes=["a mask is odd"])
+    datamodule.label_space, datamodule.scored_at = space, lambda split: size
+    source = LabelSpace("theirs", ("sky", "vehicle"))
+    # Of four labels (sky, car, rider, another kind of car) their vehicle stands for two, and counts as the first.
+    crosswalk = Crosswalk(source, space, (Link((0,)), Link((1, 2))), (0, 1, 2, 1))
+    console.external(datamodule, "val", "", crosswalk)
+    assert printed(capsys) == [
+        "note: a mask is odd",
+        f"val: 2 frames at {where}, ours",
+        "note: theirs can express a part only of car.",
+        "note: theirs counts as another class rider.",
+        "note: theirs cannot express road.",
+    ]
+    console.external(datamodule, "val", "2 masks are left out", None)
+    assert printed(capsys) == ["note: a mask is odd", "note: 2 masks are left out", f"val: 2 frames at {where}, ours"]
+
+
+@pytest.mark.parametrize(
+    ("loss", "why"), [(0.5, "has not fallen for early_stopping.patience=2"), (float("nan"), "is nan")]
+)
+def test_early_stopping_is_reported_on_stderr(capsys, loss, why):
+    console.ended_early(3, 10, 2, loss)
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", f"early stopping: after epoch 3 of 10, as val/loss {why}\n")
