@@ -113,7 +113,7 @@ def tree(p: Palette) -> Shape:
         lean = p.uniform(-0.8, 0.8)
         shape.limb((0, 0, 0), (lean, height, 0), 0.14, p.vary(BARK, 10))
         for angle in np.linspace(0, 2 * np.pi, 13)[:-1]:
-            x, z = float(np.cos(angle)), float(np.sin(angle))
+            x, z = np.cos(angle), np.sin(angle)
             middle = (lean + 0.9 * x, height + 0.4, 0.9 * z)
             shape.limb((lean, height, 0), middle, 0.12, p.vary(green, 10))
             shape.limb(middle, (lean + 1.9 * x, height - 0.3, 1.9 * z), 0.09, p.vary(green, 14))
@@ -122,9 +122,8 @@ def tree(p: Palette) -> Shape:
     if kind == "crown":
         shape.limb((0, 0, 0), (p.uniform(-0.3, 0.3), low, 0), p.uniform(0.1, 0.22), p.vary(BARK, 10))
     for _ in range(34):
-        x, y, z = p.rng.normal(0.0, (spread * 0.5, spread * 0.36, spread * 0.4))
-        at = (float(x), max(0.3, low + float(y)), float(z))
-        light = 0.8 + 0.35 * (float(y) / spread + 0.4)
+        x, y, z = p.rng.normal(0.0, (spread * 0.5, spread * 0.36, spread * 0.4)).tolist()
+        at, light = (x, max(0.3, low + y), z), 0.8 + 0.35 * (y / spread + 0.4)
         shape.limb(at, at, spread * p.uniform(0.12, 0.3), tint(p.vary(green, 12), light))
     return shape
 
@@ -182,7 +181,7 @@ def fence(p: Palette, length: float) -> Shape:
     height, colour = p.uniform(0.9, 1.5), p.colour()
     shape = Shape()
     for z in np.arange(0.0, length, 0.8):
-        shape.limb((0, 0, float(z)), (0, height, float(z)), 0.03, colour)
+        shape.limb((0, 0, z), (0, height, z), 0.03, colour)
     for y in (height * 0.35, height * 0.95):
         shape.limb((0, y, 0), (0, y, length), 0.025, colour)
     return shape

@@ -66,8 +66,7 @@ def generate(root: Path, *, seed: int, drives: int, frames_per_drive: int) -> No
 def write_drive(root: Path, seed: int, number: int, drives: int, frames: int) -> None:
     """Draw one drive and write its images and polygon files; they depend on nothing but the arguments."""
     cv2.setNumThreads(1)
-    size = SIZES[number % len(SIZES)]
-    drive = Drive(np.random.default_rng([seed, number]), size, frames)
+    drive = Drive(np.random.default_rng([seed, number]), SIZES[number % len(SIZES)], frames)
     split = "val" if number >= round(0.9 * drives) else "train"
     folder = f"{split}/{number:03d}"
     for kind in ("leftImg8bit", "gtFine"):

@@ -96,8 +96,7 @@ def autorickshaw(p: Palette) -> Shape:
     opening = [(rear, sill * 0.98), (rear, height * 0.88), (front * 0.3, height * 0.9), (front * 0.52, sill)]
     shape.flank(opening, half * 0.96, inside)
     pane = half * 0.62
-    low, high = (pane, sill * 1.02, front * 0.72), (pane, height * 0.88, front * 0.63)
-    _windscreen(shape, low, high, (0, 0.2, 1), glass)
+    _windscreen(shape, (pane, sill * 1.02, front * 0.72), (pane, height * 0.88, front * 0.63), (0, 0.2, 1), glass)
     if p.chance(0.7):
         shape.end(rectangle((-half * 0.5, half * 0.5), (sill * 1.15, height * 0.85)), -front, inside)
     for side in (-1, 1):
@@ -133,7 +132,7 @@ def bus(p: Palette) -> Shape:
     shape.end(rectangle((-wide, wide), (drop, lintel)), front, glass)
     shape.end(rectangle((-wide * 0.7, wide * 0.7), (lintel + 0.06, height - 0.08)), front, p.colour(), 0.3)
     shape.end(rectangle((-wide * 0.8, wide * 0.8), (sill, lintel)), -front, glass)
-    _truck_lamps(shape, half, front, floor + 0.25)
+    _lamps_and_plate(shape, half, front, floor + 0.25)
     if p.chance(0.3):
         luggage = (height, height + p.uniform(0.2, 0.6))
         shape.box((-half * 0.7, half * 0.7), luggage, (-front * 0.7, front * 0.5), p.colour())
@@ -163,7 +162,7 @@ def truck(p: Palette) -> Shape:
     _windscreen(shape, (wide, sill * 1.05, front), (wide, cab_height * 0.9, front - 0.16), (0, 0.3, 1), glass)
     grille = p.uniform(0.4, 0.7) * half
     shape.end(rectangle((-grille, grille), (floor + 0.35, sill * 0.88)), front, BLACK)
-    _truck_lamps(shape, half, front, floor + 0.2)
+    _lamps_and_plate(shape, half, front, floor + 0.2)
     return shape
 
 
@@ -192,7 +191,7 @@ def _cargo(shape: Shape, p: Palette, z: Range, half: float, floor: float, cab_he
             shape.limb((across, top, along), end, radius, p.vary(load, 14))
 
 
-def _truck_lamps(shape: Shape, half: float, front: float, y: float) -> None:
+def _lamps_and_plate(shape: Shape, half: float, front: float, y: float) -> None:
     for side in (-1, 1):
         inner, outer = side * half * 0.62, side * half * 0.9
         shape.end(rectangle((inner, outer), (y, y + 0.2)), front, LAMP_WHITE, 0.4)
@@ -204,39 +203,33 @@ def _truck_lamps(shape: Shape, half: float, front: float, y: float) -> None:
 def motorcycle(p: Palette) -> Shape:
     """Return a motorcycle or a scooter."""
     scooter, paint = p.chance(0.4), p.colour()
-    base, radius = (
-        (p.uniform(0.55, 0.64), p.uniform(0.21, 0.25)) if scooter else (p.uniform(0.58, 0.7), p.uniform(0.27, 0.32))
-    )
+    base = p.uniform(0.55, 0.64) if scooter else p.uniform(0.58, 0.7)
+    radius = p.uniform(0.21, 0.25) if scooter else p.uniform(0.27, 0.32)
     shape = Shape()
     for z in (-base, base):
         shape.wheel((-0.06, 0.06), radius, z, radius, METAL)
-    (_scooter if scooter else _motorbike)(shape, p, paint, base, radius)
+    if scooter:
+        shape.hull([(-base - 0.2, 0.35, 0.16), (-base - 0.22, 0.7, 0.14), (-0.1, 0.74, 0.2), (0.0, 0.3, 0.18)], paint)
+        shape.limb((0, 0.78, -base), (0, 0.78, -0.12), 0.1, RUBBER)
+        shape.box((-0.18, 0.18), (0.24, 0.32), (-0.1, 0.36), paint)
+        shape.hull([(0.3, 0.26, 0.2), (0.5, 0.24, 0.16), (0.42, 0.92, 0.12), (0.32, 0.92, 0.18)], paint)
+        shape.limb((0, radius, base), (0, 0.6, 0.45), 0.07, paint)
+        _controls(shape, p, 0.98, 0.38)
+        shape.limb((0, 0.6, -base - 0.22), (0, 0.6, -base - 0.23), 0.06, LAMP_RED)
+        shape.box((-0.1, 0.1), (0.4, 0.5), (-base - 0.24, -base - 0.22), PLATE)
+    else:
+        shape.box((-0.13, 0.13), (0.22, 0.55), (-0.28, 0.25), METAL)
+        shape.limb((0.14, 0.3, 0.1), (0.16, 0.34, -base), 0.06, METAL)
+        shape.limb((0, 0.62, -base - 0.05), (0, 0.68, -0.3), 0.1, paint)
+        shape.limb((0, 0.78, -base * 0.9), (0, 0.76, 0.0), 0.1, RUBBER)
+        shape.limb((0, 0.78, 0.08), (0, 0.84, 0.34), 0.15, paint)
+        shape.limb((-0.07, radius, base), (-0.07, 0.95, base * 0.62), 0.035, METAL)
+        shape.limb((0.07, radius, base), (0.07, 0.95, base * 0.62), 0.035, METAL)
+        shape.limb((0, radius * 2 + 0.04, base - 0.1), (0, radius * 2 + 0.04, base + 0.12), 0.06, paint)
+        _controls(shape, p, 1.02, base * 0.58)
+        shape.limb((0, 0.66, -base - 0.14), (0, 0.66, -base - 0.15), 0.06, LAMP_RED)
+        shape.box((-0.1, 0.1), (0.45, 0.58), (-base - 0.22, -base - 0.2), PLATE)
     return shape
-
-
-def _motorbike(shape: Shape, p: Palette, paint: Colour, base: float, radius: float) -> None:
-    shape.box((-0.13, 0.13), (0.22, 0.55), (-0.28, 0.25), METAL)
-    shape.limb((0.14, 0.3, 0.1), (0.16, 0.34, -base), 0.06, METAL)
-    shape.limb((0, 0.62, -base - 0.05), (0, 0.68, -0.3), 0.1, paint)
-    shape.limb((0, 0.78, -base * 0.9), (0, 0.76, 0.0), 0.1, RUBBER)
-    shape.limb((0, 0.78, 0.08), (0, 0.84, 0.34), 0.15, paint)
-    shape.limb((-0.07, radius, base), (-0.07, 0.95, base * 0.62), 0.035, METAL)
-    shape.limb((0.07, radius, base), (0.07, 0.95, base * 0.62), 0.035, METAL)
-    shape.limb((0, radius * 2 + 0.04, base - 0.1), (0, radius * 2 + 0.04, base + 0.12), 0.06, paint)
-    _controls(shape, p, 1.02, base * 0.58)
-    shape.limb((0, 0.66, -base - 0.14), (0, 0.66, -base - 0.15), 0.06, LAMP_RED)
-    shape.box((-0.1, 0.1), (0.45, 0.58), (-base - 0.22, -base - 0.2), PLATE)
-
-
-def _scooter(shape: Shape, p: Palette, paint: Colour, base: float, radius: float) -> None:
-    shape.hull([(-base - 0.2, 0.35, 0.16), (-base - 0.22, 0.7, 0.14), (-0.1, 0.74, 0.2), (0.0, 0.3, 0.18)], paint)
-    shape.limb((0, 0.78, -base), (0, 0.78, -0.12), 0.1, RUBBER)
-    shape.box((-0.18, 0.18), (0.24, 0.32), (-0.1, 0.36), paint)
-    shape.hull([(0.3, 0.26, 0.2), (0.5, 0.24, 0.16), (0.42, 0.92, 0.12), (0.32, 0.92, 0.18)], paint)
-    shape.limb((0, radius, base), (0, 0.6, 0.45), 0.07, paint)
-    _controls(shape, p, 0.98, 0.38)
-    shape.limb((0, 0.6, -base - 0.22), (0, 0.6, -base - 0.23), 0.06, LAMP_RED)
-    shape.box((-0.1, 0.1), (0.4, 0.5), (-base - 0.24, -base - 0.22), PLATE)
 
 
 def _controls(shape: Shape, p: Palette, y: float, z: float) -> None:
