@@ -69,18 +69,11 @@ def build_module(
     total_steps: int = 1,
     truth: LabelSpace | None = None,
 ) -> tuple[SupervisedModule, WeightsReport]:
-    """The Lightning module of a run, its first weights loaded.
+    """The Lightning module of a run, its first weights loaded. Raises RequestError or WeightsError where something does not fit.
 
-    Args:
-        settings: of the run.
-        space: the classes that the network predicts.
-        weights: as `model.weights`; ``none`` where a checkpoint follows.
-        class_counts: training samples per class, where it is going to be trained.
-        share: samples of a full batch on one device.
-        total_steps: optimiser steps of the whole training.
-        truth: the classes of the data, where external weights with heads of their own are evaluated.
-
-    Raises RequestError or WeightsError for settings or weights that do not fit.
+    `space` has the classes that the network predicts, `truth` those of the data where external weights with other classes
+    are evaluated. `weights` is as `model.weights`, ``none`` where a checkpoint follows. For a training there are
+    `class_counts`, the training samples per class, `share`, the samples of a full batch on one device, and `total_steps`.
     """
     lightning.seed_everything(settings.seed, verbose=False)
     model, trainer = settings.model, settings.trainer
