@@ -4,7 +4,6 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -70,7 +69,7 @@ class ImageDataModule(IndexedDataModule):
         """Return the targets of a part at `size`, by their places in the table: class indices, or masks."""
 
     def fingerprint(self, name: str) -> str:
-        """Return what changes when `read` would give another image: the file's size and time; a dataset may add to it."""
+        """Return what changes when `read` would give another image: the file's size and time."""
         facts = self.file(name).stat()
         return f"{facts.st_size}:{facts.st_mtime_ns}"
 
@@ -87,7 +86,7 @@ class ImageDataModule(IndexedDataModule):
         return self._training_batches(0, 0).steps
 
     def training_batch_sizes(self, world_size: int | None = None) -> set[int]:
-        """Return the sizes of an epoch's batches. Raises DatasetError where steps cannot be distributed or none is left."""
+        """Return the sizes of an epoch's batches. Raises DatasetError where steps cannot be distributed."""
         settings, ranks = self.settings, world_size or self.world_size
         pieces = ranks * self.accumulate
         if settings.batch_size % pieces:
@@ -177,7 +176,7 @@ class ImageDataModule(IndexedDataModule):
         return (self.selection_split, TRAIN_EVAL) if self.train_eval else (self.selection_split,)
 
     def images(self, part: str, size: tuple[int, int]) -> ReadImages | CachedImages:
-        """Return the images of a part at (height, width) `size`, cached where the settings allow. Raises DatasetError."""
+        """Return a part's images at (height, width) `size`, cached where the settings allow. Raises DatasetError."""
         return self.opened("", part, ReadImages(self.read, self.names, size), self.fingerprint)
 
     def baseline_features(self, part: str, indices: Sequence[int]) -> Features:
@@ -192,20 +191,15 @@ class ImageDataModule(IndexedDataModule):
     def opened(
         self, kind: str, part: str, read: ReadImages, fingerprint: Callable[[str], str]
     ) -> ReadImages | CachedImages:
-        """Return what `read` reads for train, val, test or train_eval, from a cache where the settings allow.
-
-        `kind` distinguishes caches of the same samples; `fingerprint`, of a sample's name, changes with what is read.
-        """
+        """Return what `read` reads for a part, cached where the settings allow; `kind` distinguishes its caches."""
         part = "train" if part == TRAIN_EVAL and read.size == self.train_size else part
         key = (kind, part, read.size)
         if key not in self._open:
             indices = self.indices(part)
-            facts = (f"{read.names[index]}\n{fingerprint(read.names[index])}" for index in indices)
-            place = (type(self).__qualname__, *(str(root.resolve()) for root in self.roots))
-            title = f"{self.settings.name}{kind}"
-            self._open[key] = open_images(
-                title, read, indices, self.settings, chain(place, facts), self.sample_bytes(read.size)
-            )
+            facts = [type(self).__qualname__, *(str(root.resolve()) for root in self.roots)]
+            facts += [f"{read.names[index]}\n{fingerprint(read.names[index])}" for index in indices]
+            title, needed = f"{self.settings.name}{kind}", self.sample_bytes(read.size)
+            self._open[key] = open_images(title, read, indices, self.settings, facts, needed)
         return self._open[key]
 
     def _check_training_size(self) -> None:

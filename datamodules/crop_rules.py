@@ -53,10 +53,7 @@ def bounding_box(thing: AnnotatedObject, size: tuple[int, int]) -> Box:
 
 
 def square(box: Box, margin: float, size: tuple[int, int]) -> tuple[int, int, int]:
-    """Return the square around a box, (left, top, side) in pixels, shifted to lie inside a frame of `size` (height, width).
-
-    A square larger than the frame shrinks to the frame's short side and then cuts the object.
-    """
+    """Return the square around a box, (left, top, side) in pixels, shifted, and if need be shrunk, into the frame."""
     height, width = size
     side = min(round(margin * max(box.right - box.left, box.bottom - box.top)), height, width)
     left = round((box.left + box.right - side) / 2)

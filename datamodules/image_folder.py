@@ -17,8 +17,8 @@ SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "
 class ImageFolderDataModule(ClassificationDataModule):
     """Classifies the images of ``<root>/<class>/**/<image>`` or ``<root>/<train|val|test>/<class>/**/<image>``.
 
-    ``data.split=folders`` uses ready folders (``valid`` and ``validation`` are val). Where there are such and
-    fractions are requested, that is an error, as either may be meant. There are no groups, each sample is its own.
+    ``data.split=folders`` uses ready folders (``valid`` and ``validation`` are val); fractions are then an error, as
+    either may be meant.
     """
 
     def find(self) -> list[Candidate]:

@@ -19,8 +19,7 @@ NO_CLASS = 255  # in masks whose classes are only named: what most tools write f
 class MaskFolderDataModule(SegmentationDataModule):
     """Segments ``images/<name>.<any>`` with the mask in ``masks/<name>.<any>``; both may have folders within.
 
-    ``data.split=folders`` takes ``images/train``, ``images/val`` and ``images/test`` for the splits. There are no
-    drives; a split CSV may bring groups.
+    ``data.split=folders`` takes ``images/train``, ``images/val`` and ``images/test`` for the splits.
     """
 
     def known_classes(self) -> LabelSpace:

@@ -83,9 +83,8 @@ class ObjectCropDataModule(ClassificationDataModule):
     def fingerprint(self, name: str) -> str:
         """Return what changes with the frame, its polygon file, the crop's margin, and the treatment of riders."""
         facts = self.polygon_file(name).stat()
-        return (
-            f"{super().fingerprint(name)}:{facts.st_size}:{facts.st_mtime_ns}:{self.rules.margin}:{self.rules.riders}"
-        )
+        polygons = f"{facts.st_size}:{facts.st_mtime_ns}"
+        return f"{super().fingerprint(name)}:{polygons}:{self.rules.margin}:{self.rules.riders}"
 
     def baseline_features(self, part: str, indices: Sequence[int]) -> Features:
         """Return the base class's mean colours, and the sizes of the boxes (N, 4)."""
@@ -151,10 +150,7 @@ class ObjectCropDataModule(ClassificationDataModule):
 def find_crops(
     root: Path, frames: list[Pair], rules: CropRules, sizes: Mapping[str, tuple[int, int]] | None = None
 ) -> tuple[list[Candidate], list[tuple[str, str]]]:
-    """Return the usable objects of the frames, and (frame, reason) for polygon files that cannot be used.
-
-    An object is not usable where the image's size in `sizes`, (height, width), is not that of its polygon file.
-    """
+    """Return the usable objects, and (frame, reason) for polygon files that cannot be used or have another size."""
     found: list[Candidate] = []
     broken = []
     for frame in frames:

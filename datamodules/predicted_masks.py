@@ -151,7 +151,7 @@ def _key(name: str) -> Key:
 
 
 def _best(key: Key, frames: Mapping[Key, str]) -> list[str]:
-    """Return the frames whose names agree with a mask's longest from the end, and in the last folder where both have one."""
+    """Return the frames whose names agree longest from the end, and in the last folder if both have one."""
     alike = {frame: _common_end(key, frame) for frame in frames}
     most = max(alike.values(), default=0)
     best = [frame for frame, length in alike.items() if length == most]

@@ -48,11 +48,10 @@ Inspect = Callable[[Path, Finding], Finding]  # reads a file of which size and t
 def audit(
     root: Path, names: Sequence[str], cache_dir: Path, *, kind: str = "images", inspect: Inspect | None = None
 ) -> dict[str, Finding]:
-    """Read and decode every file of `names` under `root`, in the order given.
+    """Read and decode every file of `names` under `root`, in the order given; a bar shows on stderr if that takes long.
 
-    Findings are remembered in `cache_dir` by name, size and time of change, so that only new and changed files (and
-    those with errors) are read again; those of one `kind` are not remembered for another. A progress bar shows on
-    stderr if that takes longer than a second.
+    Findings are remembered in `cache_dir` by `kind`, name, size and time of change, so that only new and changed files,
+    and those with errors, are read again.
     """
     place = os.fsencode(root.resolve()) + (b"" if kind == "images" else b"\0" + kind.encode())
     memory = cache_dir / f"audit-{hashlib.blake2b(place, digest_size=8).hexdigest()}.json"

@@ -77,12 +77,7 @@ class CachedImages:
 
 
 def open_images(
-    title: str,
-    read: ReadImages,
-    indices: Sequence[int],
-    settings: DataSettings,
-    facts: Iterable[str],
-    sample_bytes: int,
+    title: str, read: ReadImages, indices: Sequence[int], settings: DataSettings, facts: list[str], sample_bytes: int
 ) -> ReadImages | CachedImages:
     """Return the images or masks of some samples, by their places in the table; a cache is made now where there is none.
 

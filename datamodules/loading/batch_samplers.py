@@ -24,13 +24,12 @@ Batches = Sampler[list[SampleKey]]
 class TrainingBatches(Batches):
     """A rank's batches of one epoch.
 
-    An optimiser step has `batch_size` samples, the same ones on any number of ranks. They are cut into
-    `accumulate` × `world_size` contiguous pieces, as even as possible: the pieces of one rank are its batches for that
-    step. Where the epoch's last step has too few samples for that, it has fewer batches, and a rank left without one gets
-    a sample that is not counted: every rank has the same number of batches.
+    An optimiser step has `batch_size` samples, the same ones on any number of ranks, cut into `accumulate` ×
+    `world_size` contiguous pieces, as even as possible: those of a rank are its batches. Where the last step has too
+    few samples, it has fewer batches, and a rank left without one gets a sample that is not counted.
 
-    `start_batch` is how many batches of this epoch have been consumed; `len` stays that of the full epoch, because
-    Lightning would end the epoch early otherwise. `drop_last` leaves out a last step of fewer samples than the others.
+    `start_batch` is how many batches were consumed; `len` stays that of the full epoch, because Lightning would end the
+    epoch early otherwise. `drop_last` leaves out a last step of fewer samples than the others.
     """
 
     indices: Sequence[int]

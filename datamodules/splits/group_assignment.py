@@ -78,12 +78,7 @@ class _State:
     """The splits of the units of several samples, and the distance from what is wanted."""
 
     def __init__(
-        self,
-        together: list[Unit],
-        single: list[Unit],
-        fractions: dict[str, Fraction],
-        sizes: dict[str, int],
-        exact: bool,
+        self, units: list[Unit], single: list[Unit], fractions: dict[str, Fraction], sizes: dict[str, int], exact: bool
     ) -> None:
         self.split_of: dict[Unit, str] = {}
         self._placed: Counts = Counter()
@@ -92,8 +87,8 @@ class _State:
         self._exact = exact
         self._part = {split: float(fraction) for split, fraction in fractions.items()}
         self._single = Counter(target for unit in single for target in unit.counts)
-        self._total = Counter(member.target for unit in [*together, *single] for member in unit.members)
-        spread = Counter(target for unit in [*together, *single] for target in unit.counts)
+        self._total = Counter(member.target for unit in [*units, *single] for member in unit.members)
+        spread = Counter(target for unit in [*units, *single] for target in unit.counts)
         self._reachable = {target: min(len(SPLITS), count) for target, count in spread.items()}
 
     def move(self, unit: Unit, split: str) -> None:
@@ -108,8 +103,7 @@ class _State:
         self._shift(unit, here, split)
         after = self._badness(unit.counts)
         self._shift(unit, split, here)
-        gaps, beyond, distance = (new - old for new, old in zip(after, before, strict=True))
-        return int(gaps), int(beyond), distance
+        return after[0] - before[0], after[1] - before[1], after[2] - before[2]
 
     def _shift(self, unit: Unit, source: str | None, target: str | None) -> None:
         for split, sign in ((source, -1), (target, 1)):
@@ -159,7 +153,7 @@ def fill(
 
 
 def _plan(there: Counts, available: Mapping[str, int], quotas: Counts, sizes: Mapping[str, int]) -> Counts:
-    """Return how many single samples of each class go to each split: rows sum to what is available, columns to the room left."""
+    """Return how many single samples of each class go to each split: all that are available, to the room left."""
     cells = [(split, target) for split in SPLITS for target in available]
     open_quota = {cell: quotas[cell] - there[cell] for cell in cells}
     plan = Counter({cell: max(0, count) for cell, count in open_quota.items()})
