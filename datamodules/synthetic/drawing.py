@@ -41,15 +41,14 @@ def fixed_point(pixels: Floats) -> npt.NDArray[np.int32]:
 def draw(shape: Shape, at: Point, heading: float, camera: Camera, light: Light) -> Drawing:
     """Project a shape at the world position `at`; the drawing has no steps where the shape is out of view."""
     corners, colours, solids, normals, glow, radii = map(list, zip(*shape.faces, *shape.limbs, strict=True))
+    starts, radius = np.cumsum([0, *(len(ends) for ends in corners)]), np.array(radii)
     cosine, sine = np.cos(heading), np.sin(heading)
     turn = np.array([[cosine, 0.0, -sine], [0.0, 1.0, 0.0], [sine, 0.0, cosine]])
-    starts = np.cumsum([0, *(len(ends) for ends in corners)])
     world = np.concatenate(corners) @ turn + np.array(at)
     seen = camera.to_camera(world)
     ahead = seen[:, 2] > NEAR
     pixels = camera.project(seen)
     drawing = Drawing(fixed_point(pixels), [])
-    radius = np.array(radii)
     reach = radius.max() * camera.focal / max(seen[:, 2].min(), NEAR)
     low, high = pixels.min(axis=0) - reach, pixels.max(axis=0) + reach
     aside = (high < -MARGIN).any() or (low > np.add(camera.size[::-1], MARGIN)).any()
@@ -64,10 +63,10 @@ def draw(shape: Shape, at: Point, heading: float, camera: Camera, light: Light) 
     mean_depth = np.bincount(solids, weights=depth) / np.maximum(np.bincount(solids), 1)
     # Far solids first; the parts of one solid keep their order.
     for part in np.argsort(-mean_depth[solids], kind="stable").tolist():
-        own = slice(starts[part], starts[part + 1])
-        points = drawing.points[own]
         if not shown[part]:
             continue
+        own = slice(starts[part], starts[part + 1])
+        points = drawing.points[own]
         if not ahead[own].all():
             visible = _in_front(seen[own])
             if widths[part] or len(visible) < 3:

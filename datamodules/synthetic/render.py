@@ -86,8 +86,7 @@ def _skyline(drive: Drive, camera: Camera) -> Outline:
     x = np.linspace(-width, 2 * width, 60)
     phase = drive.strips[0][2][0] + drive.strips[-1][2][1]  # a number that differs between drives
     bumps = 9 + 4 * np.sin(x / 31 + phase) + 3 * np.sin(x / 11.3 + 2 * phase) + 2 * np.sin(x / 5.1)
-    shifted = x - camera.yaw * camera.focal
-    top = np.column_stack([shifted, camera.horizon - bumps]).round(1).tolist()
+    top = np.column_stack([x - camera.yaw * camera.focal, camera.horizon - bumps]).round(1).tolist()
     return [*top, [2.0 * width, camera.horizon + 2.0], [-1.0 * width, camera.horizon + 2.0]]
 
 
@@ -108,8 +107,8 @@ def _shadows(image: Pixels, drive: Drive, frame: int) -> None:
         seen = camera.to_camera(ring)
         if seen[:, 2].min() > NEAR:
             cv2.fillConvexPoly(mask, np.clip(camera.project(seen), -4000, 4000).astype(np.int32), 255)
-    dark = cv2.GaussianBlur(mask, (0, 0), 1.6)
-    light = 255 - cv2.convertScaleAbs(dark, alpha=1 - (0.55 if drive.weather.kind in ("clear", "harsh") else 0.75))
+    strength = 0.45 if drive.weather.kind in ("clear", "harsh") else 0.25
+    light = 255 - cv2.convertScaleAbs(cv2.GaussianBlur(mask, (0, 0), 1.6), alpha=strength)
     cv2.multiply(image, cv2.cvtColor(light, cv2.COLOR_GRAY2RGB), dst=image, scale=1 / 255)
 
 

@@ -70,8 +70,7 @@ class Weather:
         metres = np.array([[GROUND_STEP, 0.0, -15.0], [0.0, GROUND_STEP, 0.0], [0.0, 0.0, 1.0]])
         project = np.stack([camera.centre * ahead + camera.focal * side, row, ahead]) @ metres
         below = image[top:]
-        size = below.shape[1::-1]
-        texture = cv2.warpPerspective(self.ground, project, size, borderMode=cv2.BORDER_REFLECT)
+        texture = cv2.warpPerspective(self.ground, project, below.shape[1::-1], borderMode=cv2.BORDER_REFLECT)
         cv2.multiply(below, cv2.cvtColor(texture, cv2.COLOR_GRAY2RGB), dst=below, scale=1 / 128)
 
     def expose(self, image: Pixels, rng: np.random.Generator) -> Pixels:
