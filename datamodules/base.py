@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 from datamodules.baseline_features import Features
 from datamodules.errors import DatasetError
 from datamodules.files.image_cache import CachedImages, ReadImages, open_images
+from datamodules.files.images import read_image
 from datamodules.loading.augmentation import Augmentation, Image
 from datamodules.loading.batch_samplers import EvaluationBatches, SampleKey, TrainingBatches
 from datamodules.loading.dataset import ImageDataset, make_loader, worker_count
@@ -32,8 +33,8 @@ SMALL_IMAGE = 2**16  # bytes, 147 pixels square: copied in under 0.1 ms
 class ImageDataModule(IndexedDataModule):
     """Feeds images and their targets, which `ClassificationDataModule` and `SegmentationDataModule` define.
 
-    A dataset lists its samples (`find`) and reads one of them (`read`); caching, augmentation and distribution to ranks
-    happen here. The trainer must be made with ``use_distributed_sampler=False`` and
+    A dataset lists its samples (`find`), and reads one of them (`read`) where that is more than decoding its file; caching,
+    augmentation and distribution to ranks happen here. The trainer must be made with ``use_distributed_sampler=False`` and
     ``reload_dataloaders_every_n_epochs=1``: the batch samplers know the ranks, and each epoch has its own loader.
 
     Args:
@@ -65,9 +66,9 @@ class ImageDataModule(IndexedDataModule):
         self.region_sizes = region_sizes
         self._open: dict[tuple[str, str, tuple[int, int]], ReadImages | CachedImages] = {}
 
-    @abstractmethod
     def read(self, name: str) -> Image:
         """Return a sample's image, (H, W, 3) uint8 RGB, at its own size; called from several threads and processes at once."""
+        return read_image(self.file(name))
 
     @abstractmethod
     def targets(self, part: str, size: tuple[int, int]) -> Sequence[int] | Callable[[int], Image]:

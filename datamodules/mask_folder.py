@@ -5,7 +5,7 @@ from pathlib import Path
 from datamodules.errors import DatasetError
 from datamodules.files.frame_pairs import Listing, Pair
 from datamodules.files.images import find_images
-from datamodules.files.masks import Mask, holds_colours, image_mask
+from datamodules.files.masks import holds_colours
 from datamodules.image_folder import SPLIT_FOLDERS
 from datamodules.segmentation import SegmentationDataModule
 from datamodules.splits.sample_table import Candidate
@@ -77,10 +77,6 @@ class MaskFolderDataModule(SegmentationDataModule):
             example = first.relative_to(self.root).as_posix()
             self.notes.append(f"Masks hold {held} of {self.label_space.name}: found in {example}.")
         return found
-
-    def read_truth(self, path: Path) -> Mask:
-        """Return the mask in a file, (H, W) uint8."""
-        return image_mask(path, self.label_space)
 
     def prediction_file(self, name: str) -> str:
         """Return the image's name below ``images``, as PNG: a folder of predictions can be used as ``masks``."""

@@ -13,8 +13,7 @@ from datamodules.errors import DatasetError
 from datamodules.files.audit import Finding, audit, mask_inspector
 from datamodules.files.frame_pairs import Listing, Pair, torn_drives
 from datamodules.files.image_cache import CachedImages, ReadImages, ReadMasks
-from datamodules.files.images import RGB, read_image
-from datamodules.files.masks import Mask
+from datamodules.files.masks import Mask, image_mask
 from datamodules.loading.augmentation import Augmentation
 from datamodules.splits.sample_table import Candidate, Sample, SampleTable
 from label_spaces.catalogue import load
@@ -30,7 +29,8 @@ class SegmentationDataModule(ImageDataModule):
     """Feeds frames and their masks: ``target`` (B, H, W) uint8, class indices with `LabelSpace.void` for none.
 
     Training uses whole frames resized to `settings.image_size`, or what the augmentation cuts out of them; evaluation
-    uses them at `eval_size`. Before anything is split, every image and every mask is read once (`find`).
+    uses them at `eval_size`. Before anything is split, every image and every mask is read once (`find`). A dataset defines
+    `listing`, and `read_truth` where its masks are no images of ids or colours.
 
     Args:
         settings: the common keys of `data=`.
@@ -69,13 +69,13 @@ class SegmentationDataModule(ImageDataModule):
     def listing(self) -> Listing:
         """List the frames by name alone. Raises DatasetError where there are none."""
 
-    @abstractmethod
     def read_truth(self, path: Path) -> Mask:
         """Return the mask in a file, (H, W) uint8; called from several threads and processes. Raises DatasetError naming the file."""
+        return image_mask(path, self.label_space)
 
-    @abstractmethod
     def prediction_file(self, name: str) -> str:
         """Return the name of a frame's predicted mask of ids: a POSIX path below a folder of them."""
+        return Path(name).with_suffix(".png").as_posix()
 
     def known_classes(self) -> LabelSpace:
         """Return the label space that the settings name. Raises DatasetError or LabelSpaceError."""
@@ -201,10 +201,6 @@ class SegmentationDataModule(ImageDataModule):
         return [*self._pairs, *(pair.name for pair in self.without_truth), *(name for name, _ in self.skipped)]
 
     # Reading
-
-    def read(self, name: str) -> RGB:
-        """Return a frame's image, (H, W, 3) uint8 RGB, at its own size."""
-        return read_image(self.file(name))
 
     def read_mask(self, name: str) -> Mask:
         """Return a frame's mask, (H, W) uint8 class indices, at its own size."""

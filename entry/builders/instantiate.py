@@ -14,8 +14,10 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from entry.errors import RequestError
-from settings.base import Target
+from settings.base import Target, as_typed, legal
 from settings.model import OptimizerSettings, SchedulerSettings
+
+SCALARS = (bool, int, float, str)
 
 
 def build(target: Target, key: str, leave_out: Sequence[str] = (), **known: Any) -> Any:
@@ -43,6 +45,10 @@ def build(target: Target, key: str, leave_out: Sequence[str] = (), **known: Any)
         raise RequestError(
             f"{key}.{unknown[0]}: {called} has no such setting. Those it has: {', '.join(own) or 'none at all'}."
         )
+    for name, value in arguments.items():
+        kind = _scalar_type(names[name]) if name in names else None
+        if kind and not _is_one(value, kind) and value is not names[name].default:
+            raise RequestError(f"{key}.{name}={as_typed(value)}: must be {legal(kind)}.")
     if "weights_backbone" in names and "weights_backbone" not in arguments:
         known["weights_backbone"] = (
             None  # torchvision's segmentation models would download one, whatever model.weights is
@@ -63,6 +69,18 @@ def _parameters(target: Target) -> tuple[Mapping[str, inspect.Parameter], bool]:
     """The parameters of a target's function, and whether it takes any others."""
     parameters = inspect.signature(get_object(target.target)).parameters
     return parameters, any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
+
+
+def _scalar_type(parameter: inspect.Parameter) -> type | None:
+    """The type of a parameter where it is a plain one; values of other types are left to the function itself."""
+    return next((kind for kind in SCALARS if parameter.annotation in (kind, kind.__name__)), None)
+
+
+def _is_one(value: object, kind: type) -> bool:
+    """Whether a value of YAML has a type; a whole number is also a number, true and false are neither."""
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
 
 
 def _refusal(error: InstantiationException, key: str, arguments: Mapping[str, Any]) -> RequestError | None:

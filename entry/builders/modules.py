@@ -1,7 +1,9 @@
 """The data module and the Lightning module that settings describe."""
 
+import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
@@ -11,6 +13,7 @@ from hydra.utils import get_class
 from torch import nn
 
 from datamodules.base import ImageDataModule
+from datamodules.segmentation import SegmentationDataModule
 from entry.builders.instantiate import accepted, build, optimizer, scheduler
 from entry.errors import RequestError
 from label_spaces.space import LabelSpace
@@ -38,6 +41,7 @@ def build_datamodule(
     """
     data = settings.data if split is None else settings.data.model_copy(update={"split": str(split)})
     make = cast("type[ImageDataModule]", get_class(str(data.target)))
+    _check_options(make, data.options)
     transform = settings.aug.transform
     return make(
         data,
@@ -50,6 +54,21 @@ def build_datamodule(
         **({"own_sizes": True} if own_sizes else {}),
         **data.options,
     )
+
+
+def _check_options(make: type[ImageDataModule], options: Collection[str]) -> None:
+    """Raise RequestError for a key of `data.options` that a data module of the user's own has no parameter for."""
+    of_bases = {*inspect.signature(ImageDataModule).parameters, *inspect.signature(SegmentationDataModule).parameters}
+    own = (inspect.signature(each).parameters for each in make.__mro__ if "__init__" in vars(each))
+    known = [
+        name
+        for name, each in chain.from_iterable(parameters.items() for parameters in own)
+        if name not in of_bases and each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
+    ]
+    unknown = next((name for name in options if name not in known), None)
+    if unknown is not None:
+        having = ", ".join(known) or "none at all"
+        raise RequestError(f"data.options.{unknown}: {make.__name__} has no such setting. Those it has: {having}.")
 
 
 def build_module(
@@ -122,8 +141,16 @@ def build_loss(loss: LossSettings, num_classes: int, counts: Sequence[int] | Non
     """
     weights = None if counts is None or loss.class_weights == "none" else class_weights(counts)
     known = {"num_classes": num_classes, "class_weights": weights, "label_smoothing": loss.label_smoothing}
+    if "ignore_index" not in loss.to_dict():
+        known["ignore_index"] = num_classes  # torch.nn's name for void
+    given = accepted(loss, known)
+    ignored = {"class_weights": loss.class_weights != "none", "label_smoothing": bool(loss.label_smoothing)}
+    for name, wanted in ignored.items():
+        if wanted and name not in given:
+            value, called = getattr(loss, name), loss.target.rpartition(".")[2]
+            raise RequestError(f"loss.{name}={value}: {called} has no such parameter. Leave it out.")
     own = ("name", "auxiliary", "class_weights", "label_smoothing")  # not arguments as they stand
-    return TrainingLoss(build(loss, "loss", own, **accepted(loss, known)), num_classes, loss.auxiliary)
+    return TrainingLoss(build(loss, "loss", own, **given), num_classes, loss.auxiliary)
 
 
 def class_weights(counts: Sequence[int]) -> torch.Tensor:
