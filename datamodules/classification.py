@@ -19,13 +19,8 @@ class ClassificationDataModule(ImageDataModule):
     """Feeds images and the index of their class; the classes are those of the samples.
 
     A dataset defines `find`, and may end it with `checked`.
-
-    Args:
-        settings: the common keys of `data=`.
-        options: the base class's other arguments.
     """
 
-    task: ClassVar[str] = "classification"
     unit: ClassVar[str] = "images"
 
     def __init__(self, settings: DataSettings, **options: Any) -> None:

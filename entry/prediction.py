@@ -34,12 +34,10 @@ def pictures(request: Request) -> list[Path]:
 def predict(
     request: Request, folder: RunFolder, settings: RunSettings, paths: Sequence[Path]
 ) -> tuple[Path, Mapping[Path, str]]:
-    """Predict each picture: a label and probabilities, or for segmentation a mask and an overlay.
+    """Predict each image: a label and probabilities, or for segmentation a mask and an overlay.
 
-    Everything goes into the request's folder, with a row per readable picture in predictions.csv.
-
-    Returns:
-        the folder, and for each unreadable picture the reason.
+    Everything is written into the request's folder, with a row per readable image in predictions.csv.
+    Returns the folder, and for each unreadable image the reason.
     """
     found = find_checkpoint(folder, request.keys.checkpoint)
     module, _ = build_module(settings, found.label_space, weights="none")

@@ -86,7 +86,7 @@ def reopened(request: Request) -> Iterator[Run]:
             raise RequestError(f"trainer.max_epochs={epochs}: {folder.path} has completed {reached} epochs already.")
         begun = folder.environment.exists() and folder.split.exists()
         weights = "none" if checkpoint else first_weights(folder) if begun else settings.model.weights
-        run = assemble(folder, settings, weights, resume_from=checkpoint, allow=request.allow)
+        run = assemble(folder, settings, weights, checkpoint, request.allow)
         if checkpoint and "trainer.max_epochs" in changes:
             _check_schedule(run.module.make_scheduler)
         folder.clear_leftovers()

@@ -1,6 +1,6 @@
 """Segmentation as it is typed: the run folder, its scores against sklearn, repeated.
 
-Repeated runs, stops and several ranks: test_chaos.py, entry/test_resuming.py and entry/test_launching.py, which take both tasks.
+Repeated runs, stops and several ranks: test_chaos.py, entry/test_resume.py and entry/distributed/test_supervisor.py, which take both tasks.
 """
 
 import csv

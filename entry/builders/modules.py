@@ -20,7 +20,8 @@ from label_spaces.space import LabelSpace
 from lightning_modules.losses import TrainingLoss
 from lightning_modules.supervised import SupervisedModule
 from lightning_modules.test_time_augmentation import TestTimeAugmentation
-from lightning_modules.weights.load import WeightsReport, load_weights, normalisation
+from lightning_modules.weights.load import WeightsReport, load_weights
+from lightning_modules.weights.pretrained import IMAGENET_MEAN, IMAGENET_STD
 from settings.evaluation import EvaluationSettings
 from settings.model import LossSettings
 from settings.run import RunSettings
@@ -113,7 +114,7 @@ def build_module(
     module = make(
         network=network,
         label_space=space,
-        normalisation=normalisation(model.mean, model.std),
+        normalisation=(model.mean or IMAGENET_MEAN, model.std or IMAGENET_STD),
         optimizer=optimizer(settings.optimizer, trainer.precision),
         scheduler=scheduler(settings.scheduler, total_steps),
         share=share,

@@ -62,7 +62,7 @@ def pixel_baselines(
         images: Callable[[int], np.ndarray] = ReadImages(datamodule.read, datamodule.names, size)
         masks: Callable[[int], np.ndarray] = ReadMasks(datamodule.read_mask, datamodule.names, size)
         if part is not None:  # it may be cached
-            images, masks = datamodule.images(part, size), datamodule.masks(part, size)
+            images, masks = datamodule.images(part, size), datamodule.targets(part, size)
         return ((images(index).transpose(2, 0, 1), masks(index)) for index in chosen)
 
     tables = pixel_tables(datamodule.label_space.num_classes)

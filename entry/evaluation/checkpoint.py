@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 
 from datamodules.base import ImageDataModule
@@ -30,15 +31,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained state on disk.
-
-    Args:
-        path: the file.
-        epoch: of training, counted from 0, after which it was written.
-        step: the optimiser steps taken by then.
-        state: the module's parameters and buffers.
-        label_space: the classes it was trained on.
-    """
+    """A trained state on disk; `epoch` counts from 0, `step` the optimiser steps taken."""
 
     path: Path
     epoch: int
@@ -48,45 +41,34 @@ class Checkpoint:
 
     @property
     def origin(self) -> dict[str, Any]:
-        """What scores.json says of it."""
+        """File, epoch and step, for scores.json."""
         return {"file": self.path.name, "epoch": self.epoch, "step": self.step}
 
 
 def find_checkpoint(folder: RunFolder, wanted: str, *, verified: bool = False) -> Checkpoint:
-    """Read ``best``, ``last`` or a path. Raises RequestError or WeightsError where there is none, or it is not one of ours.
+    """Read ``best``, ``last`` or a path, and check its checksums unless it is `verified` already.
 
-    Its checksums are looked at, unless it is `verified` already: weights with a wrong bit have scores too.
+    Raises RequestError or WeightsError where there is none, it is damaged, or train.py did not write it.
     """
-    path = folder.checkpoints / f"{wanted}.ckpt" if wanted in ("best", "last") else Path(wanted).expanduser().absolute()
+    path = folder.checkpoints / f"{wanted}.ckpt" if wanted in ("best", "last") else Path(wanted)
     if not path.is_file():
         raise RequestError(f"checkpoint={wanted}: there is no {path}. Type checkpoint=best, last or a path.")
-    content = read_checkpoint(path, f"checkpoint={path}", in_file=True)  # of what the optimiser keeps nothing is used
-    if (
-        not isinstance(content, Mapping)
-        or not {"state_dict", "epoch", "global_step", "hyper_parameters"} <= content.keys()
-    ):
+    content = read_checkpoint(path, f"checkpoint={path}", in_file=True)  # the optimiser's state is not used
+    keys = {"state_dict", "epoch", "global_step", "hyper_parameters"}
+    if not isinstance(content, Mapping) or not keys <= content.keys():
         raise RequestError(
             f"checkpoint={wanted}: {path} was not written by train.py. Start from such weights with model.weights={path}."
         )
-    if content["hyper_parameters"].keys() != {
-        "label_space",
-        "classes",
-    }:  # such as _instantiator, which names code to run
+    space = content["hyper_parameters"]
+    if space.keys() != {"label_space", "classes"}:  # such as _instantiator, which names code to run
         raise RequestError(f"checkpoint={wanted}: {path} holds hyper-parameters that train.py does not write.")
     reason = None if verified else damage(path)
     if reason is not None:
         raise RequestError(
             f"checkpoint={wanted}: {path} is damaged ({reason}). Take another: checkpoint=best, last or a path."
         )
-    return Checkpoint(
-        path=path,
-        epoch=int(content["epoch"]),
-        step=int(content["global_step"]),
-        state=content["state_dict"],
-        label_space=LabelSpace(
-            content["hyper_parameters"]["label_space"], tuple(content["hyper_parameters"]["classes"])
-        ),
-    )
+    labels = LabelSpace(space["label_space"], tuple(space["classes"]))
+    return Checkpoint(path, int(content["epoch"]), int(content["global_step"]), content["state_dict"], labels)
 
 
 def load(module: SupervisedModule, checkpoint: Checkpoint) -> None:
@@ -127,24 +109,14 @@ def collect(
 ) -> Evaluation:
     """Everything that an evaluation's files are written from.
 
-    Args:
-        settings: of the run.
-        folder: the run's.
-        origin: file, epoch and step of what predicted.
-        datamodule: prepared.
-        split: which samples were evaluated.
-        counts: in the classes that the model predicts.
-        crosswalk: from the label space that the predictions are counted in, where it is not the data's.
+    `origin` is file, epoch and step of what predicted; `counts` are in its classes, which `crosswalk` maps to the data's
+    where they differ.
     """
     table = datamodule.table
     n_expected = len(table.indices(split))
     if len(counts.index) < n_expected:
-        log.warning(
-            "Only %d of %d samples of %s were evaluated, as trainer.limit_batches asks.",
-            len(counts.index),
-            n_expected,
-            split,
-        )
+        seen = len(counts.index)
+        log.warning("Only %d of %d samples of %s were evaluated (trainer.limit_batches).", seen, n_expected, split)
     task = settings.model.task
     known: dict[str, Any] = {}
     size = datamodule.scored_at(split) if isinstance(datamodule, SegmentationDataModule) else datamodule.eval_size
@@ -152,6 +124,7 @@ def collect(
         known["fitted_target"], known["features"] = baseline_data(datamodule, split, counts.index.tolist())
     elif isinstance(datamodule, SegmentationDataModule) and datamodule.indices("train") and counts.weight.any():
         known["pixel_baselines"] = pixel_baselines(datamodule, split, counts.index.tolist())
+    samples = [table.samples[i] for i in counts.index.tolist()]
     return Evaluation(
         task=task,
         split=split,
@@ -161,7 +134,8 @@ def collect(
         split_sha256=table.sha256(split),
         resolution=size,
         n_expected=n_expected,
-        samples=[table.samples[i] for i in counts.index.tolist()],
+        names=[sample.name for sample in samples],
+        groups=np.array([sample.group for sample in samples]),
         training_counts=datamodule.class_counts("train"),
         counts=counts if crosswalk is None else counts.remapped(crosswalk.mapping),
         crosswalk=crosswalk,

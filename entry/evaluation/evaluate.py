@@ -12,7 +12,7 @@ from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
 from entry import console
 from entry.builders.trainer import build_trainer
-from entry.evaluation.checkpoint import collect, find_checkpoint, load, predict_split
+from entry.evaluation.checkpoint import collect, predict_split
 from entry.run import Run, session
 from label_spaces.crosswalk import Crosswalk
 from metrics.counts import Counts
@@ -23,23 +23,16 @@ from run_folder import RunFolder, Status, read_csv, replace_folder, write_json, 
 from settings.run import RunSettings
 
 
-def evaluate_model(run: Run, *, checkpoint: str | None, split: str, first: bool = True) -> None:
-    """Evaluate on a split, on every rank; the first one writes evaluation/<split>.
+def evaluate_model(run: Run, *, first: bool = True) -> None:
+    """Evaluate the data module's test split, on every rank; the first one writes evaluation/<split>.
 
     Frames without truth are only predicted: the folder has their masks, and scores that are all undefined.
-
-    Args:
-        run: with its module.
-        checkpoint: best, last or a path; None: the weights that the module has already.
-        split: which samples.
-        first: whether this is the rank that writes.
     """
     folder, module, datamodule = run.folder, run.module, run.datamodule
-    origin = {"file": run.weights.file, "epoch": None, "step": None}
-    if checkpoint is not None:
-        found = find_checkpoint(folder, checkpoint)
-        load(module, found)
-        origin = found.origin
+    split = datamodule.test_split
+    origin = (
+        {"file": run.weights.file, "epoch": None, "step": None} if run.checkpoint is None else run.checkpoint.origin
+    )
     frames = datamodule if isinstance(datamodule, SegmentationDataModule) else None
     only_predicted = frames is not None and frames.only_predict(split)
     files = None
@@ -84,15 +77,8 @@ def write_evaluation(
 ) -> None:
     """Count a split once and write evaluation/<split>: configuration, status, scores, tables and figures.
 
-    Args:
-        folder: the run's.
-        settings: of the run.
-        datamodule: prepared.
-        split: which samples.
-        count: counts them, given the evaluation's folder, into which it may write predictions.
-        origin: file, epoch and step of what predicted.
-        crosswalk: from the label space that the predictions are counted in, where it is not the data's.
-        headline: the score of the learning curves.
+    `count` is given the evaluation's folder, into which it may write predictions. `origin` is file, epoch and step of what
+    predicted, `crosswalk` leads from its classes to the data's where they differ, `headline` is the score of the curves.
     """
 
     def fill(target: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from datamodules.synthetic.palette import Palette
-from datamodules.synthetic.traffic import FOOTPRINTS, SHAPES, SHARES, Traffic
+from datamodules.synthetic.traffic import KINDS, traffic
 from datamodules.synthetic.world import Road
 
 ROAD = Road(-3.0, 5.0, travel=2.0)
@@ -14,16 +14,12 @@ ROAD = Road(-3.0, 5.0, travel=2.0)
 
 @pytest.fixture(scope="module")
 def streets():
-    return [Traffic(Palette(np.random.default_rng(seed)), ROAD, step=1.0).fill(24) for seed in range(8)]
-
-
-def test_every_class_has_a_share_a_shape_and_a_footprint():
-    assert SHARES.keys() == SHAPES.keys() == FOOTPRINTS.keys()
+    return [traffic(Palette(np.random.default_rng(seed)), ROAD, step=1.0, count=24) for seed in range(8)]
 
 
 def test_a_street_has_at_most_as_many_objects_as_requested_of_all_classes(streets):
     counts = Counter(thing.label for street in streets for thing in street)
-    assert counts.keys() == {*SHARES, "rider"}
+    assert counts.keys() == {*KINDS, "rider"}
     for street in streets:
         assert 12 <= sum(thing.label != "rider" for thing in street) <= 24
 
@@ -33,7 +29,8 @@ def test_objects_do_not_stand_in_one_another(streets):
         placed = []
         for thing in street:
             if thing.label != "rider":
-                long, half = FOOTPRINTS[thing.label][:2]
+                kind = KINDS[thing.label]
+                long, half = kind.half_length, kind.half_width
                 cosine, sine = abs(np.cos(thing.heading)), abs(np.sin(thing.heading))
                 placed.append((thing.x, thing.z, sine * long + cosine * half, cosine * long + sine * half))
         for i, (x, z, wide, deep) in enumerate(placed):
@@ -44,8 +41,7 @@ def test_objects_keep_their_distance_to_the_camera(streets):
     for street in streets:
         for thing in street:
             if thing.label != "rider":
-                long, _, near, _ = FOOTPRINTS[thing.label]
-                assert thing.z >= near + long
+                assert thing.z >= KINDS[thing.label].nearest + KINDS[thing.label].half_length
 
 
 def test_riders_share_place_heading_and_speed_with_the_two_wheeler_before_them(streets):

@@ -30,7 +30,7 @@ def test_a_motorcycle_has_two_wheels_in_line_a_lamp_ahead_and_a_plate_behind():
         bases.add(round(float(front[:, 2].mean()), 2))
         [lamp] = [limb for limb in shape.limbs if limb.colour == LAMP_WHITE]
         plates = [face for face in shape.faces if face.colour == PLATE]
-        assert lamp.start[2] > 0.3
+        assert lamp.corners[0][2] > 0.3
         assert max(plate.corners[:, 2].max() for plate in plates) < rear[:, 2].mean()
     assert len(bases) > 5
 
@@ -41,20 +41,23 @@ def test_a_bicycles_rims_are_circles_that_touch_the_ground():
         rims = [limb for limb in shape.limbs if limb.radius == 0.025]
         spokes = [limb for limb in shape.limbs if limb.radius == 0.007]
         assert (len(rims), len(spokes)) == (2 * 12, 2 * 3)
-        assert min(limb.start[1] for limb in rims) == pytest.approx(0)
-        radius = max(limb.start[1] for limb in rims) / 2
+        assert min(limb.corners[0][1] for limb in rims) == pytest.approx(0)
+        radius = max(limb.corners[0][1] for limb in rims) / 2
         assert 0.31 <= radius <= 0.36
-        assert all(np.hypot(*np.subtract(spoke.start, spoke.end)[1:]) == pytest.approx(2 * radius) for spoke in spokes)
+        assert all(
+            np.hypot(*np.subtract(spoke.corners[0], spoke.corners[1])[1:]) == pytest.approx(2 * radius)
+            for spoke in spokes
+        )
 
 
 @pytest.mark.parametrize("place", [0.0, -0.42])
 def test_a_rider_sits_on_the_seat_with_both_hands_ahead(place):
     for seed in SEEDS:
         rider = two_wheelers.rider(palette(seed), seat=0.9, reach=0.5, place=place)
-        hips = [limb.start for limb in rider.limbs if limb.radius == 0.085]
-        hands = [limb.end for limb in rider.limbs if limb.radius == 0.045]
+        hips = [limb.corners[0] for limb in rider.limbs if limb.radius == 0.085]
+        hands = [limb.corners[1] for limb in rider.limbs if limb.radius == 0.045]
         assert hips == [pytest.approx((side * 0.1, 0.9, place - 0.15)) for side in (-1, 1)]
         assert hands == [pytest.approx((side * 0.26, 1.14, place + 0.35)) for side in (-1, 1)]
         head = [limb for limb in rider.limbs if limb.radius == 0.12]
         assert len(head) == 1
-        assert 0.9 + 0.46 + 0.2 <= head[0].start[1] <= 0.9 + 0.6 + 0.2
+        assert 0.9 + 0.46 + 0.2 <= head[0].corners[0][1] <= 0.9 + 0.6 + 0.2

@@ -313,12 +313,3 @@ def test_a_batch_that_does_not_divide_names_the_nearest(tmp_path, pictures):
         in answer.stderr
     )
     assert not (tmp_path / "run").exists()
-
-
-def test_ranks_that_do_not_come_are_named():
-    program = "from entry.distributed import rendezvous\ntry:\n    rendezvous.meet(3)\nexcept rendezvous.RankError as error:\n    print(error)"
-    answer = call(
-        "-c", program, RANK="0", WORLD_SIZE="4", LOCAL_RANK="0", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port())
-    )
-    assert "After 3 s 3 of 4 ranks have not come" in answer.stdout, answer
-    assert ": 1, 2, 3. There are 0 (" in answer.stdout

@@ -9,7 +9,7 @@ import pytest
 
 from tests.chaos.harness import ROOT, Setting, compare, finish, train
 from tests.conftest import make_image_folder
-from tests.entry.distributed.test_launch import free_port, status
+from tests.entry.distributed.test_supervisor import free_port, status
 
 pytestmark = pytest.mark.slow
 LEAD = """

@@ -12,7 +12,7 @@ from datamodules.synthetic.generate import generate
 from label_spaces.catalogue import label_table, load
 from label_spaces.crosswalk import find
 from label_spaces.space import LabelSpace
-from tests.foreign.conftest import LEVEL3, MODEL, TRAINER, scored
+from tests.entry.conftest import LEVEL3, MODEL, TRAINER, scored
 
 
 @pytest.fixture(scope="module")

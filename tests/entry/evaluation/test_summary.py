@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from entry.console import conclude
+from entry.evaluation.summary import print_summary
 from run_folder import RunFolder
 
 LEVEL3 = {
@@ -35,7 +35,7 @@ def told(tmp_path, capsys, **changes):
     folder = RunFolder(tmp_path / "run")
     folder.evaluation("val").mkdir(parents=True, exist_ok=True)
     (folder.evaluation("val") / "scores.json").write_text(json.dumps({**LEVEL3, **changes}))
-    conclude(folder, "val")
+    print_summary(folder, "val")
     *lines, last = capsys.readouterr().out.splitlines()
     assert last == str(folder.path)
     return lines

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.foreign.conftest import HEIGHT, LEVEL3, MODEL, TRAINER, VOC, WIDTH, check_is_no_run, idd, scored
+from tests.entry.conftest import HEIGHT, LEVEL3, MODEL, TRAINER, VOC, WIDTH, check_is_no_run, idd, scored
 
 
 def check_perfect(scores):
@@ -193,7 +193,7 @@ def test_a_crosswalk_of_ones_own(door, streets, masks, tmp_path):
         (["predictions=.", "run=."], "predictions= makes no sense with run="),
         (
             ["predictions=.", "predictions_label_space=idd_level1"],
-            "no crosswalk from idd_level1 to idd_level3 (there are",
+            "no crosswalk from idd_level1 to idd_level3; write one",
         ),
         ([MODEL, "model.weights=none"], "cannot predict any class yet"),
         (["model=resnet18", "model.weights=imagenet", "data=synthetic_idd"], "for segmentation only"),

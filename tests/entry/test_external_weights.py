@@ -14,7 +14,7 @@ import torch
 
 from lightning_modules.weights import load
 from lightning_modules.weights.pretrained import PublishedWeights
-from tests.foreign.conftest import DATA, MODEL, TRAINER, VOC, check_is_no_run, idd, scored
+from tests.entry.conftest import DATA, MODEL, TRAINER, VOC, check_is_no_run, idd, scored
 
 
 @pytest.fixture(scope="module")

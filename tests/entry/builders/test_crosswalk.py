@@ -1,0 +1,55 @@
+"""Which classes external weights or masks have, and the crosswalk to those of the data."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from entry.builders.crosswalk import crosswalk_of, external_space
+from entry.errors import RequestError
+from label_spaces.catalogue import load
+
+
+def settings(predictions=None, named=None, crosswalk=None, weights="auto", label_space=None):
+    model = SimpleNamespace(weights=weights, label_space=label_space)
+    return SimpleNamespace(predictions=predictions, predictions_label_space=named, crosswalk=crosswalk, model=model)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        (settings("masks", "cityscapes19"), "cityscapes19"),
+        (settings(weights="a.pt", label_space="voc21"), "voc21"),
+        (settings(weights="coco_voc"), "voc21"),  # known for these
+    ],
+)
+def test_the_label_space_is_named_or_known(given, name):
+    assert external_space(given) == load(name)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (settings("masks"), "predictions=masks: which classes are the masks of.*Type predictions_label_space=NAME"),
+        (settings(weights="a.pt"), r"model\.weights=a\.pt: which classes do these weights.*Type model\.label_space=NAME"),
+    ],
+)  # fmt: skip
+def test_a_label_space_that_is_not_known_must_be_typed(given, message):
+    with pytest.raises(RequestError, match=message):
+        external_space(given)
+
+
+def test_the_same_classes_need_no_crosswalk_others_have_the_shipped_one():
+    idd, voc = load("idd_level3"), load("voc21")
+    assert crosswalk_of(settings(), idd, load("idd_level3")) is None
+    found = crosswalk_of(settings(), voc, idd)
+    assert idd.classes[found.mapping[voc.index("bus")]] == "bus"
+    assert found.mapping[voc.index("sofa")] == idd.void
+
+
+def test_a_crosswalk_of_ones_own_is_read_instead(tmp_path):
+    idd, voc = load("idd_level3"), load("voc21")
+    rows = "".join(f"{name},{'road' if name == 'sofa' else ''}\n" for name in voc.classes)
+    (tmp_path / "own.csv").write_text(f"source,target\n{rows}")
+    mapping = crosswalk_of(settings(crosswalk=str(tmp_path / "own.csv")), voc, idd).mapping
+    assert mapping[voc.index("sofa")] == idd.index("road")
+    assert {mapping[voc.index(name)] for name in voc.classes if name != "sofa"} == {idd.void}
