@@ -32,8 +32,8 @@ SMALL_IMAGE = 2**16  # bytes, 147 pixels square: copied in under 0.1 ms
 class ImageDataModule(IndexedDataModule):
     """Feeds images and their targets, which `ClassificationDataModule` and `SegmentationDataModule` define.
 
-    A dataset lists its samples (`find`) and reads one of them (`read`); caching, augmentation and distribution to ranks
-    happen here. The trainer must be made with ``use_distributed_sampler=False`` and
+    A dataset lists its samples (`find`), and reads one of them (`read`) where that is more than decoding its file; caching,
+    augmentation and distribution to ranks happen here. The trainer must be made with ``use_distributed_sampler=False`` and
     ``reload_dataloaders_every_n_epochs=1``: the batch samplers know the ranks, and each epoch has its own loader.
 
     `seed` determines the order of the training samples and, with the albumentations pipeline `transform`, their

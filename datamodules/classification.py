@@ -1,19 +1,25 @@
 """Image classification: one class per image."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 from datamodules.base import ImageDataModule
 from datamodules.baseline_features import Features, mean_colours
 from datamodules.errors import DatasetError
+from datamodules.files.audit import audit
 from datamodules.files.image_cache import ReadImages
-from datamodules.splits.sample_table import SampleTable
+from datamodules.splits.sample_table import Candidate, SampleTable
 from label_spaces.space import LabelSpace
 from settings.data import DataSettings
 
 
 class ClassificationDataModule(ImageDataModule):
-    """Feeds images and the index of their class; the classes are those of the samples."""
+    """Feeds images and the index of their class; the classes are those of the samples.
+
+    A dataset defines `find`, and may end it with `checked`.
+    """
 
     unit: ClassVar[str] = "images"
 
@@ -24,6 +30,18 @@ class ClassificationDataModule(ImageDataModule):
                 f"data.label_space={settings.label_space} is about masks; the classes of images are the names of their "
                 "folders or objects. Leave it out."
             )
+
+    def checked(self, found: Sequence[Candidate]) -> list[Candidate]:
+        """Return those whose files can be decoded, with a hash of their content; record their sizes.
+
+        Raises DatasetError naming the others, unless they are to be skipped. Equal files always land in the same split.
+        """
+        findings = audit(self.root, [each.name for each in found], Path(self.settings.cache_dir))
+        broken = [(name, finding.error) for name, finding in findings.items() if finding.error is not None]
+        self.leave_out(broken, len(findings), "images")
+        usable = [each for each in found if findings[each.name].error is None]
+        self.sizes = {each.name: (findings[each.name].height, findings[each.name].width) for each in usable}
+        return [replace(each, content=findings[each.name].content) for each in usable]
 
     def class_order(self, targets: set[str]) -> tuple[str, ...]:
         """Return the classes that occur in the order of the label space: sorted, unless a dataset has its own."""

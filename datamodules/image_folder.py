@@ -6,7 +6,6 @@ from pathlib import Path
 
 from datamodules.classification import ClassificationDataModule
 from datamodules.errors import DatasetError
-from datamodules.files.audit import audit
 from datamodules.files.images import find_images, list_folder, visible, visible_images
 from datamodules.splits.sample_table import Candidate
 from settings.base import as_typed, is_csv
@@ -26,18 +25,14 @@ class ImageFolderDataModule(ClassificationDataModule):
         images, ignored = scan(self.root, self._ready_folders())
         kinds = [f"{kind} ({count})" for kind, count in sorted(ignored.items()) if count]
         self.notes += [f"Ignored under the root: {', '.join(kinds)}."] if kinds else []
-        findings = audit(self.root, [name for name, *_ in images], Path(self.settings.cache_dir))
-        broken = {name: finding.error for name, finding in findings.items() if finding.error is not None}
-        usable = [image for image in images if image[0] not in broken]
-        self.leave_out(list(broken.items()), len(findings), "images")
-        lost = {target for _, target, _ in images} - {target for _, target, _ in usable}
+        usable = self.checked([Candidate(name, name, target, split) for name, target, split in images])
+        lost = {target for _, target, _ in images} - {each.target for each in usable}
         if lost:
             raise DatasetError(
                 f"no image of class {', '.join(sorted(lost))} under data.root={self.settings.root} can be read; "
                 "mend its files or remove the folder."
             )
-        self.sizes = {name: (findings[name].height, findings[name].width) for name, *_ in usable}
-        return [Candidate(name, name, target, split, findings[name].content) for name, target, split in usable]
+        return usable
 
     def _ready_folders(self) -> dict[str, str]:
         """Return the root's ready folders. Raises DatasetError where they and `data.split` do not fit."""

@@ -30,7 +30,8 @@ class SegmentationDataModule(ImageDataModule):
 
     With `own_sizes`, for external masks, each frame is scored at its own size unless `settings.eval_size` is set. After
     `find_samples`, `without_truth` has the frames that can only be predicted, such as an official test's, and `pixels`,
-    by sample name, how many pixels it has of each class, of void last.
+    by sample name, how many pixels it has of each class, of void last. A dataset defines `listing`, and `read_truth` where
+    its masks are not images of ids or colours.
     """
 
     unit: ClassVar[str] = "pixels"
@@ -62,9 +63,9 @@ class SegmentationDataModule(ImageDataModule):
         """Return the mask in a file, (H, W) uint8. Raises DatasetError naming the file."""
         return image_mask(path, self.label_space)
 
-    @abstractmethod
     def prediction_file(self, name: str) -> str:
         """Return the name of a frame's predicted mask of ids: a POSIX path below a folder of them."""
+        return Path(name).with_suffix(".png").as_posix()
 
     def known_classes(self) -> LabelSpace:
         """Return the label space that the settings name. Raises DatasetError or LabelSpaceError."""

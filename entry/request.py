@@ -74,7 +74,11 @@ def external_kind(request: Request) -> str | None:
         return "predictions"
     if keys.predictions_label_space is not None:
         raise RequestError("predictions is missing. Type the folder of the masks: predictions=DIR")
-    trained = request.config.model.weights not in ("auto", "none", "imagenet")  # an experiment= may name them
+    trained = request.config.model.get("weights", "auto") not in (
+        "auto",
+        "none",
+        "imagenet",
+    )  # an experiment= may name them
     return "weights" if "model.weights" in typed or trained else None
 
 

@@ -3,7 +3,7 @@
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -12,11 +12,13 @@ import lightning
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, get_object, instantiate
+from pydantic import TypeAdapter, ValidationError
 from torch import nn
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from datamodules.base import ImageDataModule
+from datamodules.segmentation import SegmentationDataModule
 from entry.errors import RequestError
 from label_spaces.space import LabelSpace
 from lightning_modules.losses import TrainingLoss
@@ -24,7 +26,7 @@ from lightning_modules.supervised import SupervisedModule
 from lightning_modules.test_time_augmentation import TestTimeAugmentation
 from lightning_modules.weights.load import WeightsReport, load_weights
 from lightning_modules.weights.pretrained import IMAGENET_MEAN, IMAGENET_STD
-from settings.base import Target
+from settings.base import Target, as_typed, legal
 from settings.evaluation import EvaluationSettings
 from settings.model import LossSettings, OptimizerSettings, SchedulerSettings
 from settings.run import RunSettings
@@ -33,18 +35,14 @@ from settings.run import RunSettings
 def build_datamodule(
     settings: RunSettings, split: Path | None = None, *, test_split: str | None = None, own_sizes: bool = False
 ) -> ImageDataModule:
-    """The data module of a run, not prepared yet.
+    """The data module of a run, not prepared yet. Raises RequestError or DatasetError for settings that make no sense.
 
-    Args:
-        settings: of the run.
-        split: a run's own split.csv, which is read instead of splitting a second time.
-        test_split: the split that is evaluated; None: the one that is reported when training has ended.
-        own_sizes: whether each frame is scored at its own size, for external masks.
-
-    Raises RequestError or DatasetError for settings that make no sense.
+    `split` is a run's own split.csv, which is read instead of splitting a second time. `test_split` is what is evaluated
+    (None: the reported split), with `own_sizes` each frame at its own size, for external masks.
     """
     data = settings.data if split is None else settings.data.model_copy(update={"split": str(split)})
     make = cast("type[ImageDataModule]", get_class(str(data.target)))
+    _check_options(make, data.options)
     transform = settings.aug.transform
     return make(
         data,
@@ -57,6 +55,18 @@ def build_datamodule(
         **({"own_sizes": True} if own_sizes else {}),
         **data.options,
     )
+
+
+def _check_options(make: type[ImageDataModule], options: Collection[str]) -> None:
+    """Raise RequestError for a key of `data.options` that a data module of the user's own has no parameter for."""
+    bases = {*inspect.signature(ImageDataModule).parameters, *inspect.signature(SegmentationDataModule).parameters}
+    own = (inspect.signature(each).parameters for each in make.__mro__ if "__init__" in vars(each))
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    known = [name for parameters in own for name in parameters if parameters[name].kind in kinds and name not in bases]
+    unknown = next((name for name in options if name not in known), None)
+    if unknown is not None:
+        having = ", ".join(known) or "none at all"
+        raise RequestError(f"data.options.{unknown}: {make.__name__} has no such setting. Those it has: {having}.")
 
 
 def build_module(
@@ -122,8 +132,16 @@ def build_loss(loss: LossSettings, num_classes: int, counts: Sequence[int] | Non
     """
     weights = None if counts is None or loss.class_weights == "none" else class_weights(counts)
     known = {"num_classes": num_classes, "class_weights": weights, "label_smoothing": loss.label_smoothing}
+    if "ignore_index" not in loss.to_dict():
+        known["ignore_index"] = num_classes  # torch.nn's name for void
+    given = accepted(loss, known)
+    ignored = {"class_weights": loss.class_weights != "none", "label_smoothing": bool(loss.label_smoothing)}
+    for name, wanted in ignored.items():
+        if wanted and name not in given:
+            value, called = getattr(loss, name), loss.target.rpartition(".")[2]
+            raise RequestError(f"loss.{name}={value}: {called} has no such parameter. Leave it out.")
     own = ("name", "auxiliary", "class_weights", "label_smoothing")  # not arguments as they stand
-    return TrainingLoss(build(loss, "loss", own, **accepted(loss, known)), num_classes, loss.auxiliary)
+    return TrainingLoss(build(loss, "loss", own, **given), num_classes, loss.auxiliary)
 
 
 def class_weights(counts: Sequence[int]) -> torch.Tensor:
@@ -183,6 +201,8 @@ def build(target: Target, key: str, leave_out: Sequence[str] = (), **known: Any)
         raise RequestError(
             f"{key}.{unknown[0]}: {called} has no such setting. Those it has: {', '.join(own) or 'none at all'}."
         )
+    for name, value in arguments.items():
+        _check_scalar(f"{key}.{name}", value, names.get(name))
     if "weights_backbone" in names and "weights_backbone" not in arguments:
         known["weights_backbone"] = (
             None  # torchvision's segmentation models would download one, whatever model.weights is
@@ -203,6 +223,18 @@ def _parameters(target: Target) -> tuple[Mapping[str, inspect.Parameter], bool]:
     """The parameters of a target's function, and whether it takes any others."""
     parameters = inspect.signature(get_object(target.target)).parameters
     return parameters, any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
+
+
+def _check_scalar(key: str, value: object, parameter: inspect.Parameter | None) -> None:
+    """Raise RequestError for a value of another type than a parameter's, where that is a plain one; nothing is converted."""
+    kinds = (bool, int, float, str)
+    kind = next((each for each in kinds if parameter and parameter.annotation in (each, each.__name__)), None)
+    if parameter is None or kind is None or value is parameter.default:
+        return
+    try:
+        TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError:
+        raise RequestError(f"{key}={as_typed(value)}: must be {legal(kind)}.") from None
 
 
 def _refusal(error: InstantiationException, key: str, arguments: Mapping[str, Any]) -> RequestError | None:
