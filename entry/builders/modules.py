@@ -9,6 +9,7 @@ import lightning
 import torch
 from hydra.utils import get_class
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from datamodules.base import ImageDataModule
 from entry.builders.instantiate import accepted, build, optimizer, scheduler
@@ -147,7 +148,7 @@ def check_batches(module: SupervisedModule, datamodule: ImageDataModule, ranks: 
     Raises DatasetError where a step cannot be dealt evenly to the ranks.
     """
     sizes = datamodule.training_batch_sizes(ranks)
-    normalises = any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in module.modules())
+    normalises = any(isinstance(layer, _BatchNorm) for layer in module.modules())
     if normalises and 1 in sizes:
         size, count = datamodule.settings.batch_size, len(datamodule.table.indices("train"))
         parts = ranks * datamodule.accumulate
