@@ -120,8 +120,8 @@ def counts_of(index):
     confusion[0, 0] = n
     matrices = np.zeros((n, 16), np.int64)
     matrices[:, 0] = 1
-    said = Predictions(np.zeros(n, np.int64), np.zeros(n, np.int64), np.ones(n, np.float32))
-    return Counts(confusion, np.array(index), csr_array(matrices), np.zeros(n), np.ones(n, np.int64), said)
+    predictions = Predictions(np.zeros(n, np.int64), np.zeros(n, np.int64), np.ones(n, np.float32))
+    return Counts(confusion, np.array(index), csr_array(matrices), np.zeros(n), np.ones(n, np.int64), predictions)
 
 
 def test_what_is_collected_names_its_samples_size_and_views(prepared, tmp_path, caplog):

@@ -53,8 +53,8 @@ def always_blue(prepared):
         np.add.at(confusion[:, 0], truth, 1)
         cells = np.zeros((n, 16), np.int64)
         cells[np.arange(n), truth * 4] = 1
-        said = Predictions(truth, np.zeros(n, np.int64), np.full(n, 0.5, np.float32))
-        return Counts(confusion, index, csr_array(cells), np.full(n, 0.25), np.ones(n, np.int64), said)
+        predictions = Predictions(truth, np.zeros(n, np.int64), np.full(n, 0.5, np.float32))
+        return Counts(confusion, index, csr_array(cells), np.full(n, 0.25), np.ones(n, np.int64), predictions)
 
     return count, truth
 
