@@ -43,7 +43,7 @@ golden: setup    ## run the commit BASE and the working tree, and compare figure
 	$(BIN)/python -m tests.golden $(BASE)
 
 reference: setup ## docs/SETTINGS.md and the schemas of conf/, from settings/
-	$(BIN)/python -m entry.cli.reference
+	$(BIN)/python -m tests.docs.reference
 
 clean:           ## remove what tools leave behind; runs/ and data/ stay
 	rm -rf .mypy_cache .pytest_cache .ruff_cache build *.egg-info

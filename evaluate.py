@@ -18,27 +18,18 @@ def evaluate(request: Request) -> None:
     from callbacks.signals import StopSignal
     from entry import console
     from entry.config.run_config import of_run
-    from entry.evaluation.checkpoint import find_checkpoint, load
     from entry.evaluation.summary import print_summary
     from entry.job import Job
     from entry.launch import launch
-    from entry.run import assemble
+    from entry.run import assemble_trained
 
     folder, settings = of_run(request)
-    wanted = request.keys.split
-    run = assemble(folder, settings, weights="none", training=False, test_split=wanted, allow=request.allow)
-    split = wanted or run.datamodule.closing_split
-    checkpoint = find_checkpoint(folder, request.keys.checkpoint)
-    load(run.module, checkpoint)  # refused here, before any rank has started
+    # Refused here, before any rank has started.
+    run = assemble_trained(folder, settings, request.keys.checkpoint, request.keys.split, request.allow)
+    assert run.checkpoint is not None
+    checkpoint, split = str(run.checkpoint.path), run.datamodule.test_split
     console.ignored(request)
-    job = Job(
-        "evaluate",
-        str(folder.path),
-        settings.to_dict(),
-        checkpoint=str(checkpoint.path),
-        split=split,
-        allow=request.allow,
-    )
+    job = Job("evaluate", str(folder.path), settings.to_dict(), None, checkpoint, split, request.allow)
     signal = StopSignal()
     with folder.in_use(), signal.listening():
         launch(job, run, signal)

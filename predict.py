@@ -13,7 +13,7 @@ def predict(request: Request) -> None:
     images = prediction.pictures(request)
     target, unreadable = prediction.predict(request, folder, settings, images)
     print(target, flush=True)
-    prediction.complain(unreadable, len(images))
+    prediction.check_complete(unreadable, len(images))
 
 
 if __name__ == "__main__":

@@ -20,15 +20,12 @@ LEAVING_SECONDS = 10.0  # in which the processes of a run that was killed are go
 
 
 class RunFolderError(ValueError):
-    """A run folder that cannot be used; the message says which, why and what to do."""
+    """A run folder that cannot be used; the message names which, why and what to do."""
 
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary neighbour of `path` for writing; it takes the name only when all was written.
-
-    A reader therefore sees the old file or the new one, never a part; an exception leaves the old one.
-    """
+    """Open a temporary file for writing that replaces `path` once all is written; an exception leaves the old file."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -47,12 +44,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON atomically. Raises ValueError for nan or infinity: what is undefined is None."""
+    """Write JSON atomically. Raises ValueError for nan or infinity; an undefined value is None."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
-    """Write rows as CSV atomically; the columns are those of the first row unless given, None is an empty cell."""
+    """Write rows as CSV atomically, by default with the first row's columns; None is an empty cell."""
     text = io.StringIO()
     table = csv.DictWriter(text, columns or list(rows[0]), lineterminator="\n")
     table.writeheader()
@@ -61,13 +58,13 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[s
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file with a header."""
+    """Return the rows of a CSV file with a header."""
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds. Raises RunFolderError where it is none."""
+    """Return the content of a JSON file. Raises RunFolderError if it is not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -75,15 +72,12 @@ def read_json(path: Path) -> Any:
 
 
 def now() -> str:
-    """The time as ISO 8601 in UTC, to the second."""
+    """Return the time as ISO 8601 in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 class Status:
-    """`status.json` of a run or an evaluation, true at every moment while this object lives.
-
-    A thread renews the heartbeat, so that a process that was killed shows: state ``running``, an old heartbeat.
-    """
+    """`status.json` of a run or an evaluation. After a kill it has the state ``running`` and an old heartbeat."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -93,32 +87,18 @@ class Status:
         self._over = threading.Event()
 
     def start(self) -> None:
-        """Write state ``running`` and keep the heartbeat going until `finish`."""
-        self._fields = {
-            "state": "running",
-            "exit_code": None,
-            "error": None,
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "heartbeat": now(),
-            "started": now(),
-            "finished": None,
-            "seconds": None,
-        }
+        """Write state ``running``, and renew the heartbeat in a thread until `finish`."""
+        self._fields = {"state": "running", "exit_code": None, "error": None}
+        self._fields |= {"pid": os.getpid(), "host": socket.gethostname(), "heartbeat": now(), "started": now()}
+        self._fields |= {"finished": None, "seconds": None}
         self._write()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
     def finish(self, state: str, exit_code: int, error: str | None = None) -> None:
-        """Write how it ended: ``finished``, ``failed``, ``stopped`` or ``pruned``."""
+        """Write the final state: ``finished``, ``failed``, ``stopped`` or ``pruned``."""
         self._over.set()
-        self._write(
-            state=state,
-            exit_code=exit_code,
-            error=error,
-            heartbeat=now(),
-            finished=now(),
-            seconds=round(time.monotonic() - self._began, 3),
-        )
+        seconds = round(time.monotonic() - self._began, 3)
+        self._write(state=state, exit_code=exit_code, error=error, heartbeat=now(), finished=now(), seconds=seconds)
 
     def _beat(self) -> None:
         while not self._over.wait(HEARTBEAT_SECONDS):
@@ -133,11 +113,7 @@ class Status:
 
 
 class RunFolder:
-    """Where everything a run was told and everything it found lies.
-
-    Args:
-        path: the folder; it need not exist until `claim`.
-    """
+    """The paths of a run's files, in a folder that need not exist until `claim`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
@@ -149,24 +125,20 @@ class RunFolder:
         self.history = self.path / "history.csv"
         self.checkpoints = self.path / "checkpoints"
 
-    def holds_a_run(self) -> bool:
-        """Whether a run has claimed this folder."""
-        return self.config.exists()
-
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
-        """A folder that holds a run. Raises RunFolderError where it does not."""
+        """Return a run's folder. Raises RunFolderError if there is none."""
         folder = cls(path)
         if not folder.path.is_dir():
             raise RunFolderError(f"run={path}: there is no such folder.")
-        if not folder.holds_a_run():
+        if not folder.config.exists():
             raise RunFolderError(
                 f"run={path}: no config.yaml in it, so it is not a run folder. Give the folder that train.py named."
             )
         return folder
 
     def claim(self, config: str, overrides: Sequence[str]) -> None:
-        """Make the folder this run's own by writing its configuration. Raises RunFolderError where a run is in it already."""
+        """Create the folder with a run's configuration. Raises RunFolderError if it holds a run already."""
         self.path.mkdir(parents=True, exist_ok=True)
         written = self.path / f".{self.config.name}.{os.getpid()}.tmp"
         write_text(written, config)
@@ -185,14 +157,10 @@ class RunFolder:
 
     @contextlib.contextmanager
     def in_use(self, *, alone: bool = False) -> Iterator[None]:
-        """Hold a mark on the folder (a lock, no file) inside; it ends with the process, however that ends.
+        """Hold a shared lock on the folder inside the block, after clearing leftovers if no other process has one.
 
-        Who comes while nobody is there clears away what killed processes have left.
-
-        Args:
-            alone: wait first until no other process has a mark, such as those of a run that was just killed.
-
-        Raises RunFolderError where others stay, or where nothing can be written.
+        With `alone`, first wait until no other process has a lock, such as those of a run that was just killed.
+        Raises RunFolderError if one still has it, or if the folder cannot be written to.
         """
         if not os.access(self.path, os.W_OK):
             raise RunFolderError(f"{self.path} cannot be written to. Change its permissions, or work on a copy of it.")
@@ -200,7 +168,7 @@ class RunFolder:
         try:
             if alone and not _locked(descriptor, fcntl.LOCK_EX):
                 raise RunFolderError(
-                    f"{self.path}: a process is at work in this folder; its status.json says which, unless it evaluates. Stop that one first."
+                    f"{self.path}: a process is at work in this folder; its status.json has which, unless it evaluates. Stop that one first."
                 )
             if not alone and _nobody_else(descriptor):
                 self.clear_leftovers()
@@ -210,25 +178,22 @@ class RunFolder:
             os.close(descriptor)
 
     def clear_leftovers(self) -> None:
-        """Remove what killed processes had not finished writing; only while the folder is free."""
-        for left in [
-            *self.path.rglob(".*.tmp"),
-            *self.path.glob("evaluation/.*.new"),
-            *self.path.glob("evaluation/.*.old"),
-        ]:
-            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+        """Remove what killed processes had not finished writing; only while no other process uses the folder."""
+        for pattern in ("**/.*.tmp", "evaluation/.*.new", "evaluation/.*.old"):
+            for left in list(self.path.glob(pattern)):
+                shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
 
     def status_file(self) -> Status:
-        """The run's status.json, not started yet."""
+        """Return the run's status.json, not started yet."""
         return Status(self.status)
 
     def evaluation(self, split: str) -> Path:
-        """The folder of a split's evaluation."""
+        """Return the folder of a split's evaluation."""
         return self.path / "evaluation" / split
 
 
 def _nobody_else(descriptor: int) -> bool:
-    """Whether a folder could be locked at once; on a file system that cannot lock, nobody knows."""
+    """Return whether a folder could be locked at once; false on a file system that cannot lock."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -237,7 +202,7 @@ def _nobody_else(descriptor: int) -> bool:
 
 
 def _locked(descriptor: int, kind: int) -> bool:
-    """Lock a folder, waiting a little; true also on a file system that cannot: then nobody is warned."""
+    """Lock a folder within LEAVING_SECONDS; true also on a file system that cannot lock."""
     until = time.monotonic() + LEAVING_SECONDS
     while True:
         try:
@@ -253,16 +218,13 @@ def _locked(descriptor: int, kind: int) -> bool:
 
 
 def free_name(path: Path) -> Path:
-    """`path`, or with the first suffix _2, _3, … that no run has taken."""
+    """Return `path`, or with the first suffix _2, _3, … that is free: absent, or an empty folder."""
     candidates = (path if i == 1 else path.with_name(f"{path.name}_{i}") for i in range(1, 10_000))
     return next(p for p in candidates if not p.exists() or not any(p.iterdir()))
 
 
 def replace_folder(target: Path, fill: Callable[[Path], None]) -> None:
-    """Let `fill` write a new folder beside `target` and put it in target's place as a whole.
-
-    An exception in `fill` leaves the old folder as it was and nothing of the new one.
-    """
+    """Replace a folder as a whole by one that `fill` writes; an exception in `fill` leaves the old one as it was."""
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = target.with_name(f".{target.name}.{os.getpid()}.new")
     old = target.with_name(f".{target.name}.{os.getpid()}.old")

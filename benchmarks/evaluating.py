@@ -26,16 +26,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.timing import high_water, interleaved, machine, markdown_table
 from datamodules.segmentation import SegmentationDataModule
-from entry.builders.modules import build_datamodule, build_module, build_trainer
+from entry.builders.modules import build_datamodule, build_module
+from entry.builders.trainer import build_trainer
+from entry.checkpoint import Checkpoint
 from entry.config.resolve import resolved
-from entry.evaluation.checkpoint import Checkpoint, collect, evaluate
+from entry.evaluation.evaluate import collect, predict_split
 from entry.hardware import choose
 from entry.request import Request
 from label_spaces.catalogue import load
 from lightning_modules.supervised import SupervisedModule
 from lightning_modules.weights.pretrained import IMAGENET_MEAN, IMAGENET_STD
+from metrics.counts import Counts
 from reports.evaluation import scores_of
 from run_folder import RunFolder
+from settings.run import RunSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 SIDE, TINY = 512, (32, 48)
@@ -58,8 +62,8 @@ def write_frames(root: Path, count: int, size: tuple[int, int]) -> None:
             Image.fromarray(mask).save(root / "masks" / split / f"{i}.png")
 
 
-def configuration(folder: Path, *typed: str) -> dict[str, Any]:
-    """Return the configuration of train.py for the frames in a folder, with the default batch size."""
+def configuration(folder: Path, *typed: str) -> RunSettings:
+    """Return the settings of train.py for the frames in a folder, with the default batch size."""
     words = ["data=mask_folder", f"data.root={folder / 'frames'}", "data.split=folders", f"data.label_space={SPACE.name}",
              "model=deeplabv3_resnet50", "model.weights=none", f"data.cache_dir={folder / 'cache'}", "data.num_workers=0",
              "trainer=cpu", "trainer.progress=false", "logger=csv", *typed]  # fmt: skip
@@ -69,14 +73,14 @@ def configuration(folder: Path, *typed: str) -> dict[str, Any]:
 
 
 def evaluating(
-    config: dict[str, Any], folder: Path, datamodule: SegmentationDataModule, module: SupervisedModule
-) -> Callable[[], dict[str, Any]]:
+    settings: RunSettings, folder: Path, datamodule: SegmentationDataModule, module: SupervisedModule
+) -> Callable[[], Counts]:
     """Return a way to run `Trainer.test` on the split with everything counted."""
-    hardware = choose(config["trainer"])
+    hardware = choose(settings.trainer)
 
-    def run() -> dict[str, Any]:
-        trainer = build_trainer(config, hardware, RunFolder(folder), headline=module.headline)
-        return evaluate(trainer, module, datamodule, "test")
+    def run() -> Counts:
+        trainer = build_trainer(settings, hardware, RunFolder(folder), headline=module.headline)
+        return predict_split(trainer, module, datamodule)
 
     return run
 
@@ -117,9 +121,9 @@ def time_ways(frames: int, repeats: int, side: int) -> None:
             key: value.clone(memory_format=torch.contiguous_format)
             for key, value in module.network.state_dict().items()
         }
-        precision = choose(auto["trainer"]).precision
+        precision = choose(auto.trainer).precision
         ways: dict[str, Callable[[], Any]] = {
-            f"evaluate.py: {precision}, channels_last, batches of {auto['data']['eval_batch_size']}": evaluating(
+            f"evaluate.py: {precision}, channels_last, batches of {auto.data.eval_batch_size}": evaluating(
                 auto, folder, datamodule, module
             ),
             "evaluate.py with trainer.precision=32-true": evaluating(single, folder, datamodule, module),
@@ -129,8 +133,8 @@ def time_ways(frames: int, repeats: int, side: int) -> None:
         seconds = interleaved({way: partial(_keep, found, way, run) for way, run in ways.items()}, repeats)
     # The same frames, the same truth, each once; in float32 the same predictions.
     ours, single_ours, theirs = found.values()
-    assert np.array_equal(ours["confusion"].sum(1), theirs.sum(1))
-    moved = np.abs(single_ours["confusion"] - theirs).sum() / 2 / theirs.sum()
+    assert np.array_equal(ours.confusion.sum(1), theirs.sum(1))
+    moved = np.abs(single_ours.confusion - theirs).sum() / 2 / theirs.sum()
     ours_seconds = next(iter(seconds.values()))
     rows = [[way, f"{value / frames:.2f}", f"{value / ours_seconds:.2f}"] for way, value in seconds.items()]
     print(markdown_table([f"DeepLabV3-ResNet-50 at {side}², {frames} frames", "s/frame", "time, of the first"], rows))
@@ -156,20 +160,20 @@ class OneLayer(nn.Module):
 def _measure_memory(folder: Path, answer: "multiprocessing.SimpleQueue[dict[str, int]]") -> None:
     torch.set_num_threads(1)
     typed = (f"data.image_size=[{TINY[0]},{TINY[1]}]", "trainer.threads=1", "data.cache=false")
-    config = configuration(folder, *typed)
+    settings = configuration(folder, *typed)
     peaks = {}
     high_water(reset=True)
-    datamodule = build_datamodule(config)
+    datamodule = build_datamodule(settings)
     assert isinstance(datamodule, SegmentationDataModule)
     datamodule.prepare_training()
     peaks["listed, checked and split"] = high_water(reset=True)
-    module, _ = build_module(config, datamodule.label_space, "none")
+    module, _ = build_module(settings, datamodule.label_space, "none")
     module.network = OneLayer()
     high_water(reset=True)
-    facts = evaluating(config, folder, datamodule, module)()
+    counts = evaluating(settings, folder, datamodule, module)()
     peaks["evaluated"] = high_water(reset=True)
     origin = Checkpoint(folder / "best.ckpt", 0, 0, {}, datamodule.label_space).origin
-    scores_of(collect(config, RunFolder(folder), origin, datamodule, "test", facts))
+    scores_of(collect(settings, RunFolder(folder), origin, datamodule, "test", counts))
     peaks["scored, with intervals and baselines"] = high_water()
     answer.put(peaks)
 

@@ -89,7 +89,7 @@ def scoring(root: Path, folder: Path, cache: Path) -> dict[str, Callable[[], obj
     rows, columns = SPACE.num_classes + 1, PREDICTED.num_classes + 1
 
     def ours() -> object:
-        return count(module, "val", matches, PREDICTED)["confusion"]
+        return count(module, "val", matches, PREDICTED).confusion
 
     def decoding() -> object:
         return [np.asarray(Image.open(file)) for _, file in pairs]

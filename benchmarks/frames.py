@@ -22,8 +22,8 @@ from benchmarks.timing import interleaved, machine, markdown_table
 from datamodules.files.masks import polygon_mask
 from datamodules.idd import IDDDataModule
 from datamodules.loading.batch_samplers import SampleKey
-from datamodules.settings import DataSettings
 from label_spaces.catalogue import load
+from settings.data import DataSettings
 
 FULL, SIDE = (1080, 1920), 512
 OBJECTS, CORNERS = 150, 40  # of a frame: as many as IDD's have on average, in the same order of size

@@ -23,13 +23,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.timing import interleaved, machine, markdown_table
 from callbacks.checkpoints import Checkpoints
 from callbacks.signals import StopSignal
-from entry.builders.modules import build_datamodule, build_module, build_trainer
+from entry.builders.modules import build_datamodule, build_module
+from entry.builders.trainer import build_trainer
 from entry.config.resolve import resolved
 from entry.hardware import choose
 from entry.request import Request
 from lightning_modules.networks.resnet import resnet18
 from lightning_modules.weights.pretrained import IMAGENET_MEAN, IMAGENET_STD
 from run_folder import RunFolder
+from settings.run import RunSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 BATCH = 32
@@ -57,8 +59,8 @@ class Stopwatch(Callback):
         self.seconds = now - self.began
 
 
-def configuration(folder: Path, images: Path, steps: int, precision: str) -> dict[str, Any]:
-    """Return the configuration of train.py."""
+def configuration(folder: Path, images: Path, steps: int, precision: str) -> RunSettings:
+    """Return the settings of train.py."""
     typed = ["data=image_folder", f"data.root={images}", "model=resnet18", "model.weights=none", "data.image_size=[96,96]", f"data.batch_size={BATCH}",
              "trainer=cpu", "trainer.max_epochs=1", f"trainer.precision={precision}", f"data.cache_dir={folder / 'cache'}", "logger=csv",
              f"trainer.limit_batches={steps}", "trainer.progress=false", "data.num_workers=0"]  # fmt: skip
@@ -67,15 +69,15 @@ def configuration(folder: Path, images: Path, steps: int, precision: str) -> dic
         return resolved(Request(compose("train", overrides=typed), tuple(typed), folder, folder_was_typed=True))
 
 
-def ours(config: dict[str, Any], folder: Path) -> Callable[[], float]:
+def ours(settings: RunSettings, folder: Path) -> Callable[[], float]:
     """Return a way to train an epoch with the project's classes; it returns the seconds of the steps after the first."""
-    machine_ = choose(config["trainer"])
-    datamodule = build_datamodule(config)
+    machine_ = choose(settings.trainer)
+    datamodule = build_datamodule(settings)
     datamodule.prepare_training()
 
     def run() -> float:
-        module, _ = build_module(config, datamodule.label_space, "none", share=BATCH)
-        trainer = build_trainer(config, machine_, RunFolder(folder), headline=module.headline, signal=StopSignal())
+        module, _ = build_module(settings, datamodule.label_space, "none", share=BATCH)
+        trainer = build_trainer(settings, machine_, RunFolder(folder), headline=module.headline, signal=StopSignal())
         watch = Stopwatch()
         trainer.callbacks.append(watch)
         trainer.limit_val_batches = 0
@@ -86,9 +88,9 @@ def ours(config: dict[str, Any], folder: Path) -> Callable[[], float]:
     return run
 
 
-def bare(config: dict[str, Any], *, bf16: bool, channels_last: bool, steps: int) -> Callable[[], float]:
+def bare(settings: RunSettings, *, bf16: bool, channels_last: bool, steps: int) -> Callable[[], float]:
     """Return a loop without any framework on the same batches."""
-    datamodule = build_datamodule(config)
+    datamodule = build_datamodule(settings)
     datamodule.prepare_training()
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) * 255 for values in (IMAGENET_MEAN, IMAGENET_STD))
     layout = torch.channels_last if channels_last else torch.contiguous_format

@@ -3,7 +3,6 @@
 import os
 import shutil
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,19 +17,11 @@ from callbacks.stderr import tell
 
 
 class Checkpoints(Checkpoint):
-    """Saves the state with the highest score and the last one, the latter also within an epoch.
+    """Saves the state with the highest score `monitor`, and the last one also every n optimiser steps or minutes.
 
-    While the run trains, earlier last checkpoints stay as ``last-<step>.ckpt``, to resume from should last.ckpt be
-    damaged. After a signal, last.ckpt is written at the next optimiser step and RunStopped raised. At an epoch's last step
-    this waits for the validation, which Lightning would skip in a resumed epoch that has no batch left.
-
-    Args:
-        folder: of the files.
-        monitor: the score; the highest is the best.
-        signal: receives this rank's signals.
-        every_n_steps: optimiser steps between two checkpoints within an epoch; None: by time only.
-        every_minutes: minutes between two, on the first rank's clock; None: by steps only.
-        keep: how many earlier checkpoints stay.
+    While the run trains, `keep` earlier last checkpoints stay as ``last-<step>.ckpt``, to resume from should last.ckpt
+    be damaged. After a signal, last.ckpt is written at the next optimiser step and RunStopped raised. At an epoch's last
+    step this waits for the validation, which Lightning would skip in a resumed epoch that has no batch left.
     """
 
     def __init__(
@@ -48,7 +39,7 @@ class Checkpoints(Checkpoint):
         self._stopped_early = False
         self._step_of_last = 0
         self._written_at = time.monotonic()
-        self._ranks: RankMaximum
+        self._group: Any = None
 
     @property
     def state_key(self) -> str:
@@ -75,7 +66,8 @@ class Checkpoints(Checkpoint):
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Start the clock; a run that early stopping has ended stays ended."""
-        self._ranks = RankMaximum()
+        if trainer.world_size > 1 and dist.get_backend() != "gloo":
+            self._group = dist.new_group(backend="gloo")  # between the hosts: no GPU has to be waited for
         self._written_at = time.monotonic()
         trainer.should_stop = trainer.should_stop or self._stopped_early
         if self._stopped_early and trainer.is_global_zero:
@@ -90,7 +82,7 @@ class Checkpoints(Checkpoint):
         done = batch_idx + 1
         if done % trainer.accumulate_grad_batches or done >= trainer.num_training_batches:
             return
-        stop, due = self._ranks.largest([self.signal.number, self._due(trainer)])
+        stop, due = self._largest(trainer, self.signal.number, self._due(trainer))
         if stop or due:
             self.write_last(trainer)
         if stop:
@@ -106,14 +98,13 @@ class Checkpoints(Checkpoint):
             trainer.save_checkpoint(self.folder / "best.ckpt")
         # In this order: last.ckpt must never record a best score without best.ckpt.
         self.write_last(trainer, same_as_best=better)
-        [stop] = self._ranks.largest([self.signal.number])
+        [stop] = self._largest(trainer, self.signal.number)
         if stop:
             raise RunStopped(stop)
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Remove the earlier checkpoints of a finished run, also one that was resumed with nothing left to train."""
-        if trainer.is_global_zero:
-            self._prune(keep=0)
+        self._prune(trainer, keep=0)
 
     def _due(self, trainer: lightning.Trainer) -> bool:
         by_steps = self.every_n_steps is not None and trainer.global_step % self.every_n_steps == 0
@@ -132,12 +123,19 @@ class Checkpoints(Checkpoint):
             link(self.folder / "best.ckpt", last)
         self._step_of_last = trainer.global_step
         self._written_at = time.monotonic()
-        if trainer.is_global_zero:
-            self._prune(self.keep)
+        self._prune(trainer, self.keep)
 
-    def _prune(self, keep: int) -> None:
-        for path in earlier(self.folder)[keep:]:
-            path.unlink()
+    def _prune(self, trainer: lightning.Trainer, keep: int) -> None:
+        if trainer.is_global_zero:
+            for path in earlier(self.folder)[keep:]:
+                path.unlink()
+
+    def _largest(self, trainer: lightning.Trainer, *numbers: int) -> list[int]:
+        """Return the maximum of each number over the ranks, so that all decide alike on what only one of them knows."""
+        tensor = torch.tensor(numbers)
+        if trainer.world_size > 1:
+            dist.all_reduce(tensor, dist.ReduceOp.MAX, group=self._group)
+        return [int(number) for number in tensor.tolist()]
 
 
 def earlier(folder: Path) -> list[Path]:
@@ -155,23 +153,3 @@ def link(source: Path, target: Path) -> None:
         shutil.copyfile(source, temporary)
     temporary.replace(target)
     temporary.unlink(missing_ok=True)  # renaming one link onto another of the same file does nothing
-
-
-class RankMaximum:
-    """Lets all ranks decide alike on what only one of them knows, by the maximum over the ranks.
-
-    It is exchanged between the hosts, so that no GPU has to be waited for. Made on every rank at the same time.
-    """
-
-    def __init__(self) -> None:
-        self._several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
-        needs_group = self._several and dist.get_backend() != "gloo"
-        self._group: Any = dist.new_group(backend="gloo") if needs_group else None
-
-    def largest(self, numbers: Sequence[int]) -> list[int]:
-        """Return the element-wise maximum over all ranks; called on every rank."""
-        if not self._several:
-            return list(numbers)
-        tensor = torch.tensor(numbers)
-        dist.all_reduce(tensor, dist.ReduceOp.MAX, group=self._group)
-        return [int(number) for number in tensor.tolist()]

@@ -20,9 +20,6 @@ class AveragedWeights(Callback):
     Validation uses the average. It is also a checkpoint's ``state_dict``; training resumes from ``current_state_dict``
     beside it. Lightning's own WeightAveraging (2.6) would keep the average on the CPU while a GPU trains, and swaps it
     in after the first rank's buffers have been broadcast for a validation.
-
-    Args:
-        decay: above 0 and below 1; averages over about 1 / (1 - decay) steps.
     """
 
     def __init__(self, decay: float) -> None:
@@ -60,13 +57,11 @@ class AveragedWeights(Callback):
             return
         self._step = trainer.global_step
         decay = min(self.decay, (1 + self._step) / (10 + self._step))
-        averages, weights = [], []
         for name, weight in self._weights.items():
-            if weight.is_floating_point():
-                averages.append(self._average[name])
-                weights.append(weight)
-            else:
+            if not weight.is_floating_point():
                 self._average[name].copy_(weight)
+        floats = [name for name, weight in self._weights.items() if weight.is_floating_point()]
+        averages, weights = [self._average[name] for name in floats], [self._weights[name] for name in floats]
         torch._foreach_lerp_(averages, weights, 1 - decay)
 
     def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

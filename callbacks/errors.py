@@ -4,10 +4,7 @@ import signal
 
 
 class RunStopped(BaseException):
-    """A run was stopped by a signal after saving its state.
-
-    Not an Exception: code that catches errors must not swallow it.
-    """
+    """A signal stopped the run. Not an Exception: code that catches errors must not swallow it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}")

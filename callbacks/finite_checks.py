@@ -1,7 +1,7 @@
 """Stop at a loss or at logits that are nan or infinite: later steps would be wasted, and nan would be scored as a class."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -24,23 +24,16 @@ class FiniteCheck(Callback):
         self._collected: list[tuple[Tensor, Tensor]] = []
 
     @abstractmethod
-    def message(self, key: int, value: float, trainer: Trainer, module: LightningModule) -> str:
-        """Return the error message for a value that is not finite.
+    def message(self, key: int, value: float, trainer: Trainer, pl_module: LightningModule) -> str:
+        """Return the error message for the value with a key; it is nan or infinite, or False where only that is known."""
 
-        Args:
-            key: identifies the value, such as its step.
-            value: nan or infinite; False where only that is known.
-            trainer: of the run.
-            module: the model.
-        """
-
-    def collect(self, keys: Tensor, values: Tensor, trainer: Trainer, module: LightningModule) -> None:
+    def collect(self, keys: Tensor, values: Tensor, trainer: Trainer, pl_module: LightningModule) -> None:
         """Collect values (N,), or whether they are finite, with their integer keys (N,)."""
         self._collected.append((keys, values))
-        if module.device.type == "cpu" or len(self._collected) >= BATCHES_BETWEEN_CHECKS:
-            self.check(trainer, module)
+        if pl_module.device.type == "cpu" or len(self._collected) >= BATCHES_BETWEEN_CHECKS:
+            self.check(trainer, pl_module)
 
-    def check(self, trainer: Trainer, module: LightningModule) -> None:
+    def check(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Raise TrainingError for the first collected value that is not finite."""
         if not self._collected:
             return
@@ -49,24 +42,21 @@ class FiniteCheck(Callback):
         keys = keys.to(values.device)
         finite = values if values.dtype == torch.bool else values.isfinite()
         if not bool(finite.all()):
-            raise TrainingError(self.message(int(keys[~finite][0]), values[~finite][0].item(), trainer, module))
+            raise TrainingError(self.message(int(keys[~finite][0]), values[~finite][0].item(), trainer, pl_module))
 
 
 class FiniteLoss(FiniteCheck):
     """Stops training at a loss that is nan or infinite, naming its step."""
 
+    on_validation_start = FiniteCheck.check  # before the epoch's scores are computed and its checkpoint is written
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Collect the loss of this step."""
-        loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
-        self.collect(torch.tensor([trainer.global_step]), loss.reshape(1), trainer, pl_module)
+        self.collect(torch.tensor([trainer.global_step]), outputs["loss"].reshape(1), trainer, pl_module)
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Check before the epoch's scores are computed and its checkpoint is written."""
-        self.check(trainer, pl_module)
-
-    def message(self, key: int, value: float, trainer: Trainer, module: LightningModule) -> str:
+    def message(self, key: int, value: float, trainer: Trainer, pl_module: LightningModule) -> str:
         """Return the error message for the loss of step `key`."""
         return (
             f"The loss was {value} at step {key} (epoch {trainer.current_epoch}). "
@@ -75,11 +65,9 @@ class FiniteLoss(FiniteCheck):
 
 
 class FiniteLogits(FiniteCheck):
-    """Stops an evaluation or prediction at logits that are nan or infinite, naming the sample and the probable cause.
+    """Stops an evaluation or prediction at logits that are nan or infinite; `names` are those of the samples, by index."""
 
-    Args:
-        names: of the samples, by their index.
-    """
+    on_test_epoch_end = on_predict_epoch_end = FiniteCheck.check  # before anything is scored or written
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__()
@@ -89,10 +77,6 @@ class FiniteLogits(FiniteCheck):
         """Collect which samples of this batch are finite."""
         self.collect(outputs["index"], outputs["finite"], trainer, pl_module)
 
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Check before anything is scored."""
-        self.check(trainer, pl_module)
-
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any, **__: Any
     ) -> None:
@@ -100,21 +84,14 @@ class FiniteLogits(FiniteCheck):
         index, _, finite, _ = outputs
         self.collect(index, finite, trainer, pl_module)
 
-    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Check before the table of predictions is written."""
-        self.check(trainer, pl_module)
-
-    def message(self, key: int, value: float, trainer: Trainer, module: LightningModule) -> str:
-        """Return the error message for the sample with index `key`."""
-        return f"The logits of {self.names[key]} are not finite, so that no class can be predicted. {_cause(module, str(trainer.precision))}"
-
-
-def _cause(module: LightningModule, precision: str) -> str:
-    """Return the probable cause of logits that are not finite, and what to do."""
-    state = {name.removeprefix("network."): each for name, each in module.state_dict().items()}
-    broken = [name for name, each in state.items() if each.is_floating_point() and not bool(each.isfinite().all())]
-    if broken:
-        return f"{len(broken)} of {len(state)} tensors of its weights are not finite, such as {broken[0]}: use other weights."
-    if precision in ("32-true", "64-true"):
-        return "Its weights are finite: check that image, and the values that model.mean and model.std give it."
-    return f"Its weights are finite, but values in between overflow in trainer.precision={precision}: type trainer.precision=32-true."
+    def message(self, key: int, value: float, trainer: Trainer, pl_module: LightningModule) -> str:
+        """Return the error message for the sample with index `key`, with the probable cause and what to do."""
+        state = {name.removeprefix("network."): each for name, each in pl_module.state_dict().items()}
+        broken = [name for name, each in state.items() if each.is_floating_point() and not bool(each.isfinite().all())]
+        if broken:
+            cause = f"{len(broken)} of {len(state)} tensors of its weights are not finite, such as {broken[0]}: use other weights."
+        elif trainer.precision in ("32-true", "64-true"):
+            cause = "Its weights are finite: check that image, and the values that model.mean and model.std give it."
+        else:
+            cause = f"Its weights are finite, but values in between overflow in trainer.precision={trainer.precision}: type trainer.precision=32-true."
+        return f"The logits of {self.names[key]} are not finite, so that no class can be predicted. {cause}"

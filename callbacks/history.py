@@ -9,26 +9,18 @@ import lightning
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 
 from callbacks.stderr import tell
+from metrics.scores import TASKS, headline_scores
 from run_folder import read_csv, write_csv
 
-SCORES = ("loss", "accuracy", "f1_macro", "f1_weighted", "miou", "fwiou")
-COLUMNS = (
-    "epoch",
-    "step",
-    "lr",
-    "train/loss",
-    *(f"train_eval/{score}" for score in SCORES),
-    *(f"val/{score}" for score in SCORES),
-    "seconds",
-)
+
+def columns() -> list[str]:
+    """Return the columns of history.csv, with every score that is registered for the headlines of a task."""
+    scores = [f"{stream}/{score}" for stream in ("train_eval", "val") for score in ("loss", *headline_scores(*TASKS))]
+    return ["epoch", "step", "lr", "train/loss", *scores, "seconds"]
 
 
 class HistoryWriter(Callback):
-    """Adds a row per epoch to history.csv: losses, scores, learning rate, and seconds since the last row.
-
-    Args:
-        path: the file.
-    """
+    """Adds a row per epoch to history.csv: losses, scores, learning rate, and seconds since the last row."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -43,18 +35,19 @@ class HistoryWriter(Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Write the epoch's row; a score that was not computed is an empty cell."""
-        scores = {name: float(value) for name, value in trainer.callback_metrics.items() if name in COLUMNS}
+        metrics = trainer.callback_metrics
         row = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
             "lr": trainer.optimizers[0].param_groups[0]["lr"],
-            **scores,
+            **{name: float(metrics[name]) for name in columns() if name in metrics},
             "seconds": round(time.monotonic() - self._began, 3),
         }
         self._began = time.monotonic()
         self._rows.append(row)
         if trainer.is_global_zero:
-            write_csv(self.path, self._rows, COLUMNS)
+            # Earlier epochs may have a score that this process has not registered.
+            write_csv(self.path, self._rows, list(dict.fromkeys([*columns(), *self._rows[0]])))
 
 
 def wants_bar(wanted: str | bool) -> bool:
@@ -68,11 +61,7 @@ def progress_bar() -> RichProgressBar:
 
 
 class EpochLines(Callback):
-    """Prints one line per epoch to stderr.
-
-    Args:
-        headline: the score that is printed with the losses.
-    """
+    """Prints one line per epoch to stderr: the losses and the score `headline`."""
 
     def __init__(self, headline: str) -> None:
         self.names = ("train/loss", "val/loss", f"train_eval/{headline}", f"val/{headline}")

@@ -34,12 +34,9 @@ class MaskWriter(Callback, ABC):
 class FrameMasks(MaskWriter):
     """Writes ``ids/<file>`` and ``colours/<file>`` at each frame's own size.
 
-    Args:
-        folder: of both; None on ranks other than the first, which take the first one's.
-        files: by sample index the relative path of its mask.
-        sizes: by sample index its own (height, width).
-        space: the classes.
-        mapping: the class, or void, of each predicted index, if the model predicts another label space.
+    `folder` is None on ranks other than the first, which take the first one's; `files` are relative paths and `sizes`
+    (height, width), by sample index. `mapping` has the class, or void, of each predicted index, if the model predicts
+    another label space.
     """
 
     def __init__(
@@ -72,22 +69,15 @@ class FrameMasks(MaskWriter):
 class PictureMasks(MaskWriter):
     """Writes ``masks/<name>.png`` (class indices, with a palette) and ``overlays/<name>.png`` at each image's own size.
 
-    Args:
-        folder: of both.
-        paths: the images, in the loader's order.
-        space: the classes.
-
-    Attributes:
-        rows: by image the share of each class, in 0–1.
-        unreadable: the reasons, by path.
+    `paths` are the images in the loader's order.
     """
 
     def __init__(self, folder: Path, paths: Sequence[Path], space: LabelSpace) -> None:
         self.folder, self.paths, self.space = folder, paths, space
         base = Path(os.path.commonpath([path.parent for path in paths]))
         self._names = [path.relative_to(base).with_suffix("").as_posix() for path in paths]
-        self.rows: dict[int, dict[str, Any]] = {}
-        self.unreadable: dict[Path, str] = {}
+        self.rows: dict[int, dict[str, Any]] = {}  # by image its file and the share of each class, in 0–1
+        self.unreadable: dict[Path, str] = {}  # the reasons
 
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any, **__: Any
@@ -104,5 +94,8 @@ class PictureMasks(MaskWriter):
         save_mask(self.folder / "masks" / f"{self._names[index]}.png", full, self.space)
         save_overlay(self.folder / "overlays" / f"{self._names[index]}.png", image, full, self.space)
         shares = np.bincount(full.ravel(), minlength=self.space.num_classes) / full.size
-        named = zip(self.space.classes, shares.tolist(), strict=False)
-        self.rows[index] = {"file": str(self.paths[index]), **dict(named)}
+        # Pixels of void have no class: zip leaves their share out.
+        self.rows[index] = {
+            "file": str(self.paths[index]),
+            **dict(zip(self.space.classes, shares.tolist(), strict=False)),
+        }

@@ -21,19 +21,13 @@ ECHO_SECONDS = 0.3
 class StopSignal(Callback):
     """Records the first signal while a run trains or validates; `Checkpoints` then stops the run after saving its state.
 
-    A second signal, and any signal outside of training, raises RunStopped at once. A repetition soon after is ignored:
-    ``timeout`` and batch systems send a signal to a process and to its parents, which forward it. Forked processes, such
-    as a loader's workers, ignore all signals.
-
-    Args:
-        echo_seconds: how long a repetition of the same signal is ignored.
-
-    Attributes:
-        number: of the signal that was received, 0 for none.
+    A second signal, and any signal outside of training, raises RunStopped at once. A repetition within `echo_seconds` is
+    ignored: ``timeout`` and batch systems send a signal to a process and to its parents, which forward it. Forked
+    processes, such as a loader's workers, ignore all signals.
     """
 
     def __init__(self, echo_seconds: float = ECHO_SECONDS) -> None:
-        self.number = 0
+        self.number = 0  # of the signal that was received; 0: none
         self.echo_seconds = echo_seconds
         self._training = False
         self._process = os.getpid()
@@ -41,16 +35,12 @@ class StopSignal(Callback):
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Handle signals inside the block, and restore the previous handlers afterwards.
-
-        After a stop further signals are ignored instead: the process still has to write its status and to exit with
-        the right code.
-        """
+        """Handle signals inside the block, and restore the previous handlers afterwards."""
         after = {number: signal.getsignal(number) for number in SIGNALS}
         self._install()
         try:
             yield
-        except RunStopped:
+        except RunStopped:  # the process still has to write its status and to exit with the right code
             after = dict.fromkeys(SIGNALS, signal.SIG_IGN)
             raise
         finally:

@@ -5,9 +5,6 @@ import sys
 
 
 def tell(text: str) -> None:
-    """Print a line to stderr, ignoring a closed pipe.
-
-    Ctrl-C ends all of ``train.py 2>&1 | tee log``, and the run has yet to save its state.
-    """
+    """Print a line to stderr, ignoring a closed pipe: Ctrl-C also ends ``tee`` in ``train.py 2>&1 | tee log``."""
     with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: from a signal handler, within another print
         print(text, file=sys.stderr, flush=True)

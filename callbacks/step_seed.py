@@ -9,11 +9,7 @@ from lightning.pytorch.callbacks import Callback
 
 
 class StepSeed(Callback):
-    """Seeds torch before every training batch from (seed, epoch, batch, rank), so that dropout is reproducible.
-
-    Args:
-        seed: of the training.
-    """
+    """Seeds torch before every training batch from (seed, epoch, batch, rank), so that dropout is reproducible."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
 from datamodules.baseline_features import Features
 from datamodules.errors import DatasetError
 from datamodules.files.image_cache import CachedImages, Image, ReadImages, open_images
+from datamodules.files.images import read_image
 from datamodules.loading.augmentation import Augmentation
-from datamodules.loading.batch_samplers import EvaluationBatches, SampleKey, TrainingBatches
+from datamodules.loading.batch_samplers import Batches, EvaluationBatches, TrainingBatches
 from datamodules.loading.dataset import ImageDataset, make_loader, worker_count
 from datamodules.sample_index import TRAIN_EVAL, IndexedDataModule
 from metrics.regions import region_sizes
@@ -36,14 +37,9 @@ class ImageDataModule(IndexedDataModule):
     happen here. The trainer must be made with ``use_distributed_sampler=False`` and
     ``reload_dataloaders_every_n_epochs=1``: the batch samplers know the ranks, and each epoch has its own loader.
 
-    Args:
-        settings: the common keys of `data=`.
-        seed: of the order of the training samples and of their augmentation.
-        transform: the augmentation of training images, an albumentations pipeline; None: none.
-        accumulate: batches per optimiser step.
-        train_eval: whether `val_dataloader` also scores a fixed, unaugmented part of the training split.
-        region_sizes: whether batches of `test_dataloader` also hold the size class of each pixel's region; masks only.
-        test_split: the split that `test_dataloader` feeds; None: `closing_split`.
+    `seed` determines the order of the training samples and, with the albumentations pipeline `transform`, their
+    augmentation. An optimiser step has `accumulate` batches. With `train_eval`, `val_dataloader` also has the fixed,
+    unaugmented part of train; with `region_sizes`, test batches hold the size class of each mask pixel's region.
     """
 
     def __init__(
@@ -65,9 +61,9 @@ class ImageDataModule(IndexedDataModule):
         self.region_sizes = region_sizes
         self._open: dict[tuple[str, str, tuple[int, int]], ReadImages | CachedImages] = {}
 
-    @abstractmethod
     def read(self, name: str) -> Image:
-        """Return a sample's image, (H, W, 3) uint8 RGB, at its own size; called from several threads and processes at once."""
+        """Return an image, (H, W, 3) uint8 RGB, at its own size; called from several threads and processes."""
+        return read_image(self.file(name))
 
     @abstractmethod
     def targets(self, part: str, size: tuple[int, int]) -> Sequence[int] | Callable[[int], Image]:
@@ -79,7 +75,7 @@ class ImageDataModule(IndexedDataModule):
         return f"{facts.st_size}:{facts.st_mtime_ns}"
 
     def prepare_split(self, split: str) -> None:
-        """As the base class does; of train, check also that optimiser steps can be distributed. Raises DatasetError."""
+        """As the base class; for train, check also that optimiser steps can be distributed. Raises DatasetError."""
         super().prepare_split(split)
         if split == "train":
             self.training_batch_sizes()
@@ -91,10 +87,7 @@ class ImageDataModule(IndexedDataModule):
         return self._training_batches(0, 0).steps
 
     def training_batch_sizes(self, world_size: int | None = None) -> set[int]:
-        """Return the sizes that the batches of an epoch have on `world_size` ranks (None: the trainer's).
-
-        Raises DatasetError where an optimiser step cannot be distributed evenly, or an epoch has none.
-        """
+        """Return the sizes of an epoch's batches. Raises DatasetError where steps cannot be distributed or none is left."""
         settings, ranks = self.settings, world_size or self.world_size
         pieces = ranks * self.accumulate
         if settings.batch_size % pieces:
@@ -131,15 +124,13 @@ class ImageDataModule(IndexedDataModule):
         for part in evaluated:
             if part != TRAIN_EVAL:
                 self.prepare_split(part)
+        needed = [(part, self.eval_size) for part in evaluated]
         if stage == "fit":
             self.prepare_split("train")
-            self.open("train", self.train_size)
-        for part in evaluated:
-            self.open(part, self.eval_size)
-
-    def open(self, part: str, size: tuple[int, int]) -> None:
-        """Make the caches of train, val, test or train_eval, where the settings request any."""
-        self.images(part, size)
+            needed.insert(0, ("train", self.train_size))
+        for part, size in needed:  # makes the caches, where the settings request any
+            self.images(part, size)
+            self.targets(part, size)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return this rank's batches of the trainer's current epoch, those before a resumed run's next batch left out."""
@@ -153,9 +144,9 @@ class ImageDataModule(IndexedDataModule):
         )
 
     def training_dataloader(self, epoch: int, start_batch: int = 0) -> DataLoader[Batch]:
-        """Return this rank's batches of a training epoch, from `start_batch` on; its length is that of the full epoch."""
+        """Return this rank's batches of an epoch, from `start_batch` on; its length is that of the full epoch."""
         batches = self._training_batches(epoch, start_batch)
-        return self._loader(batches, "train", self.train_size, self.augmentation)
+        return self._loader(batches, "train", self.train_size, self.augmentation, regions=False)
 
     def val_dataloader(self) -> list[DataLoader[Batch]]:
         """Return the loaders of the selection's split and, with `train_eval`, of the fixed part of train."""
@@ -168,7 +159,7 @@ class ImageDataModule(IndexedDataModule):
     def evaluation_dataloader(self, part: str, *, region_sizes: bool = False) -> DataLoader[Batch]:
         """Return this rank's whole batches of train, val, test or train_eval: unaugmented, each sample counted once."""
         batches = EvaluationBatches(self.indices(part), self.settings.eval_batch_size, self.rank, self.world_size)
-        return self._loader(batches, part, self.eval_size, regions=region_sizes)
+        return self._loader(batches, part, self.eval_size, None, regions=region_sizes)
 
     @property
     def train_size(self) -> tuple[int, int]:
@@ -186,18 +177,15 @@ class ImageDataModule(IndexedDataModule):
         return (self.selection_split, TRAIN_EVAL) if self.train_eval else (self.selection_split,)
 
     def images(self, part: str, size: tuple[int, int]) -> ReadImages | CachedImages:
-        """Return the images of train, val, test or train_eval at (height, width) `size`, by their places in the table.
-
-        Where the settings allow, they come from a cache, which is made now if there is none. Raises DatasetError.
-        """
+        """Return the images of a part at (height, width) `size`, cached where the settings allow. Raises DatasetError."""
         return self.opened("", part, ReadImages(self.read, self.names, size), self.fingerprint)
 
     def baseline_features(self, part: str, indices: Sequence[int]) -> Features:
-        """Return a baseline's features of samples of train, val or test: by name (N, d) numbers, a row per place in the table."""
+        """Return by name a baseline's features (N, d) of `indices`, samples of train, val or test."""
         return {}
 
     def extents(self, indices: Sequence[int]) -> Features:
-        """Return the (N, 2) heights and widths in pixels of each sample's ``image`` (a crop's frame) and ``object``, where known."""
+        """Return (N, 2) heights and widths in pixels of each ``image`` (a crop's frame) and ``object``, where known."""
         known = [self.sizes.get(self.table.samples[index].name) for index in indices]
         return {} if None in known else {"image": np.array(known, dtype=np.float64).reshape(-1, 2)}
 
@@ -206,11 +194,7 @@ class ImageDataModule(IndexedDataModule):
     ) -> ReadImages | CachedImages:
         """Return what `read` reads for train, val, test or train_eval, from a cache where the settings allow.
 
-        Args:
-            kind: distinguishes caches of the same samples.
-            part: which samples.
-            read: reads any sample.
-            fingerprint: from a sample's name to what changes whenever `read` would return something else.
+        `kind` distinguishes caches of the same samples; `fingerprint`, of a sample's name, changes with what is read.
         """
         part = "train" if part == TRAIN_EVAL and read.size == self.train_size else part
         key = (kind, part, read.size)
@@ -227,15 +211,8 @@ class ImageDataModule(IndexedDataModule):
     def _check_training_size(self) -> None:
         """Raise DatasetError where the augmentation does not cut `image_size` out of images of `load_size`."""
         wanted, given = self.settings.image_size, self.train_size
-        if given == wanted:
-            return
-        if given[0] < wanted[0] or given[1] < wanted[1]:
-            raise DatasetError(
-                f"data.load_size={as_typed(given)} is smaller than data.image_size={as_typed(wanted)}, which is cut out of it; "
-                "take a larger one, or leave data.load_size out."
-            )
         made = given
-        if self.augmentation is not None:
+        if self.augmentation is not None and given != wanted:
             made = self.augmentation(np.zeros((*given, 3), np.uint8), name="", epoch=0)[0].shape[:2]
         if made != wanted:
             raise DatasetError(
@@ -257,13 +234,7 @@ class ImageDataModule(IndexedDataModule):
         )
 
     def _loader(
-        self,
-        batches: Sampler[list[SampleKey]],
-        part: str,
-        size: tuple[int, int],
-        augmentation: Augmentation | None = None,
-        *,
-        regions: bool = False,
+        self, batches: Batches, part: str, size: tuple[int, int], augmentation: Augmentation | None, *, regions: bool
     ) -> DataLoader[Batch]:
         images = self.images(part, size)
         on_cuda = torch.cuda.is_available() and (
@@ -271,17 +242,14 @@ class ImageDataModule(IndexedDataModule):
         )
         find_regions = partial(region_sizes, void=self.label_space.void) if regions else None
         dataset = ImageDataset(self.names, self.targets(part, size), images, augmentation, find_regions)
-        workers = self._workers(images, idle=augmentation is None and find_regions is None)
+        small = isinstance(images, CachedImages) and images.image_bytes <= SMALL_IMAGE
+        if self.settings.num_workers is None and small and augmentation is None and not regions:
+            workers = 0  # starting a worker and passing batches would cost more than reading
+        else:
+            processes = 1 if self.trainer is None else self.world_size // self.trainer.num_nodes
+            workers = worker_count(self.settings.num_workers, processes)
         return make_loader(dataset, batches, workers, pin_memory=on_cuda)
 
     def sample_bytes(self, size: tuple[int, int]) -> int:
         """Return the bytes of all that a cache would hold of a sample at (height, width) `size`."""
         return math.prod(size) * 3
-
-    def _workers(self, images: ReadImages | CachedImages, *, idle: bool) -> int:
-        """Return how many processes read. Small cached images cost less than starting a worker and passing batches."""
-        ready = isinstance(images, CachedImages) and idle and images.image_bytes <= SMALL_IMAGE
-        if self.settings.num_workers is None and ready:
-            return 0
-        processes = 1 if self.trainer is None else self.world_size // self.trainer.num_nodes
-        return worker_count(self.settings.num_workers, processes)

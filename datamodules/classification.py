@@ -13,14 +13,8 @@ from settings.data import DataSettings
 
 
 class ClassificationDataModule(ImageDataModule):
-    """Feeds images and the index of their class; the classes are those of the samples.
+    """Feeds images and the index of their class; the classes are those of the samples."""
 
-    Args:
-        settings: the common keys of `data=`.
-        options: the base class's other arguments.
-    """
-
-    task: ClassVar[str] = "classification"
     unit: ClassVar[str] = "images"
 
     def __init__(self, settings: DataSettings, **options: Any) -> None:

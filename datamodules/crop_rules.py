@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from datamodules.files.idd_polygons import AnnotatedObject, Annotation, object_at
+from datamodules.files.idd_polygons import AnnotatedObject, Annotation, AnnotationError
 from datamodules.splits.sample_table import SampleTable
 
 CROP_CLASSES = (
@@ -24,27 +24,16 @@ RIDES = 0.1  # the least box IoU of a rider and the two-wheeler ridden: less is 
 
 @dataclass(frozen=True, kw_only=True)
 class CropRules:
-    """The rules by which objects become samples. Source: EVALUATION.md, object crops.
+    """The rules by which objects become samples. Source: EVALUATION.md, object crops."""
 
-    Args:
-        least_side: the short side in pixels of an object's box within the frame.
-        least_visible: the part of an object that later polygons leave uncovered.
-        margin: the side of the square crop over the long side of the box.
-        most_overlap: the box IoU above which two differently labelled objects are both left out, as one crop would show both.
-        riders: ``separate``: a class of their own; ``merge``: the crop of a two-wheeler includes its riders, who have no
-            crop of their own; ``drop``: they have none.
-        train: training samples that a class needs, `train_groups` the drives they must come from.
-        evaluation: samples that a class needs in val and in test.
-    """
-
-    least_side: float = 32.0
-    least_visible: float = 0.5
-    margin: float = 1.15
-    most_overlap: float = 0.5
-    riders: str = "separate"
-    train: int = 50
-    train_groups: int = 5
-    evaluation: int = 10
+    least_side: float = 32.0  # pixels: the short side of an object's box within the frame
+    least_visible: float = 0.5  # the part of an object that later polygons leave uncovered
+    margin: float = 1.15  # the side of the square crop over the long side of the box
+    most_overlap: float = 0.5  # box IoU above which one crop would show two labels: both objects are left out
+    riders: str = "separate"  # a class of their own; merge: in the crop of their two-wheeler; drop: left out
+    train: int = 50  # samples that a class needs in train,
+    train_groups: int = 5  # from so many drives,
+    evaluation: int = 10  # and in val and test each
 
 
 class Box(NamedTuple):
@@ -85,7 +74,7 @@ def overlap(first: Box, second: Box) -> float:
 
 
 def ridden(annotation: Annotation) -> dict[int, int]:
-    """Return, by the position of a rider in `annotation.objects`, that of the two-wheeler whose box agrees best with the rider's."""
+    """Return, by a rider's position in `annotation.objects`, that of the two-wheeler whose box agrees best."""
     size = (annotation.height, annotation.width)
     boxes = {
         position: bounding_box(thing, size)
@@ -102,7 +91,7 @@ def ridden(annotation: Annotation) -> dict[int, int]:
 
 
 def crop_boxes(annotation: Annotation, riders: str) -> dict[int, Box]:
-    """Return, by position in `annotation.objects`, the boxes within the frame of those that may become crops; see `CropRules.riders`."""
+    """Return, by position in `annotation.objects`, the boxes of those that may become crops; see `CropRules.riders`."""
     size = (annotation.height, annotation.width)
     boxes = {
         position: bounding_box(thing, size)
@@ -116,8 +105,10 @@ def crop_boxes(annotation: Annotation, riders: str) -> dict[int, Box]:
 
 
 def crop_box(annotation: Annotation, index: str, riders: str, path: Path) -> Box:
-    """Return the box of the crop named by an object's position in its polygon file. Raises AnnotationError naming that, at `path`."""
-    thing = object_at(annotation, index, path)
+    """Return the box of the crop of the object at `index` in the polygon file `path`. Raises AnnotationError."""
+    thing = next((thing for thing in annotation.objects if str(thing.index) == index), None)
+    if thing is None:
+        raise AnnotationError(f"{path} has no object {index} to draw.")
     boxes = crop_boxes(annotation, riders) if riders == "merge" else {}
     own = bounding_box(thing, (annotation.height, annotation.width))
     return next((box for position, box in boxes.items() if annotation.objects[position] is thing), own)
@@ -126,12 +117,9 @@ def crop_box(annotation: Annotation, index: str, riders: str, path: Path) -> Box
 def visible_share(
     annotation: Annotation, chosen: Iterable[int], part_of: Mapping[int, int] | None = None
 ) -> dict[int, float]:
-    """Return, for positions in `annotation.objects`, the part of the object within the frame that later ones leave uncovered.
+    """Return, for positions in `annotation.objects`, the part within the frame that later objects leave uncovered.
 
-    Args:
-        annotation: a frame's.
-        chosen: which positions.
-        part_of: by position of an object that of the object it belongs to; together they count as one.
+    `part_of`: by position of an object that of the object it belongs to; together they count as one.
     """
     canvas = np.zeros((annotation.height, annotation.width), dtype=np.uint16)
     corners = [np.round(thing.polygon).astype(np.int32) for thing in annotation.objects]

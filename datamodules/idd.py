@@ -7,7 +7,7 @@ from typing import Any
 from datamodules.errors import DatasetError
 from datamodules.files.frame_pairs import IDD_LAYOUT, Listing, list_pairs, refuse_repeated
 from datamodules.files.idd_polygons import POLYGONS
-from datamodules.files.masks import Mask, image_mask, polygon_mask
+from datamodules.files.masks import Mask, polygon_mask
 from datamodules.segmentation import SegmentationDataModule
 from settings.base import as_typed
 
@@ -27,6 +27,8 @@ class IDDDataModule(SegmentationDataModule):
     `settings.root` may name several folders, such as those of both parts: drives of the same name are one drive.
     """
 
+    several_roots = True
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.layout = IDD_LAYOUT
@@ -42,11 +44,6 @@ class IDDDataModule(SegmentationDataModule):
     def _mask_ending(self) -> str:
         return f"_{POLYGONS}_{READY_MASKS.get(self.label_space.name, f'label_{self.label_space.name}_Ids')}.png"
 
-    @property
-    def roots(self) -> tuple[Path, ...]:
-        """The folders of the parts."""
-        return self.root_folders
-
     def listing(self) -> Listing:
         """List the frames of all roots. Raises DatasetError where there are none, or a frame is in two roots."""
         found = list_pairs(self.roots, self.layout)
@@ -54,11 +51,9 @@ class IDDDataModule(SegmentationDataModule):
         return found
 
     def prediction_file(self, name: str) -> str:
-        """Return the official generator's name of a mask of these ids, ``<drive>/<frame>_gtFine_labellevel3Ids.png``, for the server."""
+        """Return the name of a mask of these ids as the official generator has it, for the server."""
         return self.layout.beside(name, self._mask_ending)
 
     def read_truth(self, path: Path) -> Mask:
         """Return the mask of a file, (H, W) uint8: drawn, or read where ready ones are used."""
-        if self.settings.masks == "files":
-            return image_mask(path, self.label_space)
-        return polygon_mask(path, self.label_space)
+        return super().read_truth(path) if self.settings.masks == "files" else polygon_mask(path, self.label_space)

@@ -1,10 +1,7 @@
 """IDD-Lite: small frames with seven classes, as it is downloaded."""
 
-from pathlib import Path
-
 from datamodules.errors import DatasetError
 from datamodules.files.frame_pairs import Layout, Listing, list_pairs
-from datamodules.files.masks import Mask, image_mask
 from datamodules.segmentation import SegmentationDataModule
 from label_spaces.space import LabelSpace
 
@@ -31,7 +28,3 @@ class IDDLiteDataModule(SegmentationDataModule):
     def prediction_file(self, name: str) -> str:
         """Return IDD-Lite's own name of a mask: ``<drive>/<id>_label.png``."""
         return LAYOUT.beside(name, LAYOUT.truth)
-
-    def read_truth(self, path: Path) -> Mask:
-        """Return the mask in a file, (H, W) uint8."""
-        return image_mask(path, self.label_space)

@@ -7,7 +7,7 @@ from pathlib import Path
 from datamodules.classification import ClassificationDataModule
 from datamodules.errors import DatasetError
 from datamodules.files.audit import audit
-from datamodules.files.images import RGB, find_images, list_folder, read_image, visible, visible_images
+from datamodules.files.images import find_images, list_folder, visible, visible_images
 from datamodules.splits.sample_table import Candidate
 from settings.base import as_typed, is_csv
 
@@ -39,10 +39,6 @@ class ImageFolderDataModule(ClassificationDataModule):
         self.sizes = {name: (findings[name].height, findings[name].width) for name, *_ in usable}
         return [Candidate(name, name, target, split, findings[name].content) for name, target, split in usable]
 
-    def read(self, name: str) -> RGB:
-        """Return a sample's image, (H, W, 3) uint8 RGB, at its own size."""
-        return read_image(self.root / name)
-
     def _ready_folders(self) -> dict[str, str]:
         """Return the root's ready folders. Raises DatasetError where they and `data.split` do not fit."""
         settings = self.settings
@@ -63,15 +59,10 @@ class ImageFolderDataModule(ClassificationDataModule):
 
 
 def scan(root: Path, ready: Mapping[str, str]) -> tuple[list[tuple[str, str, str | None]], Counter[str]]:
-    """Find the images of each class by name alone, without opening them.
-
-    Args:
-        root: the folder that names are relative to.
-        ready: the folder of each split, as from `ready_folders`; empty where the root holds the class folders.
+    """Find the images of each class below `root` or the `ready` folders of the splits, without opening them.
 
     Returns (name, class, split or None) of each image, and by kind how many other files and folders there are. Raises
-    DatasetError where there is nothing to train on: no images, no class folders, a class folder without an image, fewer
-    than two classes.
+    DatasetError where there are no images or no class folders, a class folder has no image, or there is one class only.
     """
     found: list[tuple[str, str, str | None]] = []
     ignored: Counter[str] = Counter()
@@ -108,10 +99,7 @@ def scan(root: Path, ready: Mapping[str, str]) -> tuple[list[tuple[str, str, str
 
 
 def ready_folders(root: Path) -> dict[str, str]:
-    """Return the folder of each split, where the root holds train and val or test folders with class folders beneath; else nothing.
-
-    Raises DatasetError where two folders claim the same split.
-    """
+    """Return the folders of train and val or test; empty without. Raises DatasetError where two are for one split."""
     ready: dict[str, str] = {}
     for name in sorted(list_folder(root)[0]):
         split = SPLIT_FOLDERS.get(name.lower())

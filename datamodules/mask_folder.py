@@ -5,7 +5,7 @@ from pathlib import Path
 from datamodules.errors import DatasetError
 from datamodules.files.frame_pairs import Listing, Pair
 from datamodules.files.images import find_images
-from datamodules.files.masks import Mask, holds_colours, image_mask
+from datamodules.files.masks import holds_colours
 from datamodules.image_folder import SPLIT_FOLDERS
 from datamodules.segmentation import SegmentationDataModule
 from datamodules.splits.sample_table import Candidate
@@ -24,7 +24,7 @@ class MaskFolderDataModule(SegmentationDataModule):
     """
 
     def known_classes(self) -> LabelSpace:
-        """Return the classes that the settings name, or those of their label space. Raises DatasetError where that is none or both."""
+        """Return the classes that the settings name, or their label space's. Raises DatasetError unless one is set."""
         names, space = self.settings.classes, self.settings.label_space
         if (names is None) == (space is None):
             raise DatasetError(
@@ -37,7 +37,7 @@ class MaskFolderDataModule(SegmentationDataModule):
         return LabelSpace(self.settings.name, tuple(names), void_ids=(NO_CLASS,))
 
     def listing(self) -> Listing:
-        """List the pairs of equal names. Raises DatasetError where there are none, or `data.split` does not fit the folders."""
+        """List the pairs of equal names. Raises DatasetError where there are none or `data.split` does not fit."""
         images, masks = _by_stem(self.root, IMAGES), _by_stem(self.root, MASKS)
         of_folder = {stem: SPLIT_FOLDERS.get(stem.split("/")[0].lower()) for stem in images if "/" in stem}
         ready = set(of_folder.values()) - {None}
@@ -69,7 +69,7 @@ class MaskFolderDataModule(SegmentationDataModule):
         return found
 
     def find(self) -> list[Candidate]:
-        """Find the frames as the base class does, with a note on whether masks hold ids or colours, where both are possible."""
+        """As the base class, with a note on whether masks hold ids or colours where both are possible."""
         found = super().find()
         if self.settings.classes is None:
             first = self.truth_of(found[0].name)
@@ -77,10 +77,6 @@ class MaskFolderDataModule(SegmentationDataModule):
             example = first.relative_to(self.root).as_posix()
             self.notes.append(f"Masks hold {held} of {self.label_space.name}: found in {example}.")
         return found
-
-    def read_truth(self, path: Path) -> Mask:
-        """Return the mask in a file, (H, W) uint8."""
-        return image_mask(path, self.label_space)
 
     def prediction_file(self, name: str) -> str:
         """Return the image's name below ``images``, as PNG: a folder of predictions can be used as ``masks``."""

@@ -25,16 +25,13 @@ from settings.data import DataSettings
 
 
 class ObjectCropDataModule(ClassificationDataModule):
-    """Classifies square crops of the objects in a dataset of IDD's layout.
+    """Classifies square crops of the objects in a dataset of IDD's layout, whose drives are the groups.
 
-    A sample's name is ``<path of the frame>#<object's position in its polygon file>``, its group is the drive. Classes
-    that the split makes too small are left out, with a note; a split given as CSV is taken as it is.
-
-    Args:
-        settings: the common keys of `data=`.
-        rules: which objects become samples.
-        options: the base class's other arguments.
+    A sample's name is ``<path of the frame>#<object's position in its polygon file>``. Classes that the split makes too
+    small are left out, with a note. Drives of the same name in several folders of `data.root` are one drive.
     """
+
+    several_roots = True
 
     def __init__(self, settings: DataSettings, *, rules: CropRules | None = None, **options: Any) -> None:
         super().__init__(settings, **options)
@@ -47,7 +44,7 @@ class ObjectCropDataModule(ClassificationDataModule):
         self._image_sizes: dict[str, tuple[int, int]] = {}
 
     def find(self) -> list[Candidate]:
-        """Return every usable object. Raises DatasetError; `skipped` names the frames that are left out."""
+        """Return every usable object. Raises DatasetError; frames that are left out are added to `skipped`."""
         found, frames = [], 0
         listed = {root: find_frames(root) for root in self.roots}
         refuse_repeated((frame.name for here in listed.values() for frame in here), as_typed(self.settings.root))
@@ -64,11 +61,6 @@ class ObjectCropDataModule(ClassificationDataModule):
             )
         return found if is_csv(self.settings.split) else self._common(found)
 
-    @property
-    def roots(self) -> tuple[Path, ...]:
-        """The folders of the parts: drives of the same name are one drive."""
-        return self.root_folders
-
     def read(self, name: str) -> RGB:
         """Return a sample's crop, (S, S, 3) uint8 RGB, at its own size."""
         file, polygons = self.file(name), self.polygon_file(name)
@@ -78,6 +70,10 @@ class ObjectCropDataModule(ClassificationDataModule):
         box = crop_box(annotation, name.rpartition("#")[2], self.rules.riders, polygons)
         left, top, side = square(box, self.rules.margin, size)
         return image[top : top + side, left : left + side]
+
+    def file(self, name: str) -> Path:
+        """Return the image of a sample's frame."""
+        return super().file(name.rpartition("#")[0])
 
     def polygon_file(self, name: str) -> Path:
         """Return the polygon file of a sample's frame."""
@@ -157,11 +153,7 @@ def find_crops(
 ) -> tuple[list[Candidate], list[tuple[str, str]]]:
     """Return the usable objects of the frames, and (frame, reason) for polygon files that cannot be used.
 
-    Args:
-        root: the folder that the frames' names are relative to.
-        frames: with their polygon files.
-        rules: which objects are usable.
-        sizes: (height, width) of the images by the frames' names, where these are known.
+    An object is not usable where the image's size in `sizes`, (height, width), is not that of its polygon file.
     """
     found: list[Candidate] = []
     broken = []

@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from datamodules.errors import DatasetError, shortened
 from datamodules.files.audit import in_threads
 from datamodules.files.idd_polygons import IMAGES
 from datamodules.files.images import find_images, resize_mask
-from datamodules.files.masks import image_mask
+from datamodules.files.masks import Mask, image_mask
 from datamodules.segmentation import SegmentationDataModule
 from label_spaces.space import LabelSpace
 from metrics.confusion import confusion_matrix
@@ -30,19 +31,12 @@ Key = tuple[str, ...]  # the folders of a file, and the frame's part of its name
 
 @dataclass
 class Matches:
-    """Predicted masks and their frames.
-
-    Args:
-        folder: of the masks.
-        files: by the frame's name, relative to the folder.
-        problems: by kind what is wrong with them, as `match` found it.
-        unused: how many masks of known frames are not scored.
-    """
+    """The predicted masks of frames."""
 
     folder: Path
-    files: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)  # by the frame's name, relative to the folder
     problems: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    unused: int = 0
+    unused: int = 0  # masks of known frames that are not scored
 
     @property
     def note(self) -> str:
@@ -54,14 +48,7 @@ def match(wanted: Iterable[str], others: Iterable[str], folder: Path) -> Matches
     """Find the mask of each frame: by the frame's own name, or by IDD's (``<drive>/<frame>_gtFine_….png``).
 
     Folders in a name are compared as far as both names have them: ``<frame>.png`` is enough where it is unambiguous.
-
-    Args:
-        wanted: the names of the frames that are to be scored.
-        others: those of further frames, whose masks are left aside.
-        folder: of the masks, at any depth.
-
-    Raises:
-        DatasetError: there is no such folder, or no image in it.
+    Masks of `others`, further frames, are left aside. Raises DatasetError where there is no folder, or no image in it.
     """
     if not folder.is_dir():
         raise DatasetError(f"predictions={folder}: there is no such folder.")
@@ -93,19 +80,10 @@ def match(wanted: Iterable[str], others: Iterable[str], folder: Path) -> Matches
 
 
 def count(datamodule: SegmentationDataModule, split: str, matches: Matches, space: LabelSpace) -> Counts:
-    """Compare the masks with a split's truth, each frame at its own size or at the `data.eval_size` that was set.
+    """Compare the masks, of the label space `space`, with a split's truth.
 
-    Args:
-        datamodule: prepared.
-        split: which frames.
-        matches: of their masks.
-        space: the label space of the masks: they hold its ids or its colours.
-
-    Returns:
-        The counts, in the T classes of the data and the S of the masks.
-
-    Raises:
-        DatasetError: with everything that is wrong with any mask.
+    Each frame is compared at its own size, or at the `data.eval_size` that was set. Returns the counts in the T classes
+    of the data and the S of the masks. Raises DatasetError with everything that is wrong with any mask.
     """
     places = {datamodule.table.samples[index].name: index for index in datamodule.table.indices(split)}
     sides = datamodule.label_space.num_classes, space.num_classes
@@ -113,11 +91,14 @@ def count(datamodule: SegmentationDataModule, split: str, matches: Matches, spac
 
     def compare(name: str) -> torch.Tensor | tuple[str, str]:
         try:
-            return _counted(datamodule, name, matches.folder / matches.files[name], space)
-        except _SizeError as error:
-            return "have another size than their frame", f"{matches.files[name]} ({error})"
+            truth, predicted = datamodule.read_mask(name), image_mask(matches.folder / matches.files[name], space)
         except DatasetError as error:
             return "cannot be read or hold what is no class", str(error)
+        size = datamodule.settings.eval_size or (truth.shape[0], truth.shape[1])
+        if predicted.shape not in (truth.shape, size):
+            sides = f"{predicted.shape[1]}×{predicted.shape[0]}, the frame {truth.shape[1]}×{truth.shape[0]}"
+            return "have another size than their frame", f"{matches.files[name]} ({sides})"
+        return _counted(datamodule, resize_mask(truth, size), resize_mask(predicted, size), space)
 
     problems: dict[str, list[str]] = {kind: list(names) for kind, names in matches.problems.items()}
     names = [name for name in places if name in matches.files]
@@ -133,18 +114,8 @@ def count(datamodule: SegmentationDataModule, split: str, matches: Matches, spac
     return replace(records.counts(), regions=regions.compute() if datamodule.region_sizes else None)
 
 
-class _SizeError(ValueError):
-    """A mask of a size that is not its frame's."""
-
-
-def _counted(datamodule: SegmentationDataModule, name: str, path: Path, space: LabelSpace) -> torch.Tensor:
+def _counted(datamodule: SegmentationDataModule, truth: Mask, predicted: Mask, space: LabelSpace) -> torch.Tensor:
     """Return (1, T+1, S+1) counts of a frame, or (4, T+1, S+1) by the sizes of regions, void first."""
-    truth, predicted = datamodule.read_mask(name), image_mask(path, space)
-    size = datamodule.settings.eval_size or truth.shape
-    if predicted.shape not in (truth.shape, tuple(size)):
-        raise _SizeError(f"{predicted.shape[1]}×{predicted.shape[0]}, the frame {truth.shape[1]}×{truth.shape[0]}")
-    height, width = size
-    truth, predicted = (resize_mask(mask, (height, width)) for mask in (truth, predicted))
     target, prediction = torch.from_numpy(truth), torch.from_numpy(predicted)
     ours = datamodule.label_space
     if datamodule.region_sizes:
@@ -189,4 +160,4 @@ def _best(key: Key, frames: Mapping[Key, str]) -> list[str]:
 
 def _common_end(one: Key, other: Key) -> int:
     pairs = zip(reversed(one), reversed(other), strict=False)
-    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

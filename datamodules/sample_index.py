@@ -21,20 +21,13 @@ TRAIN_EVAL = "train_eval"  # the fixed part of train that is evaluated beside th
 class IndexedDataModule(LightningDataModule, ABC):
     """Finds the samples of a dataset and splits them; `ImageDataModule` feeds them.
 
-    Args:
-        settings: the common keys of `data=`.
-        test_split: the split that `test_dataloader` feeds; None: `closing_split`.
-
-    Attributes:
-        table: the samples with their splits, after `find_samples`.
-        label_space: the classes, after `find_samples`.
-        notes: sentences for the user about what was found.
-        skipped: (name, reason) of the files that cannot be used and are left out.
-        sizes: by sample name its image's own (height, width) in pixels, where that is known; after `find_samples`.
+    After `find_samples`, `table` has the samples with their splits, `label_space` the classes, and `sizes`, by sample
+    name, each image's own (height, width) in pixels where that is known; `notes` are sentences for the user about what
+    was found, and `skipped` (name, reason) of the files that are left out.
     """
 
-    task: ClassVar[str]  # classification or segmentation
     unit: ClassVar[str]  # what `counts` counts: images or pixels
+    several_roots: ClassVar[bool] = False  # whether `data.root` may name several folders
 
     def __init__(self, settings: DataSettings, *, test_split: str | None = None) -> None:
         super().__init__()
@@ -67,18 +60,7 @@ class IndexedDataModule(LightningDataModule, ABC):
 
     @property
     def roots(self) -> tuple[Path, ...]:
-        """The folders that sample names may be relative to: one, unless a dataset reads several."""
-        folders = self.root_folders
-        if len(folders) > 1:
-            name = self.settings.name
-            raise DatasetError(
-                f"data.root={as_typed(self.settings.root)}: data={name} reads one folder; give one of them."
-            )
-        return folders
-
-    @property
-    def root_folders(self) -> tuple[Path, ...]:
-        """The folders that `data.root` names. Raises DatasetError where none is given, or one is no folder."""
+        """The folders that sample names may be relative to. Raises DatasetError where `data.root` does not fit."""
         given = self.settings.root
         if given is None:
             raise DatasetError(f"data={self.settings.name} reads a folder of images: type data.root=FOLDER.")
@@ -87,17 +69,19 @@ class IndexedDataModule(LightningDataModule, ABC):
             if not folder.is_dir():
                 what = "is a file, not a folder" if folder.exists() else "does not exist"
                 raise DatasetError(f"data.root={folder} {what}; give the folder that holds the images.")
+        if len(folders) > 1 and not self.several_roots:
+            raise DatasetError(
+                f"data.root={as_typed(given)}: data={self.settings.name} reads one folder; give one of them."
+            )
         return tuple(folders)
 
     def file(self, name: str) -> Path:
         """Return the file of a sample, or of the frame that it is a part of."""
-        path = name.split("#", 1)[0]
-        if len(self.roots) == 1:
-            return self.root / path
-        return next((found for root in self.roots if (found := root / path).exists()), self.root / path)
+        files = [root / name for root in self.roots]
+        return files[0] if len(files) == 1 else next((file for file in files if file.exists()), files[0])
 
     def filter_split(self, table: SampleTable) -> SampleTable:
-        """Return the split table without what the split made unusable; a dataset may override this and add to `notes`."""
+        """Return the split table without what the split made unusable; may add to `notes`."""
         return table
 
     def write_split(self, path: Path) -> None:
@@ -119,7 +103,14 @@ class IndexedDataModule(LightningDataModule, ABC):
                 f"data={self.settings.name} has samples of {self.label_space.num_classes} class only "
                 f"({', '.join(self.label_space.classes) or 'none'}); a model needs two or more."
             )
-        self.notes += _torn(table)
+        torn = torn_groups((sample.group, sample.split) for sample in table.samples)
+        if torn:
+            group, splits = next(iter(torn.items()))
+            total = len({sample.group for sample in table.samples})
+            self.notes.append(
+                f"Groups (drives) torn apart by the split: {len(torn)} of {total}, such as {group} ({', '.join(splits)}). "
+                "Samples of a group are alike: scores are higher than on new ones; data.split_by=group keeps them whole."
+            )
         self.table = table
 
     def prepare_training(self) -> None:
@@ -152,14 +143,7 @@ class IndexedDataModule(LightningDataModule, ABC):
         return "test"
 
     def leave_out(self, broken: Sequence[tuple[str, str]], total: int, what: str, cannot_be: str = "read") -> None:
-        """Record (name, reason) of what is left out. Raises DatasetError with all of it unless it is to be skipped.
-
-        Args:
-            broken: what cannot be used, and why.
-            total: of how many.
-            what: they are, such as ``frames``.
-            cannot_be: read, or used.
-        """
+        """Record (name, reason) of what is left out of `total`. Raises DatasetError unless it is to be skipped."""
         if not broken:
             return
         # A name that is not UTF-8 must still be printed and written.
@@ -176,7 +160,7 @@ class IndexedDataModule(LightningDataModule, ABC):
         )
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Return how many `unit` each split that has samples has of each class, both in their own order, zeros included."""
+        """Return how many `unit` each split that has samples has of each class, zeros included."""
         splits = [split for split in TABLE_SPLITS if self.table.indices(split)]
         return {split: dict(zip(self.label_space.classes, self.class_counts(split), strict=True)) for split in splits}
 
@@ -186,28 +170,14 @@ class IndexedDataModule(LightningDataModule, ABC):
         return [sample.name for sample in self.table.samples]
 
     def indices(self, part: str) -> list[int]:
-        """Return the places in the table of the samples of train, val, test or train_eval, ascending.
-
-        train_eval is a part of train, fixed by hashes of names: as many samples as the selection's split has, unless set otherwise.
-        """
-        if part != TRAIN_EVAL:
-            return self.table.indices(part)
-        return self.part_of_train(self.settings.train_eval_samples)
+        """Return the places in the table of the samples of train, val, test or train_eval, ascending."""
+        if part == TRAIN_EVAL:
+            return self.part_of_train(self.settings.train_eval_samples)
+        return self.table.indices(part)
 
     def part_of_train(self, count: int | None = None) -> list[int]:
-        """Return the places of `count` samples of train, fixed by hashes of names, ascending; None: as many as the selection's split has."""
+        """Return the places of `count` samples of train, by default as many as the selection's split has, ascending."""
         wanted = count or len(self.table.indices(self.selection_split))
         names, seed = self.names, self.settings.split_seed
         order = sorted(self.table.indices("train"), key=lambda index: order_hash(seed, names[index]))
         return sorted(order[:wanted])
-
-
-def _torn(table: SampleTable) -> list[str]:
-    """Return a sentence on groups that are in several splits, where there are such."""
-    torn = torn_groups((sample.group, sample.split) for sample in table.samples)
-    total = len({sample.group for sample in table.samples})
-    return [
-        f"Groups (drives) torn apart by the split: {len(torn)} of {total}, such as {group} ({', '.join(splits)}). "
-        "Samples of a group are alike: scores are higher than on new ones; data.split_by=group keeps them whole."
-        for group, splits in list(torn.items())[:1]
-    ]

@@ -13,8 +13,7 @@ from datamodules.errors import DatasetError
 from datamodules.files.audit import Finding, audit, mask_inspector
 from datamodules.files.frame_pairs import Listing, Pair, torn_drives
 from datamodules.files.image_cache import CachedImages, ReadImages, ReadMasks
-from datamodules.files.images import RGB, read_image
-from datamodules.files.masks import Mask
+from datamodules.files.masks import Mask, image_mask
 from datamodules.loading.augmentation import Augmentation
 from datamodules.splits.sample_table import Candidate, Sample, SampleTable
 from label_spaces.catalogue import load
@@ -29,21 +28,11 @@ MOST_SIZES = 5  # that a note names
 class SegmentationDataModule(ImageDataModule):
     """Feeds frames and their masks: ``target`` (B, H, W) uint8, class indices with `LabelSpace.void` for none.
 
-    Training uses whole frames resized to `settings.image_size`, or what the augmentation cuts out of them; evaluation
-    uses them at `eval_size`. Before anything is split, every image and every mask is read once (`find`).
-
-    Args:
-        settings: the common keys of `data=`.
-        own_sizes: whether each frame is scored at its own size unless `settings.eval_size` is set, for external masks.
-        options: the base class's other arguments.
-
-    Attributes:
-        label_space: the classes, from the beginning.
-        without_truth: the frames that can only be predicted, such as an official test's; after `find_samples`.
-        pixels: by sample name how many pixels it has of each class, of void last; after `find_samples`.
+    With `own_sizes`, for external masks, each frame is scored at its own size unless `settings.eval_size` is set. After
+    `find_samples`, `without_truth` has the frames that can only be predicted, such as an official test's, and `pixels`,
+    by sample name, how many pixels it has of each class, of void last.
     """
 
-    task: ClassVar[str] = "segmentation"
     unit: ClassVar[str] = "pixels"
 
     def __init__(self, settings: DataSettings, *, own_sizes: bool = False, **options: Any) -> None:
@@ -69,9 +58,9 @@ class SegmentationDataModule(ImageDataModule):
     def listing(self) -> Listing:
         """List the frames by name alone. Raises DatasetError where there are none."""
 
-    @abstractmethod
     def read_truth(self, path: Path) -> Mask:
-        """Return the mask in a file, (H, W) uint8; called from several threads and processes. Raises DatasetError naming the file."""
+        """Return the mask in a file, (H, W) uint8. Raises DatasetError naming the file."""
+        return image_mask(path, self.label_space)
 
     @abstractmethod
     def prediction_file(self, name: str) -> str:
@@ -94,8 +83,8 @@ class SegmentationDataModule(ImageDataModule):
     def find(self) -> list[Candidate]:
         """Return every frame whose image and mask can be used. Raises DatasetError with all that is wrong, by name.
 
-        Checked are: both files exist and can be read, they are of one size, all ids or labels are known, some pixel has
-        a class, a drive is on one side of the dataset's own split. Findings are remembered by name, size and time.
+        A usable frame has files of one size that can be read, known ids or labels only, some pixel of a class, and a
+        drive that is on one side of the dataset's own split.
         """
         found = self.listing()
         self.without_truth = found.without_truth
@@ -118,7 +107,7 @@ class SegmentationDataModule(ImageDataModule):
         ]
 
     def filter_split(self, table: SampleTable) -> SampleTable:
-        """Leave out the training frames of drives that a CSV tears apart. Raises DatasetError unless they are to be skipped."""
+        """Leave out frames of drives that a CSV tears apart. Raises DatasetError unless they are to be skipped."""
         if is_csv(self.settings.split) and self.settings.split_by == "group":
             torn = torn_drives((sample.name, sample.group, sample.split) for sample in table.samples)
             self.leave_out(list(torn.items()), len(table), "frames", "used")
@@ -132,9 +121,8 @@ class SegmentationDataModule(ImageDataModule):
 
     def class_counts(self, split: str) -> list[int]:
         """Return how many pixels of each class a split's frames have at their own size, in class order."""
-        counts = np.zeros(self.label_space.num_classes + 1, dtype=np.int64)
-        for index in self.table.indices(split):
-            counts += self.pixels[self.table.samples[index].name]
+        pixels = [self.pixels[self.table.samples[index].name] for index in self.table.indices(split)]
+        counts = np.array(pixels, dtype=np.int64).reshape(-1, self.label_space.num_classes + 1).sum(axis=0)
         return [int(count) for count in counts[:-1]]
 
     @property
@@ -149,8 +137,7 @@ class SegmentationDataModule(ImageDataModule):
     def only_predict(self, split: str) -> bool:
         """Make the frames without truth the samples of a split that has no others; their masks are all void.
 
-        Returns whether the split has only such frames. Raises DatasetError naming the images that cannot be read, unless
-        they are to be skipped.
+        Returns whether the split has only such frames. Raises DatasetError unless what cannot be read is to be skipped.
         """
         if split == self._only_predicted:
             return True
@@ -172,7 +159,7 @@ class SegmentationDataModule(ImageDataModule):
         SampleTable(sample for sample in self.table.samples if self._pairs[sample.name].truth).write_csv(path)
 
     def prediction_files(self, split: str) -> dict[int, str]:
-        """Return `prediction_file` of each sample of a split, by its place in the table. Raises DatasetError where two are equal."""
+        """Return `prediction_file` by a sample's place in the table. Raises DatasetError where two are equal."""
         files = {index: self.prediction_file(self.table.samples[index].name) for index in self.table.indices(split)}
         twice = [file for file, count in Counter(files.values()).items() if count > 1]
         if twice:
@@ -183,7 +170,7 @@ class SegmentationDataModule(ImageDataModule):
         return files
 
     def size_note(self, split: str) -> str | None:
-        """Return a sentence on the frames of a split that are not evaluated at their own size; None where there are none."""
+        """Return a sentence on the frames of a split that are resized for evaluation; None where there are none."""
         height, width = self.eval_size
         sizes = Counter(self.sizes[self.table.samples[index].name] for index in self.table.indices(split))
         total, kept = sizes.total(), sizes.pop(self.eval_size, 0)
@@ -201,10 +188,6 @@ class SegmentationDataModule(ImageDataModule):
         return [*self._pairs, *(pair.name for pair in self.without_truth), *(name for name, _ in self.skipped)]
 
     # Reading
-
-    def read(self, name: str) -> RGB:
-        """Return a frame's image, (H, W, 3) uint8 RGB, at its own size."""
-        return read_image(self.file(name))
 
     def read_mask(self, name: str) -> Mask:
         """Return a frame's mask, (H, W) uint8 class indices, at its own size."""
@@ -229,28 +212,18 @@ class SegmentationDataModule(ImageDataModule):
         sizes = {self.sizes[self.table.samples[index].name] for index in self.table.indices(split)}
         return sizes.pop() if len(sizes) == 1 else None
 
-    def masks(self, part: str, size: tuple[int, int]) -> ReadImages | CachedImages:
+    def targets(self, part: str, size: tuple[int, int]) -> ReadImages | CachedImages:
         """Return the masks of train, select, val, test or train_eval at (height, width) `size`, as `images`."""
         read = ReadMasks(self.read_mask, self.names, size)
         if part == self._only_predicted:  # nothing is read
             return read
-        return self.opened("-masks", part, read, self.mask_fingerprint)
-
-    def targets(self, part: str, size: tuple[int, int]) -> ReadImages | CachedImages:
-        """Return the masks."""
-        return self.masks(part, size)
-
-    def open(self, part: str, size: tuple[int, int]) -> None:
-        """Make the caches of a part, where the settings request any."""
-        super().open(part, size)
-        self.masks(part, size)
+        return self.opened("-masks", part, read, self._mask_fingerprint)
 
     def sample_bytes(self, size: tuple[int, int]) -> int:
         """Return the bytes of a frame and its mask at (height, width) `size`."""
         return super().sample_bytes(size) + size[0] * size[1]
 
-    def mask_fingerprint(self, name: str) -> str:
-        """Return what changes when `read_mask` would give another mask: the file's size and time, the label space."""
+    def _mask_fingerprint(self, name: str) -> str:
         path = self.truth_of(name)
         facts = path.stat()
         return f"{path.name}:{facts.st_size}:{facts.st_mtime_ns}:{self._space_digest}"

@@ -8,33 +8,14 @@ from datamodules.errors import DatasetError
 from datamodules.files.frame_pairs import Pair
 from datamodules.idd import IDDDataModule
 from datamodules.object_crops import ObjectCropDataModule
+from datamodules.sample_index import IndexedDataModule
 from datamodules.synthetic.generate import DRIVES, FRAMES_PER_DRIVE, ensure
 from settings.base import as_typed
 from settings.data import DataSettings
 
 
-def streets(settings: DataSettings, drives: int, frames_per_drive: int) -> Path:
-    """Return the folder of these synthetic streets below `settings.root`; they are drawn now if they are not there.
-
-    Args:
-        settings: `generator_seed` chooses the streets.
-        drives: how many drives there are.
-        frames_per_drive: how many frames each has.
-
-    Raises DatasetError where the folder cannot be written.
-    """
-    root = settings.root or "data/synthetic_idd"
-    if not isinstance(root, str):
-        raise DatasetError(f"data.root={as_typed(root)}: data={settings.name} is made in one folder; give one.")
-    place = Path(root).expanduser()
-    try:
-        return ensure(place, seed=settings.generator_seed, drives=drives, frames_per_drive=frames_per_drive)
-    except OSError as error:
-        raise DatasetError(f"data.root={place}: the synthetic streets cannot be written there: {error}.") from error
-
-
-class SyntheticIDDCrops(ObjectCropDataModule):
-    """Crops of the objects in the synthetic streets; see `streets` for the arguments."""
+class _Streets(IndexedDataModule):
+    """Reads the synthetic streets below `settings.root` that `settings.generator_seed` chooses."""
 
     def __init__(
         self, settings: DataSettings, *, drives: int = DRIVES, frames_per_drive: int = FRAMES_PER_DRIVE, **options: Any
@@ -44,24 +25,27 @@ class SyntheticIDDCrops(ObjectCropDataModule):
 
     @cached_property
     def roots(self) -> tuple[Path, ...]:
-        """The folder of the streets. Raises DatasetError."""
-        return (streets(self.settings, self.drives, self.frames_per_drive),)
+        """The folder of the streets, which are drawn now if they are not there. Raises DatasetError."""
+        root = self.settings.root or "data/synthetic_idd"
+        if not isinstance(root, str):
+            raise DatasetError(
+                f"data.root={as_typed(root)}: data={self.settings.name} is made in one folder; give one."
+            )
+        place = Path(root).expanduser()
+        seed = self.settings.generator_seed
+        try:
+            return (ensure(place, seed=seed, drives=self.drives, frames_per_drive=self.frames_per_drive),)
+        except OSError as error:
+            raise DatasetError(f"data.root={place}: the synthetic streets cannot be written there: {error}.") from error
+
+
+class SyntheticIDDCrops(_Streets, ObjectCropDataModule):
+    """Crops of the objects in the synthetic streets."""
 
     def readable_frames(self, root: Path, frames: list[Pair]) -> list[Pair]:
         """Return all frames: a folder of streets appears under its name only when all of it is written."""
         return frames
 
 
-class SyntheticIDDFrames(IDDDataModule):
-    """The frames and masks of the synthetic streets; see `streets` for the arguments."""
-
-    def __init__(
-        self, settings: DataSettings, *, drives: int = DRIVES, frames_per_drive: int = FRAMES_PER_DRIVE, **options: Any
-    ) -> None:
-        super().__init__(settings, **options)
-        self.drives, self.frames_per_drive = drives, frames_per_drive
-
-    @cached_property
-    def roots(self) -> tuple[Path, ...]:
-        """The folder of the streets. Raises DatasetError."""
-        return (streets(self.settings, self.drives, self.frames_per_drive),)
+class SyntheticIDDFrames(_Streets, IDDDataModule):
+    """The frames and masks of the synthetic streets."""

@@ -1,1 +1,1 @@
-"""Behind the doors: composing, refusing, building. Importing it stays cheap: --help must not wait for torch."""
+"""Behind the commands: composing, checking, building. Importing it stays cheap: --help must not wait for torch."""

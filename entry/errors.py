@@ -1,4 +1,4 @@
-"""Which exceptions speak to the user, and with which exit code."""
+"""Which exceptions are messages for the user, and their exit codes."""
 
 from callbacks.errors import RunStopped
 from datamodules.errors import DatasetError
@@ -11,23 +11,23 @@ DONE, FAILED, REFUSED = 0, 1, 2  # 128 + signal where a run was stopped
 
 
 class RequestError(ValueError):
-    """A request that makes no sense; the message says what, where and what to do."""
+    """A request that makes no sense; the message has what, where and what to do."""
 
 
 class IncompleteError(RuntimeError):
-    """What was asked for was done in part; the message says what was not."""
+    """A request that was carried out in part; the message names what was not."""
 
 
 class RankError(RuntimeError):
-    """One of several processes did not come or did not last; the message says which, why and what to do."""
+    """One of several processes did not start or failed; the message names which, why and what to do."""
 
 
 REQUEST_ERRORS = (RequestError, SettingsError, DatasetError, LabelSpaceError, WeightsError, RunFolderError)
-FAILURES = (IncompleteError, TrainingError, RankError)  # spoken to the user without a traceback
+FAILURES = (IncompleteError, TrainingError, RankError)  # printed without a traceback
 
 
 def exit_code(error: BaseException | None) -> int:
-    """What a command ends with after an error, or after none."""
+    """The exit code after an error, or after none."""
     if error is None:
         return DONE
     if isinstance(error, RunStopped):
@@ -37,5 +37,4 @@ def exit_code(error: BaseException | None) -> int:
     return REFUSED if isinstance(error, REQUEST_ERRORS) else FAILED
 
 
-__all__ = ["DONE", "FAILED", "FAILURES", "REFUSED", "REQUEST_ERRORS", "IncompleteError", "RankError", "RequestError", "RunStopped",
-           "TrainingError", "exit_code"]  # fmt: skip
+__all__ = ["RunStopped", "TrainingError", "exit_code"]

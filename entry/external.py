@@ -48,14 +48,13 @@ def evaluate_weights(request: Request) -> None:
     folder = _folder(request, model.name, settings.data.name)
     run = assemble_external(folder, settings, settings.split, request.allow)
     assert isinstance(run.datamodule, SegmentationDataModule)
-    split = settings.split or run.datamodule.closing_split
+    split = run.datamodule.test_split
     with (
         claimed(folder, settings, request, run.machine, run.datamodule, run.weights),
         session(folder.status_file()) as signal,
     ):
         console.external(run.datamodule, split, run.weights.note, run.crosswalk)
-        job = Job("external", str(folder.path), checkpoint=None, split=split, allow=request.allow)
-        launch(job, run, signal)
+        launch(Job("external", str(folder.path), split=split, allow=request.allow), run, signal)
     print_summary(folder, split)
 
 
@@ -77,7 +76,7 @@ def evaluate_predictions(request: Request) -> None:
     source = external_space(settings)
     crosswalk = crosswalk_of(settings, source, datamodule.label_space)
     datamodule.find_samples()
-    split = settings.split or datamodule.closing_split
+    split = datamodule.test_split
     if frames := datamodule.without_any_truth(split):
         known = [f"split={name}" for name in ("val", "train") if datamodule.table.indices(name)]
         raise RequestError(

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,10 +12,11 @@ from callbacks.signals import StopSignal
 from entry import console
 from entry.builders import loggers
 from entry.builders.trainer import build_trainer
+from entry.checkpoint import find_checkpoint, load
 from entry.config.run_config import read_settings
 from entry.config.targets import check_targets
 from entry.evaluation.evaluate import evaluate_model
-from entry.run import Run, assemble, assemble_external, first_weights
+from entry.run import Run, assemble, assemble_external, assemble_trained, first_weights
 from run_folder import RunFolder
 from settings.run import RunSettings, validated
 
@@ -29,8 +30,8 @@ class Job:
         folder: the run's.
         overridden: the settings, as plain data, where they are not those in the run's folder.
         resume_from: the checkpoint that training resumes from.
-        checkpoint: which one is evaluated: best, last or a path; None: external weights.
-        split: which split is evaluated.
+        checkpoint: the one that is evaluated: best, last or a path.
+        split: the one that is evaluated.
         allow: packages of the user's own that the settings may name.
     """
 
@@ -38,16 +39,15 @@ class Job:
     folder: str
     overridden: dict[str, Any] | None = None
     resume_from: str | None = None
-    checkpoint: str | None = "best"
-    split: str = "test"
+    checkpoint: str = "best"
+    split: str | None = None
     allow: tuple[str, ...] = ()
 
     @classmethod
     def training(cls, run: Run) -> Self:
         """Train a run, and evaluate its best checkpoint on the split that is reported."""
         resume_from = str(run.resume_from) if run.resume_from else None
-        folder, split = str(run.folder.path), run.datamodule.closing_split
-        return cls("train", folder, resume_from=resume_from, split=split, allow=run.allow)
+        return cls("train", str(run.folder.path), resume_from=resume_from, allow=run.allow)
 
     def to_json(self) -> str:
         """As text."""
@@ -73,19 +73,20 @@ def carry_out(job: Job, signal: StopSignal, run: Run | None = None) -> None:
     run = run or _assembled(job)
     if job.kind == "train":
         _train(run, signal)
-    evaluate_model(run, checkpoint=job.checkpoint, split=job.split, first=is_first())
+        best = find_checkpoint(run.folder, job.checkpoint)
+        load(run.module, best)
+        run = replace(run, checkpoint=best)
+    evaluate_model(run, first=is_first())
 
 
 def _assembled(job: Job) -> Run:
     folder, settings = RunFolder.open(Path(job.folder)), job.settings()
     if job.kind == "external":
         return assemble_external(folder, settings, job.split, job.allow)
-    training, resumes = job.kind == "train", job.resume_from is not None
-    weights = first_weights(folder) if training and not resumes else "none"
+    if job.kind == "evaluate":
+        return assemble_trained(folder, settings, job.checkpoint, job.split, job.allow)
     resume_from = Path(job.resume_from) if job.resume_from else None
-    return assemble(
-        folder, settings, weights, training=training, resume_from=resume_from, test_split=job.split, allow=job.allow
-    )
+    return assemble(folder, settings, "none" if resume_from else first_weights(folder), resume_from, job.allow)
 
 
 def _train(run: Run, signal: StopSignal) -> None:

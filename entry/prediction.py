@@ -12,8 +12,8 @@ from datamodules.loading.dataset import worker_count
 from datamodules.loading.unlabelled_images import find_pictures, picture_loader
 from entry.builders.modules import build_module
 from entry.builders.trainer import build_trainer
+from entry.checkpoint import find_checkpoint, load
 from entry.errors import IncompleteError, RequestError
-from entry.evaluation.checkpoint import find_checkpoint, load
 from entry.hardware import choose
 from entry.request import Request
 from label_spaces import catalogue
@@ -34,12 +34,10 @@ def pictures(request: Request) -> list[Path]:
 def predict(
     request: Request, folder: RunFolder, settings: RunSettings, paths: Sequence[Path]
 ) -> tuple[Path, Mapping[Path, str]]:
-    """Predict each picture: a label and probabilities, or for segmentation a mask and an overlay.
+    """Predict each image: a label and probabilities, or for segmentation a mask and an overlay.
 
-    Everything goes into the request's folder, with a row per readable picture in predictions.csv.
-
-    Returns:
-        the folder, and for each unreadable picture the reason.
+    Everything is written into the request's folder, with a row per readable image in predictions.csv.
+    Returns the folder, and for each unreadable image the reason.
     """
     found = find_checkpoint(folder, request.keys.checkpoint)
     module, _ = build_module(settings, found.label_space, weights="none")
@@ -96,11 +94,11 @@ def _with_colours(space: LabelSpace) -> LabelSpace:
     return known if known.classes == space.classes else space
 
 
-def complain(unreadable: Mapping[Path, str], asked: int) -> None:
-    """Raise IncompleteError naming the pictures that could not be read, if there are any."""
+def check_complete(unreadable: Mapping[Path, str], count: int) -> None:
+    """Raise IncompleteError naming the images that could not be read, if there are any."""
     if unreadable:
         named = "\n".join(f"  {reason}" for reason in list(unreadable.values())[:MOST_NAMED])
         more = f"\n  … and {len(unreadable) - MOST_NAMED} more" if len(unreadable) > MOST_NAMED else ""
         raise IncompleteError(
-            f"{len(unreadable)} of {asked} pictures could not be read; the others are predicted.\n{named}{more}"
+            f"{len(unreadable)} of {count} images could not be read; the others are predicted.\n{named}{more}"
         )

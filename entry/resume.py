@@ -10,9 +10,9 @@ from typing import Any
 from callbacks.checkpoints import earlier, link
 from entry import console
 from entry.builders import loggers
+from entry.checkpoint import find_checkpoint
 from entry.config.run_config import with_overrides
 from entry.errors import RequestError
-from entry.evaluation.checkpoint import find_checkpoint
 from entry.evaluation.summary import print_summary
 from entry.hardware import Hardware
 from entry.request import Request
@@ -86,7 +86,7 @@ def reopened(request: Request) -> Iterator[Run]:
             raise RequestError(f"trainer.max_epochs={epochs}: {folder.path} has completed {reached} epochs already.")
         begun = folder.environment.exists() and folder.split.exists()
         weights = "none" if checkpoint else first_weights(folder) if begun else settings.model.weights
-        run = assemble(folder, settings, weights, resume_from=checkpoint, allow=request.allow)
+        run = assemble(folder, settings, weights, checkpoint, request.allow)
         if checkpoint and "trainer.max_epochs" in changes:
             _check_schedule(run.module.make_scheduler)
         folder.clear_leftovers()

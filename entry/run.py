@@ -13,6 +13,7 @@ from entry import hardware
 from entry.builders import loggers
 from entry.builders.crosswalk import crosswalk_of, external_space
 from entry.builders.modules import build_datamodule, build_module, check_batches, total_steps
+from entry.checkpoint import Checkpoint, find_checkpoint, load
 from entry.config.resolve import resolved
 from entry.errors import RunStopped, exit_code
 from entry.hardware import Hardware
@@ -29,13 +30,11 @@ class Run:
     """A run folder and what was built from its settings.
 
     Args:
-        folder: where everything lies.
-        settings: the whole configuration.
         machine: accelerator, devices, precision and threads.
         datamodule: prepared.
-        module: with its first weights.
-        weights: where these come from.
-        resume_from: the checkpoint that training resumes from, or None.
+        weights: where the module's first weights come from.
+        checkpoint: the one whose weights the module has, if any.
+        resume_from: the checkpoint that training resumes from.
         crosswalk: from the module's label space to the data's, where these differ.
         allow: packages of the user's own that the settings may name.
     """
@@ -46,62 +45,53 @@ class Run:
     datamodule: ImageDataModule
     module: SupervisedModule
     weights: WeightsReport
+    checkpoint: Checkpoint | None = None
     resume_from: Path | None = None
     crosswalk: Crosswalk | None = None
     allow: tuple[str, ...] = ()
 
 
 def assemble(
-    folder: RunFolder,
-    settings: RunSettings,
-    weights: str,
-    *,
-    training: bool = True,
-    resume_from: Path | None = None,
-    test_split: str | None = None,
-    allow: tuple[str, ...] = (),
+    folder: RunFolder, settings: RunSettings, weights: str, resume_from: Path | None = None, allow: tuple[str, ...] = ()
 ) -> Run:
-    """Build what settings describe, on any rank. Raises a request error where something does not fit.
+    """Build what a training needs, on any rank. Raises a request error where something does not fit.
 
-    Args:
-        folder: the run's; its split.csv, where there is one, is the split.
-        settings: the whole configuration.
-        weights: as `model.weights`; ``none`` where a checkpoint follows.
-        training: whether it will be trained, or only evaluated.
-        resume_from: the checkpoint that training resumes from.
-        test_split: the split that will be evaluated; None: the one that is reported.
-        allow: packages of the user's own that the settings may name.
+    The folder's split.csv, where there is one, is the split; `weights` is as `model.weights`, ``none`` where a checkpoint follows.
     """
     machine = hardware.choose(settings.trainer)
-    datamodule = build_datamodule(settings, _split_file(folder), test_split=test_split)
+    datamodule = build_datamodule(settings, _split_file(folder))
     datamodule.prepare_training()
     module, report = build_module(
         settings,
         datamodule.label_space,
         weights,
-        class_counts=datamodule.class_counts("train") if training else None,
+        class_counts=datamodule.class_counts("train"),
         share=max(1, settings.data.batch_size // (machine.ranks * settings.trainer.accumulate)),
         total_steps=total_steps(settings, datamodule),
     )
-    if training:
-        check_batches(module, datamodule, machine.ranks)
-        if settings.report.predictions and isinstance(datamodule, SegmentationDataModule):
-            datamodule.prediction_files(datamodule.closing_split)  # refused now, not after the training
-    return Run(folder, settings, machine, datamodule, module, report, resume_from, allow=allow)
+    check_batches(module, datamodule, machine.ranks)
+    if settings.report.predictions and isinstance(datamodule, SegmentationDataModule):
+        datamodule.prediction_files(datamodule.closing_split)  # refused now, not after the training
+    return Run(folder, settings, machine, datamodule, module, report, resume_from=resume_from, allow=allow)
 
 
-def assemble_external(
-    folder: RunFolder, settings: RunSettings, split: str | None = None, allow: tuple[str, ...] = ()
+def assemble_trained(
+    folder: RunFolder, settings: RunSettings, checkpoint: str, split: str | None, allow: tuple[str, ...] = ()
 ) -> Run:
-    """Build a model with external weights, whose own classes a crosswalk maps to the data's. Raises a request error.
+    """Build a run with the weights of a checkpoint, for the evaluation of a split (None: the reported one), on any rank."""
+    machine = hardware.choose(settings.trainer)
+    datamodule = build_datamodule(settings, _split_file(folder), test_split=split)
+    datamodule.prepare_training()
+    module, report = build_module(settings, datamodule.label_space, "none")
+    found = find_checkpoint(folder, checkpoint)
+    load(module, found)
+    return Run(folder, settings, machine, datamodule, module, report, found, allow=allow)
 
-    Frames of a split without truth are only predicted.
 
-    Args:
-        folder: the run's; its split.csv, where there is one, is the split.
-        settings: the whole configuration.
-        split: what will be evaluated; None: the split that is reported.
-        allow: packages of the user's own that the settings may name.
+def assemble_external(folder: RunFolder, settings: RunSettings, split: str | None, allow: tuple[str, ...] = ()) -> Run:
+    """Build a model with external weights, whose own classes a crosswalk maps to the data's, on any rank.
+
+    Frames of a split without truth are only predicted. Raises a request error where something does not fit.
     """
     machine = hardware.choose(settings.trainer)
     datamodule = build_datamodule(settings, _split_file(folder), test_split=split)
@@ -111,12 +101,11 @@ def assemble_external(
     predicted = target if crosswalk is None else source
     module, report = build_module(settings, predicted, settings.model.weights, truth=target)
     datamodule.find_samples()
-    split = split or datamodule.closing_split
     assert isinstance(datamodule, SegmentationDataModule)
-    only_predicted = datamodule.only_predict(split)
-    datamodule.prepare_split(split)
+    only_predicted = datamodule.only_predict(datamodule.test_split)
+    datamodule.prepare_split(datamodule.test_split)
     if only_predicted or settings.report.predictions:
-        datamodule.prediction_files(split)  # refused now, not after the predictions
+        datamodule.prediction_files(datamodule.test_split)  # refused now, not after the predictions
     return Run(folder, settings, machine, datamodule, module, report, crosswalk=crosswalk, allow=allow)
 
 
@@ -186,14 +175,7 @@ def _git_commit() -> str | None:
 
 @contextlib.contextmanager
 def session(status: Status) -> Iterator[StopSignal]:
-    """Keep a status file true while something runs, and answer signals.
-
-    Args:
-        status: ``running`` inside; afterwards how it ended, also after an exception.
-
-    Yields:
-        The callback that receives signals while a run trains.
-    """
+    """Keep a status file true while something runs, also after an exception, and yield the callback that receives signals."""
     signal = StopSignal()
     status.start()
     state, code, message = "finished", 0, None

@@ -20,13 +20,9 @@ def names() -> tuple[str, ...]:
 
 
 def load(name: str) -> LabelSpace:
-    """Return the label space of a name, or of a CSV file (see `label_spaces.csv_files.read_space`).
+    """Return the label space of one of `names`, or of the path of a ``.csv`` file (see `label_spaces.csv_files.read_space`).
 
-    Args:
-        name: one of `names`, or the path of a file that ends in ``.csv``.
-
-    Raises:
-        LabelSpaceError: there is none of that name, or the file is broken; the message names the row.
+    Raises LabelSpaceError where there is none of that name, or the file is broken; the message names the row.
     """
     if name in names():
         return _by_name(name)
@@ -83,10 +79,7 @@ def _by_name(name: str) -> LabelSpace:
 
 
 def _colours(members: Sequence[Sequence[Row]]) -> tuple[Colour, ...]:
-    """Return a colour per class: that of its first label, or of the next where another class has that already.
-
-    Nothing where a class has no label with a colour.
-    """
+    """Return a colour per class, its first label's that no other class has; nothing where a class has no label with one."""
     chosen: list[Colour] = []
     for rows in members:
         offered = [colour for row in rows if (colour := row.colour()) is not None]

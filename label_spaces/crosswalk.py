@@ -22,7 +22,7 @@ class Link:
     """What a source class stands for.
 
     Args:
-        labels: indices of labels, the primary first; nothing where it has no counterpart.
+        labels: indices, the primary first; nothing where it has no counterpart.
         full: whether the source class covers all objects with these labels, or a part.
         rest: whether it means everything that no other source class stands for.
     """
@@ -114,8 +114,7 @@ def find(source: LabelSpace, target: LabelSpace) -> Crosswalk:
     A file is named ``<source>_to_<target>.csv``; the target is a label space or, for all label spaces that are derived
     from it at once, a label table.
 
-    Raises:
-        LabelSpaceError: there is none.
+    Raises LabelSpaceError where there is none.
     """
     table = label_table(target.name)
     for name in (target.name, *([table.name] if table else ())):
@@ -144,9 +143,8 @@ def read(path: Path, source: LabelSpace, target: LabelSpace) -> Crosswalk:
     then) or rest (it means everything else); ``covers``, full or partly, where that does not follow from the relation;
     ``ambiguous``, yes or no; ``note``, anything, such as the reason.
 
-    Raises:
-        LabelSpaceError: naming the file and the row, where a class of the source is left out, unknown or given twice,
-            a target is unknown, or a cell makes no sense.
+    Raises LabelSpaceError naming the file and the row, where a class of the source is left out, unknown or given twice,
+    a target is unknown, or a cell makes no sense.
     """
     rows = read_rows(path)
     column = _column(path, tuple(rows[0].values))

@@ -19,12 +19,7 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a CSV file, and its place.
-
-    Args:
-        place: file and line, for messages.
-        values: the cells by column, without spaces around them.
-    """
+    """A row of a CSV file: the cells by column, without spaces around them, and its place (file and line) for messages."""
 
     place: str
     values: Mapping[str, str]
@@ -71,8 +66,7 @@ class Row:
 def read_rows(path: Path) -> list[Row]:
     """Read the rows of a CSV file. Lines that are empty (commas apart) or begin with ``# `` are comments, the first other one is the header.
 
-    Raises:
-        LabelSpaceError: the file cannot be read, has no row, or a row has more or fewer cells than the header.
+    Raises LabelSpaceError where the file cannot be read, has no row, or a row has more or fewer cells than the header.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -106,15 +100,12 @@ def read_space(path: Path) -> LabelSpace:
     in 0–255 or as ``colour`` (#rrggbb), for every class or for none; ``void``: a row with yes is no class, but a label
     and an id of void; ``important``: yes where its confusions cost most in Safe mIoU; ``note``: anything.
 
-    Args:
-        path: the CSV file.
-
-    Raises:
-        LabelSpaceError: naming the file and the row.
+    Raises LabelSpaceError naming the file and the row.
     """
     rows = read_rows(path)
     _check_columns(path, tuple(rows[0].values))
     _check_unique(rows)
+    void = [row for row in rows if row.truth("void")]
     classes = [row for row in rows if not row.truth("void")]
     if not classes:
         raise LabelSpaceError(f"{path}: every row is void; a label space needs at least one class")
@@ -123,7 +114,6 @@ def read_space(path: Path) -> LabelSpace:
             f"{classes[_MOST_CLASSES].place}: a label space has at most {_MOST_CLASSES} classes, this has {len(classes)}"
         )
     labels = {row.values["name"]: index for index, row in enumerate(classes)}
-    void = [row for row in rows if row.truth("void")]
     return LabelSpace(
         name=path.stem,
         classes=tuple(labels),
@@ -149,14 +139,14 @@ def _check_columns(path: Path, columns: Sequence[str]) -> None:
 
 def _check_unique(rows: Sequence[Row]) -> None:
     """Raise LabelSpaceError where a name is empty, or two rows have the same name or id."""
-    seen: dict[tuple[str, str], Row] = {}
+    seen: dict[tuple[str, str | int], str] = {}
     for row in rows:
         if not row.values["name"]:
             raise LabelSpaceError(f"{row.place}: the name is empty")
-        for column, value in (("name", row.values["name"]), ("id", str(row.byte("id")))):
-            first = seen.setdefault((column, value), row)
-            if first is not row:
-                raise LabelSpaceError(f"{row.place}: the {column} {value} is in {first.place} already")
+        for column, value in (("name", row.values["name"]), ("id", row.byte("id"))):
+            if (column, value) in seen:
+                raise LabelSpaceError(f"{row.place}: the {column} {value} is in {seen[column, value]} already")
+            seen[column, value] = row.place
 
 
 def _colours(classes: Sequence[Row]) -> tuple[Colour, ...]:

@@ -16,10 +16,7 @@ class CheckpointFiles(TorchCheckpointIO):
     """Lightning's checkpoint plugin with atomic writing and safe reading."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write to a temporary name, sync and rename: a reader finds the old file or the new one.
-
-        Serialised in memory first, so that an error there leaves no partial file. Raises TrainingError for a full disk.
-        """
+        """Write a file atomically. Raises TrainingError for a full disk."""
         content = io.BytesIO()
         torch.save(checkpoint, content)
         try:

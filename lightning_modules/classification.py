@@ -33,11 +33,7 @@ class ClassificationModule(SupervisedModule):
 
     def predict_step(self, batch: Batch, _: int) -> tuple[Tensor, Tensor, Tensor, Mapping[int, str]]:
         """Return sample indices (B,), probabilities (B, C), whether these are finite (B,), and reasons by unreadable index."""
-        images = batch["image"]
-        logits = (
-            torch.empty(0, self.label_space.num_classes, device=self.device)
-            if images is None
-            else self.predict_logits(images)
-        )
+        images, classes = batch["image"], self.label_space.num_classes
+        logits = torch.empty(0, classes, device=self.device) if images is None else self.predict_logits(images)
         probability = logits.softmax(1)
         return batch["index"], probability, probability.isfinite().all(1), batch["unreadable"]

@@ -17,10 +17,7 @@ SumAndWeight = tuple[Tensor, Tensor]
 class CrossEntropy(nn.Module):
     """Cross-entropy; sum over weight is what `torch.nn.functional.cross_entropy` returns as the mean.
 
-    Args:
-        num_classes: C; the index C is void.
-        class_weights: (C,), or None for equal weights.
-        label_smoothing: in 0–1.
+    `class_weights` is (C,), or None for equal weights; `label_smoothing` is in 0–1.
     """
 
     weights: Tensor
@@ -49,16 +46,11 @@ class CrossEntropy(nn.Module):
 
 
 class OnlineHardExampleMining(CrossEntropy):
-    """Cross-entropy of the hardest pixels only: those whose loss is above a threshold, and at least a fraction of all.
+    """Cross-entropy of the hardest pixels only: those whose true class has a probability below a threshold.
 
+    At least the fraction `least`, in (0, 1], of a batch's non-void pixels is kept.
     Source: Shrivastava et al., Training Region-based Object Detectors with Online Hard Example Mining, arXiv 1604.03540;
     with the threshold on the probability that is usual for street scenes (0.7).
-
-    Args:
-        num_classes: C; the index C is void.
-        class_weights: (C,), or None for equal weights.
-        probability: pixels whose true class has a lower probability are hard.
-        least: the fraction of a batch's non-void pixels that is always kept, in (0, 1].
     """
 
     def __init__(
@@ -77,23 +69,16 @@ class OnlineHardExampleMining(CrossEntropy):
         # Shapes do not depend on the data, so that a GPU need not be waited for.
         ranked = torch.where(known, loss.detach(), loss.new_tensor(-1.0)).sort(descending=True).values
         last = (known.sum() * self.least).long().clamp(min=1) - 1
-        hard = known & (loss.detach() >= torch.minimum(ranked[last], loss.new_tensor(self.threshold)))
+        hard = known & (loss.detach() >= ranked[last].clamp(max=self.threshold))
         chosen = weights * hard
         return (loss * chosen).sum(), chosen.sum()
 
 
 class DiceCrossEntropy(CrossEntropy):
-    """Cross-entropy plus the soft Dice loss of this device's part of a batch.
+    """Cross-entropy plus `dice` times the soft Dice loss of this device's part of a batch.
 
     Dice is a ratio over the whole part, not a sum over pixels: it is weighted by the part's pixels, so that the mean over
-    all parts is the mean of their Dice losses.
-
-    Source: Milletari et al., V-Net, arXiv 1606.04797.
-
-    Args:
-        num_classes: C; the index C is void.
-        class_weights: (C,) for the cross-entropy, or None for equal weights.
-        dice: the weight of the Dice loss relative to the cross-entropy.
+    all parts is the mean of their Dice losses. Source: Milletari et al., V-Net, arXiv 1606.04797.
     """
 
     def __init__(self, num_classes: int, class_weights: Tensor | None = None, dice: float = 1.0) -> None:
@@ -114,13 +99,10 @@ class DiceCrossEntropy(CrossEntropy):
 
 
 class TrainingLoss(nn.Module):
-    """A loss of the main logits, plus a fraction of the same loss for each auxiliary head.
+    """A loss of the main logits, plus `auxiliary` times the same loss for each auxiliary head.
 
-    Args:
-        loss: maps logits and int64 targets to (sum, weight) as the losses above, or to a scalar mean over the targets that
-            are not void, as ``torch.nn.CrossEntropyLoss(ignore_index=num_classes)``.
-        num_classes: C; the index C is void.
-        auxiliary: the weight of each auxiliary head's loss.
+    `loss` maps logits and int64 targets to (sum, weight) as the losses above, or to a scalar mean over the targets that are
+    not void, as ``torch.nn.CrossEntropyLoss(ignore_index=num_classes)``.
     """
 
     def __init__(self, loss: nn.Module, num_classes: int, auxiliary: float = 0.4) -> None:

@@ -17,12 +17,9 @@ from metrics.regions import RegionConfusion, confusion_by_region
 class SegmentationModule(SupervisedModule):
     """Predicts a class per pixel, and records each evaluated sample's own confusion matrix.
 
-    Batches with a ``region``, as the reported split may have, are also counted by the sizes of regions.
-
-    Args:
-        truth: the classes of the masks where these are not the network's, as for external weights. The matrices then have
-            the masks' classes as rows and the network's as columns, and are remapped later; losses are nan.
-        args: those of the base class, and `settings`.
+    Batches with a ``region``, as the reported split may have, are also counted by the sizes of regions. `truth` gives the
+    classes of the masks where these are not the network's, as for external weights: the matrices then have the masks'
+    classes as rows and the network's as columns, and are remapped later; losses are nan.
     """
 
     headline = "miou"
@@ -52,12 +49,8 @@ class SegmentationModule(SupervisedModule):
 
     def predict_step(self, batch: Batch, _: int) -> tuple[Tensor, Tensor, Tensor, Mapping[int, str]]:
         """Return sample indices (B,), uint8 classes (B, H, W), whether logits are finite (B,), and reasons by unreadable index."""
-        images = batch["image"]
-        logits = (
-            torch.empty(0, self.label_space.num_classes, 1, 1, device=self.device)
-            if images is None
-            else self.predict_logits(images)
-        )
+        images, classes = batch["image"], self.label_space.num_classes
+        logits = torch.empty(0, classes, 1, 1, device=self.device) if images is None else self.predict_logits(images)
         best, prediction = logits.max(1)
         return batch["index"], prediction.to(torch.uint8), _finite(best), batch["unreadable"]
 

@@ -1,7 +1,7 @@
 """The part that both tasks share: normalisation on the device, one loss, exact means over ranks and accumulated batches."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 import lightning
@@ -27,16 +27,11 @@ VALIDATION_STREAMS = ("val", "train_eval")  # in the order of the datamodule's v
 class SupervisedModule(lightning.LightningModule, ABC):
     """A network that learns classes from (image, target) pairs; a subclass defines the predictions of a task.
 
-    Args:
-        network: maps normalised images (B, 3, H, W) to logits, classes along dimension 1. Its weights' memory format
-            (channels_last or contiguous) is that of the images too.
-        label_space: the classes; its void is ignored in the loss and in the scores.
-        normalisation: (mean, standard deviation) of each channel, in 0–1 of the uint8 range.
-        optimizer: makes an optimiser of parameters.
-        scheduler: makes a schedule of an optimiser; stepped after every optimiser step.
-        loss: maps logits and target to a sum and the weight to divide it by, such as `losses.CrossEntropy`.
-        share: samples of a full batch on one device, before accumulation.
-        test_time_augmentation: for the stream ``test`` and for `predict_step`; validation predicts once and whole.
+    `network` maps normalised images (B, 3, H, W) to logits, classes along dimension 1; the memory format of its weights
+    (channels_last or contiguous) is that of the images too. `normalisation` is the mean and the standard deviation of each
+    channel, in 0–1 of the uint8 range. `scheduler` is stepped after every optimiser step. `loss` maps logits and target to
+    a sum and the weight to divide it by, such as `losses.CrossEntropy`. `share` is the number of samples of a full batch
+    on one device, before accumulation.
     """
 
     headline: ClassVar[str]  # the score by which the best checkpoint is chosen
@@ -47,7 +42,7 @@ class SupervisedModule(lightning.LightningModule, ABC):
         self,
         network: nn.Module,
         label_space: LabelSpace,
-        normalisation: tuple[tuple[float, ...], tuple[float, ...]],
+        normalisation: tuple[Sequence[float], Sequence[float]],
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         scheduler: Callable[[Optimizer], LRScheduler],
         loss: nn.Module,
@@ -55,18 +50,14 @@ class SupervisedModule(lightning.LightningModule, ABC):
         test_time_augmentation: TestTimeAugmentation | None = None,
     ) -> None:
         super().__init__()
-        channels_last = any(not weight.is_contiguous() for weight in network.parameters())
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.network = network
-        self.label_space = label_space
-        self.make_optimizer = optimizer
-        self.make_scheduler = scheduler
-        mean, deviation = (torch.tensor(values).view(1, 3, 1, 1) * 255 for values in normalisation)
+        contiguous = all(weight.is_contiguous() for weight in network.parameters())
+        self.memory_format = torch.contiguous_format if contiguous else torch.channels_last
+        self.network, self.label_space, self.share, self.training_loss = network, label_space, share, loss
+        self.make_optimizer, self.make_scheduler = optimizer, scheduler
+        self.test_time_augmentation = test_time_augmentation or TestTimeAugmentation()
+        mean, deviation = (torch.tensor(values, dtype=torch.float32).view(1, 3, 1, 1) * 255 for values in normalisation)
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("inverse_deviation", 1 / deviation, persistent=False)
-        self.share = share
-        self.test_time_augmentation = test_time_augmentation or TestTimeAugmentation()
-        self.training_loss = loss
         # Not buffers: DDP would overwrite them with the first rank's. They become tensors where they are added to.
         self._step_weight: Tensor | float = 0.0
         self._epoch_loss: Tensor | float = 0.0  # (2,) float64: sum and weight
@@ -76,10 +67,7 @@ class SupervisedModule(lightning.LightningModule, ABC):
         self.save_hyperparameters({"label_space": label_space.name, "classes": list(label_space.classes)})
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """Map uint8 images (B, 3, H, W) to logits, in float32 whatever the precision of the network.
-
-        In training the logits of auxiliary heads follow those of the main head in a tuple.
-        """
+        """Map uint8 images (B, 3, H, W) to float32 logits; in training, those of auxiliary heads follow in a tuple."""
         normalised = (images.to(self.dtype) - cast(Tensor, self.mean)) * cast(Tensor, self.inverse_deviation)
         logits = self.network(normalised.contiguous(memory_format=self.memory_format))
         if isinstance(logits, Mapping):  # torchvision's segmentation models: out, and perhaps aux
@@ -87,7 +75,7 @@ class SupervisedModule(lightning.LightningModule, ABC):
         return tuple(head.float() for head in logits) if isinstance(logits, tuple) else cast(Tensor, logits).float()
 
     def predict_logits(self, images: Tensor, stream: str = "test") -> Tensor:
-        """Map uint8 images (B, 3, H, W) to float32 logits; in the stream ``test`` with test-time augmentation."""
+        """Map uint8 images (B, 3, H, W) to float32 logits; only in the stream ``test`` with test-time augmentation."""
         once = cast(Callable[[Tensor], Tensor], self)
         return self.test_time_augmentation(once, images) if stream == "test" else once(images)
 
@@ -105,7 +93,7 @@ class SupervisedModule(lightning.LightningModule, ABC):
         return loss
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Scale the gradient to that of the mean over everything in the step, on all ranks and in all accumulated batches.
+        """Scale the gradient to that of the mean over the whole step, on all ranks and in all accumulated batches.
 
         Averaging each part's own mean instead would give a sample of a smaller part, a rarer class or a frame with more
         void another weight than on one device.
@@ -120,10 +108,7 @@ class SupervisedModule(lightning.LightningModule, ABC):
         self._step_weight = 0.0
 
     def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Clip the norm of the gradient; Lightning itself refuses to for every fused optimiser in mixed precision."""
         if gradient_clip_val:
@@ -147,16 +132,18 @@ class SupervisedModule(lightning.LightningModule, ABC):
     def on_validation_epoch_end(self) -> None:
         """Log the scores of both streams and the epoch's training loss, and reset them.
 
-        The training loss is augmented, and averaged while the weights changed. It is logged here because the hook
-        for the end of a training epoch runs in callbacks, such as the history's, before it runs in the module.
+        The training loss is logged here because the hook for the end of a training epoch runs in callbacks, such as the
+        history's, before it runs in the module.
         """
-        loss, weight = self.epoch_loss_of_ranks().sum(0).tolist()
+        total, weight = self.epoch_loss_of_ranks().sum(0).tolist()
         if weight:
-            self.log("train/loss", loss / weight)
+            self.log("train/loss", total / weight)
         self._epoch_loss = 0.0
         loaders = self.trainer.val_dataloaders
         for stream in VALIDATION_STREAMS[: len(loaders) if isinstance(loaders, list) else 1]:
-            scores = {"loss": self.mean_loss(stream), **mean_scores(self.confusion_of(stream).compute())}
+            # The plain cross-entropy, without weights and smoothing, so that runs can be compared.
+            loss = self.records_of(stream).counts().mean_loss()
+            scores = {"loss": loss, **mean_scores(self.confusion_of(stream).compute())}
             for name, value in scores.items():
                 if value is not None and not name.endswith("_classes"):
                     shown = stream == "val" and name in ("loss", self.headline)
@@ -168,19 +155,16 @@ class SupervisedModule(lightning.LightningModule, ABC):
         checkpoint["epoch_loss"] = self.epoch_loss_of_ranks().cpu()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the epoch's training loss and apply this run's own optimiser settings.
-
-        On another number of ranks the first one takes the whole loss.
-        """
-        of_ranks, rank, ranks = checkpoint["epoch_loss"], self.global_rank, self.trainer.world_size
-        if len(of_ranks) != ranks:
+        """Restore the epoch's training loss and apply this run's own optimiser settings."""
+        of_ranks, ranks = checkpoint["epoch_loss"], self.trainer.world_size
+        if len(of_ranks) != ranks:  # the first rank takes the whole loss
             of_ranks = torch.cat([of_ranks.sum(0, keepdim=True), of_ranks.new_zeros(ranks - 1, 2)])
-        self._epoch_loss = of_ranks[rank].to(self.trainer.strategy.root_device)
+        self._epoch_loss = of_ranks[self.global_rank].to(self.trainer.strategy.root_device)
         optimizer = self.make_optimizer(self.parameters())
         apply_settings(checkpoint, optimizer, self.make_scheduler(optimizer))
 
     def epoch_loss_of_ranks(self) -> Tensor:
-        """Return (ranks, 2) float64: the sum of the training losses and of their weights on each rank in this epoch."""
+        """Return (ranks, 2) float64: the sums of the training losses and of their weights on each rank in this epoch."""
         own = torch.as_tensor(self._epoch_loss, dtype=torch.float64, device=self.device).expand(2).contiguous()
         return torch.stack(gather_all_tensors(own) if self.trainer.world_size > 1 else [own])
 
@@ -206,13 +190,6 @@ class SupervisedModule(lightning.LightningModule, ABC):
         ``finite`` (B,): whether each sample's highest logits are finite. Where they are not, its prediction means nothing.
         """
 
-    def mean_loss(self, stream: str) -> float:
-        """Return the mean plain cross-entropy of a stream's samples, without weights and smoothing, so that runs can be compared.
-
-        It is the same on any number of ranks.
-        """
-        return self.records_of(stream).counts().mean_loss()
-
     def reset_stream(self, stream: str) -> None:
         """Reset all counts of a stream."""
         self.confusion_of(stream).reset()
@@ -221,7 +198,5 @@ class SupervisedModule(lightning.LightningModule, ABC):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimiser, and its schedule over all steps of the run."""
         optimizer = self.make_optimizer(self.parameters())
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": self.make_scheduler(optimizer), "interval": "step"},
-        }
+        schedule = self.make_scheduler(optimizer)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -13,13 +13,9 @@ Predictor = Callable[[Tensor], Tensor]  # images (B, 3, H, W) -> float32 logits 
 
 @dataclass(frozen=True)
 class TestTimeAugmentation:
-    """How images are predicted when they are evaluated; by default once and whole.
+    """How images are predicted when they are evaluated: by default once and whole.
 
-    Args:
-        flip: also predict the mirror image (left and right).
-        scales: sizes to predict at, relative to the image's own.
-        window: (height, width) in pixels of the sliding window at each scale; None: the whole image.
-        stride: (height, width) in pixels from one window to the next; None: the window's own size.
+    `scales` are relative to the image's own size; `window` and `stride` are (height, width) in pixels at each scale.
     """
 
     flip: bool = False
@@ -36,18 +32,11 @@ class TestTimeAugmentation:
 
 
 def average_views(predict: Predictor, images: Tensor, flip: bool, scales: Sequence[float]) -> Tensor:
-    """Average predictions over scales and mirror images.
+    """Average predictions of images (B, 3, H, W) over scales, relative to H and W, and mirror images.
 
-    Args:
-        predict: the network, applied to each view.
-        images: (B, 3, H, W), 0–255.
-        flip: whether to add the mirror image at each scale.
-        scales: relative to H and W, at least one; smaller views are resized with antialiasing.
-
-    Returns:
-        the logits unchanged where there is one view at the images' own size. Otherwise log-probabilities, averaged as
-        float32 probabilities after the logits of each view were resized to (H, W): their softmax is that mean, so that
-        predictions and losses are computed from them as from any logits.
+    Returns the logits unchanged where there is one view at the images' own size. Otherwise log-probabilities, averaged as
+    float32 probabilities after the logits of each view were resized to (H, W): their softmax is that mean, so that
+    predictions and losses are computed from them as from any logits.
     """
     if not flip and tuple(scales) == (1.0,):
         return predict(images)
@@ -58,7 +47,7 @@ def average_views(predict: Predictor, images: Tensor, flip: bool, scales: Sequen
         if logits.ndim == 4:
             logits = _resize(logits.flip(-1) if mirrored else logits, images.shape[-2:])
         probabilities = logits.float().softmax(1)
-        total = probabilities if total is None else total.add_(probabilities)
+        total = probabilities if total is None else total.add_(probabilities)  # in place: these are large
     assert total is not None
     # A probability that underflowed to 0 would make the loss infinite.
     views = len(scales) * (2 if flip else 1)
@@ -68,11 +57,8 @@ def average_views(predict: Predictor, images: Tensor, flip: bool, scales: Sequen
 def slide_window(predict: Predictor, images: Tensor, window: Sequence[int], stride: Sequence[int]) -> Tensor:
     """Return the logits (B, C, H, W) of images (B, 3, H, W), predicted window by window; the mean where windows overlap.
 
-    Args:
-        predict: the network, applied to one window of the whole batch at a time.
-        images: of any size; the window is cropped to it.
-        window: (height, width) in pixels.
-        stride: (height, width) in pixels, not above `window`; the last window is shifted to lie inside.
+    The window (height, width) is cropped to smaller images. The stride is at most the window's size; the last window is
+    shifted to lie inside the image.
     """
     height, width = (min(side, of) for side, of in zip(window, images.shape[-2:], strict=True))
     total: Tensor | None = None

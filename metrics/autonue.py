@@ -18,16 +18,15 @@ from metrics.scores import number
 
 
 def autonue_compat(confusion: Tensor, level2: Sequence[int], level1: Sequence[int]) -> dict[str, dict[str, Any]]:
-    """Return the figures of evaluate_mIoU.py.
+    """Return the figures of evaluate_mIoU.py: `level3`, `level2` and `level1`.
+
+    Each has `miou` as printed (None where it prints nan), `miou_defined`, the mean over the classes that occur, and
+    `iou`, a list with None for the classes that do not.
 
     Args:
         confusion: (C+1, C+1) level-3 counts (C = 26 for IDD), rows truth, columns predictions, void last.
         level2: (C,) the level-2 class of each level-3 class.
         level1: (K,) the level-1 class of each level-2 class.
-
-    Returns:
-        `level3`, `level2` and `level1`, each with `miou` as printed (None where it prints nan), `miou_defined`, the
-        mean over the classes that occur, and `iou`, a list with None for the classes that do not.
     """
     classes, middle = len(level2), len(level1)
     truth_known = confusion[:classes]
@@ -39,14 +38,9 @@ def autonue_compat(confusion: Tensor, level2: Sequence[int], level1: Sequence[in
 
 
 def idd_lite_compat(confusion: Tensor) -> dict[str, dict[str, Any]]:
-    """Return the two figures of idd_lite_evaluate_mIoU.py, of which the second is the one usually quoted.
+    """Return the two figures of idd_lite_evaluate_mIoU.py for (C+1, C+1) counts, with the keys of `autonue_compat`.
 
-    Args:
-        confusion: (C+1, C+1) counts (C = 7 for IDD-Lite), rows truth, columns predictions, void last.
-
-    Returns:
-        `void_as_class`, over C + 1 classes, void being one; and `classes`, over C by our rules. Keys as in
-        `autonue_compat`.
+    They are `void_as_class`, over C + 1 classes, void being one; and `classes`, usually quoted, over C by our rules.
     """
     return {"void_as_class": _printed(confusion), "classes": _printed(confusion[:-1])}
 

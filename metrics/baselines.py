@@ -6,20 +6,11 @@ import numpy as np
 import torch
 
 from metrics.confusion import confusion_matrix
-from metrics.scores import headline_scores, mean_scores
+from metrics.scores import headline_of
 
 
 def logistic(train_features: np.ndarray, train_target: np.ndarray, test_features: np.ndarray) -> np.ndarray:
-    """Predict by logistic regression on a few standardised features, such as the mean colour or the box size.
-
-    Args:
-        train_features: (N, d) finite numbers.
-        train_target: (N,) integer class indices.
-        test_features: (M, d) finite numbers.
-
-    Returns:
-        (M,) int64 predictions.
-    """
+    """Predict (M,) int64 classes by logistic regression on d standardised features, (N, d) and (M, d) finite numbers."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -57,6 +48,5 @@ def baseline_scores(
     scores = {}
     for name, prediction in predictions.items():
         confusion = confusion_matrix(torch.as_tensor(prediction), torch.as_tensor(test_target), num_classes)
-        means = mean_scores(confusion)
-        scores[name] = {score: means[score] for score in headline_scores("classification")}
+        scores[name] = headline_of(confusion, "classification")
     return scores

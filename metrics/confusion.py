@@ -14,22 +14,21 @@ PIECE = 1 << 19
 def confusion_matrix(prediction: Tensor, target: Tensor, num_classes: int, num_predicted: int | None = None) -> Tensor:
     """Count how often each true class was predicted as each class.
 
-    The result does not depend on the order of the elements; the memory beyond the input is constant, also
-    under ``torch.use_deterministic_algorithms``. On an accelerator nothing waits for the device.
+    The memory beyond the input is constant, also under ``torch.use_deterministic_algorithms``. On an accelerator
+    nothing waits for the device.
 
     Args:
         prediction: class indices of any shape and integer type (uint8 is fastest), 0..P; P is void.
         target: the true indices, 0..C, of the same shape, on the same device; C is void.
-        num_classes: C, the number of classes without void.
-        num_predicted: P, the number of classes that are predicted, where predictions have another label space; None: C.
+        num_classes: C, without void.
+        num_predicted: P, where predictions have another label space; None: C.
 
     Returns:
         (C+1, P+1) int64 counts on the inputs' device; rows are truth, columns predictions, void is last.
 
     Raises:
         ValueError: shapes differ, a type is not an integer, or (on the CPU) an index is outside its range. On an
-            accelerator, where checking would mean waiting, such an element is left out of the counts, and
-            `ConfusionMatrix.compute` raises the error.
+            accelerator such an element is left out of the counts, and `ConfusionMatrix.compute` raises the error.
     """
     if prediction.shape != target.shape:
         raise ValueError(
@@ -40,7 +39,7 @@ def confusion_matrix(prediction: Tensor, target: Tensor, num_classes: int, num_p
             raise ValueError(f"{name} has type {values.dtype}; class indices are integers (take the argmax first)")
     prediction, target = prediction.detach().flatten(), target.detach().flatten()
     count = count_on_cpu if prediction.device.type == "cpu" else count_without_waiting
-    return count(prediction, target, num_classes, num_classes if num_predicted is None else num_predicted)
+    return count(prediction, target, num_classes, num_predicted or num_classes)
 
 
 def _pieces(prediction: Tensor, target: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -50,9 +49,14 @@ def _pieces(prediction: Tensor, target: Tensor) -> Iterator[tuple[Tensor, Tensor
 
 def count_on_cpu(prediction: Tensor, target: Tensor, num_classes: int, num_predicted: int) -> Tensor:
     """Count with bincount, which is fastest on a CPU; on a GPU it would wait twice for its own bounds."""
-    # Unnoticed, an index that is too high would be counted as another pair of classes.
-    _check_range("prediction", prediction, num_predicted)
-    _check_range("target", target, num_classes)
+    # An index that is too high would be counted as another pair of classes.
+    for name, values, classes in (("prediction", prediction, num_predicted), ("target", target, num_classes)):
+        low, high = torch.aminmax(values) if len(values) else (0, 0)
+        if low < 0 or high > classes:
+            raise ValueError(
+                f"{name} holds the index {low if low < 0 else high}; {classes} classes have the indices "
+                f"0..{classes - 1}, and {classes} is void"
+            )
     rows, columns = num_classes + 1, num_predicted + 1
     cells = rows * columns
     # Neighbouring pixels mostly fall into the same cell, where each increment waits for the one before it.
@@ -82,23 +86,8 @@ def count_without_waiting(prediction: Tensor, target: Tensor, num_classes: int, 
     return counts[:-1].view(rows, columns)
 
 
-def _check_range(name: str, values: Tensor, num_classes: int) -> None:
-    if not len(values):
-        return
-    low, high = (int(bound) for bound in torch.aminmax(values))
-    if low < 0 or high > num_classes:
-        raise ValueError(
-            f"{name} holds the index {low if low < 0 else high}; {num_classes} classes have the indices "
-            f"0..{num_classes - 1}, and {num_classes} is void"
-        )
-
-
 class ConfusionMatrix(Metric):
-    """Accumulate one confusion matrix over batches and ranks.
-
-    Args:
-        num_classes: C, the number of classes without void.
-        num_predicted: P, the number of classes that are predicted; None: C.
+    """Accumulate one confusion matrix over batches and ranks; the arguments are those of `confusion_matrix`.
 
     Example:
         >>> metric = ConfusionMatrix(num_classes=2)
@@ -115,10 +104,9 @@ class ConfusionMatrix(Metric):
     def __init__(self, num_classes: int, num_predicted: int | None = None) -> None:
         super().__init__()
         self.num_classes = num_classes
-        self.num_predicted = num_classes if num_predicted is None else num_predicted
-        self.add_state(
-            "counts", torch.zeros(num_classes + 1, self.num_predicted + 1, dtype=torch.int64), dist_reduce_fx="sum"
-        )
+        self.num_predicted = num_predicted or num_classes
+        counts = torch.zeros(num_classes + 1, self.num_predicted + 1, dtype=torch.int64)
+        self.add_state("counts", counts, dist_reduce_fx="sum")
         self.add_state("elements", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
@@ -136,8 +124,7 @@ class ConfusionMatrix(Metric):
     def compute(self) -> Tensor:
         """Return the (C+1, P+1) int64 counts of all batches on all ranks.
 
-        Raises:
-            ValueError: an accelerator left elements out because their index was outside 0..C or 0..P.
+        Raises ValueError where an accelerator left elements out because their index was outside 0..C or 0..P.
         """
         lost = int(self.elements) - int(self.counts.sum())
         if lost:

@@ -16,7 +16,7 @@ from metrics.scores import iou, mean_over, number, support
 
 
 class Relation(Protocol):
-    """What a crosswalk relates."""
+    """How source classes relate to target classes."""
 
     @property
     def targets(self) -> Sequence[Sequence[int]]:
@@ -39,13 +39,7 @@ def common_classes(
     With a source class that means everything else, the targets without a counterpart are one more class; without it they
     are void on either side, so that truth that cannot be predicted is not scored.
 
-    Args:
-        targets: the target classes that each of the S source classes stands for.
-        num_targets: T.
-        rest: the source classes that mean everything else.
-
-    Returns:
-        the common class of each source class, that of each target class, and their number C; C is void.
+    Returns the common class of each source class, that of each target class, and their number C; C is void.
 
     Example:
         >>> common_classes([(), (0, 1), (1,), (2,)], 4, rest=[0])
@@ -70,12 +64,7 @@ def common_classes(
 
 
 def crosswalk_scores(confusion: Tensor, relation: Relation) -> dict[str, float | int | None]:
-    """Return the scores of `crosswalk_means` as plain numbers, None where undefined, and per mean `<mean>_classes`.
-
-    Args:
-        confusion: (T+1, S+1) counts, rows target classes (truth), columns source classes (predictions), void last.
-        relation: of source to target classes.
-    """
+    """Return the scores of `crosswalk_means` as plain numbers, None where undefined, and per mean `<mean>_classes`."""
     confusion = confusion.cpu()
     ious = _ious(confusion, relation)
     scores: dict[str, float | int | None] = {}
@@ -90,10 +79,9 @@ def crosswalk_means(confusion: Tensor, relation: Relation, classes_of: Tensor | 
     """Return the scores that sum up the matrix of such a model, for any number of matrices at once.
 
     Args:
-        confusion: (..., T+1, S+1) counts as in `crosswalk_scores`.
+        confusion: (..., T+1, S+1) counts, rows target classes (truth), columns source classes (predictions), void last.
         relation: of source to target classes.
-        classes_of: (T+1, S+1) counts that decide which classes a mean is over (a class without counts in
-            `confusion` is then a 0 in it); by default each matrix decides for itself.
+        classes_of: (T+1, S+1) counts that decide which classes a mean is over, as in `metrics.scores.means`.
 
     Returns:
         (...) float64 in 0–1 per score, nan where it is undefined:
@@ -131,15 +119,9 @@ def _ious(confusion: Tensor, relation: Relation) -> dict[str, Tensor]:
 
 
 def predicted_instead(confusion: Tensor, classes: Sequence[int], most: int = 3) -> dict[int, list[tuple[int, float]]]:
-    """Return what a model predicts most often where these classes are true.
+    """Return what a model predicts most often where these target classes are true, for (T+1, S+1) counts.
 
-    Args:
-        confusion: (T+1, S+1) counts as in `crosswalk_scores`.
-        classes: target classes.
-        most: the number of source classes to return of each.
-
-    Returns:
-        By class that occurs the source classes (S: void) and their shares of it in 0–1, the largest first.
+    By class that occurs these are the source classes (S: void) and their shares of it in 0–1, the largest first.
     """
     found = {}
     for index in classes:

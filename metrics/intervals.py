@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metrics.label_merging import merge_samples
 from metrics.scores import SCORES, Score, means
 
 if TYPE_CHECKING:
@@ -21,19 +22,12 @@ if TYPE_CHECKING:
 
 Statistic = Callable[[Tensor], Mapping[str, Tensor]]
 
+LEVEL = 0.95  # the share of such intervals that should hold the true value
 _BLOCK = 1 << 21  # matrix cells that are expanded at a time: 16 MB
 
 
 def sum_by_group(matrices: "csr_array", groups: np.ndarray) -> "csr_array":
-    """Sum up the samples of each group.
-
-    Args:
-        matrices: (N, cells) sparse counts, a row per sample.
-        groups: (N,) the samples' groups, of any type that can be sorted.
-
-    Returns:
-        (G, cells) sparse counts, in the groups' sorted order.
-    """
+    """Sum up (N, cells) sparse counts by the (N,) groups of the samples: (G, cells), in the groups' sorted order."""
     from scipy.sparse import csr_array
 
     names, group = np.unique(groups, return_inverse=True)
@@ -45,15 +39,13 @@ def sum_by_group(matrices: "csr_array", groups: np.ndarray) -> "csr_array":
 def groups_with_support(matrices: "csr_array") -> np.ndarray:
     """Return in how many groups each class has truth: (G, (C+1)²) sparse counts -> (C,) int64."""
     side = math.isqrt(matrices.shape[1])
-    group, cell = matrices.nonzero()
-    held = np.unique(np.stack([group, cell // side]), axis=1)
-    return np.bincount(held[1], minlength=side)[:-1]
+    support = merge_samples(matrices, range(side), [0] * side)
+    return np.asarray((support > 0).sum(axis=0)[:-1])
 
 
 def jackknife_intervals(
     matrices: "csr_array",
     statistic: Statistic | None = None,
-    level: float = 0.95,
     num_rows: int | None = None,
     proportions: Collection[str] = (),
 ) -> dict[str, list[float] | None]:
@@ -64,7 +56,6 @@ def jackknife_intervals(
             last, and Q columns.
         statistic: (..., R, Q) float64 counts -> (...) per score, each at most 1 and at least 0 or what is registered as its
             lowest; by default the scores of `metrics.scores.means` over the classes of the full sample.
-        level: the share of such intervals that should hold the true value.
         num_rows: R; by default the matrices are square.
         proportions: names of the scores that are proportions of elements, beside those registered as such.
 
@@ -82,7 +73,7 @@ def jackknife_intervals(
     sizes = _sizes(matrices, num_rows)
     total = float(repeats @ sizes)
     effective_groups = _effective(sizes, repeats)
-    quantile = _t_quantile(level, effective_groups - 1)
+    quantile = _t_quantile(effective_groups - 1)
     intervals: dict[str, list[float] | None] = {}
     for name, score in scores.items():
         variance, known = variances[name], SCORES.get(name, Score(name, None))
@@ -98,16 +89,10 @@ def jackknife_intervals(
     return intervals
 
 
-def mean_interval(values: np.ndarray, groups: np.ndarray, level: float = 0.95) -> list[float] | None:
-    """Return the interval of a mean over samples, such as of each one's own mIoU, by the same jackknife.
+def mean_interval(values: np.ndarray, groups: np.ndarray) -> list[float] | None:
+    """Return the jackknife's interval of the mean of (N,) values in 0–1, nan where a sample has none.
 
-    Args:
-        values: (N,) in 0–1, nan where a sample has none.
-        groups: (N,) the samples' groups, of any type that can be sorted.
-        level: as in `jackknife_intervals`.
-
-    Returns:
-        `[low, high]` within 0–1; None where fewer than two groups have values.
+    It is `[low, high]` within 0–1; None where fewer than two of the (N,) samples' groups have values.
     """
     known = ~np.isnan(values)
     names, group = np.unique(groups[known], return_inverse=True)
@@ -118,18 +103,12 @@ def mean_interval(values: np.ndarray, groups: np.ndarray, level: float = 0.95) -
     score = float(sums.sum() / sizes.sum())
     rests = (sums.sum() - sums) / (sizes.sum() - sizes)
     variance = (number - 1) / number * float(((rests - score) ** 2).sum())
-    reach = _t_quantile(level, _effective(sizes, np.ones(number)) - 1) * math.sqrt(variance)
+    reach = _t_quantile(_effective(sizes, np.ones(number)) - 1) * math.sqrt(variance)
     return [max(0.0, score - reach), min(1.0, score + reach)]
 
 
 def wilson(proportion: float, number: float, quantile: float) -> list[float]:
-    """Return Wilson's interval for a proportion.
-
-    Args:
-        proportion: the observed one, in 0–1.
-        number: the effective number of elements it was observed on, above 0.
-        quantile: of the standard normal or t distribution, such as 1.96.
-    """
+    """Return Wilson's interval for a proportion of an effective number of elements, given a normal or t quantile."""
     shrink = 1 + quantile**2 / number
     centre = (proportion + quantile**2 / (2 * number)) / shrink
     reach = quantile / shrink * math.sqrt(proportion * (1 - proportion) / number + quantile**2 / (4 * number**2))
@@ -141,10 +120,10 @@ def _effective(sizes: np.ndarray, repeats: np.ndarray) -> float:
     return float(repeats @ sizes) ** 2 / float(repeats @ sizes**2)
 
 
-def _t_quantile(level: float, degrees_of_freedom: float) -> float:
+def _t_quantile(degrees_of_freedom: float) -> float:
     from scipy.special import stdtrit
 
-    return float(stdtrit(degrees_of_freedom, (1 + level) / 2))
+    return float(stdtrit(degrees_of_freedom, (1 + LEVEL) / 2))
 
 
 def _sizes(matrices: "csr_array", num_rows: int) -> np.ndarray:

@@ -12,15 +12,12 @@ if TYPE_CHECKING:
 
 
 def fold(confusion: Tensor, mapping: Sequence[int], num_coarse: int) -> Tensor:
-    """Return the matrix that counting with coarser classes would have given.
+    """Return the (..., K+1, K+1) counts that counting with K coarser classes would have given.
 
     Args:
         confusion: (..., C+1, C+1) counts, rows truth, columns predictions, void last.
         mapping: the coarse class 0..K of each of the C classes; K, void, for those that have none. Void stays void.
-        num_coarse: K, the number of coarse classes without void.
-
-    Returns:
-        (..., K+1, K+1) counts of the same type, on the same device.
+        num_coarse: K, without void.
 
     Raises:
         ValueError: the mapping has not C entries, or one outside 0..K.
@@ -43,14 +40,9 @@ def merge(counts: Tensor, mapping: Sequence[int], num_coarse: int, dim: int) -> 
 
 
 def remap(confusion: Tensor, mapping: Sequence[int]) -> Tensor:
-    """Return a matrix whose predictions are in other classes than its truth with both in those of the truth.
+    """Return (..., T+1, T+1) counts for (..., T+1, S+1) counts whose predictions are in S other, source, classes.
 
-    Args:
-        confusion: (..., T+1, S+1) counts, rows target classes (truth), columns source classes (predictions), void last.
-        mapping: the target class of each of the S source classes, or T for void.
-
-    Returns:
-        (..., T+1, T+1) counts of the same type, on the same device.
+    The mapping has the target class, or T for void, of each source class.
     """
     return merge(confusion, mapping, confusion.shape[-2] - 1, -1)
 
@@ -62,15 +54,12 @@ def remap_samples(matrices: "csr_array", mapping: Sequence[int]) -> "csr_array":
 
 
 def merge_samples(matrices: "csr_array", rows: Sequence[int], columns: Sequence[int]) -> "csr_array":
-    """Sum up sparse counts along both dimensions, each with its own mapping.
+    """Sum up sparse counts along both dimensions, each with its own mapping: (N, R·Q) -> (N, R'·Q') counts.
 
     Args:
-        matrices: (N, R·Q) counts, a matrix of R rows and Q columns in each row; void last.
-        rows: the new row of each of the R; that of void is the last of the new ones.
+        matrices: a matrix of R rows and Q columns in each row; void last.
+        rows: the new row of each of the R; that of void is the last of the R' new ones.
         columns: the new column of each of the Q, likewise.
-
-    Returns:
-        (N, R'·Q') counts.
     """
     from scipy.sparse import csr_array
 

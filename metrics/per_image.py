@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from metrics.label_merging import merge_samples
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
@@ -12,32 +14,19 @@ WORST = 0.05  # the share of images that `miou_image_worst` is over
 
 
 def image_mious(matrices: "csr_array") -> np.ndarray:
-    """Return each sample's own mIoU, over the classes that are true or predicted in it.
+    """Return each sample's own mIoU, over the classes that are true or predicted in it; nan without truth.
 
-    Args:
-        matrices: (N, (C+1)²) sparse counts, a row per sample; the column is truth · (C+1) + prediction, void is C.
-
-    Returns:
-        (N,) float64 in 0–1; nan for a sample without truth.
+    (N, (C+1)²) sparse counts, see `metrics.counts.Counts.matrices` -> (N,) float64 in 0–1.
     """
-    samples, side = matrices.shape[0], math.isqrt(matrices.shape[1])
-    truth, prediction = np.divmod(matrices.indices.astype(np.int64), side)
-    row = np.repeat(np.arange(samples), np.diff(matrices.indptr)) * side
-    known = truth < side - 1
-
-    def per_class(which: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        """Sum up the chosen cells by sample and class: (N, C) float64."""
-        cells, counts = (row + classes)[which], matrices.data[which]
-        summed = np.bincount(cells, counts, minlength=samples * side).reshape(samples, side)
-        return np.asarray(summed[:, :-1], dtype=np.float64)
-
-    hits = per_class(known & (truth == prediction), truth)
-    union = per_class(known, truth) + per_class(known, prediction) - hits
-    occurring = (union > 0).sum(axis=1)
-    ious = np.divide(hits, union, out=np.zeros_like(hits), where=union > 0)
-    mious = np.full(samples, np.nan)
-    np.divide(ious.sum(axis=1), occurring, out=mious, where=occurring > 0)
-    return mious
+    classes = math.isqrt(matrices.shape[1]) - 1
+    known = matrices[:, : classes * (classes + 1)]  # without the row of void truth
+    hits = known[:, :: classes + 2].toarray()
+    support = merge_samples(known, range(classes), [0] * (classes + 1)).toarray()
+    predicted = merge_samples(known, [0] * classes, range(classes + 1)).toarray()[:, :-1]
+    union = support + predicted - hits
+    ious = np.divide(hits, union, out=np.zeros(hits.shape), where=union > 0)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(ious.sum(axis=1) / (union > 0).sum(axis=1))
 
 
 def worst_images(mious: np.ndarray, share: float = WORST) -> np.ndarray:
@@ -47,14 +36,7 @@ def worst_images(mious: np.ndarray, share: float = WORST) -> np.ndarray:
 
 
 def miou_image(matrices: "csr_array") -> dict[str, float | None]:
-    """Return the mean over samples of their own mIoU, and over the worst 5 % of them.
-
-    Args:
-        matrices: as in `image_mious`.
-
-    Returns:
-        `miou_image` and `miou_image_worst` in 0–1; None where no sample has truth.
-    """
+    """Return `miou_image`, the mean of `image_mious`, and `miou_image_worst`, of the worst 5 %; None without any truth."""
     mious = image_mious(matrices)
     worst = worst_images(mious)
     if not len(worst):

@@ -18,34 +18,18 @@ if TYPE_CHECKING:
 def confusion_matrices(
     prediction: Tensor, target: Tensor, num_classes: int, num_predicted: int | None = None
 ) -> Tensor:
-    """Count each sample of a batch separately.
-
-    Args:
-        prediction: (B, ...) integer class indices, 0..P; P is void.
-        target: the true indices, 0..C, of the same shape.
-        num_classes: C, the number of classes without void.
-        num_predicted: P, the number of classes that are predicted; None: C.
-
-    Returns:
-        (B, C+1, P+1) int64 counts on the inputs' device.
-    """
+    """Count each sample of a batch separately: (B, ...) indices as of `confusion_matrix` -> (B, C+1, P+1) int64."""
     if not len(target):
-        columns = (num_classes if num_predicted is None else num_predicted) + 1
-        return torch.zeros(0, num_classes + 1, columns, dtype=torch.int64, device=target.device)
+        shape = 0, num_classes + 1, (num_predicted or num_classes) + 1
+        return torch.zeros(shape, dtype=torch.int64, device=target.device)
     pairs = zip(prediction, target, strict=True)
     return torch.stack([confusion_matrix(one, true, num_classes, num_predicted) for one, true in pairs])
 
 
 def image_matrices(target: np.ndarray, prediction: np.ndarray, num_classes: int) -> "csr_array":
-    """Return each classified image as a confusion matrix.
+    """Return each of N classified images, of indices in 0..C, as a confusion matrix.
 
-    Args:
-        target: (N,) true indices in 0..C.
-        prediction: (N,) predicted indices in 0..C.
-        num_classes: C; void is C.
-
-    Returns:
-        (N, (C+1)²) sparse counts; the column is truth · (C+1) + prediction.
+    They are (N, (C+1)²) sparse counts; the column is truth · (C+1) + prediction.
     """
     from scipy.sparse import csr_array
 
@@ -55,7 +39,7 @@ def image_matrices(target: np.ndarray, prediction: np.ndarray, num_classes: int)
 
 
 class SampleRecords(Metric):
-    """Keep rows of columns, a row per sample; a sample that was counted twice has two rows.
+    """Keep a row per sample; a sample that was counted twice has two rows.
 
     Args:
         columns: by name the type and the shape (without the first dimension) of each column; `index` comes first.
@@ -88,21 +72,14 @@ class SampleRecords(Metric):
             getattr(self, name).append(batch[name].detach().to(kind))
 
     def compute(self) -> dict[str, np.ndarray]:
-        """Return the rows of all ranks by column, sorted by index (those of a repeated index by their other values).
-
-        The result does not depend on the order and the rank in which they were added.
-        """
+        """Return the rows of all ranks by column, sorted by index (those of a repeated index by their other values)."""
         columns = {name: np.asarray(dim_zero_cat(getattr(self, name)).cpu()) for name in self.columns}
         order = np.lexsort([values for values in reversed(columns.values()) if values.ndim == 1])
         return {name: values[order] for name, values in columns.items()}
 
 
 class ImageRecords(SampleRecords):
-    """Each evaluated image's `index`, `target` and `prediction` (integers), `probability` of the predicted class, and `loss`.
-
-    Args:
-        num_classes: C, the number of classes without void.
-    """
+    """Each evaluated image's `index`, `target` and `prediction` (integers), `probability` of the predicted class, and `loss`."""
 
     def __init__(self, num_classes: int) -> None:
         integer, real = (torch.int64, ()), (torch.float32, ())
@@ -119,15 +96,10 @@ class ImageRecords(SampleRecords):
 
 
 class MaskRecords(SampleRecords):
-    """Each evaluated mask's `index`, `loss` (the sum over its pixels with truth), and `matrices`, see `confusion_matrices`.
-
-    Args:
-        num_classes: C, the number of classes without void.
-        num_predicted: P, the number of classes that are predicted; None: C.
-    """
+    """Each evaluated mask's `index`, `loss` (the sum over its pixels with truth), and `matrices`, see `confusion_matrices`."""
 
     def __init__(self, num_classes: int, num_predicted: int | None = None) -> None:
-        shape = num_classes + 1, (num_classes if num_predicted is None else num_predicted) + 1
+        shape = num_classes + 1, (num_predicted or num_classes) + 1
         # A frame has fewer than 2³¹ pixels, and half the bytes travel between ranks.
         super().__init__(index=(torch.int64, ()), loss=(torch.float64, ()), matrices=(torch.int32, shape))
 
@@ -140,10 +112,5 @@ class MaskRecords(SampleRecords):
         weight = dense[:, :-1].sum((1, 2))
         with np.errstate(invalid="ignore"):
             loss = rows["loss"] / weight
-        return Counts(
-            dense.sum(0),
-            rows["index"],
-            csr_array(dense.reshape(len(dense), dense.shape[1] * dense.shape[2])),
-            loss,
-            weight,
-        )
+        matrices = csr_array(dense.reshape(len(dense), dense.shape[1] * dense.shape[2]))
+        return Counts(dense.sum(0), rows["index"], matrices, loss, weight)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from metrics.scores import headline_scores, mean_scores
+from metrics.scores import headline_of
 
 GRID = 32  # cells along each side of the frame: fine enough for a road's outline, coarse enough to be filled
 FINE_BITS = 4  # per channel where colour decides alone: 4,096 colours
@@ -35,14 +35,9 @@ class PixelTable:
         self.counts = np.zeros((num_cells, num_classes + 1), dtype=np.int64)
 
     def update(self, image: npt.ArrayLike, mask: npt.ArrayLike) -> None:
-        """Add a training frame.
+        """Add a training frame: (3, H, W) uint8 RGB and (H, W) class indices 0..C, arrays or tensors on the CPU.
 
-        Args:
-            image: (3, H, W) uint8, red, green, blue; an array or a tensor on the CPU.
-            mask: (H, W) class indices 0..C.
-
-        Raises:
-            ValueError: the mask holds an index above C, or its shape is not the image's.
+        Raises ValueError where the mask holds an index above C, or its shape is not the image's.
         """
         image, mask = np.asarray(image), np.asarray(mask)
         if image.shape[1:] != mask.shape or mask.max() > self.num_classes:
@@ -66,55 +61,37 @@ class PixelTable:
         return np.broadcast_to(predicted, image.shape[-2:])
 
     def confusion(self, frames: "PixelTable") -> np.ndarray:
-        """Return the matrix of this table's predictions on the frames that another table with the same cells has counted.
+        """Return the confusion matrix of this table's predictions on the frames counted by another table with the same cells.
 
         All pixels of a cell have the same prediction, so that nothing need be predicted pixel by pixel.
-
-        Returns:
-            (C+1, C+1) int64 counts, rows truth, columns predictions, void last.
         """
         by_prediction = np.zeros((self.num_classes + 1, self.num_classes + 1), dtype=np.int64)
         np.add.at(by_prediction, self.table(), frames.counts)
         return by_prediction.T
 
-    def empty(self) -> "PixelTable":
-        """Return an empty table with the same cells."""
-        return PixelTable(self.cell_of, len(self.counts), self.num_classes)
-
 
 def pixel_tables(num_classes: int) -> dict[str, PixelTable]:
     """Return the three baselines, empty: by place, by colour, and by colour and row."""
+
+    def colour_and_row(image: np.ndarray) -> np.ndarray:
+        return np.asarray(_colour(image, COARSE_BITS) * ROWS + _place(image, ROWS, 1))
+
     return {
         "position_prior": PixelTable(lambda image: _place(image, GRID, GRID), GRID**2, num_classes),
         "colour_table": PixelTable(lambda image: _colour(image, FINE_BITS), 1 << 3 * FINE_BITS, num_classes),
-        "colour_row": PixelTable(
-            lambda image: _colour(image, COARSE_BITS) * ROWS + _place(image, ROWS, 1),
-            ROWS << 3 * COARSE_BITS,
-            num_classes,
-        ),
+        "colour_row": PixelTable(colour_and_row, ROWS << 3 * COARSE_BITS, num_classes),
     }
 
 
 def pixel_baseline_scores(
     tables: Mapping[str, PixelTable], frames: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]]
 ) -> dict[str, dict[str, float | int | None]]:
-    """Score tables on other frames, by the rules of `metrics.scores`.
-
-    Args:
-        tables: by name, such as those of `pixel_tables`.
-        frames: images (3, H, W) uint8 and masks (H, W) of class indices 0..C; read once.
-
-    Returns:
-        `{name: {accuracy, miou, fwiou}}`.
-    """
-    counted = {name: table.empty() for name, table in tables.items()}
+    """Score tables on other frames (as of `PixelTable.update`; read once). Returns `{name: {accuracy, miou, fwiou}}`."""
+    counted = {name: PixelTable(table.cell_of, len(table.counts), table.num_classes) for name, table in tables.items()}
     for image, mask in frames:
         for table in counted.values():
             table.update(image, mask)
-    scores = {name: mean_scores(table.confusion(counted[name])) for name, table in tables.items()}
-    return {
-        name: {score: values[score] for score in headline_scores("segmentation")} for name, values in scores.items()
-    }
+    return {name: headline_of(table.confusion(counted[name]), "segmentation") for name, table in tables.items()}
 
 
 def _place(image: np.ndarray, rows: int, columns: int) -> np.ndarray:

@@ -16,14 +16,10 @@ from metrics.scores import iou, predicted, support, true_positives
 
 
 def tree_distance(levels: Sequence[Sequence[int]]) -> Tensor:
-    """Return the distances of classes in a label tree.
+    """Return the (C, C) distances of classes in a label tree: L coarser levels, each with the coarse class of every class.
 
-    Args:
-        levels: for each of L coarser levels, in any order, the coarse class of each of the C classes.
-
-    Returns:
-        (C, C) float64 in 0–1: 0 for a class and itself, 1/(L+1) where the classes meet at the first coarser level,
-        and so on, up to 1 where they meet only at the root.
+    They are float64: 0 for a class and itself, 1/(L+1) where the classes meet at the first coarser level, and so on,
+    up to 1 where they meet only at the root.
 
     Example:
         >>> tree_distance([[0, 0, 1], [0, 0, 0]])[0].tolist() == [0, 1 / 3, 2 / 3]
@@ -37,13 +33,12 @@ def tree_distance(levels: Sequence[Sequence[int]]) -> Tensor:
 def safe_iou(confusion: Tensor, distance: Tensor, important: Sequence[int]) -> Tensor:
     """Return (TP - Σ_s distance[c, s] · M[c, s]) / union of the important classes c, and the plain IoU of the others.
 
+    They are (..., C) float64 in -1..1; nan where a class is neither true nor predicted.
+
     Args:
         confusion: (..., C+1, C+1) counts, rows truth, columns predictions, void last.
         distance: (C, C) in 0–1, such as `tree_distance`.
         important: indices of the classes whose confusions are penalised.
-
-    Returns:
-        (..., C) float64 in -1..1; nan where a class is neither true nor predicted.
     """
     distance = distance.to(confusion.device, torch.float64)
     penalised = torch.zeros(len(distance), dtype=torch.float64, device=confusion.device)
@@ -51,8 +46,3 @@ def safe_iou(confusion: Tensor, distance: Tensor, important: Sequence[int]) -> T
     penalty = (confusion[..., :-1, :-1].double() * distance).sum(-1) * penalised
     union = support(confusion) + predicted(confusion) - true_positives(confusion)
     return iou(confusion) - penalty / union
-
-
-def safe_miou(confusion: Tensor, distance: Tensor, important: Sequence[int]) -> Tensor:
-    """Return the mean of `safe_iou` over the classes that are true or predicted: (...) float64; nan without any."""
-    return safe_iou(confusion, distance, important).nanmean(-1)

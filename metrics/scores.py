@@ -26,7 +26,7 @@ class Score:
     """A number that sums up a confusion matrix.
 
     Args:
-        name: the key in scores.json.
+        name: in scores.json.
         function: (..., C+1, C+1) counts -> (...) float64, or (..., C) where `over` is given; nan where it is undefined.
             None for a score that needs more than the matrix and is computed elsewhere.
         label: for figures, where it is not the name.
@@ -112,19 +112,8 @@ SCORES: dict[str, Score] = {  # in the order of scores.json
 }
 
 
-def register_score(
-    name: str,
-    *,
-    label: str = "",
-    over: Classes | None = None,
-    headline: Collection[str] = TASKS,
-    higher_is_better: bool = True,
-    proportion: bool = False,
-    lowest: float = 0.0,
-) -> Callable[[ScoreFunction], ScoreFunction]:
-    """Register the decorated function as a score; the arguments are those of `Score`.
-
-    Raises ValueError where the name is taken.
+def register_score(name: str, **fields: Any) -> Callable[[ScoreFunction], ScoreFunction]:
+    """Register the decorated function as a score; the fields are those of `Score`. Raises ValueError where the name is taken.
 
     Example:
         @register_score("error_rate", higher_is_better=False, proportion=True)
@@ -135,7 +124,7 @@ def register_score(
     def register(function: ScoreFunction) -> ScoreFunction:
         if name in SCORES:
             raise ValueError(f"there is a score {name} already; register yours under another name")
-        SCORES[name] = Score(name, function, label, over, headline, higher_is_better, proportion, lowest)
+        SCORES[name] = Score(name, function, **fields)
         return function
 
     return register
@@ -144,6 +133,12 @@ def register_score(
 def headline_scores(*tasks: str) -> tuple[str, ...]:
     """Return the names of the scores that are shown for any of these tasks."""
     return tuple(name for name, score in SCORES.items() if not set(tasks).isdisjoint(score.headline))
+
+
+def headline_of(confusion: Tensor | np.ndarray, task: str) -> dict[str, float | int | None]:
+    """Return the `mean_scores` of (C+1, C+1) counts that are shown for a task."""
+    scores = mean_scores(confusion)
+    return {name: scores[name] for name in headline_scores(task)}
 
 
 def means(confusion: Tensor, classes_of: Tensor | None = None) -> dict[str, Tensor]:
@@ -162,14 +157,11 @@ def means(confusion: Tensor, classes_of: Tensor | None = None) -> dict[str, Tens
     present = support(deciding) > 0
     over = {"present": present, "occurring": present | (predicted(deciding) > 0)}
     weights = true / true.sum(-1)[..., None]
-    values: dict[ScoreFunction, Tensor] = {}  # several means are of one function: it is called once
     found = {}
     for name, score in SCORES.items():
         if score.function is None:
             continue
-        if score.function not in values:
-            values[score.function] = score.function(confusion)
-        value = values[score.function]
+        value = score.function(confusion)
         if score.over == "weighted":
             value = (value.nan_to_num() * weights).sum(-1)
         elif score.over:
@@ -184,15 +176,8 @@ def mean_over(values: Tensor, over: Tensor) -> Tensor:
 
 
 def mean_scores(confusion: Tensor | np.ndarray) -> dict[str, float | int | None]:
-    """Return the scores of `means`, and for each mean over classes `<mean>_classes`, their number.
-
-    Args:
-        confusion: (C+1, C+1) counts, rows truth, columns predictions, void last.
-
-    Returns:
-        Plain numbers as they stand in scores.json; None where a score is undefined.
-    """
-    confusion = _on_cpu(confusion)
+    """Return the scores of `means`, and for each mean over classes `<mean>_classes`, their number; None where undefined."""
+    confusion = torch.as_tensor(confusion).cpu()  # one copy is quicker than forty kernels on a small matrix
     present = support(confusion) > 0
     classes = {"occurring": int((present | (predicted(confusion) > 0)).sum())}
     scores: dict[str, float | int | None] = {}
@@ -204,20 +189,12 @@ def mean_scores(confusion: Tensor | np.ndarray) -> dict[str, float | int | None]
 
 
 def class_scores(confusion: Tensor | np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the scores of each class, in index order.
+    """Return a dictionary per class, in index order, of (C+1, C+1) counts.
 
-    Args:
-        confusion: (C+1, C+1) counts, rows truth, columns predictions, void last.
-        names: the C class names.
-
-    Returns:
-        A dictionary per class: `name`; `iou`, `precision`, `recall`, `f1` in 0–1, or None where undefined;
-        `support` and `predicted`, integers.
-
-    Raises:
-        ValueError: the number of names is not C.
+    Its keys are `name`; `iou`, `precision`, `recall`, `f1` in 0–1, or None where undefined; `support` and `predicted`,
+    integers. Raises ValueError where the number of names is not C.
     """
-    confusion = _on_cpu(confusion)
+    confusion = torch.as_tensor(confusion).cpu()
     if len(names) != len(confusion) - 1:
         raise ValueError(f"{len(names)} class names for a matrix of {len(confusion) - 1} classes and void")
     columns = {"iou": iou, "precision": precision, "recall": recall, "f1": f1}
@@ -225,11 +202,6 @@ def class_scores(confusion: Tensor | np.ndarray, names: Sequence[str]) -> list[d
     counts = {"support": support(confusion), "predicted": predicted(confusion)}
     values |= {key: [int(value) for value in count.tolist()] for key, count in counts.items()}
     return [{"name": name} | {key: column[i] for key, column in values.items()} for i, name in enumerate(names)]
-
-
-def _on_cpu(confusion: Tensor | np.ndarray) -> Tensor:
-    # The matrix is small: on its way to a dictionary one copy is quicker than forty kernels.
-    return torch.as_tensor(confusion).cpu()
 
 
 def number(value: float) -> float | None:

@@ -22,13 +22,7 @@ MOST_SIZES = 10  # more sizes, as of photos from anywhere, are grouped by magnit
 
 @dataclass(frozen=True)
 class Slicing:
-    """A partition of N samples.
-
-    Args:
-        name: such as ``drive``.
-        values: of the parts, in their order in slices.csv.
-        of: (N,) which of the values each sample has.
-    """
+    """A partition of N samples: the values of the parts in their order in slices.csv, and `of`, (N,) indices of values."""
 
     name: str
     values: Sequence[str]
@@ -50,9 +44,7 @@ def by_image_size(sizes: np.ndarray) -> Slicing:
     """Partition by size, ``<width>x<height>``, the one with the fewest pixels first.
 
     More than ten sizes are grouped as ``image_side``: the root of the number of pixels, from a power of two to below the next.
-
-    Args:
-        sizes: (N, 2) whole numbers: heights and widths in pixels.
+    Sizes are (N, 2) heights and widths in pixels.
     """
     distinct, of = np.unique(sizes.astype(np.int64), axis=0, return_inverse=True)
     pixels = distinct.prod(1)
@@ -67,15 +59,10 @@ def by_image_size(sizes: np.ndarray) -> Slicing:
 
 
 def slice_scores(matrices: "csr_array", slicings: Sequence[Slicing]) -> list[dict[str, Any]]:
-    """Return the scores of all samples, and of each part that has some.
+    """Return the scores of all samples, and of each part that has some, of (N, (C+1)²) sparse counts.
 
-    Args:
-        matrices: (N, (C+1)²) sparse counts, a row per sample; the column is truth * (C+1) + prediction, void is C.
-        slicings: of these samples.
-
-    Returns:
-        A row each: `slice` (``all`` first), `value`, `n_samples`, `support` (elements with truth), and the
-        `metrics.scores.mean_scores` of the part's matrix: its means are over the classes of that part.
+    A row each: `slice` (``all`` first), `value`, `n_samples`, `support` (elements with truth), and the
+    `metrics.scores.mean_scores` of the part's matrix: its means are over the classes of that part.
     """
     everything = Slicing("all", ["all"], np.zeros(matrices.shape[0], dtype=np.int64))
     rows = []

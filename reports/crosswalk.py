@@ -18,15 +18,10 @@ if TYPE_CHECKING:
 
 
 def crosswalk_report(confusion: Tensor, crosswalk: Crosswalk) -> dict[str, Any]:
-    """Return the field `crossing` of scores.json.
+    """Return the field `crossing` of scores.json for (T+1, S+1) int64 counts, rows the target's classes (truth).
 
-    Args:
-        confusion: (T+1, S+1) int64 counts, rows the target's classes (truth), columns the source's (predictions).
-        crosswalk: from the source to the target.
-
-    Returns:
-        `from`; `full`, `partly`, `shared` and `no`, the target classes by their status; the scores of
-        `crosswalk_scores`; and `instead`, for each class that cannot be expressed the most frequent predictions.
+    It has `from`; `full`, `partly`, `shared` and `no`, the target classes by their status; the scores of
+    `crosswalk_scores`; and `instead`, for each class that cannot be expressed the most frequent predictions.
     """
     inexpressible = [index for index in range(crosswalk.target.num_classes) if index not in crosswalk.expressible]
     names = (*crosswalk.source.classes, "void")
@@ -44,10 +39,7 @@ def crosswalk_report(confusion: Tensor, crosswalk: Crosswalk) -> dict[str, Any]:
 def crosswalk_levels(confusion: Tensor, drives: "csr_array", crosswalk: Crosswalk) -> dict[str, dict[str, Any]]:
     """Return scores and intervals at each coarser level of the target: truth is folded, and predictions remapped to that level.
 
-    Args:
-        confusion: as in `crosswalk_report`.
-        drives: (G, (T+1)·(S+1)) sparse counts of the same, per drive.
-        crosswalk: from the source to the target.
+    `drives` are the counts of `crosswalk_report` per drive, (G, (T+1)·(S+1)), sparse.
     """
     found = {}
     for name, parents in crosswalk.target.levels.items():

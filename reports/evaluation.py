@@ -4,7 +4,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,36 +23,25 @@ from run_folder import atomic, write_csv, write_json
 SCHEMA = 1
 
 
-class NamedSample(Protocol):
-    """An evaluated sample."""
-
-    @property
-    def name(self) -> str:
-        """Path relative to the data's root."""
-
-    @property
-    def group(self) -> str:
-        """The drive, or the sample itself where there are no drives."""
-
-
 @dataclass(frozen=True)
 class Evaluation:
     """What was evaluated, and what was counted.
 
     Args:
         task: ``classification`` or ``segmentation``.
-        split: the evaluated split.
-        label_space: the classes.
+        split: ``train``, ``val`` or ``test``.
+        label_space: the dataset's.
         run: the run folder's name.
         checkpoint: file, epoch and step.
         split_sha256: of the evaluated split's rows in split.csv.
         resolution: (height, width) of the predictions; None where external masks have each their frame's own.
         n_expected: the number of samples in the split.
-        samples: those that were counted, in the order of the counts.
+        names: of the M samples that were counted, in the order of the counts: paths relative to the data's root.
+        groups: (M,) their drives, or their names where there are no drives.
         training_counts: samples per class in the training split.
         counts: in the classes of `label_space`.
         fitted_target: (N,) class indices of the training samples that baselines are fitted to.
-        features: of the baselines, by name: (N, d) of those samples, and (M, d) of `samples`.
+        features: of the baselines, by name: (N, d) of those samples, and (M, d).
         pixel_baselines: for masks, the scores of baselines without a network, by name.
         crosswalk: from the label space of the predictions, where that is another.
         sizes: (M, 2) heights and widths in pixels of each sample's ``image`` and ``object``, where these are known.
@@ -67,7 +56,8 @@ class Evaluation:
     split_sha256: str
     resolution: Sequence[int] | None
     n_expected: int
-    samples: Sequence[NamedSample]
+    names: Sequence[str]
+    groups: NDArray[np.str_]
     training_counts: Sequence[int]
     counts: Counts
     fitted_target: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
@@ -76,11 +66,6 @@ class Evaluation:
     crosswalk: Crosswalk | None = None
     sizes: Mapping[str, np.ndarray] = field(default_factory=dict)
     looks: Mapping[str, Any] | None = None
-
-    @property
-    def groups(self) -> NDArray[np.str_]:
-        """The group of each sample."""
-        return np.array([sample.group for sample in self.samples])
 
 
 def scores_of(evaluation: Evaluation) -> dict[str, Any]:
@@ -138,8 +123,8 @@ def baselines(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
 
 def slices(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Return the rows of slices.csv: by drive, and by the size of images, objects and regions, as far as these are known."""
-    samples, sizes, counts = evaluation.samples, evaluation.sizes, evaluation.counts
-    parts = [by_drive(evaluation.groups)] if any(s.group != s.name for s in samples) else []
+    sizes, counts = evaluation.sizes, evaluation.counts
+    parts = [by_drive(evaluation.groups)] if list(evaluation.names) != evaluation.groups.tolist() else []
     by_size = {"image": by_image_size, "object": by_object_size}
     parts += [by_size[what](sizes[what]) for what in by_size if what in sizes]
     return slice_scores(counts.matrices, parts) + (region_scores(counts.regions) if counts.regions else [])
@@ -173,7 +158,7 @@ def _write_samples(path: Path, evaluation: Evaluation) -> None:
     """
     counts = evaluation.counts
     columns: dict[str, Any] = {
-        "sample": np.array([sample.name for sample in evaluation.samples]),
+        "sample": np.array(evaluation.names),
         "group": evaluation.groups,
         "loss": counts.loss,
     }

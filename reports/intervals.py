@@ -24,9 +24,7 @@ Intervals = dict[str, list[float] | None]
 def few_groups(drives: "csr_array", space: LabelSpace) -> dict[str, int]:
     """Return the classes that are true in fewer than ten drives, and in how many.
 
-    Args:
-        drives: (G, (C+1)²) sparse counts per drive, or per sample where there are no drives; likewise below.
-        space: of the C classes.
+    `drives` are (G, (C+1)²) sparse counts per drive, or per sample where there are no drives; likewise below.
     """
     counts = groups_with_support(drives).tolist()
     return {name: count for name, count in zip(space.classes, counts, strict=True) if 0 < count < FEW}
@@ -57,9 +55,7 @@ def pixel_intervals(drives: "csr_array", space: LabelSpace) -> Intervals:
 def crosswalk_intervals(drives: "csr_array", crosswalk: Crosswalk) -> Intervals:
     """Return 95 % intervals of the scores of `crosswalk_means`, over the classes that occur in all drives together.
 
-    Args:
-        drives: (G, (T+1)·(S+1)) sparse counts, rows the target's classes (truth), columns the source's (predictions).
-        crosswalk: from one label space to the other.
+    The (G, (T+1)·(S+1)) counts have the target's classes (truth) as rows, and the source's (predictions) as columns.
     """
     rows = crosswalk.target.num_classes + 1
     full = torch.from_numpy(drives.sum(axis=0)).view(rows, -1)

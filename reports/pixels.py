@@ -14,7 +14,7 @@ from metrics.counts import Counts
 from metrics.intervals import jackknife_intervals, mean_interval, sum_by_group
 from metrics.label_merging import fold, merge_samples
 from metrics.per_image import image_mious, miou_image
-from metrics.safe_iou import safe_iou, safe_miou
+from metrics.safe_iou import safe_iou
 from metrics.scores import class_scores, mean_scores, number
 from reports.crosswalk import crosswalk_levels, crosswalk_report
 from reports.intervals import crosswalk_intervals, pixel_intervals, safety
@@ -23,15 +23,8 @@ from reports.intervals import crosswalk_intervals, pixel_intervals, safety
 def pixel_scores(counts: Counts, space: LabelSpace, groups: np.ndarray, crosswalk: Crosswalk | None) -> dict[str, Any]:
     """Return the part of scores.json that classification does not have, and the intervals.
 
-    Args:
-        counts: of N frames, in the classes of `space`.
-        space: the classes.
-        groups: (N,) the drive of each frame.
-        crosswalk: from the classes of `counts.before`, where the counts were remapped.
-
-    Returns:
-        `levels`, `crossing`, `safe_miou`, `safe_miou_classes`, `miou_image`, `miou_image_worst`, `autonue_compat` and
-        `intervals`; None where the label space has no such score, or no pixel has truth.
+    Each is None where the label space has no such score, or no pixel has truth. `groups` has the drive of each frame;
+    the crosswalk is from the classes of `counts.before`, where the counts were remapped.
     """
     matrix, drives = torch.from_numpy(counts.confusion), sum_by_group(counts.matrices, groups)
     intervals = pixel_intervals(drives, space)
@@ -72,8 +65,8 @@ def _safe(confusion: Tensor, space: LabelSpace) -> dict[str, float | int | None]
     known = safety(space)
     if known is None:
         return {"safe_miou": None, "safe_miou_classes": None}
-    occurring = int((~safe_iou(confusion, *known).isnan()).sum())
-    return {"safe_miou": number(float(safe_miou(confusion, *known))), "safe_miou_classes": occurring}
+    ious = safe_iou(confusion, *known)
+    return {"safe_miou": number(ious.nanmean(-1).item()), "safe_miou_classes": int((~ious.isnan()).sum())}
 
 
 def _official(confusion: Tensor, space: LabelSpace) -> dict[str, Any] | None:

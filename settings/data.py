@@ -31,6 +31,13 @@ def _split_name(value: str) -> str:
     return value
 
 
+Part = Annotated[Number, Field(gt=0, le=1)]
+Names = Annotated[list[Text], Field(min_length=1), Legal("a list of names such as [road,sky]")]
+Roots = Annotated[
+    PathText | Annotated[list[PathText], Field(min_length=1)] | None, Legal("a folder, a list of folders, or null")
+]
+
+
 class Fractions(Group):
     """The parts of the samples that become train, val and test."""
 
@@ -50,73 +57,60 @@ class Fractions(Group):
         return {split: Fraction(str(getattr(self, split))) for split in SPLITS}
 
 
+Split = Annotated[
+    Fractions | Annotated[str, AfterValidator(_split_name)],
+    Legal(
+        "fractions of train, val and test that add to 1, such as {train:0.7,val:0.1,test:0.2}, official, folders or the path of a CSV"
+    ),
+]
+
+
 class DataSettings(Group):
     """`data`: which samples there are, how they are split, read and batched."""
 
-    target: str | None = Field(
-        None, alias="_target_", description="the data module; follows from `targets` and the model's task"
-    )
+    target: str | None = Field(None, alias="_target_", description="the data module, by the model's task")
     targets: dict[str, str] = Field({}, description="the data module for each task that the dataset serves")
     by_task: dict[str, dict[str, Any]] = Field({}, description="defaults that differ between tasks")
     name: Text = Field(description="the dataset's name, part of the run folder's name")
-    root: Annotated[
-        PathText | Annotated[list[PathText], Field(min_length=1)] | None, Legal("a folder, a list of folders, or null")
-    ] = Field(None, description="the dataset's folder; IDD also takes a list: [PART1,PART2]")
-    fraction: Annotated[Number, Field(gt=0, le=1)] = Field(
-        1.0, description="the part of the samples that is used; a smaller part is contained in every larger one"
+    root: Roots = Field(None, description="the dataset's folder; IDD also takes a list: [PART1,PART2]")
+    fraction: Part = Field(1.0, description="the part of the samples that is used; larger parts contain smaller ones")
+    split: Split = Field(
+        description="fractions; official; folders (train, val, test); or a CSV with the columns sample and split"
     )
-    split: Annotated[
-        Fractions | Annotated[str, AfterValidator(_split_name)],
-        Legal(
-            "fractions of train, val and test that add to 1, such as {train:0.7,val:0.1,test:0.2}, official, folders or the path of a CSV"
-        ),
-    ] = Field(
-        description="fractions of train, val and test that add to 1; official; folders (ready train, val and test folders); or a CSV "
-        "with the columns sample and split"
-    )
-    split_by: Literal["sample", "group"] = Field(
-        "sample", description="group: a group of samples (a drive) stays in one split"
-    )
+    split_by: Literal["sample", "group"] = Field("sample", description="group: a group (a drive) stays in one split")
     split_seed: Whole = Field(0, description="seed of the split")
     generator_seed: Whole = Field(0, description="seed of generated data")
     label_space: NameOrCSV | None = Field(
-        None, description="the classes of masks: idd_level3, idd_level2, idd_level1, idd_cityscapes19, …, or a CSV with the columns "
-        "name and id, and red, green, blue where masks are coloured"
-    )  # fmt: skip
-    classes: Annotated[list[Text], Field(min_length=1), Legal("a list of names such as [road,sky]")] | None = Field(
+        None, description="the classes of masks, such as idd_level3; docs/OWN_DATA.md has the CSV"
+    )
+    classes: Names | None = Field(
         None, description="class names of masks that hold 0, 1, … for them, and 255 for no class"
     )
-    masks: Literal["polygons", "files"] = Field(
-        "polygons", description="IDD: draw the masks from polygons, or read ready mask files"
-    )
+    masks: Literal["polygons", "files"] = Field("polygons", description="IDD: draw the masks, or read ready mask files")
     riders: Literal["separate", "merge", "drop"] = Field(
-        "separate", description="object crops: riders are a class, part of their two-wheeler's crop, or left out"
+        "separate", description="object crops: a class, with their vehicle, or out"
     )
     image_size: Size = Field(description="[height,width] in pixels of the images that the model is trained on")
     eval_size: Size | None = Field(
-        None,
-        description="[height,width] at which predictions are scored; null: image_size, for IDD's masks the frames' own size",
+        None, description="[height,width] of scoring; null: image_size, for IDD's masks the frame's"
     )
-    load_size: Size | None = Field(
-        None, description="[height,width] of training images before the augmentation crops image_size; null: image_size"
-    )
+    load_size: Size | None = Field(None, description="[height,width] before aug crops image_size; null: image_size")
     num_workers: Whole | None = Field(None, description="processes that read images; null: chosen from the cores")
     cache: bool | Literal["auto"] = Field(
-        "auto", description="keep decoded, resized images in one memory-mapped file; auto: where they are few"
+        "auto", description="keep decoded images in one file; auto: where they are few"
     )
     cache_dir: PathText = Field(description="the folder of caches")
     on_corrupt: Literal["fail", "skip"] = Field(
-        "fail", description="fail: refuse files that cannot be used; skip: leave them out and record them"
+        "fail", description="refuse unusable files, or leave them out and record them"
     )
     batch_size: Positive = Field(32, description="samples of one optimiser step, on all devices together")
     eval_batch_size: Positive = Field(description="samples of an evaluation's batch, per device")
     drop_last: bool = Field(False, description="leave out an epoch's last batch where it is smaller")
     select_from: Literal["train"] | None = Field(
-        None,
-        description="train: where no test has truth and val is reported, choose the best checkpoint on a part of train; null: on val",
+        None, description="the best checkpoint is chosen on a part of train where val is reported"
     )
     train_eval_samples: Positive | None = Field(
-        None, description="samples of train that are scored after each epoch; null: as many as val has"
+        None, description="samples of train scored each epoch; null: as many as val has"
     )
     options: dict[str, Any] = Field({}, description="further keyword arguments of a data module of your own")
 

@@ -9,6 +9,13 @@ from settings.base import Group, Legal, Number, Size
 OVERLAP = 3  # without a stride, neighbouring windows share a third
 
 
+Scales = Annotated[
+    list[Annotated[Number, Field(gt=0)]],
+    Field(min_length=1),
+    Legal("a list of numbers above 0, such as [0.75,1.0,1.25]"),
+]
+
+
 class EvaluationSettings(Group):
     """`evaluation`: test-time augmentation of evaluations and predictions; validation during training has none."""
 
@@ -17,14 +24,12 @@ class EvaluationSettings(Group):
         list[Annotated[Number, Field(gt=0)]],
         Field(min_length=1),
         Legal("a list of numbers above 0, such as [0.75,1.0,1.25]"),
-    ] = Field([1.0], description="average over these scales of each image, such as [0.75,1.0,1.25]; segmentation only")
+    ] = Field([1.0], description="average over scales, such as [0.75,1.0,1.25]; segmentation only")
     window: Size | None = Field(
         None,
-        description="[height,width] of sliding windows, averaged where they overlap; null: the whole image; segmentation only",
+        description="[height,width] of sliding windows; null: the whole image; segmentation only",
     )
-    stride: Size | None = Field(
-        None, description="[height,width] from one window to the next; null: two thirds of the window"
-    )
+    stride: Size | None = Field(None, description="[height,width] between windows; null: two thirds of them")
 
     @property
     def steps(self) -> tuple[int, int]:
@@ -39,10 +44,8 @@ class ReportSettings(Group):
     """`report`: what is scored and written beside the usual tables and figures."""
 
     train_eval: bool = Field(True, description="score a fixed, unaugmented part of train after each epoch")
-    predictions: bool = Field(
-        False, description="write the predicted masks of an evaluation, as ids and as colours; segmentation only"
-    )
+    predictions: bool = Field(False, description="write predicted masks, as ids and as colours; segmentation only")
     region_sizes: bool = Field(
         False,
-        description="slices.csv also has scores by the size of the region that a pixel belongs to; segmentation only",
+        description="slices.csv has scores by the size of a pixel's region; segmentation only",
     )

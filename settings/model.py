@@ -39,12 +39,10 @@ class ModelSettings(Group):
     )
     partial: bool = Field(False, description="load weights of which only a part fits the network")
     label_space: NameOrCSV | None = Field(
-        None, description="evaluate.py without run=: the classes of the weights; null: those they are known for"
+        None, description="classes of external weights; null: those they are known for"
     )
-    mean: Channels | None = Field(
-        None, description="mean of the channels in 0–1 by which images are normalised; null: ImageNet's"
-    )
-    std: Channels | None = Field(None, description="standard deviation of the channels in 0–1; null: ImageNet's")
+    mean: Channels | None = Field(None, description="mean of the channels, 0–1; null: ImageNet's")
+    std: Channels | None = Field(None, description="standard deviation of the channels, 0–1; null: ImageNet's")
     network: Target | None = Field(None, description="what builds the network, with its arguments")
 
     @model_validator(mode="after")
@@ -66,26 +64,15 @@ class LightningModuleSettings(Group):
 class LossSettings(Target):
     """`loss`: the training loss."""
 
-    name: Text = Field(
-        "cross_entropy",
-        description="the loss's name; cross_entropy, dice_cross_entropy and ohem can be typed without loss=",
-    )
-    auxiliary: Annotated[Number, Field(ge=0)] = Field(
-        0.4, description="weight of an auxiliary head's loss, where the network has one"
-    )
-    class_weights: Literal["none", "balanced"] = Field(
-        "none", description="balanced: by inverse frequency in the training split"
-    )
+    name: Text = Field("cross_entropy", description="the loss's name; those shipped can be typed without loss=")
+    auxiliary: Annotated[Number, Field(ge=0)] = Field(0.4, description="weight of an auxiliary head's loss")
+    class_weights: Literal["none", "balanced"] = Field("none", description="balanced: by inverse frequency in train")
     label_smoothing: _Fraction = Field(0.0, description="label smoothing, of cross_entropy only")
-    dice: Annotated[Number, Field(ge=0)] = Field(
-        1.0, description="dice_cross_entropy: weight of the Dice loss beside the cross-entropy"
-    )
+    dice: Annotated[Number, Field(ge=0)] = Field(1.0, description="dice_cross_entropy: weight of the Dice loss")
     probability: Annotated[Number, Field(gt=0, lt=1)] = Field(
         0.7, description="ohem: pixels whose true class has less are hard"
     )
-    least: Annotated[Number, Field(gt=0, le=1)] = Field(
-        0.1, description="ohem: the part of a batch's pixels that is kept at least"
-    )
+    least: Annotated[Number, Field(gt=0, le=1)] = Field(0.1, description="ohem: the least part of a batch's pixels")
 
     @model_validator(mode="before")
     @classmethod
@@ -119,10 +106,8 @@ class OptimizerSettings(Target):
 class SchedulerSettings(Target):
     """`scheduler`: a learning-rate schedule, stepped after each optimiser step."""
 
-    warmup_fraction: _Fraction = Field(0.0, description="cosine: the part of all steps with a linear warm-up")
-    final_factor: Annotated[Number, Field(ge=0)] = Field(
-        0.0, description="cosine: the last learning rate as a factor of optimizer.lr"
-    )
+    warmup_fraction: _Fraction = Field(0.0, description="cosine: the part of the steps with a linear warm-up")
+    final_factor: Annotated[Number, Field(ge=0)] = Field(0.0, description="cosine: the last rate, as a factor of lr")
     power: Annotated[Number, Field(ge=0)] = Field(0.9, description="poly: the exponent of (1 - step / steps)")
 
 
@@ -132,9 +117,7 @@ class AugSettings(Group):
     model_config = ConfigDict(extra="allow")
 
     name: Text = Field("none", description="the augmentation's name")
-    rotation: Any = Field(
-        30, description="flip_rotate: largest rotation in degrees, to either side, 0–180; 0: flips only"
-    )
+    rotation: Any = Field(30, description="flip_rotate: largest rotation in degrees, 0–180")
     transform: Target | None = Field(None, description="an albumentations pipeline; null: none")
 
     @model_validator(mode="after")

@@ -31,9 +31,7 @@ CheckpointName = Annotated[
 class AllowedPackages(Group):
     """Which packages of the user's own a configuration may name; never read from a run folder."""
 
-    allow: list[Text] = Field(
-        [], description="importable packages of your own that a _target_ may name, such as [mypackage]"
-    )
+    allow: list[Text] = Field([], description="packages of your own that a _target_ may name")
 
 
 class RequestKeys(Group):
@@ -44,18 +42,12 @@ class RequestKeys(Group):
     resume_with_changes: bool = Field(False, description="resume although a changed key makes the rest another run")
     checkpoint: CheckpointName = Field("best", description="best, last or the path of a checkpoint")
     split: Literal["train", "val", "test"] | None = Field(
-        None, description="the split to evaluate; null: the reported one, test, or val where test has no truth"
+        None, description="the split to evaluate; null: test, or val where test has no truth"
     )
     source: PathText | None = Field(None, description="an image, or a folder that is searched for images")
-    predictions: PathText | None = Field(
-        None, description="a folder of masks made by any tool, evaluated without a model"
-    )
-    predictions_label_space: NameOrCSV | None = Field(
-        None, description="the classes of these masks, such as cityscapes19, or a CSV"
-    )
-    crosswalk: PathText | None = Field(
-        None, description="a CSV that maps these classes, or model.label_space's, to the data's; null: a shipped one"
-    )
+    predictions: PathText | None = Field(None, description="a folder of masks made by any tool")
+    predictions_label_space: NameOrCSV | None = Field(None, description="their classes, such as cityscapes19, or a CSV")
+    crosswalk: PathText | None = Field(None, description="a CSV from these classes to the data's; null: a shipped one")
 
 
 class RunSettings(RequestKeys):

@@ -14,7 +14,7 @@ class TrainerSettings(Group):
     devices: Positive | Literal["auto"] = Field(1, description="devices per node; auto: every visible GPU, or one CPU")
     num_nodes: Positive = Field(1, description="machines; more than one needs torchrun")
     precision: Literal["auto", "32-true", "bf16-mixed", "bf16-true", "16-mixed", "64-true"] = Field(
-        "auto", description="auto: bf16-mixed where the hardware has it, else 32-true"
+        "auto", description="auto: bf16-mixed where hardware has it"
     )
     max_epochs: Positive = Field(10, description="epochs of the whole training")
     deterministic: bool = Field(False, description="use deterministic algorithms only")
@@ -23,14 +23,12 @@ class TrainerSettings(Group):
     )
     accumulate: Positive = Field(1, description="batches per optimiser step")
     gradient_clip: Annotated[Number, Field(gt=0)] | None = Field(
-        None, description="largest norm of the gradient; null: not clipped"
+        None, description="largest norm of the gradient; null: any"
     )
     channels_last: bool = Field(True, description="keep network and images in channels-last memory layout")
-    threads: Positive | None = Field(
-        None, description="threads of each process; null: the usable cores, shared among the processes"
-    )
+    threads: Positive | None = Field(None, description="threads per process; null: the cores, shared among them")
     sync_batchnorm: bool = Field(False, description="BatchNorm statistics over the batches of all GPUs")
-    find_unused_parameters: bool = Field(False, description="true for networks of which a step may leave a part unused")
+    find_unused_parameters: bool = Field(False, description="for networks that leave a part unused")
     progress: bool | Literal["auto"] = Field("auto", description="show a progress bar; auto: on a terminal only")
 
 
@@ -39,31 +37,25 @@ class EMASettings(Group):
 
     decay: Annotated[Number, Field(gt=0, lt=1)] | None = Field(
         None,
-        description="such as 0.999: validate, keep and evaluate the average over about 1 / (1 - decay) steps; null: the last weights",
+        description="keep the average over about 1 / (1 - decay) steps; null: the last",
     )
 
 
 class EarlyStoppingSettings(Group):
     """`early_stopping`: end a training that no longer improves."""
 
-    patience: Positive | None = Field(
-        None, description="epochs without a lower validation loss after which training ends; null: never"
-    )
+    patience: Positive | None = Field(None, description="epochs without a lower val/loss; null: never ends early")
     min_delta: Annotated[Number, Field(ge=0)] = Field(0.0, description="the smallest decrease that counts")
 
 
 class CheckpointingSettings(Group):
     """`checkpointing`: how often last.ckpt is written; at the end of an epoch it always is."""
 
-    every_n_steps: Positive | None = Field(
-        None, description="optimiser steps between two checkpoints within an epoch; null: by time only"
-    )
+    every_n_steps: Positive | None = Field(None, description="optimiser steps between two; null: by time only")
     every_minutes: Annotated[Number, Field(gt=0)] | None = Field(
         5, description="minutes between two; null: by steps only"
     )
-    keep: Whole = Field(
-        1, description="earlier checkpoints that are kept while it trains, in case last.ckpt gets damaged"
-    )
+    keep: Whole = Field(1, description="earlier ones kept while it trains, if last.ckpt gets damaged")
 
 
 class LoggerSettings(Group):

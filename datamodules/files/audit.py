@@ -1,4 +1,4 @@
-"""Read every file once: can it be decoded, how large is it, which files hold the same bytes, which classes has a mask."""
+"""Read every file once, to find what cannot be decoded, its size, equal contents and the classes of masks."""
 
 import contextlib
 import hashlib
@@ -16,6 +16,8 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 from PIL import Image
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from datamodules.errors import DatasetError
 from datamodules.files.images import decode_image
@@ -27,25 +29,15 @@ BLOCK = 64  # items handed to the threads at once: results wait in memory, which
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is known of a file.
+    """What is known of a file."""
 
-    Args:
-        size: bytes.
-        modified: time of the last change in nanoseconds.
-        content: hexadecimal BLAKE2b (16 bytes) of the file's bytes; empty where they could not be read.
-        height: pixels, EXIF orientation applied; 0 where it could not be decoded.
-        width: likewise.
-        error: why it cannot be used, or None.
-        pixels: of a mask: how many pixels it has of each class, of void last.
-    """
-
-    size: int
-    modified: int
-    content: str = ""
-    height: int = 0
+    size: int  # bytes
+    modified: int  # nanoseconds
+    content: str = ""  # hexadecimal BLAKE2b (16 bytes); empty where it cannot be read
+    height: int = 0  # pixels, EXIF orientation applied; 0 where it cannot be decoded
     width: int = 0
-    error: str | None = None
-    pixels: tuple[int, ...] = ()
+    error: str | None = None  # why it cannot be used
+    pixels: tuple[int, ...] = ()  # of a mask: the pixels of each class, of void last
 
 
 Item = TypeVar("Item")
@@ -59,14 +51,8 @@ def audit(
     """Read and decode every file of `names` under `root`, in the order given.
 
     Findings are remembered in `cache_dir` by name, size and time of change, so that only new and changed files (and
-    those with errors) are read again. A progress bar shows on stderr if that takes longer than a second.
-
-    Args:
-        root: a folder.
-        names: POSIX paths relative to it.
-        cache_dir: where findings are remembered; made if needed.
-        kind: what the files are, for the bar; findings of one kind are not remembered for another.
-        inspect: reads one file; None: `inspect_image`.
+    those with errors) are read again; those of one `kind` are not remembered for another. A progress bar shows on
+    stderr if that takes longer than a second.
     """
     place = os.fsencode(root.resolve()) + (b"" if kind == "images" else b"\0" + kind.encode())
     memory = cache_dir / f"audit-{hashlib.blake2b(place, digest_size=8).hexdigest()}.json"
@@ -125,42 +111,27 @@ def mask_inspector(read: Callable[[Path], NDArray[np.uint8]], void: int) -> Insp
 def in_threads(
     function: Callable[[Item], Result], items: Sequence[Item], title: str, threads: int | None = None
 ) -> Iterator[Result]:
-    """Yield `function` of each item, in order, computed in several threads; a bar shows on stderr if that takes longer.
-
-    Threads are enough: decoding releases the interpreter's lock.
-
-    Args:
-        function: called from several threads at once.
-        items: its arguments.
-        title: of the bar.
-        threads: how many; None: one a core.
-    """
-    began, bar = time.monotonic(), None
-    with ThreadPoolExecutor(threads or core_count()) as pool, contextlib.ExitStack() as stack:
-        for start in range(0, len(items), BLOCK):
-            for done, result in enumerate(pool.map(function, items[start : start + BLOCK]), start + 1):
-                yield result
-                if bar is None and time.monotonic() - began > PATIENCE:
-                    bar = stack.enter_context(_progress_bar(len(items), title))
-                if bar is not None:
-                    bar(done)
+    """Yield `function` of each item, in order, from threads, by default one a core; a bar shows if that takes long."""
+    console = Console(stderr=True)
+    columns = TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    bar = Progress(*columns, console=console, transient=console.is_terminal)  # in a log the last state stays
+    task, began = bar.add_task("", total=len(items)), time.monotonic()
+    with ThreadPoolExecutor(threads or core_count()) as pool:  # decoding releases the interpreter's lock
+        try:
+            for start in range(0, len(items), BLOCK):
+                for result in pool.map(function, items[start : start + BLOCK]):
+                    yield result
+                    if time.monotonic() - began > PATIENCE:
+                        bar.start()
+                    bar.advance(task)
+        finally:
+            if bar.live.is_started:
+                bar.stop()
 
 
 def core_count() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextlib.contextmanager
-def _progress_bar(total: int, title: str) -> Iterator[Callable[[int], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=console.is_terminal) as bar:  # in a log the last state stays
-        task = bar.add_task("", total=total)
-        yield lambda done: bar.update(task, completed=done)
 
 
 def _stamp(path: Path) -> Finding:

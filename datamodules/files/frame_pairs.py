@@ -14,32 +14,18 @@ Key = tuple[str, str, str]  # split, drive, what the names of a frame's files ha
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A frame and its truth.
+    """A frame and its truth."""
 
-    Args:
-        name: the image's POSIX path relative to the root.
-        truth: the path of its truth, likewise; empty where there is none.
-        root: the folder that both are relative to.
-        group: the drive; the name itself where there are none.
-        split: the split that the dataset itself puts it in, if any.
-    """
-
-    name: str
-    truth: str
+    name: str  # the image's POSIX path relative to the root
+    truth: str  # the path of its truth, likewise; empty where there is none
     root: Path
-    group: str
-    split: str | None
+    group: str  # the drive; the name itself where there are none
+    split: str | None  # the dataset's own
 
 
 @dataclass
 class Listing:
-    """What lies under the roots of a dataset.
-
-    Args:
-        pairs: the frames with truth.
-        without_truth: the frames of splits that have no truth at all, such as an official test.
-        alone: (name, reason) of the files whose other half is missing.
-    """
+    """The frames with truth, those of splits without any (an official test), and (name, reason) of incomplete pairs."""
 
     pairs: list[Pair] = field(default_factory=list)
     without_truth: list[Pair] = field(default_factory=list)
@@ -48,22 +34,11 @@ class Listing:
 
 @dataclass(frozen=True)
 class Layout:
-    """The names of files in ``leftImg8bit/<split>/<drive>`` and ``gtFine/<split>/<drive>``.
-
-    Args:
-        images: endings of an image's name; the part before it is the frame's.
-        truth: the ending of its truth's.
-        not_truth: endings of other files that end likewise.
-    """
+    """The endings of images and of their truth in ``leftImg8bit/<split>/<drive>`` and ``gtFine/<split>/<drive>``."""
 
     images: tuple[str, ...]
     truth: str
-    not_truth: tuple[str, ...] = ()
-
-    def expected(self) -> str:
-        """Return the expected paths, for messages."""
-        endings = "|".join(self.images)
-        return f"{IMAGES}/train/<drive>/<frame>({endings}) and {POLYGONS}/train/<drive>/<frame>{self.truth}"
+    not_truth: tuple[str, ...] = ()  # endings of other files that end as the truth does
 
     def beside(self, image: str, ending: str) -> str:
         """Return ``<drive>/<frame><ending>`` for an image's path: another file of its frame, below a split's folder."""
@@ -76,7 +51,7 @@ IDD_LAYOUT = Layout(images=(f"_{IMAGES}.jpg", f"_{IMAGES}.png"), truth=POLYGONS_
 
 
 def list_pairs(roots: Iterable[Path], layout: Layout) -> Listing:
-    """List the frames below the roots, sorted by name, without opening any file. Raises DatasetError where there are none."""
+    """List the frames below the roots, sorted, without opening any. Raises DatasetError where there are none."""
     found, roots = Listing(), [*roots]
     for root in roots:
         images = _files(root / IMAGES, layout.images)
@@ -95,7 +70,8 @@ def list_pairs(roots: Iterable[Path], layout: Layout) -> Listing:
             found.alone.append((f"{POLYGONS}/{truths[key]}", f"has no image {wanted}"))
     if not found.pairs and not found.alone:
         raise DatasetError(
-            f"No frames with truth under data.root={', '.join(map(str, roots))}; expected {layout.expected()}."
+            f"No frames with truth under data.root={', '.join(map(str, roots))}; expected {IMAGES}/train/<drive>/"
+            f"<frame>({'|'.join(layout.images)}) and {POLYGONS}/train/<drive>/<frame>{layout.truth}."
         )
     found.pairs.sort(key=lambda pair: pair.name)
     found.without_truth.sort(key=lambda pair: pair.name)
@@ -104,10 +80,7 @@ def list_pairs(roots: Iterable[Path], layout: Layout) -> Listing:
 
 
 def find_frames(root: Path) -> list[Pair]:
-    """Return the frames of IDD's layout below `root` that have both an image and a polygon file, sorted by name.
-
-    Raises DatasetError where there are none, or where a polygon file's image is missing.
-    """
+    """Return the frames of IDD's layout, sorted. Raises DatasetError for none, or a polygon file without image."""
     found = list_pairs([root], IDD_LAYOUT)
     alone = [f"{name} {reason}" for name, reason in found.alone if name.startswith(f"{POLYGONS}/")]
     if alone:
@@ -142,7 +115,7 @@ def _files(folder: Path, endings: Sequence[str], not_these: Sequence[str] = ()) 
 
 
 def torn_drives(frames: Iterable[tuple[str, str, str]]) -> dict[str, str]:
-    """Return, of (name, drive, split), the frames of drives in several splits, those in the last of these excepted, and why."""
+    """Return, of (name, drive, split), why frames cannot stay: their drive is also in a later split."""
     frames = list(frames)
     torn = torn_groups((drive, split) for _, drive, split in frames)
     return {

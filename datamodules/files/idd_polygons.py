@@ -22,17 +22,11 @@ class AnnotationError(DatasetError):
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedObject:
-    """One outlined object.
+    """One outlined object."""
 
-    Args:
-        index: its position in the file, deleted objects counted.
-        label: as it stands in the file; see `known_label`.
-        polygon: (N, 2) corners x, y in pixels, N >= 3, possibly beyond the frame.
-    """
-
-    index: int
-    label: str
-    polygon: npt.NDArray[np.float64]
+    index: int  # its position in the file, deleted objects counted
+    label: str  # as it stands in the file; see `known_label`
+    polygon: npt.NDArray[np.float64]  # (N, 2) corners x, y in pixels, N >= 3, possibly beyond the frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +46,7 @@ def polygon_file(root: Path, name: str) -> Path:
 
 
 def read_annotation(path: Path) -> Annotation:
-    """Read a polygon file, without its deleted objects and those of fewer than three points.
-
-    Raises AnnotationError naming the file.
-    """
+    """Read a polygon file, without deleted objects and those of fewer than three points. Raises AnnotationError."""
     try:
         content = json.loads(path.read_bytes().decode())  # json.loads of bytes takes five times as long
     except (OSError, ValueError) as error:
@@ -67,14 +58,6 @@ def read_annotation(path: Path) -> Annotation:
         what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
         raise AnnotationError(f"{path} is not a polygon file in IDD's form: {what}.") from error
     return Annotation(width, height, objects)
-
-
-def object_at(annotation: Annotation, index: str, path: Path) -> AnnotatedObject:
-    """Return the object at a position of a polygon file. Raises AnnotationError naming the file at `path`."""
-    thing = next((thing for thing in annotation.objects if str(thing.index) == index), None)
-    if thing is None:
-        raise AnnotationError(f"{path} has no object {index} to draw.")
-    return thing
 
 
 def known_label(label: str, known: Collection[str]) -> str | None:

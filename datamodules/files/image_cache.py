@@ -1,8 +1,4 @@
-"""Images and masks at one size: read from their files, or mapped from a cache, which is one array file.
-
-A cache is made once and mapped into memory by every process that reads it. It appears under its name only when it is
-whole: a stop at any moment and several processes at once do no harm.
-"""
+"""Images and masks at one size: read from their files, or mapped from a cache, which is one array file."""
 
 import contextlib
 import fcntl
@@ -11,6 +7,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -34,19 +31,13 @@ ANNOUNCED_ABOVE = 2**30  # bytes above which the size is printed before the disk
 MOST_THREADS = 8
 
 
+@dataclass(frozen=True, eq=False)
 class ReadImages:
-    """Images read and resized on each access.
+    """Images read and resized on each access; an index is a place in `names`."""
 
-    Args:
-        read: from a sample's name to its image (H, W, 3) uint8.
-        names: all samples' names; an index is a place in here.
-        size: (height, width) in pixels.
-    """
-
-    def __init__(self, read: Callable[[str], Image], names: Sequence[str], size: tuple[int, int]) -> None:
-        self.read = read
-        self.names = names
-        self.size = size
+    read: Callable[[str], Image]
+    names: Sequence[str]
+    size: tuple[int, int]  # (height, width) in pixels
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -72,12 +63,7 @@ class ReadMasks(ReadImages):
 
 
 class CachedImages:
-    """Images or masks in an array.
-
-    Args:
-        array: (N, H, W, 3) or (N, H, W) uint8, usually mapped from a file.
-        indices: which sample each row is.
-    """
+    """Images or masks in an array (N, H, W, 3) or (N, H, W) uint8, usually mapped from a file; a row per index."""
 
     def __init__(self, array: NDArray[np.uint8], indices: Sequence[int]) -> None:
         # A plain view of the mapped memory: numpy's memmap class makes each access several times slower.
@@ -101,15 +87,8 @@ def open_images(
 ) -> ReadImages | CachedImages:
     """Return the images or masks of some samples, by their places in the table; a cache is made now where there is none.
 
-    Args:
-        title: how the cache's file name begins.
-        read: reads and resizes any sample.
-        indices: the samples that a cache would hold.
-        settings: whether to cache, and where.
-        facts: what the images depend on: another cache wherever one of them differs.
-        sample_bytes: of all that is cached of a sample: the images come first, and have to leave room for their masks.
-
-    Raises DatasetError.
+    A cache is valid as long as none of `facts` changes. `sample_bytes` is the size of all that is cached of a sample:
+    images come first, and have to leave room for their masks. Raises DatasetError.
     """
     folder, wanted = Path(settings.cache_dir), settings.cache
     if wanted == "auto":
@@ -123,7 +102,7 @@ def open_images(
 
 
 def cache_name(title: str, shape: tuple[int, ...], parts: Iterable[str]) -> str:
-    """Return the file name of a cache: readable, and another one wherever the shape of a row or any of `parts` differs."""
+    """Return the file name of a cache, another one wherever the shape of a row or any of `parts` differs."""
     digest = hashlib.blake2b(f"{VERSION}\n{shape}".encode(), digest_size=16)
     for part in parts:
         digest.update(b"\0" + part.encode(errors="surrogateescape"))
@@ -131,7 +110,7 @@ def cache_name(title: str, shape: tuple[int, ...], parts: Iterable[str]) -> str:
 
 
 def worth_caching(folder: Path, needed: int) -> bool:
-    """Return whether cache=auto keeps `needed` bytes in `folder`: they are few, the disk has room, the folder is writable."""
+    """Return whether cache=auto keeps `needed` bytes: they are few, the disk has room, the folder is writable."""
     if needed > LARGEST_AUTOMATIC:
         return False
     try:
@@ -145,20 +124,11 @@ def worth_caching(folder: Path, needed: int) -> bool:
 def cached_images(
     path: Path, count: int, row_shape: tuple[int, ...], image: Callable[[int], Image], beside: int = 0
 ) -> NDArray[np.uint8]:
-    """Open the cache at `path`; make it where there is none.
+    """Open the cache at `path`; make it where there is none, calling `image` of each row from several threads.
 
-    Args:
-        path: the file.
-        count: how many images or masks it holds.
-        row_shape: (height, width, 3) of its images, or (height, width) of its masks.
-        image: from a row to its image or mask, uint8; called from several threads.
-        beside: the bytes needed for what follows, such as masks: no cache is begun that the disk has no room to finish.
-
-    Returns:
-        (count, *row_shape) uint8, read-only, mapped from the file.
-
-    Raises:
-        DatasetError: the folder cannot be written or the disk lacks room; and whatever `image` raises.
+    It appears under its name only when it is whole: a stop at any moment and several processes at once do no harm.
+    `beside` are the bytes needed for what follows, such as masks: none is begun that the disk has no room to finish.
+    Returns (count, *row_shape) uint8, read-only, mapped from the file. Raises DatasetError where it cannot be written.
     """
     shape = (count, *row_shape)
     ready = _opened(path, shape)
@@ -167,15 +137,14 @@ def cached_images(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _only_maker(path):
-            ready = _opened(path, shape)
-            if ready is None:
+            if _opened(path, shape) is None:
                 _make(path, shape, image, beside)
-                ready = _opened(path, shape)
     except OSError as error:
         raise DatasetError(
             f"the image cache {path} cannot be written: {error.strerror or error}. "
             "Choose another folder with data.cache_dir=FOLDER, or data.cache=false."
         ) from error
+    ready = _opened(path, shape)
     assert ready is not None, "what was just written must be readable"
     return ready
 

@@ -27,21 +27,8 @@ ONE_PICTURE_IN_FRAMES = frozenset({"MPO", "PSD"})
 WIDE_GREY = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
 
 # What Pillow's decoders raise for broken bytes.
-UNREADABLE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    EOFError,
-    AttributeError,
-    RuntimeError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
+DECODING = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, AttributeError)
+UNREADABLE = (*DECODING, RuntimeError, MemoryError, struct.error, zlib.error, Image.DecompressionBombError)
 
 
 @cache
@@ -54,14 +41,8 @@ def image_extensions() -> frozenset[str]:
 def find_images(folder: Path, ignored: Counter[str] | None = None, *, follow_links: bool = True) -> list[str]:
     """Return the image files in a folder and below it, as POSIX paths relative to it, in sorted order folder by folder.
 
-    No folder is entered twice, whatever symbolic links there are.
-
-    Args:
-        folder: where to start.
-        ignored: counts hidden files and folders, and files that are no images, if given.
-        follow_links: whether to enter folders that are symbolic links.
-
-    Raises DatasetError where a folder cannot be listed.
+    No folder is entered twice, whatever symbolic links there are. `ignored` counts hidden files and folders, and files
+    that are no images. Raises DatasetError where a folder cannot be listed.
     """
     found, entered = [], set()
     ignored = Counter() if ignored is None else ignored
@@ -110,13 +91,9 @@ def _formats() -> tuple[str, ...]:
 def read_image(path: Path) -> RGB:
     """Read a still image of any format and mode that Pillow reads. Returns (H, W, 3) uint8 RGB.
 
-    The camera's orientation (EXIF) is applied. Greyscale of 16 bit is scaled to 8 bit, not clipped. Transparent parts
-    are composed over white. Colour profiles are not applied.
-
+    The EXIF orientation is applied, greyscale of 16 bit is scaled, transparent parts are composed over white.
     Pillow decodes, not OpenCV: OpenCV is faster on JPEG but returns the rest of a truncated one grey, without an error.
-
-    Raises DatasetError naming the file and the reason: missing, empty, truncated, not an image, animated, too large
-    (a decompression bomb), or pixels that have no fixed scale.
+    Raises DatasetError naming the file and why it cannot be used, also where its pixels have no fixed scale.
     """
     try:
         content = path.read_bytes()
@@ -131,16 +108,14 @@ def read_image(path: Path) -> RGB:
 def decode_image(content: bytes) -> RGB:
     """Decode the bytes of an image file as `read_image` does. Raises DatasetError with the reason alone."""
     with still_image(content) as image:
-        _turn_upright(image)
+        with contextlib.suppress(*UNREADABLE):  # EXIF that cannot be read is ignored
+            ImageOps.exif_transpose(image, in_place=True)
         return np.array(_as_rgb(image))
 
 
 @contextlib.contextmanager
 def still_image(content: bytes) -> Iterator[Image.Image]:
-    """Yield the picture in the bytes of an image file, loaded, in its own mode and orientation.
-
-    Raises DatasetError with the reason alone, also for decoder errors inside the with statement.
-    """
+    """Yield the picture of an image file, loaded, as stored. Raises DatasetError, also for errors inside `with`."""
     if not content:
         raise DatasetError("empty file (0 bytes)")
     try:
@@ -162,15 +137,12 @@ def _check_still(image: Image.Image) -> None:
         raise DatasetError(f"animated or several pages ({frames} frames); one still image is needed")
 
 
-def _turn_upright(image: Image.Image) -> None:
-    """Apply the EXIF orientation in place; unreadable EXIF is ignored."""
-    with contextlib.suppress(*UNREADABLE):
-        ImageOps.exif_transpose(image, in_place=True)
-
-
 def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode in WIDE_GREY:
-        return _from_wide_grey(image)
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise DatasetError("32-bit pixels have no fixed scale; convert the file to 8 or 16 bit")
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")  # rounded to 8 bit
     if image.mode == "F":
         raise DatasetError("floating-point pixels have no fixed scale; convert the file to 8 or 16 bit")
     if image.mode == "La":
@@ -182,14 +154,6 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _from_wide_grey(image: Image.Image) -> Image.Image:
-    """Round greyscale of 16 bit to 8 bit."""
-    values = np.asarray(image).astype(np.int64)
-    if values.min() < 0 or values.max() > 65535:
-        raise DatasetError("32-bit pixels have no fixed scale; convert the file to 8 or 16 bit")
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
-
-
 def resize(image: RGB, size: tuple[int, int]) -> RGB:
     """Resize (H, W, 3) uint8 to `size` = (height, width): area-averaged where it shrinks, bilinear where it grows."""
     shrunk = (min(size[0], image.shape[0]), min(size[1], image.shape[1]))
@@ -197,11 +161,8 @@ def resize(image: RGB, size: tuple[int, int]) -> RGB:
 
 
 def resize_mask(mask: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Resize (H, W) uint8 to `size` = (height, width) by taking the nearest pixel.
-
-    INTER_NEAREST_EXACT samples from pixel centres, as `resize` and Pillow's NEAREST do. Plain INTER_NEAREST samples from
-    corners, which shifts the mask against its image by up to half a pixel.
-    """
+    """Resize (H, W) uint8 to `size` = (height, width) by taking the nearest pixel."""
+    # It samples from pixel centres, as `resize` does; INTER_NEAREST would shift the mask by up to half a pixel.
     return _resized(mask, size, cv2.INTER_NEAREST_EXACT)
 
 

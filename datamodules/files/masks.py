@@ -1,7 +1,4 @@
-"""Masks of class indices: drawn from polygons as IDD's own generator draws them, or read from image files.
-
-A mask is (H, W) uint8 of class indices, `LabelSpace.void` where there is no class.
-"""
+"""Masks of class indices: drawn from polygons as IDD's own generator draws them, or read from image files."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +13,7 @@ from datamodules.files.idd_polygons import Annotation, AnnotationError, known_la
 from datamodules.files.images import WIDE_GREY, still_image
 from label_spaces.space import NO_ID, LabelSpace
 
-Mask = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.uint8]  # (H, W) class indices, `LabelSpace.void` where there is no class
 
 LOSSY = frozenset({"JPEG", "MPO"})
 SHOWN = 10  # unknown ids or colours that a message lists
@@ -25,10 +22,8 @@ SHOWN = 10  # unknown ids or colours that a message lists
 def draw_mask(annotation: Annotation, space: LabelSpace) -> Mask:
     """Draw a frame's objects in their order, later ones over earlier ones, on void.
 
-    Pillow truncates the corners' decimals and clips at the frame, as in the official masks. Source:
-    AutoNUE/public-code, preperation/json2labelImg.py.
-
-    Returns (H, W) uint8 class indices of `space`. Raises AnnotationError for a label that `space` does not know.
+    Pillow truncates the corners' decimals and clips at the frame, as in the official masks. Raises AnnotationError for
+    an unknown label. Source: AutoNUE/public-code, preperation/json2labelImg.py.
     """
     picture = Image.new("L", (annotation.width, annotation.height), space.void)
     draw = ImageDraw.Draw(picture)
@@ -55,10 +50,8 @@ def image_mask(path: Path, space: LabelSpace) -> Mask:
     """Read the mask that an image file holds.
 
     Greyscale and palette images hold the ids of `space`; a palette's colours are not used, but may not contradict them.
-    Colour images hold its colours, with black for no class unless a class has it; where all three channels are equal and
-    that is no such colour, they hold ids.
-
-    Raises DatasetError naming the file and what is wrong: it cannot be read, holds unknown ids or colours, or is a JPEG.
+    Colour images hold its colours, with black for no class unless a class has it, or else ids in three equal channels.
+    Raises DatasetError naming the file and what is wrong.
     """
     try:
         with still_image(path.read_bytes()) as image:
@@ -139,7 +132,7 @@ def _of_ids(ids: npt.NDArray[np.generic], space: LabelSpace) -> Mask:
 
 def _of_colours(pixels: npt.NDArray[np.uint8], space: LabelSpace) -> tuple[Mask | None, str]:
     """Return (mask, "") of a colour image (H, W, 3), or None and a description of the unknown colours."""
-    known, index = _codes(space)
+    known, index = _codes(space.colours, space.name)
     codes = _code(pixels)
     places = np.searchsorted(known, codes).clip(max=len(known) - 1)
     unknown = known[places] != codes
@@ -150,7 +143,8 @@ def _of_colours(pixels: npt.NDArray[np.uint8], space: LabelSpace) -> tuple[Mask 
 
 
 @lru_cache(maxsize=1)
-def _codes_of(colours: tuple[tuple[int, int, int], ...], name: str) -> tuple[npt.NDArray[np.int32], Mask]:
+def _codes(colours: tuple[tuple[int, int, int], ...], name: str) -> tuple[npt.NDArray[np.int32], Mask]:
+    """Return the numbers of all colours, ascending, and the class index of each; void follows the last class."""
     if len(set(colours)) < len(colours):
         raise DatasetError(f"classes of {name} share a colour, so that colours do not identify the classes of masks")
     black = (0, 0, 0)  # of IDD, Cityscapes and PASCAL VOC where there is no class
@@ -158,11 +152,6 @@ def _codes_of(colours: tuple[tuple[int, int, int], ...], name: str) -> tuple[npt
     codes = _code(np.array(every, dtype=np.uint8))
     order = np.argsort(codes)
     return codes[order], order.astype(np.uint8)
-
-
-def _codes(space: LabelSpace) -> tuple[npt.NDArray[np.int32], Mask]:
-    """Return the numbers of all colours, ascending, and the class index of each: void is the index after the last class."""
-    return _codes_of(space.colours, space.name)
 
 
 def _code(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:

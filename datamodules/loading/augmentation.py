@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 class Augmentation:
     """An albumentations pipeline whose random draws depend on (seed, epoch, sample name) alone.
 
-    Args:
-        transform: the pipeline; it must return uint8 images. None: no augmentation.
-        seed: of all draws.
-        void: the class index of masks where a transform shows pixels from outside of the image.
+    `transform` must return uint8 images; None: no augmentation. `void` is the class index of masks where a transform
+    shows pixels from outside of the image.
     """
 
     def __init__(self, transform: "Compose | None", seed: int, void: int | None = None) -> None:
@@ -35,14 +33,17 @@ class Augmentation:
                 _fill_masks_with(transform, void)
 
     def __call__(self, image: Image, *, name: str, epoch: int, mask: Image | None = None) -> tuple[Image, Image | None]:
-        """Augment an image (H, W, 3) uint8 and its mask (H, W) uint8, where there is one; the arguments are not changed.
-
-        Raises DatasetError where the pipeline returns anything but a uint8 image (H, W, 3).
-        """
+        """Augment (H, W, 3) uint8 and its mask (H, W) uint8. Raises DatasetError where `transform` returns others."""
         if self.transform is None:
             return image, mask
         assert mask is None or self.void is not None, "masks need a void to be filled with"
-        self._set_draws(f"{self.seed}:{epoch}:{name}")
+        digest = hashlib.blake2b(f"{self.seed}:{epoch}:{name}".encode(), digest_size=8).digest()
+        seed = int.from_bytes(digest, "big")
+        draws = self.transform.py_random
+        draws.seed(seed)
+        # `Compose.set_random_seed` would give every transform a generator of its own with the same seed: two flips with
+        # p=0.5 would then always happen together. Generators that all share draw independently, in a fifth of the time.
+        self.transform.set_random_state(np.random.default_rng(seed), draws)
         result = self.transform(image=image, mask=mask)
         augmented = result["image"]
         if not isinstance(augmented, np.ndarray) or augmented.dtype != np.uint8 or augmented.ndim != 3:
@@ -51,19 +52,6 @@ class Augmentation:
                 "Normalize, ToFloat and ToTensorV2: the model does that on its device."
             )
         return augmented, result["mask"]
-
-    def _set_draws(self, key: str) -> None:
-        """Seed both generators of the pipeline.
-
-        `Compose.set_random_seed` would give every transform a generator of its own with the same seed: two flips with
-        p=0.5 would then always happen together. One pair of generators that all transforms share draws independently,
-        and takes a fifth of the time.
-        """
-        assert self.transform is not None
-        seed = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big")
-        draws = self.transform.py_random
-        draws.seed(seed)
-        self.transform.set_random_state(np.random.default_rng(seed), draws)
 
 
 def _fill_masks_with(transform: "BaseCompose", void: int) -> None:

@@ -6,29 +6,22 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 
 class SampleKey(NamedTuple):
-    """A sample's place in the table and the epoch of training, as a batch sampler passes them to a dataset.
-
-    A sample that is not counted only fills a batch, so that every rank has as many batches as the others; no score and
-    no loss includes it.
-    """
+    """What a batch sampler passes to a dataset."""
 
     epoch: int
-    sample: int
-    counted: bool = True
+    sample: int  # its place in the table
+    counted: bool = True  # by losses and scores; others only fill a batch, so that ranks have equally many batches
 
 
-def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """Return the order of `count` samples in an epoch: a permutation that depends on (seed, epoch) alone."""
-    return np.random.default_rng([seed, epoch]).permutation(count)
+Batches = Sampler[list[SampleKey]]
 
 
 @dataclass(frozen=True, eq=False)
-class TrainingBatches(Sampler[list[SampleKey]]):
+class TrainingBatches(Batches):
     """A rank's batches of one epoch.
 
     An optimiser step has `batch_size` samples, the same ones on any number of ranks. They are cut into
@@ -36,17 +29,8 @@ class TrainingBatches(Sampler[list[SampleKey]]):
     step. Where the epoch's last step has too few samples for that, it has fewer batches, and a rank left without one gets
     a sample that is not counted: every rank has the same number of batches.
 
-    Args:
-        indices: the samples to draw from.
-        batch_size: samples of one optimiser step, over all ranks and accumulated batches; a multiple of both.
-        seed: of the order.
-        epoch: of the order and of the keys.
-        start_batch: how many batches of this epoch have been consumed; `len` stays that of the full epoch, because
-            Lightning would end the epoch early otherwise.
-        rank: whose batches.
-        world_size: how many ranks share a step.
-        drop_last: whether the last step is left out where it has fewer samples than the others.
-        accumulate: batches per optimiser step.
+    `start_batch` is how many batches of this epoch have been consumed; `len` stays that of the full epoch, because
+    Lightning would end the epoch early otherwise. `drop_last` leaves out a last step of fewer samples than the others.
     """
 
     indices: Sequence[int]
@@ -72,7 +56,7 @@ class TrainingBatches(Sampler[list[SampleKey]]):
         return (self.steps - 1) * self.accumulate + self._batches_of(self.steps - 1) if self.steps else 0
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
-        order = epoch_order(len(self.indices), self.seed, self.epoch)
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.indices))
         for step in range(self.start_batch // self.accumulate, self.steps):
             first = step * self.batch_size
             samples = [self.indices[place] for place in order[first : first + self.batch_size]]
@@ -101,17 +85,11 @@ class TrainingBatches(Sampler[list[SampleKey]]):
 
 
 @dataclass(frozen=True, eq=False)
-class EvaluationBatches(Sampler[list[SampleKey]]):
+class EvaluationBatches(Batches):
     """A rank's batches of an evaluation: whole batches, distributed in turn.
 
     Rank r takes the batches r, r + world_size, …: a batch has the same samples on any number of ranks. A rank left
     without one in the last round repeats the first batch, not counted.
-
-    Args:
-        indices: the samples, in the order in which they are evaluated.
-        batch_size: samples of a batch.
-        rank: whose batches.
-        world_size: how many ranks share the batches.
     """
 
     indices: Sequence[int]

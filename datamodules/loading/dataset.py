@@ -4,51 +4,38 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from datamodules.files.audit import core_count
 from datamodules.files.image_cache import Image
 from datamodules.loading.augmentation import Augmentation
-from datamodules.loading.batch_samplers import SampleKey
+from datamodules.loading.batch_samplers import Batches, SampleKey
 
 READ_AHEAD = 4  # batches per worker, to bridge slow ones
 MOST_WORKERS = 8  # beyond that, decoding images waits for memory rather than for cores
 STALLED_SECONDS = 300  # after which a silent worker counts as dead: the run fails, and can be resumed
 
 
+@dataclass(frozen=True, eq=False)
 class ImageDataset(Dataset[dict[str, Any]]):
     """Images with the index of their class, or with a mask of class indices.
 
     An item is ``image`` (3, H, W) uint8, ``target`` (int, or (H, W) uint8), ``index`` (int, the sample's place in the
     table), ``counted`` (bool, see `SampleKey`) and, where `regions` is given, ``region`` (H, W) uint8.
-
-    Args:
-        names: all samples' names; an index is a place in here.
-        targets: the class index of each, or from an index to a mask (H, W) uint8.
-        images: from an index to an image (H, W, 3) uint8.
-        augmentation: of an image together with its mask; None: none.
-        regions: from a mask to the size class of the region of each of its pixels, (H, W) uint8; None: not needed.
     """
 
-    def __init__(
-        self,
-        names: Sequence[str],
-        targets: Sequence[int] | Callable[[int], Image],
-        images: Callable[[int], Image],
-        augmentation: Augmentation | None = None,
-        regions: Callable[[Image], Image] | None = None,
-    ) -> None:
-        self.names = names
-        self.targets = targets
-        self.images = images
-        self.augmentation = augmentation
-        self.regions = regions
+    names: Sequence[str]
+    targets: Sequence[int] | Callable[[int], Image]  # class indices, or from an index to a mask (H, W) uint8
+    images: Callable[[int], Image]  # from an index to (H, W, 3) uint8
+    augmentation: Augmentation | None = None
+    regions: Callable[[Image], Image] | None = None  # from a mask to the size class of each pixel's region
 
     def __len__(self) -> int:
         return len(self.names)
@@ -75,9 +62,8 @@ def _tensor(array: Image | None) -> torch.Tensor:
 def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
     """Stack items into a batch.
 
-    Returns:
-        ``image`` (B, 3, H, W) uint8, ``target`` (B,) int64 or (B, H, W) uint8, ``index`` (B,) int64, ``counted`` one
-        bool for all, and where the items have it ``region`` (B, H, W) uint8.
+    ``image`` is (B, 3, H, W) uint8, ``target`` (B,) int64 or (B, H, W) uint8, ``index`` (B,) int64, ``region``, where
+    items have it, (B, H, W) uint8, and ``counted`` one bool for all.
     """
     stacked = [name for name in ("image", "target", "region") if name in items[0]]
     return {
@@ -88,7 +74,7 @@ def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def make_loader(
-    dataset: Dataset[dict[str, Any]], batches: Sampler[list[SampleKey]], workers: int, *, pin_memory: bool
+    dataset: Dataset[dict[str, Any]], batches: Batches, workers: int, *, pin_memory: bool
 ) -> DataLoader[dict[str, Any]]:
     """Return a loader of a sampler's batches; `workers` processes read ahead, with 0 the caller reads itself."""
     return DataLoader(
@@ -117,18 +103,11 @@ def _start_worker(_worker: int) -> None:
 
 
 def _exit_at_the_second(number: int, _: FrameType | None) -> None:
-    """Ignore a first SIGTERM: it was sent to all processes, and the run ends after its step, which still needs batches.
-
-    A loader that terminates a worker sends one when it is closed and another when its process ends.
-    """
+    # The first was sent to all processes: the run ends after its step, which still needs batches. A loader that
+    # terminates a worker sends one when it is closed and another when its process ends.
     signal.signal(number, lambda *_: os._exit(0))
 
 
 def worker_count(requested: int | None, processes: int = 1) -> int:
-    """Return the number of reading processes for each of `processes` training processes of this machine.
-
-    Args:
-        requested: `data.num_workers`; None: one core is left to each training process.
-        processes: how many share the cores.
-    """
+    """Return the reading processes for each of `processes` that share the cores; None leaves a core to each."""
     return max(0, min(MOST_WORKERS, core_count() // processes - 1)) if requested is None else requested

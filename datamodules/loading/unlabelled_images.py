@@ -1,6 +1,7 @@
 """Images without truth, for prediction: a file or a folder; one that cannot be read is reported, not raised."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from datamodules.files.images import find_images, read_image, resize
 
 
 def find_pictures(source: Path) -> list[Path]:
-    """Return the picture itself, or all pictures in a folder and below it, sorted. Raises DatasetError where there are none."""
+    """Return the picture itself, or all pictures below a folder, sorted. Raises DatasetError where there are none."""
     if source.is_file():
         return [source]
     if not source.is_dir():
@@ -25,17 +26,12 @@ def find_pictures(source: Path) -> list[Path]:
     return pictures
 
 
+@dataclass(frozen=True, eq=False)
 class Pictures(Dataset[dict[str, Any]]):
-    """Pictures at the input size of a model; an item that cannot be read has a reason instead of an image.
+    """Pictures resized to (height, width); an item that cannot be read has a reason instead of an image."""
 
-    Args:
-        paths: the files.
-        image_size: (height, width) in pixels.
-    """
-
-    def __init__(self, paths: Sequence[Path], image_size: tuple[int, int]) -> None:
-        self.paths = paths
-        self.image_size = image_size
+    paths: Sequence[Path]
+    image_size: tuple[int, int]
 
     def __len__(self) -> int:
         return len(self.paths)

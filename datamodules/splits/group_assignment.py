@@ -11,6 +11,8 @@ from datamodules.splits.sample_table import SPLITS, Candidate, order_hash
 PASSES = 20  # improving passes over the units; two or three suffice, the bound is for pathological data
 SLIGHT = 1e-12  # a gain below this is rounding
 
+Counts = Counter[tuple[str, str]]  # samples by (split, class)
+
 
 @dataclass(frozen=True, eq=False)
 class Unit:
@@ -26,7 +28,7 @@ class Unit:
 
 
 def join_units(found: Sequence[Candidate], by_group: bool, seed: int) -> list[Unit]:
-    """Return the samples, joined where they share content or (by group) a group; each unit's members in the order of names."""
+    """Join samples that share content or (by group) a group; each unit's members are in the order of `found`."""
     parent = list(range(len(found)))
 
     def root(index: int) -> int:
@@ -48,43 +50,28 @@ def join_units(found: Sequence[Candidate], by_group: bool, seed: int) -> list[Un
 
 
 def place(
-    together: Sequence[Unit],
-    single: Sequence[Unit],
-    fractions: Mapping[str, Fraction],
-    sizes: Mapping[str, int],
-    *,
-    exact: bool,
+    together: list[Unit], single: list[Unit], fractions: dict[str, Fraction], sizes: dict[str, int], *, exact: bool
 ) -> dict[Unit, str]:
     """Return the split of each unit of several samples.
 
     Largest first, each goes where the classes come nearest to their fractions. Then units move one by one while that
     fills an empty split or brings a class into a split that lacks it, else (`exact`) keeps within the sizes, else
-    comes nearer to the fractions.
-
-    Args:
-        together: the units to place.
-        single: the units of one sample, which are assigned afterwards and can still fill gaps.
-        fractions: the part of the samples that each split should get.
-        sizes: the samples that each split should get.
-        exact: whether the sizes count for more than the classes' fractions.
+    comes nearer to the fractions. The `single` units are assigned afterwards and can still fill gaps.
     """
     units = sorted(together, key=lambda unit: (-len(unit.members), unit.order, unit.members[0].name))
     state = _State(units, single, fractions, sizes, exact)
     for unit in units:
         state.move(unit, min(SPLITS, key=lambda split: state.change(unit, split)[1:]))
     for _ in range(PASSES):
-        if sum(_improve(state, unit) for unit in units) == 0:
+        moved = False
+        for unit in units:
+            change, best = min((state.change(unit, split), split) for split in SPLITS)
+            if change < (0, 0, -SLIGHT):
+                state.move(unit, best)
+                moved = True
+        if not moved:
             break
     return state.split_of
-
-
-def _improve(state: "_State", unit: Unit) -> bool:
-    """Move a unit to a better split; return whether there was one."""
-    change, best = min((state.change(unit, split), split) for split in SPLITS)
-    if change >= (0, 0, -SLIGHT):
-        return False
-    state.move(unit, best)
-    return True
 
 
 class _State:
@@ -92,14 +79,14 @@ class _State:
 
     def __init__(
         self,
-        together: Sequence[Unit],
-        single: Sequence[Unit],
-        fractions: Mapping[str, Fraction],
-        sizes: Mapping[str, int],
+        together: list[Unit],
+        single: list[Unit],
+        fractions: dict[str, Fraction],
+        sizes: dict[str, int],
         exact: bool,
     ) -> None:
         self.split_of: dict[Unit, str] = {}
-        self._placed: Counter[tuple[str, str]] = Counter()  # (split, class)
+        self._placed: Counts = Counter()
         self._filled: Counter[str] = Counter()  # split
         self._sizes = sizes
         self._exact = exact
@@ -115,13 +102,14 @@ class _State:
         self.split_of[unit] = split
 
     def change(self, unit: Unit, split: str) -> tuple[int, int, float]:
-        """Return what moving a unit adds to: gaps (classes missing in a split), samples beyond the sizes, distance from the fractions."""
+        """Return what moving a unit adds to the gaps, the samples beyond the sizes, the distance from the fractions."""
         here = self.split_of.get(unit)
         before = self._badness(unit.counts)
         self._shift(unit, here, split)
         after = self._badness(unit.counts)
         self._shift(unit, split, here)
-        return after[0] - before[0], after[1] - before[1], after[2] - before[2]
+        gaps, beyond, distance = (new - old for new, old in zip(after, before, strict=True))
+        return int(gaps), int(beyond), distance
 
     def _shift(self, unit: Unit, source: str | None, target: str | None) -> None:
         for split, sign in ((source, -1), (target, 1)):
@@ -131,7 +119,7 @@ class _State:
                     self._placed[split, name] += sign * count
 
     def _badness(self, targets: Iterable[str]) -> tuple[int, int, float]:
-        """Return gaps, samples beyond the sizes and distance from the fractions, of these classes and the sizes."""
+        """Return gaps (classes missing in a split), samples beyond the sizes, and distance from the fractions."""
         sizes = [self._filled[split] for split in SPLITS]
         gaps = max(0, sizes.count(0) - self._single.total())
         beyond = sum(max(0, self._filled[split] - self._sizes[split]) for split in SPLITS) if self._exact else 0
@@ -144,7 +132,7 @@ class _State:
         return gaps, beyond, distance
 
     def _distance(self, counts: Sequence[int], total: int) -> float:
-        """Return the squared deviation from the fractions, relative to them (as in chi-squared), so that small splits are not filled by a few large units."""
+        """Return the squared deviation relative to the fractions: few large units must not fill a small split."""
         return sum(
             (count / total - self._part[split]) ** 2 / self._part[split]
             for split, count in zip(SPLITS, counts, strict=True)
@@ -152,17 +140,13 @@ class _State:
 
 
 def fill(
-    placed: Mapping[Unit, str], single: Sequence[Unit], quotas: Mapping[tuple[str, str], int], sizes: Mapping[str, int]
+    placed: Mapping[Unit, str], single: Sequence[Unit], quotas: Counts, sizes: Mapping[str, int]
 ) -> dict[Unit, str]:
-    """Assign the units of one sample so that every split reaches its size exactly, wherever `placed` has left room.
-
-    Each class is brought as near to its quotas (split, class) as that allows, and into every split if it has the
-    samples.
-    """
+    """Assign single units so that splits reach their sizes exactly, and classes their quotas as near as possible."""
     queues = defaultdict(list)
     for unit in sorted(single, key=lambda unit: (unit.order, unit.members[0].name)):
         queues[unit.members[0].target].append(unit)
-    there: Counter[tuple[str, str]] = Counter()
+    there: Counts = Counter()
     for unit, split in placed.items():
         for target, count in unit.counts.items():
             there[split, target] += count
@@ -174,18 +158,10 @@ def fill(
     }
 
 
-def _plan(
-    there: Counter[tuple[str, str]],
-    available: Mapping[str, int],
-    quotas: Mapping[tuple[str, str], int],
-    sizes: Mapping[str, int],
-) -> Counter[tuple[str, str]]:
+def _plan(there: Counts, available: Mapping[str, int], quotas: Counts, sizes: Mapping[str, int]) -> Counts:
     """Return how many single samples of each class go to each split: rows sum to what is available, columns to the room left."""
-    open_quota = {
-        (split, target): quotas.get((split, target), 0) - there[split, target]
-        for split in SPLITS
-        for target in available
-    }
+    cells = [(split, target) for split in SPLITS for target in available]
+    open_quota = {cell: quotas[cell] - there[cell] for cell in cells}
     plan = Counter({cell: max(0, count) for cell, count in open_quota.items()})
     for target, count in available.items():
         for _ in range(sum(plan[split, target] for split in SPLITS) - count):
@@ -207,11 +183,8 @@ def _plan(
     return plan
 
 
-def _room(there: Counter[tuple[str, str]], sizes: Mapping[str, int], available: int) -> Counter[str]:
-    """Return how many single samples each split gets: up to its size.
-
-    Where there are too few for that, the largest rooms get less; an empty split keeps room for one.
-    """
+def _room(there: Counts, sizes: Mapping[str, int], available: int) -> Counter[str]:
+    """Return how many single samples each split gets, at most up to its size; an empty split keeps room for one."""
     filled: Counter[str] = Counter()
     for (split, _), count in there.items():
         filled[split] += count
@@ -221,7 +194,7 @@ def _room(there: Counter[tuple[str, str]], sizes: Mapping[str, int], available: 
     return room
 
 
-def _cover(plan: Counter[tuple[str, str]], there: Counter[tuple[str, str]], available: Mapping[str, int]) -> None:
+def _cover(plan: Counts, there: Counts, available: Iterable[str]) -> None:
     """Exchange single samples until each class is in every split where that is possible; no split's size changes."""
 
     def count(split: str, target: str) -> int:
@@ -237,6 +210,6 @@ def _cover(plan: Counter[tuple[str, str]], there: Counter[tuple[str, str]], avai
                 _transfer(plan, max(others, key=lambda other: count(bare, other)), bare, source)
 
 
-def _transfer(plan: Counter[tuple[str, str]], target: str, source: str, sink: str) -> None:
+def _transfer(plan: Counts, target: str, source: str, sink: str) -> None:
     plan[source, target] -= 1
     plan[sink, target] += 1

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -18,26 +19,18 @@ COLUMNS = ("sample", "group", "target", "split")
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A usable sample before it is split.
+    """A usable sample before it is split."""
 
-    Args:
-        name: POSIX path relative to the data root; a crop is ``path#object``.
-        group: what a split by group must not tear apart, such as a drive; the name itself where there are none.
-        target: the name of its class.
-        split: the split that the dataset itself puts it in, if any.
-        content: a hash of the file's bytes; samples of equal content always land on the same side.
-    """
-
-    name: str
-    group: str
-    target: str
-    split: str | None = None
-    content: str | None = None
+    name: str  # POSIX path relative to the data root; a crop is path#object
+    group: str  # such as a drive, which a split by group keeps whole; the name itself where there are none
+    target: str  # class
+    split: str | None = None  # the dataset's own
+    content: str | None = None  # a hash of the file; samples of equal content always land on the same side
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A row of the split table: POSIX path relative to the data root, group, class name and ``train|select|val|test``."""
+    """A row of the split table, named as a `Candidate`; `split` is train, select, val or test."""
 
     name: str
     group: str
@@ -46,10 +39,7 @@ class Sample:
 
 
 class SampleTable:
-    """The samples of a dataset, sorted by name, each in one split.
-
-    Raises DatasetError where a name repeats or a split is unknown.
-    """
+    """The samples, sorted by name, each in one split. Raises DatasetError for a repeated name or an unknown split."""
 
     def __init__(self, samples: Iterable[Sample]) -> None:
         self.samples = tuple(sorted(samples, key=lambda sample: sample.name))
@@ -68,12 +58,9 @@ class SampleTable:
         return [position for position, sample in enumerate(self.samples) if sample.split == split]
 
     def counts(self, split: str) -> dict[str, int]:
-        """Return how many samples of each class a split has; classes of the whole table in sorted order, 0 included."""
-        counts = dict.fromkeys(sorted({sample.target for sample in self.samples}), 0)
-        for sample in self.samples:
-            if sample.split == split:
-                counts[sample.target] += 1
-        return counts
+        """Return how many samples a split has of each class of the whole table, in sorted order."""
+        counts = Counter(sample.target for sample in self.samples if sample.split == split)
+        return {target: counts[target] for target in sorted({sample.target for sample in self.samples})}
 
     def csv_text(self, split: str | None = None) -> str:
         """Return the CSV text, header included, of all rows or of one split's."""
@@ -93,16 +80,12 @@ class SampleTable:
 
 
 def order_hash(seed: int, name: str) -> int:
-    """Return a whole number in [0, 2**64) that orders samples: a pure function of the seed and the sample's name."""
+    """Return a number in [0, 2**64) that orders samples and depends on the seed and the sample's name alone."""
     return int.from_bytes(hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest(), "big")
 
 
 def read_rows(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
-    """Return the rows of a split CSV that has at least the columns `required`, sample and split among them.
-
-    Raises DatasetError naming the file and the row: no such file, not CSV, a missing column, too few or too many
-    cells, an unknown split, a sample named twice.
-    """
+    """Return the rows of a split CSV. Raises DatasetError naming the row, or the `required` column, that is wrong."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
@@ -133,7 +116,7 @@ def _checked(row: dict[str, str], line: int, path: Path, seen: dict[str, int]) -
 
 
 def torn_groups(members: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Return, of (group, split), the groups that are in more than one split, sorted, and in which, train first and test last."""
+    """Return, of (group, split), the groups in several splits, sorted, and these splits, train first, test last."""
     found: dict[str, set[str]] = {}
     for group, split in members:
         found.setdefault(group, set()).add(split)

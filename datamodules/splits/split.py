@@ -1,27 +1,16 @@
-"""Which samples are used and which split each is in: pure functions of names, classes and a seed.
-
-The same on every machine: order comes from hashes of names, sizes from exact fractions, and no generator has a state.
-"""
+"""Which samples are used and which split each is in: pure functions of names, classes and a seed."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import groupby, islice
 from pathlib import Path
 
 from datamodules.errors import DatasetError, shortened
+from datamodules.splits import sample_table
 from datamodules.splits.group_assignment import fill, join_units, place
-from datamodules.splits.sample_table import (
-    COLUMNS,
-    SELECTION,
-    SPLITS,
-    Candidate,
-    Sample,
-    SampleTable,
-    order_hash,
-    read_rows,
-)
+from datamodules.splits.sample_table import SELECTION, SPLITS, Candidate, Sample, SampleTable, order_hash
 from settings.base import is_csv
 from settings.data import DataSettings
 
@@ -29,11 +18,7 @@ SELECTION_SHARE = Fraction(1, 10)  # of train
 
 
 def take_fraction(candidates: Iterable[Candidate], fraction: float, seed: int) -> list[Candidate]:
-    """Return the first floor(fraction x n) samples, at least one, of an order in which every class is spread evenly; by name.
-
-    Nested: what a fraction takes, every larger one takes too. Where the samples already have splits, these are
-    spread evenly as well.
-    """
+    """Return, by name, the first floor(fraction x n), at least one, of `stratified_order`, which nests fractions."""
     if fraction == 1:
         return sorted(candidates, key=lambda candidate: candidate.name)
     order = stratified_order(candidates, seed)
@@ -42,7 +27,7 @@ def take_fraction(candidates: Iterable[Candidate], fraction: float, seed: int) -
 
 
 def stratified_order(candidates: Iterable[Candidate], seed: int) -> list[Candidate]:
-    """Return all samples in a hashed order of which every prefix holds each class in proportion, to within one sample.
+    """Return all samples in a hashed order of which every prefix holds each class, of each split, in proportion.
 
     Rank r of n in its class, by hash, has the place (r + 1/2)/n; the order is by place, then by hash.
     """
@@ -58,12 +43,7 @@ def stratified_order(candidates: Iterable[Candidate], seed: int) -> list[Candida
 
 
 def make_table(candidates: Iterable[Candidate], settings: DataSettings) -> tuple[SampleTable, list[str]]:
-    """Take the fraction of what was found and split it.
-
-    A CSV with all columns of a split table is taken as it is; `settings.fraction` is then not applied.
-
-    Returns the table and sentences for the user. Raises DatasetError where the request cannot be met.
-    """
+    """Return the table of a fraction of the samples, or of those a CSV lists, and notes. Raises DatasetError."""
     found = list(candidates)
     notes: list[str] = []
     whole = False
@@ -84,16 +64,20 @@ def make_table(candidates: Iterable[Candidate], settings: DataSettings) -> tuple
 
 
 def split_candidates(candidates: Iterable[Candidate], settings: DataSettings) -> tuple[SampleTable, list[str]]:
-    """Put every sample into train, val or test; samples that have a split keep it unless `settings.split` is fractions.
+    """Put every sample into train, val or test; one that has a split keeps it unless `settings.split` is fractions.
 
-    Fractions give floor(fraction x n) samples to train and val and the rest to test, each class in proportion.
-    Samples that belong together (equal content; the same group where `settings.split_by` is group) stay on one side.
-    Where that makes the exact sizes impossible they are the nearest that were found.
-
+    Fractions give floor(fraction x n) samples to train and val and the rest to test, each class in proportion, or the
+    nearest sizes with which equal content and, for `split_by` group, groups stay on one side.
     Returns the table and sentences for the user. Raises DatasetError where the request cannot be met.
     """
     found = sorted(candidates, key=lambda candidate: candidate.name)
     table, notes = _ready(found, settings) if isinstance(settings.split, str) else _by_fractions(found, settings)
+    if contradictions := _differing_copies(found, lambda candidate: candidate.target):
+        one, other = contradictions[0]
+        notes.append(
+            f"Byte-identical files under different classes: {len(contradictions)}, such as {one.name} and {other.name}; "
+            "one of the labels is wrong."
+        )
     for split in SPLITS:
         counts = table.counts(split)
         absent = [target for target, count in counts.items() if count == 0]
@@ -105,10 +89,8 @@ def split_candidates(candidates: Iterable[Candidate], settings: DataSettings) ->
 def with_selection(table: SampleTable, settings: DataSettings) -> SampleTable:
     """Put a tenth of train aside as `SELECTION` where the settings request it and the dataset's own split has no test.
 
-    Whole groups are moved, in an order by hashes of their names; one that would make it more than a tenth is passed
-    over, unless there were none otherwise. A CSV is taken as it is: it may put samples into `SELECTION` itself.
-
-    Raises DatasetError where train has one group only.
+    Whole groups are moved, in an order by hashes of their names, except those that would make it more than a tenth. A
+    CSV is taken as it is: it may put samples into `SELECTION` itself. Raises DatasetError where train has one group.
     """
     sizes = Counter(sample.group for sample in table.samples if sample.split == "train")
     if settings.select_from != "train" or is_csv(settings.split) or table.indices("test") or not sizes:
@@ -146,8 +128,8 @@ def selection_note(table: SampleTable) -> str | None:
 
 
 def _listed(found: Sequence[Candidate], path: Path) -> tuple[list[Candidate], list[str], bool]:
-    """Return the samples that a CSV lists, with its values; sentences; whether it has every column of a table."""
-    rows = {row["sample"]: row for row in read_rows(path, ("sample", "split"))}
+    """Return the samples that a CSV lists, with its values; notes; whether it has every column of a table."""
+    rows = {row["sample"]: row for row in sample_table.read_rows(path, ("sample", "split"))}
     names = {candidate.name for candidate in found}
     unknown = [name for name in rows if name not in names]
     if unknown:
@@ -170,7 +152,7 @@ def _listed(found: Sequence[Candidate], path: Path) -> tuple[list[Candidate], li
         notes.append(
             f"Samples with another class in {path} than where they were found: {relabelled}; the CSV's class is taken."
         )
-    whole = bool(rows) and set(COLUMNS) <= set(next(iter(rows.values())))
+    whole = bool(rows) and set(sample_table.COLUMNS) <= set(next(iter(rows.values())))
     return listed, notes, whole
 
 
@@ -182,15 +164,14 @@ def _ready(found: Sequence[Candidate], settings: DataSettings) -> tuple[SampleTa
             f"data.split={settings.split}: data={settings.name} has no such split; "
             "give fractions such as {train:0.7,val:0.1,test:0.2} or the path of a CSV."
         )
-    leaks = [members for members in _copies(found) if len({member.split for member in members}) > 1]
     notes = []
-    if leaks:
-        one, other = leaks[0][0], next(member for member in leaks[0] if member.split != leaks[0][0].split)
+    if leaks := _differing_copies(found, lambda candidate: candidate.split):
+        one, other = leaks[0]
         notes.append(
             f"Byte-identical files in different splits: {len(leaks)}, such as {one.name} ({one.split}) "
             f"and {other.name} ({other.split}); scores on them measure memorisation."
         )
-    return SampleTable(samples), notes + _contradictions(found)
+    return SampleTable(samples), notes
 
 
 def _by_fractions(found: Sequence[Candidate], settings: DataSettings) -> tuple[SampleTable, list[str]]:
@@ -198,7 +179,8 @@ def _by_fractions(found: Sequence[Candidate], settings: DataSettings) -> tuple[S
     _check_enough(found, settings, by_group)
     units = join_units(found, by_group, settings.split_seed)
     fractions = settings.fractions()
-    wanted = _sizes(len(found), fractions)
+    wanted = {split: int(fractions[split] * len(found)) for split in SPLITS[:-1]}
+    wanted[SPLITS[-1]] = len(found) - sum(wanted.values())
     spread = Counter(target for unit in units for target in unit.counts)
     everywhere = sum(count >= len(SPLITS) for count in spread.values())
     sizes = wanted if by_group else _roomy(wanted, everywhere)
@@ -233,12 +215,6 @@ def _check_enough(found: Sequence[Candidate], settings: DataSettings, by_group: 
         )
 
 
-def _sizes(count: int, fractions: dict[str, Fraction]) -> dict[str, int]:
-    """Return floor(fraction x count) for every split but the last, which takes the rest."""
-    sizes = {split: int(fractions[split] * count) for split in SPLITS[:-1]}
-    return sizes | {SPLITS[-1]: count - sum(sizes.values())}
-
-
 def _roomy(sizes: dict[str, int], least: int) -> dict[str, int]:
     """Return the nearest sizes of at least `least` each, so that every class fits into every split."""
     sizes = dict(sizes)
@@ -255,15 +231,16 @@ def _copies(found: Iterable[Candidate]) -> list[list[Candidate]]:
     return [copies for _, members in groupby(known, key=lambda c: c.content) if len(copies := list(members)) > 1]
 
 
-def _contradictions(found: Iterable[Candidate]) -> list[str]:
-    contradictory = [copies for copies in _copies(found) if len({copy.target for copy in copies}) > 1]
-    if not contradictory:
-        return []
-    one, other = contradictory[0][0], next(c for c in contradictory[0] if c.target != contradictory[0][0].target)
-    pair = f"{one.name} and {other.name}"
-    return [
-        f"Byte-identical files under different classes: {len(contradictory)}, such as {pair}; one of the labels is wrong."
-    ]
+def _differing_copies(
+    found: Iterable[Candidate], value: Callable[[Candidate], str | None]
+) -> list[tuple[Candidate, Candidate]]:
+    """Return, of each content whose samples differ in `value`, the first sample and the first that differs from it."""
+    pairs = []
+    for first, *others in _copies(found):
+        differing = [other for other in others if value(other) != value(first)]
+        if differing:
+            pairs.append((first, differing[0]))
+    return pairs
 
 
 def _remarks(found: Sequence[Candidate], table: SampleTable, wanted: dict[str, int], by_group: bool) -> list[str]:
@@ -278,10 +255,10 @@ def _remarks(found: Sequence[Candidate], table: SampleTable, wanted: dict[str, i
     if sizes != wanted:
         reason = "groups stay whole" if by_group else "copies stay on one side and each class is in each split"
         notes.append(
-            "The exact sizes "
-            + ", ".join(f"{split} {size}" for split, size in wanted.items())
-            + f" are impossible because {reason}; the split is "
-            + ", ".join(f"{split} {size}" for split, size in sizes.items())
-            + "."
+            f"The exact sizes {_listed_sizes(wanted)} are impossible because {reason}; the split is {_listed_sizes(sizes)}."
         )
-    return notes + _contradictions(found)
+    return notes
+
+
+def _listed_sizes(sizes: dict[str, int]) -> str:
+    return ", ".join(f"{split} {size}" for split, size in sizes.items())

@@ -6,36 +6,30 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from datamodules.synthetic.geometry import NEAR, Camera, Floats, Light, Pixels, Shape
+from datamodules.synthetic.geometry import NEAR, Camera, Floats, Light, Pixels, Point, Shape
 
 SUBPIXEL = 4  # bits after the binary point in the coordinates that cv2 draws with
 MARGIN = 20  # pixels outside the frame within which shapes are still drawn: blur spreads them into it
 
 
 class Step(NamedTuple):
-    """A polygon, or with a `width` in pixels a thick line, through `points[start:stop]` of a drawing."""
+    """A filled convex polygon, or with a `width` in pixels a thick line; `points` (N, 2) int32 in fixed point."""
 
-    start: int
-    stop: int
+    points: npt.NDArray[np.int32]
     colour: list[float]
-    width: int
+    width: int = 0
 
 
 class Drawing(NamedTuple):
-    """Drawing steps, far parts first; `points` (N, 2) int32 are pixel positions in fixed point."""
+    """Drawing steps, far parts first; `points` (N, 2) are the corners of all parts, also of hidden ones."""
 
     points: npt.NDArray[np.int32]
     steps: list[Step]
 
-    @classmethod
-    def polygon(cls, pixels: Floats, colour: Floats) -> "Drawing":
-        """Return a drawing of one convex polygon of pixel positions (N, 2)."""
-        return cls(fixed_point(pixels), [Step(0, len(pixels), colour.tolist(), 0)])
-
     def limits(self) -> tuple[Floats, Floats]:
         """Return the lowest and the highest (x, y) in pixels that are drawn on."""
         reach = max(step.width for step in self.steps) / 2
-        pixels = self.points / (1 << SUBPIXEL)
+        pixels = np.concatenate([self.points, *(step.points for step in self.steps)]) / (1 << SUBPIXEL)
         return pixels.min(axis=0) - reach, pixels.max(axis=0) + reach
 
 
@@ -44,63 +38,43 @@ def fixed_point(pixels: Floats) -> npt.NDArray[np.int32]:
     return np.clip(pixels * (1 << SUBPIXEL), -(1 << 18), 1 << 18).astype(np.int32)
 
 
-def draw(shape: Shape, at: tuple[float, float, float], heading: float, camera: Camera, light: Light) -> Drawing:
+def draw(shape: Shape, at: Point, heading: float, camera: Camera, light: Light) -> Drawing:
     """Project a shape at the world position `at`; the drawing has no steps where the shape is out of view."""
-    parts = shape.arrays
+    corners, colours, solids, normals, glow, radii = map(list, zip(*shape.faces, *shape.limbs, strict=True))
     cosine, sine = np.cos(heading), np.sin(heading)
     turn = np.array([[cosine, 0.0, -sine], [0.0, 1.0, 0.0], [sine, 0.0, cosine]])
-    world = parts.points @ turn + np.array(at)
+    starts = np.cumsum([0, *(len(ends) for ends in corners)])
+    world = np.concatenate(corners) @ turn + np.array(at)
     seen = camera.to_camera(world)
     ahead = seen[:, 2] > NEAR
     pixels = camera.project(seen)
-    clear = bool(ahead.all())
-    reach = parts.radii.max(initial=0.0) * camera.focal / max(seen[:, 2].min(), NEAR)
-    if not ahead.any() or (clear and _out_of_sight(pixels, reach, camera)):
-        return Drawing(np.empty((0, 2), dtype=np.int32), [])
-    faces, corners = len(parts.normals), int(parts.starts[-1])
-    depth = (seen[corners::2, 2] + seen[corners + 1 :: 2, 2]) / 2
-    if faces:
-        of_faces = np.add.reduceat(seen[:corners, 2], parts.starts[:-1]) / np.diff(parts.starts)
-        depth = np.concatenate([of_faces, depth])
-    normals = parts.normals @ turn
-    toward_lens = np.array((camera.x, camera.height, camera.z)) - world[parts.starts[:-1]]
-    shown = np.ones(len(depth), dtype=bool)
-    shown[:faces] = (normals * toward_lens).sum(axis=1) > 0
-    facing_up = np.tile((0.0, 0.8, 0.0), (len(parts.radii), 1))
-    glow = np.concatenate([parts.glow, np.zeros(len(parts.radii))])
-    colours = light.shade(parts.colours, np.concatenate([normals, facing_up]), glow, np.maximum(depth, 0.0)).tolist()
-    widths = np.maximum(1, np.round(2 * parts.radii * camera.focal / np.maximum(depth[faces:], NEAR))).astype(int)
-    bounds = np.concatenate([parts.starts, np.arange(corners + 2, len(seen) + 1, 2)]).tolist()
-    points, clipped = fixed_point(pixels), []
-    steps = []
-    used = len(points)
-    for part in _far_to_near(parts.solids, depth):
-        start, stop = bounds[part], bounds[part + 1]
+    drawing = Drawing(fixed_point(pixels), [])
+    radius = np.array(radii)
+    reach = radius.max() * camera.focal / max(seen[:, 2].min(), NEAR)
+    low, high = pixels.min(axis=0) - reach, pixels.max(axis=0) + reach
+    aside = (high < -MARGIN).any() or (low > np.add(camera.size[::-1], MARGIN)).any()
+    if not ahead.any() or (ahead.all() and aside):
+        return drawing
+    depth = np.add.reduceat(seen[:, 2], starts[:-1]) / np.diff(starts)
+    turned = np.array(normals) @ turn
+    toward_lens = np.array((camera.x, camera.height, camera.z)) - world[starts[:-1]]
+    shown = ((turned * toward_lens).sum(axis=1) > 0) | (radius > 0)
+    shades = light.shade(np.array(colours), turned, np.array(glow), np.maximum(depth, 0.0)).tolist()
+    widths = np.maximum(np.round(2 * radius * camera.focal / np.maximum(depth, NEAR)), radius > 0).astype(int)
+    mean_depth = np.bincount(solids, weights=depth) / np.maximum(np.bincount(solids), 1)
+    # Far solids first; the parts of one solid keep their order.
+    for part in np.argsort(-mean_depth[solids], kind="stable").tolist():
+        own = slice(starts[part], starts[part + 1])
+        points = drawing.points[own]
         if not shown[part]:
             continue
-        if not (clear or ahead[start:stop].all()):
-            visible = _in_front(seen[start:stop])
-            if part >= faces or len(visible) < 3:
+        if not ahead[own].all():
+            visible = _in_front(seen[own])
+            if widths[part] or len(visible) < 3:
                 continue
-            clipped.append(fixed_point(camera.project(visible)))
-            start, stop = used, used + len(visible)
-            used = stop
-        steps.append(Step(start, stop, colours[part], int(widths[part - faces]) if part >= faces else 0))
-    return Drawing(np.concatenate([points, *clipped]), steps)
-
-
-def _out_of_sight(pixels: Floats, reach: float, camera: Camera) -> bool:
-    """Return whether everything within `reach` pixels of the points lies on one side of the frame."""
-    low, high = pixels.min(axis=0) - reach, pixels.max(axis=0) + reach
-    height, width = camera.size
-    return bool(high[0] < -MARGIN or high[1] < -MARGIN or low[0] > width + MARGIN or low[1] > height + MARGIN)
-
-
-def _far_to_near(solid: npt.NDArray[np.int64], depth: Floats) -> list[int]:
-    """Return part indices by the mean depth of their solid, far first; within a solid in the order added."""
-    mean = np.bincount(solid, weights=depth) / np.maximum(np.bincount(solid), 1)
-    order: list[int] = np.argsort(-mean[solid], kind="stable").tolist()
-    return order
+            points = fixed_point(camera.project(visible))
+        drawing.steps.append(Step(points, shades[part], int(widths[part])))
+    return drawing
 
 
 def _in_front(seen: Floats) -> Floats:
@@ -114,24 +88,18 @@ def _in_front(seen: Floats) -> Floats:
     return np.array(kept)
 
 
-def paint(image: Pixels, drawing: Drawing) -> None:
-    """Draw on an RGB image, in place."""
-    for step in drawing.steps:
-        _draw_step(image, drawing.points, step, step.colour, cv2.LINE_AA)
+def paint(image: Pixels, steps: list[Step], line_type: int = cv2.LINE_AA) -> None:
+    """Draw on an image of as many channels as the colours have, in place."""
+    for points, colour, width in steps:
+        if width:
+            cv2.line(image, points[0].tolist(), points[1].tolist(), colour, width, line_type, SUBPIXEL)
+        else:
+            cv2.fillConvexPoly(image, points, colour, line_type, SUBPIXEL)
 
 
 def coverage(drawing: Drawing, low: Floats, size: tuple[int, int]) -> Pixels:
     """Return a mask (H, W) of 0 and 255 of a drawing in the window of `size` whose first pixel (x, y) is `low`."""
     mask = np.zeros(size, dtype=np.uint8)
-    points = drawing.points - fixed_point(low)
-    for step in drawing.steps:
-        _draw_step(mask, points, step, [255.0], cv2.LINE_8)
+    corner = fixed_point(low)
+    paint(mask, [Step(points - corner, [255.0], width) for points, _, width in drawing.steps], cv2.LINE_8)
     return mask
-
-
-def _draw_step(image: Pixels, points: npt.NDArray[np.int32], step: Step, colour: list[float], line_type: int) -> None:
-    start, stop, _, width = step
-    if width:
-        cv2.line(image, points[start].tolist(), points[start + 1].tolist(), colour, width, line_type, SUBPIXEL)
-    else:
-        cv2.fillConvexPoly(image, points[start:stop], colour, line_type, SUBPIXEL)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from datamodules.synthetic.geometry import Colour, Corners, Range, Shape, rectangle, regular_polygon
-from datamodules.synthetic.palette import LAMP_AMBER, LAMP_RED, Palette, tint
+from datamodules.synthetic.palette import GLASS, LAMP_AMBER, LAMP_RED, Palette, tint
 
 STEEL: Colour = (120, 122, 124)
 CONCRETE: Colour = (142, 138, 130)
@@ -14,6 +14,7 @@ FIELDS: tuple[Colour, ...] = ((234, 232, 226), (30, 70, 150), (226, 190, 60))
 INKS: tuple[Colour, ...] = ((30, 30, 32), (234, 232, 226), (190, 34, 34))
 BOARDS: tuple[Colour, ...] = ((24, 100, 62), (30, 70, 150), (232, 228, 220))
 HOUSINGS: tuple[Colour, ...] = ((34, 34, 36), (40, 44, 42), (206, 166, 50))
+ENTRANCE: Colour = (36, 34, 34)
 BARK: Colour = (84, 68, 54)
 GREENS: tuple[Colour, ...] = ((62, 88, 40), (46, 70, 34), (92, 108, 50), (74, 96, 60), (110, 112, 60))
 
@@ -37,35 +38,28 @@ def traffic_sign(p: Palette, height: float) -> Shape:
         turn += np.pi
     ring = regular_polygon(corners, radius, (0.0, height + radius), turn)
     border, field, ink = p.typical(BORDERS, 0.6), p.typical(FIELDS, 0.6), p.typical(INKS, 0.6)
-    shape = Shape()
-    _plate(shape, ring, border, tint(STEEL, 0.8))
+    shape = _plate(Shape(), ring, border, tint(STEEL, 0.8))
     middle = ring.mean(axis=0)
-    inner = (ring - middle) * 0.78 + middle
-    shape.end(inner, PLATE_Z, field)
+    shape.end((ring - middle) * 0.78 + middle, PLATE_Z, field)
     for _ in range(int(p.rng.integers(1, 4))):
         across, up = p.uniform(-0.3, 0.3) * radius, p.uniform(-0.25, 0.25) * radius
         wide, tall = p.uniform(0.08, 0.35) * radius, p.uniform(0.1, 0.4) * radius
-        box = [
-            (across - wide, up - tall),
-            (across + wide, up - tall),
-            (across + wide * p.uniform(0, 1), up + tall),
-            (across - wide, up + tall),
-        ]
-        shape.end([(middle[0] + x, middle[1] + y) for x, y in box], PLATE_Z, ink)
+        right = across + wide * p.uniform(0, 1)
+        glyph = [(across - wide, up - tall), (across + wide, up - tall), (right, up + tall), (across - wide, up + tall)]
+        shape.end(middle + glyph, PLATE_Z, ink)
     return shape
 
 
-def _plate(shape: Shape, corners: Corners, front: Colour, back: Colour) -> None:
+def _plate(shape: Shape, corners: Corners, front: Colour, back: Colour) -> Shape:
     """Add two sheets back to back, outlined by (x, y) corners."""
     shape.solids += 1
-    shape.end(corners, PLATE_Z, front).end(corners, -PLATE_Z, back)
+    return shape.end(corners, PLATE_Z, front).end(corners, -PLATE_Z, back)
 
 
 def _direction_board(p: Palette, height: float) -> Shape:
     half, tall = p.uniform(0.25, 1.2), p.uniform(0.4, 1.6)
     field, ink = p.typical(BOARDS, 0.6), p.typical(FIELDS, 0.6)
-    shape = Shape()
-    _plate(shape, rectangle((-half, half), (height, height + tall)), field, tint(STEEL, 0.8))
+    shape = _plate(Shape(), rectangle((-half, half), (height, height + tall)), field, tint(STEEL, 0.8))
     lines = int(p.rng.integers(2, 5))
     for i in range(lines):
         y = height + tall * (i + 0.3) / lines
@@ -119,7 +113,7 @@ def tree(p: Palette) -> Shape:
         lean = p.uniform(-0.8, 0.8)
         shape.limb((0, 0, 0), (lean, height, 0), 0.14, p.vary(BARK, 10))
         for angle in np.linspace(0, 2 * np.pi, 13)[:-1]:
-            x, z = float(np.cos(angle)), float(np.sin(angle))
+            x, z = np.cos(angle), np.sin(angle)
             middle = (lean + 0.9 * x, height + 0.4, 0.9 * z)
             shape.limb((lean, height, 0), middle, 0.12, p.vary(green, 10))
             shape.limb(middle, (lean + 1.9 * x, height - 0.3, 1.9 * z), 0.09, p.vary(green, 14))
@@ -128,9 +122,8 @@ def tree(p: Palette) -> Shape:
     if kind == "crown":
         shape.limb((0, 0, 0), (p.uniform(-0.3, 0.3), low, 0), p.uniform(0.1, 0.22), p.vary(BARK, 10))
     for _ in range(34):
-        x, y, z = p.rng.normal(0.0, (spread * 0.5, spread * 0.36, spread * 0.4))
-        at = (float(x), max(0.3, low + float(y)), float(z))
-        light = 0.8 + 0.35 * (float(y) / spread + 0.4)
+        x, y, z = p.rng.normal(0.0, (spread * 0.5, spread * 0.36, spread * 0.4)).tolist()
+        at, light = (x, max(0.3, low + y), z), 0.8 + 0.35 * (y / spread + 0.4)
         shape.limb(at, at, spread * p.uniform(0.12, 0.3), tint(p.vary(green, 12), light))
     return shape
 
@@ -140,7 +133,7 @@ def house(p: Palette, width: float, length: float) -> Shape:
     floors = int(p.rng.integers(1, 5))
     storey = p.uniform(2.8, 3.4)
     height = floors * storey + 0.5
-    wall, pane, frame = p.vary(p.colour(), 16), p.glass(), p.colour()
+    wall, pane, frame = p.vary(p.colour(), 16), p.one_of(GLASS, 8), p.colour()
     shape = Shape().box((-width, 0.0), (0.0, height), (0.0, length), tint(wall, 0.9))
     bays = max(1, round(length / p.uniform(2.0, 3.2)))
     pitch, inset = length / bays, p.uniform(0.15, 0.3)
@@ -149,10 +142,14 @@ def house(p: Palette, width: float, length: float) -> Shape:
         for bay in range(bays):
             z = bay * pitch
             if storey_number == 0 and p.chance(0.6):
-                _shop(shape, p, (z + 0.2, z + pitch - 0.2), storey)
-                continue
-            window = (z + pitch * inset, z + pitch * (1 - inset))
-            _on_front(shape, window, (low, low + 1.4), pane if p.chance(0.8) else frame)
+                # A shutter or a dark entrance, and a sign board above it.
+                start, stop = z + 0.2, z + pitch - 0.2
+                _on_front(shape, (start, stop), (0.1, 2.1), p.colour() if p.chance(0.4) else ENTRANCE)
+                _on_front(shape, (start, stop), (2.2, storey), p.colour())
+                _on_front(shape, (start + 0.2, stop - 0.3), (2.4, storey - 0.25), p.colour())
+            else:
+                window = (z + pitch * inset, z + pitch * (1 - inset))
+                _on_front(shape, window, (low, low + 1.4), pane if p.chance(0.8) else frame)
         for bay in range(max(1, round(width / 3.5))):
             x = -width + (bay + 0.3) * 3.5
             if x + 1.3 < 0:
@@ -166,13 +163,6 @@ def house(p: Palette, width: float, length: float) -> Shape:
 def _on_front(shape: Shape, z: Range, y: Range, colour: Colour) -> None:
     """Paint a rectangle on a house's front."""
     shape.detail([(0, up, along) for along, up in rectangle(z, y)], (1, 0, 0), colour)
-
-
-def _shop(shape: Shape, p: Palette, z: Range, storey: float) -> None:
-    """Paint a shutter or a dark entrance with a sign board above it."""
-    _on_front(shape, z, (0.1, 2.1), p.colour() if p.chance(0.4) else (36.0, 34.0, 34.0))
-    _on_front(shape, z, (2.2, storey), p.colour())
-    _on_front(shape, (z[0] + 0.2, z[1] - 0.3), (2.4, storey - 0.25), p.colour())
 
 
 def wall(p: Palette, length: float) -> Shape:
@@ -191,7 +181,7 @@ def fence(p: Palette, length: float) -> Shape:
     height, colour = p.uniform(0.9, 1.5), p.colour()
     shape = Shape()
     for z in np.arange(0.0, length, 0.8):
-        shape.limb((0, 0, float(z)), (0, height, float(z)), 0.03, colour)
+        shape.limb((0, 0, z), (0, height, z), 0.03, colour)
     for y in (height * 0.35, height * 0.95):
         shape.limb((0, y, 0), (0, y, length), 0.025, colour)
     return shape

@@ -5,7 +5,8 @@ import json
 import os
 import shutil
 import tempfile
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from filelock import FileLock
 from rich.console import Console
 from rich.progress import track
 
-from datamodules.synthetic.geometry import Pixels
 from datamodules.synthetic.render import render
 from datamodules.synthetic.street import Drive
 
@@ -28,10 +28,9 @@ SMALL = 40  # frames: up to here drawing takes less time than starting processes
 
 
 def ensure(root: Path, *, seed: int = 0, drives: int = DRIVES, frames_per_drive: int = FRAMES_PER_DRIVE) -> Path:
-    """Return the dataset's folder `root/<hash>`, generating it where it does not exist.
+    """Return the folder `root/<hash of VERSION and the request>`, generated where it is missing; it is always complete.
 
-    The hash covers the generator's version and the request. Concurrent processes wait for one another; a folder under
-    its final name is complete.
+    Concurrent processes wait for one another.
     """
     request = {"version": VERSION, "seed": seed, "drives": drives, "frames_per_drive": frames_per_drive}
     name = hashlib.blake2b(json.dumps(request, sort_keys=True).encode(), digest_size=6).hexdigest()
@@ -51,28 +50,23 @@ def ensure(root: Path, *, seed: int = 0, drives: int = DRIVES, frames_per_drive:
     return folder
 
 
-def generate(root: Path, *, seed: int = 0, drives: int = DRIVES, frames_per_drive: int = FRAMES_PER_DRIVE) -> None:
+def generate(root: Path, *, seed: int, drives: int, frames_per_drive: int) -> None:
     """Write `drives` drives of `frames_per_drive` frames below `root`, nine in ten of them as train, the rest as val."""
-    jobs = [(root, seed, number, drives, frames_per_drive) for number in range(drives)]
-    console = Console(stderr=True)
-    title = f"Drawing the synthetic streets ({drives} drives)"
+    write = partial(write_drive, root, seed, drives=drives, frames=frames_per_drive)
     workers = min(4, os.cpu_count() or 1)
-    if workers == 1 or drives * frames_per_drive <= SMALL:
-        for job in track(jobs, title, console=console, transient=True):
-            write_drive(*job)
-        return
     # Spawned, not forked: the parent may have threads of torch.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        pending: list[Future[None]] = [pool.submit(write_drive, *job) for job in jobs]
-        for done in track(as_completed(pending), title, total=drives, console=console, transient=True):
-            done.result()
+        alone = workers == 1 or drives * frames_per_drive <= SMALL
+        written = map(write, range(drives)) if alone else pool.map(write, range(drives))
+        title = f"Drawing the synthetic streets ({drives} drives)"
+        for _ in track(written, title, total=drives, console=Console(stderr=True), transient=True):
+            pass
 
 
 def write_drive(root: Path, seed: int, number: int, drives: int, frames: int) -> None:
     """Draw one drive and write its images and polygon files; they depend on nothing but the arguments."""
     cv2.setNumThreads(1)
-    size = SIZES[number % len(SIZES)]
-    drive = Drive(np.random.default_rng([seed, number]), size, frames)
+    drive = Drive(np.random.default_rng([seed, number]), SIZES[number % len(SIZES)], frames)
     split = "val" if number >= round(0.9 * drives) else "train"
     folder = f"{split}/{number:03d}"
     for kind in ("leftImg8bit", "gtFine"):
@@ -80,12 +74,8 @@ def write_drive(root: Path, seed: int, number: int, drives: int, frames: int) ->
     for frame in range(frames):
         image, annotation = render(drive, frame, np.random.default_rng([seed, number, frame]))
         stem = f"frame{frame * 15:04d}"
-        _write_image(root / "leftImg8bit" / folder / f"{stem}_leftImg8bit.jpg", image)
+        path = root / "leftImg8bit" / folder / f"{stem}_leftImg8bit.jpg"
+        if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
+            raise OSError(f"{path}: the image cannot be written")
         polygons = json.dumps(annotation, separators=(",", ":"))
         (root / "gtFine" / folder / f"{stem}_gtFine_polygons.json").write_text(polygons)
-
-
-def _write_image(path: Path, image: Pixels) -> None:
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    if not cv2.imwrite(str(path), bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
-        raise OSError(f"{path}: the image cannot be written")

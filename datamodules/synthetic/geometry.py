@@ -1,12 +1,7 @@
-"""Solid shapes made of flat faces and round limbs, a pinhole camera and a light.
+"""Solid shapes, a pinhole camera and a light; in metres, x to the right, y up, z forward."""
 
-Axes, in metres: x to the right, y up, z forward. A shape stands at its own origin and heads along +z.
-"""
-
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +11,7 @@ Floats = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
 Colour = tuple[float, float, float]  # RGB, 0-255
 Range = tuple[float, float]
+Point = tuple[float, float, float]
 Corners = Iterable[Sequence[float]] | Floats  # (N, 2)
 TYRE: Colour = (28.0, 28.0, 30.0)
 NEAR = 0.6  # metres: the near plane, in front of which faces are clipped
@@ -73,39 +69,29 @@ class Light(NamedTuple):
         return np.clip(seen * clear + self.haze * (1.0 - clear), 0, 255)
 
 
-class Face(NamedTuple):
-    """A flat polygon of a solid; `corners` (N, 3) in order."""
+class Part(NamedTuple):
+    """A flat polygon of a solid, `corners` (N, 3) in order, or a capsule between two `corners`."""
 
     corners: Floats
-    normal: Floats
-    colour: Colour
-    glow: float
-    solid: int
-
-
-class Limb(NamedTuple):
-    """A capsule from `start` to `end`."""
-
-    start: tuple[float, float, float]
-    end: tuple[float, float, float]
-    radius: float
     colour: Colour
     solid: int
+    normal: npt.ArrayLike = (0.0, 0.8, 0.0)  # a capsule is shaded like a face that is turned to the sky
+    glow: float = 0.0
+    radius: float = 0.0  # of a capsule
 
 
 @dataclass
 class Shape:
-    """An object: convex solids with flat details painted on them, and limbs."""
+    """An object that heads along +z: convex solids with flat details painted on them, and limbs, which are capsules."""
 
-    faces: list[Face] = field(default_factory=list)
-    limbs: list[Limb] = field(default_factory=list)
+    faces: list[Part] = field(default_factory=list)
+    limbs: list[Part] = field(default_factory=list)
     solids: int = 0
 
-    def hull(self, profile: list[tuple[float, float, float]], colour: Colour) -> "Shape":
-        """Add a solid whose side view is the convex `profile` of (z, y, half width), in either direction."""
-        left = np.array([(-w, y, z) for z, y, w in profile])
-        right = left * (-1.0, 1.0, 1.0)
-        return self._prism(left, right, left.mean(axis=0) * (0.0, 1.0, 1.0), colour)
+    def hull(self, profile: list[Point], colour: Colour, *, length: float = 1.0, half: float = 1.0) -> "Shape":
+        """Add a solid by the convex `profile` of its side view: (z / length, y, half width / half), in either direction."""
+        left = np.array([(-w, y, z) for z, y, w in profile]) * (half, 1.0, length)
+        return self._prism(left, left * (-1.0, 1.0, 1.0), left.mean(axis=0) * (0.0, 1.0, 1.0), colour)
 
     def box(self, x: Range, y: Range, z: Range, colour: Colour) -> "Shape":
         """Add a box between the given limits."""
@@ -130,8 +116,8 @@ class Shape:
     def detail(self, corners: npt.ArrayLike, normal: npt.ArrayLike, colour: Colour, glow: float = 0.0) -> "Shape":
         """Paint a polygon on the solid that was added last."""
         direction = np.asarray(normal, dtype=np.float64)
-        direction = direction / math.sqrt(direction @ direction)
-        self.faces.append(Face(np.asarray(corners, dtype=np.float64), direction, colour, glow, self.solids))
+        direction = direction / np.linalg.norm(direction)
+        self.faces.append(Part(np.asarray(corners, dtype=np.float64), colour, self.solids, direction, glow))
         return self
 
     def flank(self, corners: list[tuple[float, float]], x: float, colour: Colour) -> "Shape":
@@ -148,65 +134,35 @@ class Shape:
         """Paint a polygon of (x, y) on the front (positive `z`) or the rear."""
         return self.detail([(x, y, z) for x, y in corners], (0, 0, 1.0 if z > 0 else -1.0), colour, glow)
 
-    def limb(
-        self, start: tuple[float, float, float], end: tuple[float, float, float], radius: float, colour: Colour
-    ) -> "Shape":
+    def limb(self, start: Sequence[float], end: Sequence[float], radius: float, colour: Colour) -> "Shape":
         """Add a capsule; with equal ends, a ball."""
         self.solids += 1
-        self.limbs.append(Limb(start, end, radius, colour, self.solids))
+        self.limbs.append(Part(np.array([start, end], dtype=np.float64), colour, self.solids, radius=radius))
         return self
 
-    def join(self, other: "Shape", offset: tuple[float, float, float]) -> "Shape":
+    def join(self, other: "Shape", offset: Sequence[float]) -> "Shape":
         """Add another shape's parts, moved by `offset`."""
-        for face in other.faces:
-            self.faces.append(face._replace(corners=face.corners + np.array(offset), solid=face.solid + self.solids))
-        x, y, z = offset
-        for limb in other.limbs:
-            (a, b, c), (d, e, f) = limb.start, limb.end
-            moved = limb._replace(start=(a + x, b + y, c + z), end=(d + x, e + y, f + z))
-            self.limbs.append(moved._replace(solid=limb.solid + self.solids))
+        for own, parts in ((self.faces, other.faces), (self.limbs, other.limbs)):
+            for part in parts:
+                own.append(part._replace(corners=part.corners + offset, solid=part.solid + self.solids))
         self.solids += other.solids
         return self
 
     def _prism(self, near: Floats, far: Floats, middle: Floats, colour: Colour) -> "Shape":
-        following = [*range(1, len(near)), 0]
-        strips = [np.stack([near[i], near[j], far[j], far[i]]) for i, j in enumerate(following)]
-        return self._solid([near, far, *strips], middle, colour)
+        strips = zip(near, np.roll(near, -1, axis=0), np.roll(far, -1, axis=0), far, strict=True)
+        return self._solid([near, far, *map(np.array, strips)], middle, colour)
 
     def _solid(self, faces: list[Floats], middle: Floats, colour: Colour) -> "Shape":
         self.solids += 1
         for corners in faces:
-            (a, b, c), (d, e, f) = (corners[2] - corners[0]).tolist(), (corners[-1] - corners[1]).tolist()
-            normal = np.array([b * f - c * e, c * d - a * f, a * e - b * d])
-            length = math.sqrt(normal @ normal)
+            normal = np.cross(corners[2] - corners[0], corners[-1] - corners[1])
+            length = np.linalg.norm(normal)
             if length > 1e-9:
                 outward = normal / (length if normal @ (corners[0] + corners[2] - 2 * middle) >= 0 else -length)
-                self.faces.append(Face(corners, outward, colour, 0.0, self.solids))
+                self.faces.append(Part(corners, colour, self.solids, outward))
         return self
 
-    @cached_property
-    def arrays(self) -> "Arrays":
-        """The finished shape as arrays, made once because a shape is drawn in several frames."""
-        ends = [np.array([limb.start, limb.end]) for limb in self.limbs]
-        parts: list[Face | Limb] = [*self.faces, *self.limbs]
-        return Arrays(
-            points=np.concatenate([*(face.corners for face in self.faces), *ends]),
-            starts=np.cumsum([0, *(len(face.corners) for face in self.faces)]),
-            normals=np.array([face.normal for face in self.faces]).reshape(-1, 3),
-            colours=np.array([part.colour for part in parts]),
-            glow=np.array([face.glow for face in self.faces]),
-            radii=np.array([limb.radius for limb in self.limbs]),
-            solids=np.array([part.solid for part in parts]),
-        )
-
-
-class Arrays(NamedTuple):
-    """A shape as arrays; in `points` the limbs' two ends follow the faces' corners."""
-
-    points: Floats
-    starts: npt.NDArray[np.int64]  # where each face's corners begin; one more at the end
-    normals: Floats
-    colours: Floats  # of the faces, then of the limbs
-    glow: Floats
-    radii: Floats
-    solids: npt.NDArray[np.int64]  # of each face, then of each limb
+    @property
+    def points(self) -> Floats:
+        """The corners (N, 3) of all faces, then the ends of all limbs."""
+        return np.concatenate([part.corners for part in (*self.faces, *self.limbs)])

@@ -36,14 +36,6 @@ class Palette:
         """Return one of `colours` with probability `share`, otherwise one of the drive's colours."""
         return self.one_of(colours, 12) if self.chance(share) else self.colour()
 
-    def skin(self) -> Colour:
-        """Return a skin colour."""
-        return self.one_of(SKIN, 8)
-
-    def glass(self) -> Colour:
-        """Return the colour of a window pane: a dark interior, or reflected sky."""
-        return self.one_of(GLASS, 8)
-
     def one_of(self, colours: Sequence[Colour], spread: float) -> Colour:
         """Return one of `colours`, slightly varied."""
         return self.vary(colours[int(self.rng.integers(len(colours)))], spread)

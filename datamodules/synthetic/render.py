@@ -5,16 +5,18 @@ from typing import Any
 import cv2
 import numpy as np
 
-from datamodules.synthetic.drawing import Drawing, coverage, draw, paint
-from datamodules.synthetic.geometry import NEAR, Camera, Floats, Pixels, rectangle
+from datamodules.synthetic.drawing import Drawing, Step, coverage, draw, fixed_point, paint
+from datamodules.synthetic.geometry import NEAR, Camera, Floats, Pixels, Range, rectangle
 from datamodules.synthetic.street import Drive
-from datamodules.synthetic.world import Strip, Thing
+from datamodules.synthetic.world import Thing
 
 MARGIN = 96  # pixels around the frame to which outlines extend: annotators draw beyond the edge
 CLOSEST = 2.0  # metres ahead of the camera, below which traffic is left out
 SMALLEST = 10  # square pixels: annotators outline nothing smaller
 DELETED = 0.13  # share of objects in IDD's files that are marked as deleted
 SLIGHT = 32  # pixels: narrower objects may be labelled as a group, and are too small to become crops
+LINED = 7.5  # metres: narrower roads have no centre line
+DASH = 3.0  # metres: the length of its dashes, and of the gaps between them
 GROUPED = 0.15  # share of slight objects of countable classes that are labelled as a group
 COUNTABLE = ("motorcycle", "bicycle", "autorickshaw", "car", "rider", "pole")
 Outline = list[list[float]]
@@ -25,90 +27,80 @@ def render(drive: Drive, frame: int, rng: np.random.Generator) -> tuple[Pixels, 
     camera = drive.camera(frame)
     height, width = drive.size
     image, objects = _backdrop(drive, camera)
-    placed = [(thing, thing.at(frame)) for thing in drive.things]
-    placed.sort(key=lambda pair: (not pair[0].scenery, -_distance(pair[0], pair[1], camera)))
-    _shadows(image, placed, camera, 0.55 if drive.weather.kind in ("clear", "harsh") else 0.75)
-    for thing, at in placed:
+
+    def drawn_first(thing: Thing) -> tuple[bool, float]:
+        x, _, z = thing.at(frame)
+        return not thing.scenery, thing.shift - float(np.hypot(x - camera.x, z - camera.z))
+
+    _shadows(image, drive, frame)
+    for thing in sorted(drive.things, key=drawn_first):
+        at = thing.at(frame)
         if not thing.scenery and at[2] - camera.z < CLOSEST:
             continue
         drawing = draw(thing.shape, at, thing.heading, camera, drive.weather.light)
         outline = _outline(drawing, drive.size)
         if outline:
-            paint(image, drawing)
+            paint(image, drawing.steps)
             objects.append((thing.label, outline))
     image = drive.weather.expose(image, rng)
     return image, {"imgHeight": height, "imgWidth": width, "objects": _as_file(objects, rng)}
 
 
-def _distance(thing: Thing, at: tuple[float, float, float], camera: Camera) -> float:
-    return float(np.hypot(at[0] - camera.x, at[2] - camera.z)) - thing.shift
-
-
 def _backdrop(drive: Drive, camera: Camera) -> tuple[Pixels, list[tuple[str, Outline]]]:
     """Draw sky, skyline and ground."""
     height, width = drive.size
-    horizon = int(camera.horizon)
-    image = np.empty((height, width, 3), dtype=np.uint8)
-    sky = drive.weather.sky
+    light, horizon = drive.weather.light, int(camera.horizon)
     left = int(np.clip(width / 2 + camera.yaw * camera.focal, 0, width))
     rows = np.clip(np.arange(height) + height - horizon, 0, height - 1)
-    image[:] = sky[rows, left : left + width]
-    light, skyline = drive.weather.light, _skyline(drive, camera)
+    image = drive.weather.sky[rows, left : left + width].copy()
+    skyline = _skyline(drive, camera)
     cv2.fillPoly(image, [np.array(skyline, dtype=np.int32)], (light.haze * 0.8).tolist(), cv2.LINE_AA)
-    sky_outline = [[0.0, 0.0], [width, 0.0], [width, horizon + 1.0], [0.0, horizon + 1.0]]
-    objects: list[tuple[str, Outline]] = [("sky", sky_outline), ("vegetation", skyline)]
-    for strip in drive.strips:
-        band = _band(strip, camera)
-        colour = light.shade(np.array([strip.colour]), np.array([[0.0, 1.0, 0.0]]), np.zeros(1), np.array([8.0]))
-        paint(image, Drawing.polygon(band, colour[0]))
-        objects.append((strip.label, np.round(band, 2).tolist()))
-    _markings(image, drive, camera)
+    sky: Outline = [[0.0, 0.0], [width, 0.0], [width, horizon + 1.0], [0.0, horizon + 1.0]]
+    objects = [("sky", sky), ("vegetation", skyline)]
+    for label, x, ground_colour in drive.strips:
+        band = _ground_rectangle(camera, x, (camera.z + 1.5, camera.z + 400.0))
+        colour = light.shade(np.array([ground_colour]), np.array([[0.0, 1.0, 0.0]]), np.zeros(1), np.array([8.0]))
+        paint(image, [Step(fixed_point(band), colour[0].tolist())])
+        objects.append((label, np.round(band, 2).tolist()))
+    road = drive.road
+    if road.right - road.left > LINED:
+        middle, white = (road.middle - 0.08, road.middle + 0.08), (light.ambient * 190 + 20).tolist()
+        first = int(camera.z // (2 * DASH))
+        for i in range(first, first + 12):
+            start, stop = max(2 * DASH * i, camera.z + 1.5), 2 * DASH * i + DASH
+            if stop > start:
+                paint(image, [Step(fixed_point(_ground_rectangle(camera, middle, (start, stop))), white)])
     drive.weather.lay_ground(image, camera)
     return image, objects
+
+
+def _ground_rectangle(camera: Camera, x: Range, z: Range) -> Floats:
+    """Return the outline (4, 2) in pixels of a rectangle on the ground."""
+    corners = np.array([(across, 0.0, ahead) for across, ahead in rectangle(x, z)])
+    return camera.project(camera.to_camera(corners))
 
 
 def _skyline(drive: Drive, camera: Camera) -> Outline:
     """Return the outline of distant tree tops along the horizon, the same in every frame of a drive."""
     width = drive.size[1]
     x = np.linspace(-width, 2 * width, 60)
-    phase = drive.strips[0].colour[0] + drive.strips[-1].colour[1]
+    phase = drive.strips[0][2][0] + drive.strips[-1][2][1]  # a number that differs between drives
     bumps = 9 + 4 * np.sin(x / 31 + phase) + 3 * np.sin(x / 11.3 + 2 * phase) + 2 * np.sin(x / 5.1)
     shifted = x - camera.yaw * camera.focal
     top = np.column_stack([shifted, camera.horizon - bumps]).round(1).tolist()
     return [*top, [2.0 * width, camera.horizon + 2.0], [-1.0 * width, camera.horizon + 2.0]]
 
 
-def _band(strip: Strip, camera: Camera) -> Floats:
-    """Return the outline (4, 2) in pixels of a strip of ground, from 1.5 m ahead of the camera to the horizon."""
-    z = camera.z + np.array([1.5, 1.5, 400.0, 400.0])
-    corners = np.column_stack([[strip.left, strip.right, strip.right, strip.left], np.zeros(4), z])
-    seen = camera.to_camera(corners)
-    seen[:, 2] = np.maximum(seen[:, 2], NEAR)
-    return camera.project(seen)
-
-
-def _markings(image: Pixels, drive: Drive, camera: Camera) -> None:
-    middle, dash = drive.markings
-    if dash:
-        first = int(camera.z // (2 * dash))
-        for i in range(first, first + 12):
-            start, stop = max(2 * dash * i, camera.z + 1.5), 2 * dash * i + dash
-            if stop > start:
-                corners = np.array([(x, 0.0, z) for x, z in rectangle((middle - 0.08, middle + 0.08), (start, stop))])
-                white = drive.weather.light.ambient * 190 + 20
-                paint(image, Drawing.polygon(camera.project(camera.to_camera(corners)), white))
-
-
-def _shadows(
-    image: Pixels, placed: list[tuple[Thing, tuple[float, float, float]]], camera: Camera, keep: float
-) -> None:
+def _shadows(image: Pixels, drive: Drive, frame: int) -> None:
     """Darken the ground beneath the objects that stand on it, in place."""
+    camera = drive.camera(frame)
     mask = np.zeros(image.shape[:2], dtype=np.uint8)
     angle = np.arange(12) * (np.pi / 6)
-    for thing, (x, _, z) in placed:
+    for thing in drive.things:
+        x, _, z = thing.at(frame)
         if thing.scenery or z - camera.z < CLOSEST or thing.label in ("traffic sign", "traffic light", "rider"):
             continue
-        points = thing.shape.arrays.points
+        points = thing.shape.points
         wide, long = np.abs(points[:, 0]).max() * 1.1, np.abs(points[:, 2]).max() * 1.05
         cosine, sine = np.cos(thing.heading), np.sin(thing.heading)
         a, b = wide * np.cos(angle), long * np.sin(angle)
@@ -117,7 +109,7 @@ def _shadows(
         if seen[:, 2].min() > NEAR:
             cv2.fillConvexPoly(mask, np.clip(camera.project(seen), -4000, 4000).astype(np.int32), 255)
     dark = cv2.GaussianBlur(mask, (0, 0), 1.6)
-    light = 255 - cv2.convertScaleAbs(dark, alpha=1 - keep)
+    light = 255 - cv2.convertScaleAbs(dark, alpha=1 - (0.55 if drive.weather.kind in ("clear", "harsh") else 0.75))
     cv2.multiply(image, cv2.cvtColor(light, cv2.COLOR_GRAY2RGB), dst=image, scale=1 / 255)
 
 
@@ -134,10 +126,8 @@ def _outline(drawing: Drawing, size: tuple[int, int]) -> Outline:
     mask = coverage(drawing, low, (int(high[1] - low[1]) + 1, int(high[0] - low[0]) + 1))
     mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)).astype(np.uint8, copy=False)
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    if not contours:
-        return []
-    largest = max(contours, key=cv2.contourArea)
-    if cv2.contourArea(largest) < SMALLEST:
+    largest = max(contours, key=cv2.contourArea, default=None)
+    if largest is None or cv2.contourArea(largest) < SMALLEST:
         return []
     outline = cv2.approxPolyDP(largest, 0.9, closed=True)[:, 0] + low
     inside = (outline.max(axis=0) > 0).all() and outline[:, 0].min() < width and outline[:, 1].min() < height
@@ -155,13 +145,9 @@ def _as_file(objects: list[tuple[str, Outline]], rng: np.random.Generator) -> li
         label, outline = objects[int(rng.integers(len(objects)))]
         kept.append((label, outline[:2], 0))
     common = {"date": "01-Jan-2024 12:00:00", "draw": True, "user": "synthetic", "verified": 0}
-    return [
-        {**common, "id": i, "label": _in_group(label, outline, rng), "polygon": outline, "deleted": gone}
-        for i, (label, outline, gone) in enumerate(kept)
-    ]
-
-
-def _in_group(label: str, outline: Outline, rng: np.random.Generator) -> str:
-    """Return the label, or for some slight objects that of a group."""
-    slight = label in COUNTABLE and np.ptp(np.array(outline), axis=0).min() < SLIGHT
-    return f"{label}group" if slight and rng.random() < GROUPED else label
+    listed = []
+    for i, (label, outline, deleted) in enumerate(kept):
+        slight = label in COUNTABLE and np.ptp(np.array(outline), axis=0).min() < SLIGHT
+        name = f"{label}group" if slight and rng.random() < GROUPED else label
+        listed.append({**common, "id": i, "label": name, "polygon": outline, "deleted": deleted})
+    return listed

@@ -7,7 +7,15 @@ import numpy as np
 
 from datamodules.synthetic.geometry import Camera, Floats, Light, Pixels
 
-KINDS = {"clear": 0.3, "harsh": 0.16, "overcast": 0.2, "haze": 0.14, "dusk": 0.1, "rain": 0.1}
+# Share of drives, cloudiness, ambient and direct light, the sky overhead and at the horizon, visibility in metres.
+KINDS = {
+    "clear": (0.3, 0.35, (0.55, 0.58, 0.63), (0.62, 0.58, 0.5), (92, 140, 206), (196, 212, 226), 160),
+    "harsh": (0.16, 0.4, (0.34, 0.35, 0.38), (0.95, 0.9, 0.78), (120, 164, 214), (236, 238, 236), 200),
+    "overcast": (0.2, 0.5, (0.82, 0.84, 0.86), (0.16, 0.16, 0.15), (176, 182, 188), (214, 216, 214), 110),
+    "haze": (0.14, 0.1, (0.74, 0.73, 0.7), (0.22, 0.2, 0.18), (186, 182, 172), (208, 202, 190), 34),
+    "dusk": (0.1, 0.45, (0.34, 0.33, 0.4), (0.3, 0.2, 0.12), (70, 76, 110), (206, 150, 110), 90),
+    "rain": (0.1, 0.4, (0.6, 0.63, 0.66), (0.08, 0.08, 0.08), (140, 146, 152), (170, 174, 178), 55),
+}
 GROUND_STEP = 0.06  # metres on the ground per pixel of its texture
 
 
@@ -26,10 +34,19 @@ class Weather:
     @classmethod
     def sample(cls, rng: np.random.Generator, size: tuple[int, int]) -> "Weather":
         """Return a random weather for frames of `size` (height, width)."""
-        kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
-        light, top, low = _light(rng, kind)
+        kind = str(rng.choice(list(KINDS), p=[share for share, *_ in KINDS.values()]))
+        _, cloudiness, ambient, direct, overhead, horizon, visibility = KINDS[kind]
+        up, around = rng.uniform(0.3, 1.1), rng.uniform(0, 2 * np.pi)
+        wobble = rng.normal(1.0, 0.035, (4, 3))
+        light = Light(
+            sun=np.array([np.cos(up) * np.sin(around), np.sin(up), np.cos(up) * np.cos(around)]),
+            ambient=np.array(ambient) * wobble[0],
+            diffuse=np.array(direct) * wobble[1],
+            haze=np.clip(np.array(horizon) * wobble[2] * 0.95, 0, 255),
+            visibility=visibility * float(rng.uniform(0.7, 1.4)),
+        )
+        top, low = np.clip(np.array([overhead, horizon]) * wobble[[3, 2]], 0, 255)
         height, width = size
-        cloudiness = {"clear": 0.35, "harsh": 0.4, "overcast": 0.5, "haze": 0.1, "dusk": 0.45, "rain": 0.4}[kind]
         grain = float(rng.uniform(3.0, 8.0)) + (5.0 if kind == "dusk" else 0.0)
         noise = 128 + grain * rng.standard_normal((height + 64, width + 64, 3), dtype=np.float32)
         blotches = speckle(rng, (height + 64, width + 64), [(6, 3.0), (18, 3.0)])
@@ -61,38 +78,13 @@ class Weather:
         """Return a drawn frame with rain, blur, tone and noise."""
         height, width = image.shape[:2]
         if self.kind == "rain":
-            _streaks(image, rng)
+            _draw_streaks(image, rng)
         image = cv2.GaussianBlur(image, (0, 0), self.blur).astype(np.uint8, copy=False)
-        gain = float(rng.uniform(0.93, 1.07))
-        table = np.clip(self.tone * gain, 0, 255).astype(np.uint8)
+        table = np.clip(self.tone * rng.uniform(0.93, 1.07), 0, 255).astype(np.uint8)
         image = cv2.LUT(image, table.reshape(256, 1, 3)).astype(np.uint8, copy=False)
         y, x = rng.integers(0, 64, 2)
         noise = self.noise[y : y + height, x : x + width]
         return cv2.addWeighted(image, 1.0, noise, 1.0, -128.0).astype(np.uint8, copy=False)
-
-
-def _light(rng: np.random.Generator, kind: str) -> tuple[Light, Floats, Floats]:
-    """Return the light of a kind of weather, and the sky's colours overhead and at the horizon."""
-    # Ambient and direct light, the sky overhead and at the horizon, visibility in metres.
-    ambient, direct, top, low, sight = {
-        "clear": ((0.55, 0.58, 0.63), (0.62, 0.58, 0.5), (92, 140, 206), (196, 212, 226), 160),
-        "harsh": ((0.34, 0.35, 0.38), (0.95, 0.9, 0.78), (120, 164, 214), (236, 238, 236), 200),
-        "overcast": ((0.82, 0.84, 0.86), (0.16, 0.16, 0.15), (176, 182, 188), (214, 216, 214), 110),
-        "haze": ((0.74, 0.73, 0.7), (0.22, 0.2, 0.18), (186, 182, 172), (208, 202, 190), 34),
-        "dusk": ((0.34, 0.33, 0.4), (0.3, 0.2, 0.12), (70, 76, 110), (206, 150, 110), 90),
-        "rain": ((0.6, 0.63, 0.66), (0.08, 0.08, 0.08), (140, 146, 152), (170, 174, 178), 55),
-    }[kind]
-    up, around = rng.uniform(0.3, 1.1), rng.uniform(0, 2 * np.pi)
-    sun = np.array([np.cos(up) * np.sin(around), np.sin(up), np.cos(up) * np.cos(around)])
-    wobble = rng.normal(1.0, 0.035, (4, 3))
-    light = Light(
-        sun=sun,
-        ambient=np.array(ambient) * wobble[0],
-        diffuse=np.array(direct) * wobble[1],
-        haze=np.clip(np.array(low) * wobble[2] * 0.95, 0, 255),
-        visibility=sight * float(rng.uniform(0.7, 1.4)),
-    )
-    return light, np.clip(np.array(top) * wobble[3], 0, 255), np.clip(np.array(low) * wobble[2], 0, 255)
 
 
 def speckle(rng: np.random.Generator, size: tuple[int, int], layers: list[tuple[int, float]]) -> Floats:
@@ -135,7 +127,7 @@ def _tone(rng: np.random.Generator) -> Pixels:
     return np.clip(255 * level**gamma * gain * cast, 0, 255).astype(np.uint8)
 
 
-def _streaks(image: Pixels, rng: np.random.Generator) -> None:
+def _draw_streaks(image: Pixels, rng: np.random.Generator) -> None:
     height, width = image.shape[:2]
     slope = float(rng.uniform(-0.2, 0.2))
     for x, y, long in rng.uniform((0, 0, 8), (width, height, 26), (110, 3)):

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from datamodules.synthetic import furniture
-from datamodules.synthetic.geometry import Colour, Shape
+from datamodules.synthetic.geometry import Colour, Point, Range, Shape
 from datamodules.synthetic.palette import Palette
 
 FAR = 65.0  # metres: the length of a street
+Strip = tuple[str, Range, Colour]  # a band of ground along the street: label, x from left to right in metres, colour
 
 
 @dataclass(frozen=True)
@@ -24,25 +25,9 @@ class Thing:
     shift: float = 0.0  # metres by which it counts as nearer when objects are sorted by distance
     scenery: bool = False  # houses, trees and the like, drawn before all traffic
 
-    def at(self, frame: int) -> tuple[float, float, float]:
+    def at(self, frame: int) -> Point:
         """Return the world position in a frame."""
         return self.x + self.speed[0] * frame, 0.0, self.z + self.speed[1] * frame
-
-
-@dataclass(frozen=True)
-class Strip:
-    """A band of ground along the street, from x = `left` to `right` in metres."""
-
-    label: str
-    left: float
-    right: float
-    colour: Colour
-
-    @classmethod
-    def beside(cls, label: str, edge: float, reach: tuple[float, float], colour: Colour) -> "Strip":
-        """Return a band between two offsets (`reach`) from an edge, in either order."""
-        left, right = sorted(edge + offset for offset in reach)
-        return cls(label, left, right, colour)
 
 
 @dataclass(frozen=True)
@@ -72,17 +57,18 @@ def ground(p: Palette, road: Road) -> list[Strip]:
     """Return the bands of ground, later ones on top."""
     tone = p.uniform(70, 128)
     dirt = p.vary((150, 124, 94) if p.chance(0.6) else (112, 112, 76), 12)
-    strips = [Strip("non-drivable fallback", -60.0, 60.0, dirt)]
+    strips: list[Strip] = [("non-drivable fallback", (-60.0, 60.0), dirt)]
     for side, edge in road.edges:
+        bands = []  # label, offsets from the edge, colour
         if p.chance(0.55):
             wide, kerb = p.uniform(1.2, 3.0), p.vary((176, 172, 160), 14)
-            paved = p.vary((150, 140, 128), 12)
-            strips.append(Strip.beside("sidewalk", edge, (side * 0.2, side * wide), paved))
-            strips.append(Strip.beside("curb", edge, (0.0, side * 0.22), kerb))
+            bands = [("sidewalk", 0.2, wide, p.vary((150, 140, 128), 12)), ("curb", 0.0, 0.22, kerb)]
         elif p.chance(0.7):
-            reach = (0.0, side * p.uniform(0.8, 2.5))
-            strips.append(Strip.beside("drivable fallback", edge, reach, p.vary(dirt, 8)))
-    return [*strips, Strip("road", road.left, road.right, p.vary((tone, tone, tone + 2), 6))]
+            bands = [("drivable fallback", 0.0, p.uniform(0.8, 2.5), p.vary(dirt, 8))]
+        for label, inner, outer, colour in bands:
+            left, right = sorted((edge + side * inner, edge + side * outer))
+            strips.append((label, (left, right), colour))
+    return [*strips, ("road", (road.left, road.right), p.vary((tone, tone, tone + 2), 6))]
 
 
 def scenery(p: Palette, road: Road) -> list[Thing]:

@@ -1,4 +1,4 @@
-"""Which label space a model from elsewhere speaks, and how that is crossed into the data's."""
+"""The label space of external weights or masks, and the crosswalk from it to the data's."""
 
 from pathlib import Path
 

@@ -19,16 +19,16 @@ log = logging.getLogger(__name__)
 
 
 def description(settings: RunSettings) -> dict[str, str | None]:
-    """What environment.json says of a new run's logger; the id is chosen here, so that a resumed run has the same."""
+    """A new run's logger, for environment.json; the id is chosen here, so that a resumed run has the same."""
     kind = settings.logger.name
     return {"kind": kind, "id": secrets.token_hex(4) if kind == "wandb" else None, "url": None}
 
 
 @contextlib.contextmanager
 def opened(settings: RunSettings, folder: RunFolder) -> Iterator[Logger | None]:
-    """The logger that conf/logger names, closed at the end with the exit code: a failed run must not look finished.
+    """The run's logger, closed at the end with the exit code, so that a failed run is not shown as finished.
 
-    A mirror may fail: then the run goes on without it, and says so.
+    Where it fails, a warning is logged and the run continues without it.
     """
     logger = _open(settings, folder)
     code = 1

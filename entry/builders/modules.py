@@ -1,26 +1,33 @@
-"""The data module and the Lightning module that settings describe."""
+"""The data module and the Lightning module that settings describe, and any object that a `Target` describes."""
 
+import inspect
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import lightning
 import torch
-from hydra.utils import get_class
+from hydra.errors import InstantiationException
+from hydra.utils import get_class, get_object, instantiate
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim import SGD, Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from datamodules.base import ImageDataModule
-from entry.builders.instantiate import accepted, build, optimizer, scheduler
 from entry.errors import RequestError
 from label_spaces.space import LabelSpace
 from lightning_modules.losses import TrainingLoss
 from lightning_modules.supervised import SupervisedModule
 from lightning_modules.test_time_augmentation import TestTimeAugmentation
-from lightning_modules.weights.load import WeightsReport, load_weights, normalisation
+from lightning_modules.weights.load import WeightsReport, load_weights
+from lightning_modules.weights.pretrained import IMAGENET_MEAN, IMAGENET_STD
+from settings.base import Target
 from settings.evaluation import EvaluationSettings
-from settings.model import LossSettings
+from settings.model import LossSettings, OptimizerSettings, SchedulerSettings
 from settings.run import RunSettings
 
 
@@ -63,18 +70,11 @@ def build_module(
     total_steps: int = 1,
     truth: LabelSpace | None = None,
 ) -> tuple[SupervisedModule, WeightsReport]:
-    """The Lightning module of a run, its first weights loaded.
+    """The Lightning module of a run, its first weights loaded. Raises RequestError or WeightsError where something does not fit.
 
-    Args:
-        settings: of the run.
-        space: the classes that the network predicts.
-        weights: as `model.weights`; ``none`` where a checkpoint follows.
-        class_counts: training samples per class, where it is going to be trained.
-        share: samples of a full batch on one device.
-        total_steps: optimiser steps of the whole training.
-        truth: the classes of the data, where external weights with heads of their own are evaluated.
-
-    Raises RequestError or WeightsError for settings or weights that do not fit.
+    `space` has the classes that the network predicts, `truth` those of the data where external weights with other classes
+    are evaluated. `weights` is as `model.weights`, ``none`` where a checkpoint follows. For a training there are
+    `class_counts`, the training samples per class, `share`, the samples of a full batch on one device, and `total_steps`.
     """
     lightning.seed_everything(settings.seed, verbose=False)
     model, trainer = settings.model, settings.trainer
@@ -95,7 +95,7 @@ def build_module(
     module = make(
         network=network,
         label_space=space,
-        normalisation=normalisation(model.mean, model.std),
+        normalisation=(model.mean or IMAGENET_MEAN, model.std or IMAGENET_STD),
         optimizer=optimizer(settings.optimizer, trainer.precision),
         scheduler=scheduler(settings.scheduler, total_steps),
         share=share,
@@ -157,3 +157,102 @@ def check_batches(module: SupervisedModule, datamodule: ImageDataModule, ranks: 
             f"data.batch_size={size} leaves a batch of one sample{among} ({count} training samples), from which BatchNorm "
             f"cannot learn. Type data.drop_last=true, or another size, such as data.batch_size={size + parts}."
         )
+
+
+def build(target: Target, key: str, leave_out: Sequence[str] = (), **known: Any) -> Any:
+    """The object that a target describes, and those inside it.
+
+    Args:
+        target: class or function, and arguments.
+        key: where it stands in the configuration, such as ``model.network``.
+        leave_out: keys that are no arguments.
+        known: arguments that only a run knows.
+
+    Raises:
+        RequestError: it does not accept one of these arguments, or a value. Other errors are bugs, and stay as they are.
+    """
+    arguments = {name: value for name, value in target.to_dict().items() if name not in leave_out}
+    names, takes_any = _parameters(target)
+    unknown = [name for name in arguments if not (takes_any or name in names or name.startswith("_"))]
+    if unknown:
+        own = [
+            name
+            for name, parameter in names.items()
+            if name in arguments or parameter.default is not inspect.Parameter.empty
+        ]
+        called = get_object(target.target).__name__
+        raise RequestError(
+            f"{key}.{unknown[0]}: {called} has no such setting. Those it has: {', '.join(own) or 'none at all'}."
+        )
+    if "weights_backbone" in names and "weights_backbone" not in arguments:
+        known["weights_backbone"] = (
+            None  # torchvision's segmentation models would download one, whatever model.weights is
+        )
+    try:
+        return instantiate(arguments, **known)
+    except InstantiationException as error:
+        raise _refusal(error, key, arguments) or error from None
+
+
+def accepted(target: Target, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of some arguments that a target's function has parameters for."""
+    names, takes_any = _parameters(target)
+    return {name: value for name, value in known.items() if takes_any or name in names}
+
+
+def _parameters(target: Target) -> tuple[Mapping[str, inspect.Parameter], bool]:
+    """The parameters of a target's function, and whether it takes any others."""
+    parameters = inspect.signature(get_object(target.target)).parameters
+    return parameters, any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
+
+
+def _refusal(error: InstantiationException, key: str, arguments: Mapping[str, Any]) -> RequestError | None:
+    """What the target itself, or one inside it, did not accept; None for a bug."""
+    reason, named = error.__cause__, re.search(r"target '(?:\w+\.)*(\w+)'", str(error))
+    if named is None or not isinstance(reason, TypeError | ValueError):
+        return None
+    unknown = re.search(r"unexpected keyword argument '(\w+)'", str(reason))
+    if unknown and unknown[1] in arguments:
+        return RequestError(f"{key}.{unknown[1]}: {named[1]} has no such setting.")
+    lines = [line.strip() for line in str(reason).splitlines() if "For further information" not in line]
+    return RequestError(f"{key}: {named[1]} does not take these settings: {' '.join(lines)}.")
+
+
+def optimizer(settings: OptimizerSettings, precision: str) -> Callable[[Iterable[nn.Parameter]], Optimizer]:
+    """A function from parameters to their optimiser. Raises RequestError for settings that it does not accept.
+
+    Args:
+        settings: `optimizer`.
+        precision: `trainer.precision`.
+    """
+    make: partial[Optimizer] = build(settings, "optimizer")
+    if "fused" in settings.model_fields_set and precision == "16-mixed":
+        # A fused step removes the loss's scale by itself, after the gradient has been clipped.
+        make = partial(make, fused=False)
+    try:
+        make([nn.Parameter(torch.zeros(1))])  # torch checks the values only when it makes one
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"optimizer: {make.func.__name__} does not take these settings: {error}.") from None
+    return make
+
+
+def scheduler(settings: SchedulerSettings, total_steps: int) -> Callable[[Optimizer], LRScheduler]:
+    """A function from an optimiser to its schedule, ours or one of torch's. Raises RequestError for settings that it does not accept.
+
+    Args:
+        settings: `scheduler`.
+        total_steps: optimiser steps of the whole training; given to a schedule that has such a parameter.
+    """
+    if get_object(settings.target) is ReduceLROnPlateau:
+        raise RequestError(
+            "scheduler: ReduceLROnPlateau follows a score; a schedule here is a function of the step, so that a run that is "
+            "resumed has the same rates. Type scheduler=cosine, or early_stopping.patience=EPOCHS."
+        )
+    named, _ = _parameters(settings)
+    known = {"total_steps": total_steps} if "total_steps" in named else {}
+    make: partial[LRScheduler] = build(settings, "scheduler", (), **known)
+    try:
+        make(SGD([nn.Parameter(torch.zeros(1))], lr=1.0))
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"scheduler: {make.func.__name__} does not take these settings: {error}.") from None
+    return make

@@ -21,7 +21,7 @@ from callbacks.finite_checks import FiniteLoss
 from callbacks.history import EpochLines, HistoryWriter, progress_bar, wants_bar
 from callbacks.signals import StopSignal
 from callbacks.step_seed import StepSeed
-from entry.builders.instantiate import build
+from entry.builders.modules import build
 from entry.hardware import Hardware
 from lightning_modules.checkpoint_io import CheckpointFiles
 from run_folder import RunFolder
@@ -53,19 +53,11 @@ def build_trainer(
 ) -> lightning.Trainer:
     """The Trainer of a run.
 
-    Args:
-        settings: of the run.
-        hardware: accelerator, devices and threads.
-        folder: where history and checkpoints go.
-        headline: the score by which the best checkpoint is chosen.
-        logger: an additional record of the scores, if any.
-        signal: receives the signals that stop training; without one, nothing is trained and nothing is written.
-        callbacks: further ones.
+    `headline` is the score by which the best checkpoint is chosen. `signal` receives the signals that stop training;
+    without it, nothing is trained and nothing is written into the folder.
     """
+    _quieten()
     torch.set_num_threads(hardware.threads)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # entry.console prints what matters
-    for known in KNOWN_WARNINGS:
-        warnings.filterwarnings("ignore", message=known)
     trainer = settings.trainer
     bar = wants_bar(trainer.progress)
     trained = [] if signal is None else _training_callbacks(settings, folder, headline, signal)
@@ -97,6 +89,12 @@ def build_trainer(
         reload_dataloaders_every_n_epochs=1,  # an epoch's order and augmentation follow from its number
         log_every_n_steps=10,
     )
+
+
+def _quieten() -> None:
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # entry.console prints what matters
+    for known in KNOWN_WARNINGS:
+        warnings.filterwarnings("ignore", message=known)
 
 
 def _ddp(trainer: TrainerSettings, hardware: Hardware) -> DDPStrategy:

@@ -17,7 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from callbacks.stderr import tell
-from entry.cli.hydra_errors import in_our_words
+from entry.cli.hydra_errors import reworded
 from entry.cli.hydra_guard import guarded, refusal
 from entry.errors import DONE, FAILED, FAILURES, REFUSED, REQUEST_ERRORS, RequestError, RunStopped, exit_code
 from entry.request import PROJECT, Request, launched, rank
@@ -138,28 +138,33 @@ def _compose(name: str, task: Callable[[Request], None]) -> int:
 
     try:
         with contextlib.redirect_stderr(hydras), guarded():
-            refused = refusal(sys.argv[1:])
-            if refused is not None:
-                stderr.write(f"{refused}\n")
-                return REFUSED
-            if {"--help", "-h"} & {*sys.argv[1:]}:
-                from entry.cli.help import print_help
-
-                print_help(name, sys.argv[1:])
-                return DONE
-            hydra.main(version_base="1.3", config_path=str(PROJECT / "conf"), config_name=name)(enter)()
+            _call_hydra(name, enter)
     except _Ended as end:
         return end.with_code
     except HydraException as error:  # of --help, which Hydra's own main does not see
-        stderr.write(in_our_words(str(error), name))
+        stderr.write(reworded(str(error), name))
         return REFUSED
     except SystemExit as end:
         if end.code not in (None, DONE):
-            stderr.write(in_our_words(hydras.getvalue(), name))
+            stderr.write(reworded(hydras.getvalue(), name))
             return FAILED if FAILED in codes else REFUSED
     finally:
         RememberFolders.tidy()
     return next((code for code in (FAILED, REFUSED) if code in codes), DONE)
+
+
+def _call_hydra(name: str, enter: Callable[[DictConfig], None]) -> None:
+    """Let Hydra compose and enter each job; print help instead, or end with 2 where that was typed which is not allowed."""
+    refused = refusal(sys.argv[1:])
+    if refused is not None:
+        print(refused, file=sys.stderr)
+        raise SystemExit(REFUSED)
+    if {"--help", "-h"} & {*sys.argv[1:]}:
+        from entry.cli.help import print_help
+
+        print_help(name, sys.argv[1:])
+    else:
+        hydra.main(version_base="1.3", config_path=str(PROJECT / "conf"), config_name=name)(enter)()
 
 
 class _Ended(SystemExit):

@@ -86,7 +86,7 @@ def composed_values(config: DictConfig, prefix: str = "") -> Iterator[tuple[str,
 
 def _table(rows: "Iterator[tuple[str, str]] | list[tuple[str, str]]") -> Table:
     table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
+    table.add_column(max_width=60, overflow="fold")
     table.add_column()
     for left, right in rows:
         table.add_row(Text(left), Text(right))

@@ -1,4 +1,4 @@
-"""Hydra's complaints about a command line, said for somebody who has never heard of Hydra."""
+"""Hydra's error messages about a command line, reworded for users who do not know Hydra."""
 
 import difflib
 import re
@@ -11,16 +11,16 @@ from omegaconf import OmegaConf
 CONF = str(Path(__file__).resolve().parents[2] / "conf")
 
 
-def in_our_words(complaint: str, name: str) -> str:
+def reworded(complaint: str, name: str) -> str:
     """What Hydra wrote on stderr about a request for `conf/<name>.yaml`, without its advice on debugging Hydra.
 
     A key that does not exist is answered with the nearest that do; other complaints are kept as they are.
     """
     lines = [line for line in complaint.splitlines() if line.strip() and "HYDRA_FULL_ERROR" not in line]
     text = "\n".join(lines)
-    told = _misplaced(text, name)
-    if told:
-        return told
+    misplaced = _misplaced(text, name)
+    if misplaced:
+        return misplaced
     unknown = re.search(r"Could not override '([^']+)'", text)
     if unknown and "not in struct" in text:
         return f"There is no key {unknown[1]!r}{_nearest(unknown[1], name)}. All keys: python {name}.py --cfg job\n"
@@ -48,7 +48,7 @@ def in_our_words(complaint: str, name: str) -> str:
 
 
 def _misplaced(text: str, name: str) -> str | None:
-    """What is said of an option, a null or a list where none can stand; None where there is none."""
+    """The message for an option, a null or a list where none can stand; None for another error."""
     stray = re.search(r"unrecognized arguments: .*", text)
     if stray:
         return f"{stray[0]}\nSettings are typed key=value, one after the other; options such as -m stand before them: python {name}.py -m seed=0,1\n"

@@ -1,21 +1,20 @@
-"""What Hydra builds by itself, before any of our code is asked: callbacks, a launcher, a sweeper, and loggers.
+"""What Hydra builds by itself before any of our code runs: callbacks, a launcher, a sweeper, and loggers.
 
 Whatever lies under `hydra` is built while Hydra starts, and it can come from the command line
-(``+hydra.callbacks.x._target_=…``), from a group (``hydra/job_logging=…``) or from a file of ``--config-dir``. Rather than
-guess from what was typed, each configuration that Hydra composes is looked at between composing and building, the
-jobs of a sweep included:
+(``+hydra.callbacks.x._target_=…``), from a group (``hydra/job_logging=…``) or from a file of ``--config-dir``. So each
+configuration that Hydra composes, those of a sweep's jobs included, is checked between composing and building:
 
-- `hydra.callbacks` may hold the commands' own and no other;
-- `hydra.launcher` and `hydra.sweeper` are plugins that are installed, which Hydra itself looks up by name among
-  `hydra_plugins`; nothing inside them may be built;
+- `hydra.callbacks` may hold our own and no other;
+- `hydra.launcher` and `hydra.sweeper` must be installed plugins, found by name in `hydra_plugins`; nothing inside them
+  may be built;
 - `hydra.job_logging` and `hydra.hydra_logging` go to `logging.config`, which calls what stands under ``()`` or
-  ``class`` and imports what an ``ext://`` names: only lines to stdout and stderr are allowed. Handlers that
-  write files are not, because a refused request must leave nothing behind;
-- `hydra.job.env_set` must be empty: a PATH of its own would choose the programs that we start.
+  ``class`` and imports what an ``ext://`` names: only lines to stdout and stderr are allowed, as a handler that writes
+  files would leave some behind after a refused request;
+- `hydra.job.env_set` must be empty: a PATH in it would choose the programs that we start.
 
-They are looked at resolved, and what was looked at is put in their place, so that Hydra builds just that.
-Three things are refused as typed: ``--experimental-rerun`` unpickles; ``--config-path`` and ``--config-name`` replace
-the commands' own configuration; `hydra.searchpath` takes ``pkg://`` and imports it. ``--config-dir`` does what is left.
+The checked values are resolved and put back, so that Hydra builds exactly those. Three things are refused as typed:
+``--experimental-rerun`` unpickles; ``--config-path`` and ``--config-name`` replace the command's own configuration;
+`hydra.searchpath` takes ``pkg://`` and imports it. ``--config-dir`` remains.
 """
 
 import contextlib
@@ -62,10 +61,7 @@ def refusal(arguments: Sequence[str]) -> str | None:
 
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
-    """Look at each configuration that Hydra composes before it builds anything of it.
-
-    What may not be built ends in Hydra's own ConfigCompositionException with a sentence.
-    """
+    """Check each configuration that Hydra composes before it builds anything of it, see `settle`."""
     compose = getattr(ConfigLoaderImpl, COMPOSE)
 
     @functools.wraps(compose)
@@ -74,7 +70,7 @@ def guarded() -> Iterator[None]:
         settle(config.hydra)
         return config
 
-    # Between composing and building Hydra asks nobody; this method is what all its ways of composing go through.
+    # Hydra has no hook between composing and building; all its ways of composing go through this method.
     setattr(ConfigLoaderImpl, COMPOSE, composed)
     try:
         yield

@@ -1,4 +1,4 @@
-"""The processes that share a run: finding one another, and parting in order."""
+"""How the processes of a run find one another, form a group, and leave it."""
 
 import contextlib
 import os
@@ -14,16 +14,16 @@ from torch.distributed import PrefixStore, Store, TCPStore
 from entry.errors import RankError
 
 ARRIVAL_SECONDS = 60.0
-_LOOK_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 _REST_SECONDS = 0.02
 
 
 def meet(seconds: float = ARRIVAL_SECONDS) -> Store:
-    """Wait until every rank that the launcher promised is there. Raises RankError naming those that are missing."""
+    """Wait until every rank has come, and return their store. Raises RankError naming those that are missing."""
     rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     address = f"{host}:{port}"
-    # As torch's own env:// rendezvous, which would wait for all ranks without a word about who is missing.
+    # Like torch's own env:// rendezvous, which would not report which ranks are missing.
     serves = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
     limit = timedelta(seconds=seconds)
     try:
@@ -39,20 +39,17 @@ def meet(seconds: float = ARRIVAL_SECONDS) -> Store:
             here = ", ".join(f"{o} ({store.get(_mark(o)).decode()})" for o in range(world_size) if o not in missing)
             raise RankError(
                 f"After {seconds:g} s {len(missing)} of {world_size} ranks have not come to {address}: "
-                f"{', '.join(map(str, missing))}. There are {here}. Look at the output of those that are missing."
+                f"{', '.join(map(str, missing))}. There are {here}. See the output of those that are missing."
             )
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
     return store
 
 
 @contextlib.contextmanager
 def together(store: Store, accelerator: str) -> Iterator[None]:
-    """Work as one group inside; all ranks leave it at the same time, unless one has failed.
-
-    A process of gloo that just ends sometimes aborts while others still talk to it.
-    """
-    # Threads of gloo and NCCL take and leave Python's lock after each exchange; a process that is forked at that very
-    # moment (a data loader's worker) hangs for ever in CPython before 3.12. Let them come to rest first.
+    """Form the process group; all ranks leave it together, unless one failed: with gloo a process that ends early may abort."""
+    # Threads of gloo and NCCL take Python's lock after each exchange; a process that is forked at that very moment (a data
+    # loader's worker) hangs for ever in CPython before 3.12. Let them come to rest first.
     os.register_at_fork(before=lambda: time.sleep(_REST_SECONDS))
     rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if accelerator == "gpu" else None

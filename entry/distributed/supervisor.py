@@ -18,17 +18,11 @@ from entry.hardware import Hardware
 from entry.request import PROJECT
 
 GRACE_SECONDS = 20  # in which ranks must end themselves when one of them has failed
-LOOK_SECONDS = 0.1
+POLL_SECONDS = 0.1
 
 
 def run_ranks(job: str, kind: str, machine: Hardware, folder: Path) -> None:
-    """Do a job in several processes of this machine, and wait for them.
-
-    Args:
-        job: as JSON, for `entry.distributed.worker`.
-        kind: of the job, for messages.
-        machine: how many processes there are, with how many threads.
-        folder: the run's.
+    """Do a job, as JSON, in several processes of this machine, and wait for them.
 
     Raises what ended the job: RunStopped, RequestError, TrainingError, RankError.
     """
@@ -45,11 +39,11 @@ class _Ranks:
 
     def __init__(self, job: str, kind: str, machine: Hardware, control: Path) -> None:
         self.count, self.control, self.kind = machine.ranks, control, kind
-        # Read when a process loads OpenMP, before torch is told: otherwise every rank begins with a thread for each core.
+        # Read when a process loads OpenMP, before torch's own setting: otherwise a rank begins with a thread for each core.
         os.environ.setdefault("OMP_NUM_THREADS", str(machine.threads))
         self.error: BaseException | None = None
         self._job = job
-        self._told: set[int] = set()
+        self._signalled: set[int] = set()
         self._over = threading.Event()
         threading.Thread(target=self._run, name="ranks", daemon=True).start()
 
@@ -69,7 +63,7 @@ class _Ranks:
             rdzv_endpoint="127.0.0.1:0",
             local_addr="127.0.0.1",
             max_restarts=0,
-            monitor_interval=LOOK_SECONDS,
+            monitor_interval=POLL_SECONDS,
             shutdown_timeout=GRACE_SECONDS,
             logs_specs=DefaultLogsSpecs(log_dir=str(self.control / "logs")),
         )
@@ -83,13 +77,13 @@ class _Ranks:
     def running(self) -> bool:
         """Whether the launcher still has something to do."""
         # Not Thread.join: interrupted by a signal's exception, Python 3.11 takes the thread for ended.
-        return not self._over.wait(LOOK_SECONDS)
+        return not self._over.wait(POLL_SECONDS)
 
     def send(self, number: int) -> None:
         """Send a signal to each rank that has not had it; called again, it reaches those that came later."""
         for rank, pid in self._pids().items():
-            if rank not in self._told:
-                self._told.add(rank)
+            if rank not in self._signalled:
+                self._signalled.add(rank)
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
 
@@ -101,7 +95,7 @@ class _Ranks:
         self._over.wait(GRACE_SECONDS)
 
     def ends(self) -> dict[int, dict[str, Any]]:
-        """What each rank that came to an end says of it."""
+        """How each rank ended, of those that wrote it."""
         return {int(path.stem): json.loads(path.read_text()) for path in self.control.glob("[0-9]*.end")}
 
     def _pids(self) -> dict[int, int]:
@@ -133,11 +127,11 @@ def _watch(ranks: _Ranks) -> None:
 def _raise_end(ranks: _Ranks, wanted: int) -> None:
     ends = ranks.ends()
     bad = sorted((end for end in ends.values() if end["code"]), key=lambda end: end["time"])
-    told = next((end for end in bad if end["kind"] in ("RunStopped", "TrainingError") or end["code"] == REFUSED), None)
-    if told is not None:
-        if told["kind"] == "RunStopped":
-            raise RunStopped(told["code"] - 128)
-        raise (RequestError if told["code"] == REFUSED else TrainingError)(told["message"])
+    cause = next((end for end in bad if end["kind"] in ("RunStopped", "TrainingError") or end["code"] == REFUSED), None)
+    if cause is not None:
+        if cause["kind"] == "RunStopped":
+            raise RunStopped(cause["code"] - 128)
+        raise (RequestError if cause["code"] == REFUSED else TrainingError)(cause["message"])
     if ranks.error is None and not bad:
         return
     if wanted:  # a rank that was still starting dies of the signal
@@ -150,7 +144,7 @@ def _what_died(ranks: _Ranks, bad: list[dict[str, Any]]) -> str:
 
     ends = ranks.ends()
     failures = ranks.error.failures if isinstance(ranks.error, ChildFailedError) else {}
-    again = "What was evaluated before is as it was; type it again."
+    again = "Earlier evaluations are unchanged; type it again."
     if ranks.kind == "train":
         again = "Nothing before the last checkpoint is lost: python train.py resume=RUN_FOLDER"
     for rank, failure in failures.items():

@@ -1,4 +1,4 @@
-"""Under an outer launcher (torchrun) this process is one of several from the start: rank 0 composes, the others follow."""
+"""Under an outer launcher (torchrun): rank 0 composes the configuration, the others wait for its job."""
 
 import functools
 import json
@@ -20,45 +20,45 @@ from entry.request import rank, world_size
 from entry.run import Run
 from run_folder import RunFolder
 
-PATIENCE = timedelta(hours=2)  # in which rank 0 must have looked through its data
+PATIENCE = timedelta(hours=2)  # for rank 0 to check its data
 LEAVING = timedelta(seconds=10)
 _JOB = "job"
 
 
 @functools.cache
-def _meeting() -> Store:
-    """Where rank 0 and the others have met: once, and open until this process, which may be its host, ends."""
+def _shared_store() -> Store:
+    """The store that all ranks share: made once, and open until this process, which may be its host, ends."""
     return rendezvous.meet()
 
 
 def share(job: Job, run: Run, signal: StopSignal) -> None:
-    """Rank 0: tell the others what was asked for, and do it with them."""
-    store = _meeting()
+    """On rank 0: send the job to the others, and do it with them."""
+    store = _shared_store()
     store.set(_JOB, job.to_json())
     with rendezvous.together(store, run.machine.accelerator):
         carry_out(job, signal, run)
 
 
 def dismiss(code: int) -> None:
-    """Rank 0: tell the others that there is nothing to do, where they have not been told anything yet."""
-    if _meeting.cache_info().currsize:  # they have met, and so they have been told
+    """On rank 0: send the others the exit code, where they have not received a job."""
+    if _shared_store.cache_info().currsize:  # they have received a job
         return
-    store = _meeting()
+    store = _shared_store()
     store.set(_JOB, json.dumps(code))
     others = [_left(number) for number in range(1, world_size())]
     store.wait(others, LEAVING)  # the store may live in this process
 
 
 def follow() -> int:
-    """The other ranks: wait to be told, and do it. Returns the exit code."""
+    """On the other ranks: wait for a job, do it, and return the exit code."""
     signal = StopSignal()
     try:
         store = rendezvous.meet()
         store.wait([_JOB], PATIENCE)
-        told = json.loads(store.get(_JOB))
-        if isinstance(told, int):
+        received = json.loads(store.get(_JOB))
+        if isinstance(received, int):
             store.set(_left(rank()), "")
-            return told
+            return received
         job = Job.from_json(store.get(_JOB).decode())
         folder = RunFolder.open(Path(job.folder))
         accelerator = choose(job.settings().trainer).accelerator

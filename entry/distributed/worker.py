@@ -1,4 +1,4 @@
-"""One of several processes of a run: python -m entry.distributed.worker JOB FOLDER. Started by `entry.distributed.launch`, never by hand."""
+"""One of several processes of a run, started by `entry.distributed.supervisor`: python -m entry.distributed.worker JOB FOLDER."""
 
 import json
 import math
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
     from callbacks.signals import StopSignal
     from entry.job import Job
 
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 
 
 def main(job_text: str, control: Path) -> int:
-    """Do this rank's part of a job; what came of it goes into `control`, where the door reads it."""
+    """Do this rank's part of a job, and write how it ended into `control`, where the supervisor reads it."""
     rank = int(os.environ["RANK"])
     (control / f"{rank}.pid").write_text(str(os.getpid()))
-    _follow_into_death(os.getppid())
+    _end_with_parent(os.getppid())
     from callbacks.signals import StopSignal
     from entry.errors import FAILURES, REQUEST_ERRORS, RunStopped, exit_code
     from entry.job import Job
 
-    signal = StopSignal(echo_seconds=math.inf)  # what it hears twice comes from outside and from the door
+    signal = StopSignal(echo_seconds=math.inf)  # the same signal comes from outside and from the supervisor
     error: BaseException | None = None
     try:
         with signal.listening():
             _part(Job.from_json(job_text), signal)
     except RunStopped as stop:
         error = stop
-    except (*REQUEST_ERRORS, *FAILURES) as failure:  # the door speaks
+    except (*REQUEST_ERRORS, *FAILURES) as failure:  # the supervisor prints it
         error = failure
     except Exception as failure:  # noqa: BLE001  a bug keeps its traceback
         error = failure
@@ -51,7 +51,7 @@ def main(job_text: str, control: Path) -> int:
 
 
 def _part(job: "Job", signal: "StopSignal") -> None:
-    """Meet the others, work with them, and part."""
+    """Join the process group, do the job, and leave it."""
     from entry import hardware
     from entry.distributed import rendezvous
     from entry.job import carry_out
@@ -64,20 +64,20 @@ def _part(job: "Job", signal: "StopSignal") -> None:
             carry_out(job, signal)
 
 
-def _follow_into_death(parent: int) -> None:
-    """End when the door has died without a word: nobody would keep status.json true, or end the others."""
+def _end_with_parent(parent: int) -> None:
+    """End when the supervisor has been killed: nobody would keep status.json true, or end the others."""
 
-    def look() -> None:
+    def poll() -> None:
         while os.getppid() == parent:
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
         os._exit(1)
 
-    threading.Thread(target=look, name="parent", daemon=True).start()
+    threading.Thread(target=poll, name="parent", daemon=True).start()
 
 
 if __name__ == "__main__":
     code = main(sys.argv[1], Path(sys.argv[2]))
     sys.stdout.flush()
     sys.stderr.flush()
-    # Threads of gloo and of data loaders have nothing to say any more, and sometimes abort an orderly exit.
+    # The remaining threads of gloo and of data loaders sometimes abort an orderly exit.
     os._exit(code)

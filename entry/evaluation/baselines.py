@@ -1,4 +1,4 @@
-"""What the simplest models may know of the samples, for the scores that stand beside a trained one's."""
+"""Data for the baselines that are scored beside a trained model."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -18,15 +18,7 @@ MOST_FITTED = 2_000  # a few weights per class need no more; pictures that are n
 def baseline_data(
     datamodule: ImageDataModule, split: str, indices: Sequence[int]
 ) -> tuple[np.ndarray, dict[str, tuple[np.ndarray, np.ndarray]]]:
-    """What baselines are fitted to and asked about.
-
-    They are fitted to the training samples, or to those 2,000 of them that come first in an order by hashes of their
-    names: the same ones on every machine.
-
-    Args:
-        datamodule: prepared.
-        split: which samples were evaluated.
-        indices: the M places in the table of those that were.
+    """The data that baselines are fitted to, 2,000 training samples at most, and what they predict: M samples of a split.
 
     Returns:
         (N,) class indices of the training samples, and by name, such as ``mean_colour``, their features (N, d) and those
@@ -35,26 +27,18 @@ def baseline_data(
     samples, fitted = datamodule.table.samples, _some(datamodule, MOST_FITTED, datamodule.indices("train"))
     place = {name: index for index, name in enumerate(datamodule.label_space.classes)}
     known = datamodule.baseline_features("train", fitted)
-    asked = datamodule.baseline_features(split, indices)
+    evaluated = datamodule.baseline_features(split, indices)
     target = np.array([place[samples[index].target] for index in fitted])
-    return target, {name: (known[name], asked[name]) for name in known}
+    return target, {name: (known[name], evaluated[name]) for name in known}
 
 
 def pixel_baselines(
     datamodule: SegmentationDataModule, split: str, indices: Sequence[int]
 ) -> dict[str, dict[str, float | int | None]]:
-    """The scores of what places and colours alone tell of masks, on the very frames that were evaluated.
+    """Scores `{position_prior, colour_table, colour_row: {accuracy, miou, fwiou}}` on the frames that were evaluated.
 
-    They learn from as many frames of train as the selection's split has, 500 at most, however many `train_eval` is told
-    to have: what a score is compared with must not follow from what history.csv is to show.
-
-    Args:
-        datamodule: prepared.
-        split: which samples were evaluated.
-        indices: the places in the table of those that were.
-
-    Returns:
-        `{position_prior, colour_table, colour_row: {accuracy, miou, fwiou}}`.
+    They are fitted to as many frames of train as the selection's split has, 500 at most, whatever data.train_eval_samples
+    is: a baseline must not depend on what history.csv shows.
     """
     size = datamodule.eval_size
 
@@ -62,7 +46,7 @@ def pixel_baselines(
         images: Callable[[int], np.ndarray] = ReadImages(datamodule.read, datamodule.names, size)
         masks: Callable[[int], np.ndarray] = ReadMasks(datamodule.read_mask, datamodule.names, size)
         if part is not None:  # it may be cached
-            images, masks = datamodule.images(part, size), datamodule.masks(part, size)
+            images, masks = datamodule.images(part, size), datamodule.targets(part, size)
         return ((images(index).transpose(2, 0, 1), masks(index)) for index in chosen)
 
     tables = pixel_tables(datamodule.label_space.num_classes)

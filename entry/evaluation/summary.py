@@ -23,10 +23,10 @@ def print_summary(folder: RunFolder, split: str) -> None:
     if (place / "predictions").exists():
         print(f"predictions: {place / 'predictions'}")
     if few := scores.get("few_groups"):  # evaluations of earlier versions lack it
-        told = ", ".join(f"{name} {count}" for name, count in list(few.items())[:MOST_NAMED])
+        classes = ", ".join(f"{name} {count}" for name, count in list(few.items())[:MOST_NAMED])
         more = f" and {len(few) - MOST_NAMED} more (few_groups in scores.json)" if len(few) > MOST_NAMED else ""
         print(
-            f"note: true in fewer than {FEW} drives (images, where there are none): {told}{more}; chance may have made their scores"
+            f"note: true in fewer than {FEW} drives (images, where there are none): {classes}{more}; chance may have made their scores"
         )
     for line in _beside(scores) if scores["task"] == "segmentation" and scores["accuracy"] is not None else ():
         print(line)
@@ -49,12 +49,12 @@ def _beside(scores: Mapping[str, Any]) -> list[str]:
         f"miou_present {scores['miou_present']:.3f} ({present} classes have truth)  miou_image {by_frame}{safe}",
     ]
     if scores["levels"]:
-        told = "  ".join(f"{name} {level['miou']:.3f}" for name, level in scores["levels"].items())
-        lines.append(f"miou at coarser levels: {told}")
+        levels = "  ".join(f"{name} {level['miou']:.3f}" for name, level in scores["levels"].items())
+        lines.append(f"miou at coarser levels: {levels}")
     if scores["autonue_compat"]:
         figures = {name: each["miou"] for name, each in scores["autonue_compat"].items()}
-        told = "  ".join(f"{name} {'nan' if value is None else f'{value:.3f}'}" for name, value in figures.items())
-        lines.append(f"IDD's own script prints, faults included: {told}")
+        mious = "  ".join(f"{name} {'nan' if value is None else f'{value:.3f}'}" for name, value in figures.items())
+        lines.append(f"IDD's own script prints, faults included: {mious}")
     return lines
 
 

@@ -11,14 +11,10 @@ BATCHNORM_MOMENTUM = 0.1
 
 
 class DeepLabV3(nn.Module):
-    """A DeepLabV3 of torchvision: images (B, 3, H, W) to logits (B, num_classes, H, W).
+    """A DeepLabV3 of torchvision, with an auxiliary head: images (B, 3, H, W) to logits (B, num_classes, H, W).
 
     In training it returns a pair: the logits, and those of the auxiliary head.
-
     Source: Chen et al., Rethinking Atrous Convolution for Semantic Image Segmentation, arXiv 1706.05587.
-
-    Args:
-        model: torchvision's, with an auxiliary head.
     """
 
     def __init__(self, model: nn.Module) -> None:

@@ -10,6 +10,6 @@ def resnet18(num_classes: int) -> nn.Module:
 
     Source: He et al., Deep Residual Learning for Image Recognition, arXiv 1512.03385.
     """
-    from torchvision.models import resnet18 as torchvision_resnet18
+    from torchvision.models import get_model
 
-    return cast(nn.Module, torchvision_resnet18(weights=None, num_classes=num_classes))
+    return cast(nn.Module, get_model("resnet18", weights=None, num_classes=num_classes))

@@ -5,8 +5,6 @@ import re
 import socket
 import threading
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -30,31 +28,35 @@ def cached_path(url: str) -> Path:
 def fetch(url: str, timeout: float = CONNECT_SECONDS) -> Path:
     """Return the local file of a URL whose name ends in the start of its SHA-256, downloading it if it is not cached.
 
-    The download shows a progress bar on stderr and gets its final name once its hash is verified.
-
-    Args:
-        url: such as ``https://download.pytorch.org/models/resnet18-f37072fd.pth``.
-        timeout: seconds for the server's first answer, including name resolution.
-
-    Raises:
-        NotReachableError: it is not cached and cannot be downloaded.
-        WeightsError: the cached file does not have the SHA-256 in its name.
+    The download shows a progress bar on stderr and gets its final name once its hash is verified. `timeout` is in seconds
+    for the server's first answer, including name resolution. Raises NotReachableError if the file is not cached and
+    cannot be downloaded, and WeightsError if the cached file does not have the SHA-256 in its name.
     """
     file = cached_path(url)
-    digest = _digest_in_name(file)
+    named = re.search(r"-([0-9a-f]{8,})\.", file.name)
+    assert named, f"{file.name} does not end in the start of its SHA-256"
+    digest = named[1]
     if file.is_file():
-        _check(file, digest)
+        with file.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()[: len(digest)]
+        if found != digest:
+            raise WeightsError(
+                f"{file} is damaged: its SHA-256 starts with {found}, not {digest}; delete it and start again"
+            )
         return file
     reason = _why_unreachable(url, timeout)
     if reason:
         raise NotReachableError(f"{url} cannot be reached ({reason})")
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(STALLED_SECONDS)  # torch.hub has no parameter for it
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with _socket_timeout(STALLED_SECONDS):
-            torch.hub.download_url_to_file(url, str(file), hash_prefix=digest, progress=True)
+        torch.hub.download_url_to_file(url, str(file), hash_prefix=digest, progress=True)
     # torch.hub raises RuntimeError for a wrong hash; connections fail with an OSError.
     except (OSError, RuntimeError) as error:
         raise NotReachableError(f"{url} could not be downloaded ({error})") from error
+    finally:
+        socket.setdefaulttimeout(before)
     return file
 
 
@@ -76,29 +78,3 @@ def _why_unreachable(url: str, timeout: float) -> str:
     thread.start()
     thread.join(timeout)
     return answer[0] if answer else f"no answer within {timeout:g} s"
-
-
-@contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    """Set the timeout of new sockets; torch.hub has no parameter for it."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-def _digest_in_name(file: Path) -> str:
-    found = re.search(r"-([0-9a-f]{8,})\.", file.name)
-    assert found, f"{file.name} does not end in the start of its SHA-256"
-    return found[1]
-
-
-def _check(file: Path, digest: str) -> None:
-    with file.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if not found.startswith(digest):
-        raise WeightsError(
-            f"{file} is damaged: its SHA-256 starts with {found[: len(digest)]}, not {digest}; delete it and start again"
-        )

@@ -13,14 +13,7 @@ TORCHVISION = ("torchvision.models.", "lightning_modules.networks.resnet.", "lig
 
 @dataclass(frozen=True)
 class PublishedWeights:
-    """A file of weights on torchvision's server.
-
-    Args:
-        url: its address; the file name ends in the start of its SHA-256.
-        num_classes: of its heads.
-        mean: of the channels that it was trained with, in 0–1.
-        std: the standard deviation of the channels likewise.
-    """
+    """A file of weights on torchvision's server, the number of classes of its heads, and the normalisation of its images."""
 
     url: str
     num_classes: int
@@ -31,9 +24,8 @@ class PublishedWeights:
 def published_weights(target: str, kind: str) -> PublishedWeights | None:
     """Return torchvision's weights for a network, or None where there are none.
 
-    Args:
-        target: the dotted name of the function that builds the network, such as ``torchvision.models.resnet34``.
-        kind: ``imagenet`` (the first version; of a segmentation model those of its backbone) or ``coco_voc``.
+    `target` is the dotted name of the function that builds the network, such as ``torchvision.models.resnet34``; `kind` is
+    ``imagenet`` (the first version; of a segmentation model those of its backbone) or ``coco_voc``.
     """
     from torchvision import models
 

@@ -13,11 +13,8 @@ from torch import Tensor
 
 from lightning_modules.errors import WeightsError
 
-NESTS = (
-    "state_dict",
-    "model",
-    "model_state_dict",
-)  # keys under which training scripts save the weights beside other state
+# Keys under which training scripts save the weights beside other state.
+NESTS = ("state_dict", "model", "model_state_dict")
 
 # Raised by torch.load on damaged files and on other formats; a pickle of arbitrary bytes can fail in any of these ways.
 UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError, OverflowError,
@@ -28,10 +25,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a checkpoint by name, on the CPU.
 
     Reads files of ``torch.save`` (a state dict, or one inside ``state_dict`` or ``model`` as Lightning and most
-    training scripts save it) and ``.safetensors``. Files that need code to be run are refused unread.
-
-    Raises:
-        WeightsError: there is no such file, or it is not a checkpoint.
+    training scripts save it) and ``.safetensors``. Files that need code to be run are refused unread. Raises WeightsError
+    if there is no such file, or it is not a checkpoint.
     """
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "no such file"
@@ -57,13 +52,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 def read_checkpoint(path: Path, typed: str, *, in_file: bool = False) -> object:
     """Return the plain data of a checkpoint file, its tensors on the CPU; nothing in it is executed.
 
-    Args:
-        path: the file.
-        typed: how the user named it, for the message.
-        in_file: whether to map the file and read each tensor when it is used; not for files from before torch 1.6.
-
-    Raises:
-        WeightsError: it is not a checkpoint, or would have to run code to be read.
+    `typed` is how the user named the file, for messages. With `in_file` the file is mapped and each tensor read when it is
+    used, which files from before torch 1.6 do not support. Raises WeightsError if it is not a checkpoint, or would have to
+    run code to be read.
     """
     if path.suffix == ".safetensors":
         return _read_safetensors(path, typed)

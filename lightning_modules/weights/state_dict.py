@@ -17,35 +17,20 @@ MOST_LISTED = 20
 
 @dataclass(frozen=True)
 class Heads:
-    """How to treat the heads: the layers that have a row per class in all their tensors.
+    """How to treat the heads: the layers that have a row per class in all their tensors."""
 
-    Args:
-        num_classes: of the network.
-        published: the number of classes of the state dict if its heads are not wanted, so that they start fresh; None: heads
-            are loaded, and start fresh only where they have another number of classes.
-        required: whether the heads must be loaded, apart from auxiliary ones.
-    """
-
-    num_classes: int
+    num_classes: int  # of the network
+    # Of the state dict, whose heads then start fresh. None: only heads for another number of classes do.
     published: int | None = None
-    required: bool = False
+    required: bool = False  # whether heads must be loaded, apart from auxiliary ones
 
 
 def load_network(network: nn.Module, state: State, heads: Heads, origin: str, *, partial: bool = False) -> list[str]:
-    """Load a state dict into a network. Layers of auxiliary heads may be missing from either.
+    """Load a state dict into a network, and return notes for the user.
 
-    Args:
-        network: changed in place, or left exactly as it was where an error is raised.
-        state: may have a prefix before the network's own names.
-        heads: how to treat heads.
-        origin: of the state dict, for messages.
-        partial: load all that fits, and note what does not.
-
-    Returns:
-        notes for the user.
-
-    Raises:
-        WeightsError: it does not fit; lists why.
+    Keys may have a prefix before the network's own names. Layers of auxiliary heads may be missing from either. With
+    `partial` all that fits is loaded, and the rest noted. Raises WeightsError with the reasons if the state dict, which
+    messages call `origin`, does not fit; the network is then left exactly as it was.
     """
     expected = network.state_dict()
     prefix = _prefix(state, expected)
@@ -69,9 +54,10 @@ def load_network(network: nn.Module, state: State, heads: Heads, origin: str, *,
     if fresh and heads.published is None:
         notes.append(f"the head ({', '.join(fresh)}) is for another number of classes and starts fresh")
     ours, theirs = ({name.split(".")[0] for name in names if _is_auxiliary(name)} for names in (expected, state))
-    if absent := sorted(ours - theirs):
+    absent, surplus = sorted(ours - theirs), sorted(theirs - ours)
+    if absent:
         notes.append(f"{', '.join(absent)}, which only training uses, is not in it and starts fresh")
-    if surplus := sorted(theirs - ours):
+    if surplus:
         notes.append(f"left out {', '.join(surplus)}, which only training uses and the network lacks")
     fresh += [*absent, *surplus]
     wanted = {name: tensor for name, tensor in expected.items() if not _belongs(name, fresh)}

@@ -14,14 +14,9 @@ LONGEST_COUNT = 10**6  # from here on all digits would not fit beside a bar
 
 
 def class_distribution(counts: Mapping[str, Mapping[str, int]], path: Path, unit: str = "images") -> "Figure":
-    """Draw the share of each class in each split, with its count, and write it as PNG.
+    """Draw the share of each class in each split, with its count, and write it as PNG; a panel per split on common axes.
 
-    A panel per split on common axes, so that differences between splits are visible.
-
-    Args:
-        counts: number of images or pixels by split and class; a class that is missing from a split has none there.
-        path: the file to write.
-        unit: of the counts.
+    `counts` has the number of images or pixels by split and class; a class that is missing from a split has none there.
     """
     assert counts, "no split to draw"
     classes = list(dict.fromkeys(name for split in counts.values() for name in split))

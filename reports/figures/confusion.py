@@ -11,7 +11,6 @@ from reports.figures.style import LIGHT, compact, drawing, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.colors import Colormap, Normalize
     from matplotlib.figure import Figure
 
 MOST_WITH_COUNTS = 12  # more classes leave no room for two lines in a cell
@@ -24,16 +23,12 @@ def confusion_figure(
 ) -> "Figure":
     """Draw a confusion matrix, each row as shares of its true class, and write it as PNG.
 
-    Void is shown only where it occurs: predictions without a class as a last column, truth without one as a last row.
-
-    Args:
-        confusion: (C + 1, C + 1) counts, rows truth, columns predictions, void last.
-        names: the C class names.
-        path: the file to write.
-        title: a line above the plot.
-        unit: of the counts.
+    It has (C + 1, C + 1) counts of `unit`, rows truth, columns predictions, void last. Void is shown only where it occurs.
     """
-    confusion, classes = np.asarray(confusion), len(names)
+    from matplotlib import colormaps
+    from matplotlib.colors import PowerNorm
+
+    classes = len(names)
     assert confusion.shape == (classes + 1, classes + 1), f"{confusion.shape} counts for {classes} classes and void"
     shown = [*map(short, names), "void"]
     rows = classes + bool(confusion[-1].any())
@@ -50,7 +45,9 @@ def confusion_figure(
     below = 0.15 if level else longest * letter * (1.0 if many else 0.75)
     with drawing(path, columns * side + (longest + 7) * letter + 1.6, rows * side + below + 0.8) as figure:
         axes = figure.add_subplot()
-        image = axes.pcolormesh(shares, cmap=_colours(), norm=_scale(many), edgecolors=LIGHT, linewidth=0.4)
+        # White to dark blue, grey without truth; by the root where there are no numbers, to distinguish 2 % from none.
+        colours, scale = colormaps["Blues"].with_extremes(bad=LIGHT), PowerNorm(0.5 if many else 1.0, vmin=0, vmax=1)
+        image = axes.pcolormesh(shares, cmap=colours, norm=scale, edgecolors=LIGHT, linewidth=0.4)
         axes.set_aspect("equal")
         axes.invert_yaxis()
         axes.spines[:].set_visible(False)
@@ -69,20 +66,6 @@ def confusion_figure(
     return figure
 
 
-def _colours() -> "Colormap":
-    """Return white to dark blue; grey where a class has no truth, so no shares."""
-    from matplotlib import colormaps
-
-    return colormaps["Blues"].with_extremes(bad=LIGHT)
-
-
-def _scale(many: bool) -> "Normalize":
-    """Map shares to colours: evenly, or by their root where there are no numbers, to distinguish a share of 2 % from none."""
-    from matplotlib.colors import PowerNorm
-
-    return PowerNorm(0.5 if many else 1.0, vmin=0, vmax=1)
-
-
 def _slant(*, level: bool, many: bool) -> dict[str, Any]:
     """Return the rotation of the names below the columns: none where they fit, upright where there are many, else slanted."""
     if level:
@@ -97,12 +80,5 @@ def _numbers(axes: "Axes", shares: NDArray[np.float64], counts: NDArray[np.float
         share = shares[row, column]
         percent = "<1%" if share < 0.01 else ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
         text = f"{percent}\n{compact(counts[row, column])}" if with_counts else percent
-        axes.text(
-            column + 0.5,
-            row + 0.5,
-            text,
-            ha="center",
-            va="center",
-            fontsize=7,
-            color="white" if share > 0.5 else "black",
-        )
+        colour = "white" if share > 0.5 else "black"
+        axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=7, color=colour)

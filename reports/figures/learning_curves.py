@@ -24,24 +24,20 @@ History = Sequence[Mapping[str, object]]
 
 
 def learning_curves(history: History, path: Path, score: str = "f1_macro") -> "Figure":
-    """Draw the losses and one score over the epochs, with the best epoch marked, and write it as PNG.
+    """Draw the losses and one registered score over the epochs, and write it as PNG.
 
-    Args:
-        history: rows of history.csv, as numbers or as text; what is missing, empty or undefined is a gap.
-        path: the file to write.
-        score: a registered score; the best epoch is the first with its best validation value.
+    What is missing, empty or undefined in the history (rows of history.csv, as numbers or as text) is a gap. The best
+    epoch, the first with the best validation score, is marked.
     """
     assert history, "no epoch to draw"
     epochs = [int(float(str(row["epoch"]))) + 1 for row in history]  # counted from 1, as in the progress lines
     values, name = _values(history, f"val/{score}"), SCORES[score].label or score
-    best = _best(values, 1 if SCORES[score].higher_is_better else -1)
+    known = [index for index, value in enumerate(values) if not math.isnan(value)]
+    best_of = max if SCORES[score].higher_is_better else min  # of equal values the first
+    best = best_of(known, key=values.__getitem__, default=None)
     with drawing(path, 9.0, 3.6) as figure:
-        for axes, quantity, label in zip(
-            figure.subplots(1, 2),
-            ("loss", score),
-            ("loss (evaluated: cross-entropy)", name),
-            strict=True,
-        ):
+        panels = (("loss", "loss (evaluated: cross-entropy)"), (score, name))
+        for axes, (quantity, label) in zip(figure.subplots(1, 2), panels, strict=True):
             _draw(axes, history, epochs, quantity)
             axes.set_ylabel(label)
             if best is not None:
@@ -70,15 +66,7 @@ def _draw(axes: "Axes", history: History, epochs: Sequence[int], quantity: str) 
 
 
 def _values(history: History, column: str) -> list[float]:
-    return [_number(row.get(column)) for row in history]
-
-
-def _number(cell: object) -> float:
-    """Return a cell of history.csv as a finite number, or nan."""
-    value = math.nan if cell is None or cell == "" else float(str(cell))
-    return value if math.isfinite(value) else math.nan
-
-
-def _best(values: Sequence[float], sign: int) -> int | None:
-    known = [index for index, value in enumerate(values) if not math.isnan(value)]
-    return max(known, key=lambda index: sign * values[index], default=None)
+    """Return a column of history.csv; a cell that is missing, empty or not finite is nan."""
+    cells = [row.get(column) for row in history]
+    values = [math.nan if cell is None or cell == "" else float(str(cell)) for cell in cells]
+    return [value if math.isfinite(value) else math.nan for value in values]

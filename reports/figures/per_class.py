@@ -25,14 +25,8 @@ def per_class_figure(
 ) -> "Figure":
     """Draw F1 and IoU of each class, the best first, with their means as a line, and write it as PNG.
 
-    A class that is neither true nor predicted has no bar: it is in no mean.
-
-    Args:
-        classes: as `metrics.scores.class_scores` gives them.
-        means: f1_macro and miou, None where undefined.
-        path: the file to write.
-        title: a line above the plot.
-        statuses: after a crosswalk the status of each class, in the order of the classes.
+    A class that is neither true nor predicted has no bar: it is in no mean. `classes` are `metrics.scores.class_scores`,
+    `means` has f1_macro and miou, and after a crosswalk `statuses` has the status of each class, in the same order.
     """
     order = sorted(range(len(classes)), key=lambda i: (classes[i]["f1"] is None, -(classes[i]["f1"] or 0.0), i))
     names = [short(str(classes[i]["name"])) for i in order]
@@ -57,17 +51,13 @@ def _bars(axes: "Axes", values: Sequence[float | None], mean: float | None, labe
     reached = [value is not None and mean is not None and value >= mean for value in values]
     colours = [BLUE if high else ORANGE for high in reached]
     bars = axes.barh(range(len(values)), [value or 0.0 for value in values], color=colours)
-    texts = [
-        ("undefined" if value is None else f"{value:.3f}") + note for value, note in zip(values, notes, strict=True)
-    ]
+    numbers = ["undefined" if value is None else f"{value:.3f}" for value in values]
+    texts = [number + note for number, note in zip(numbers, notes, strict=True)]
     # The mean's line goes behind the texts, in front of the bars.
     axes.bar_label(bars, texts, padding=3, fontsize=7, zorder=4, bbox={"color": "white", "pad": 0.5})
-    axes.set_title(
-        f"{label}: undefined"
-        if mean is None
-        else f"{label}: {sum(reached)} of {known} classes reach the mean, {mean:.3f}"
-    )
+    axes.set_title(f"{label}: undefined")
     if mean is not None:
+        axes.set_title(f"{label}: {sum(reached)} of {known} classes reach the mean, {mean:.3f}")
         axes.axvline(mean, color=VERMILION, linewidth=1, linestyle="--", zorder=3)
     axes.set_xlim(0, 1.2)  # room for the text beside a full bar
     axes.set_xticks((0, 0.25, 0.5, 0.75, 1))

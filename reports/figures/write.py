@@ -18,29 +18,12 @@ def write_figures(
     split: str,
     history: Sequence[Mapping[str, object]],
     counts: Mapping[str, Mapping[str, int]],
-    score: str = "f1_macro",
-    unit: str = "images",
-) -> list[Path]:
-    """Write confusion.png, learning_curves.png (where there is a history) and class_distribution.png.
-
-    Args:
-        folder: made where it does not exist.
-        confusion: (C + 1, C + 1) counts, rows truth, columns predictions, void last.
-        names: the C class names.
-        split: the split of the confusion matrix.
-        history: rows of history.csv.
-        counts: number of images or pixels by split and class.
-        score: the score in the learning curves.
-        unit: of the counts.
-
-    Returns:
-        The files that were written.
-    """
+    score: str,
+    unit: str,
+) -> None:
+    """Write confusion.png, class_distribution.png and, where there is a history, learning_curves.png of the score."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / "confusion.png", folder / "class_distribution.png"]
-    confusion_figure(confusion, names, files[0], f"Confusion matrix, {split} split", unit)
-    class_distribution(counts, files[1], unit)
+    confusion_figure(confusion, names, folder / "confusion.png", f"Confusion matrix, {split} split", unit)
+    class_distribution(counts, folder / "class_distribution.png", unit)
     if history:
-        files.append(folder / "learning_curves.png")
-        learning_curves(history, files[-1], score)
-    return files
+        learning_curves(history, folder / "learning_curves.png", score)

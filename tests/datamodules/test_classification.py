@@ -15,7 +15,7 @@ def make(make_toy):
 
 def test_the_classes_are_those_of_the_samples_in_sorted_order(make):
     module = make()
-    assert (module.task, module.unit, module.label_space.name) == ("classification", "images", "toy")
+    assert (module.unit, module.label_space.name) == ("images", "toy")
     assert module.label_space.classes == ("auto", "bus", "cart")
     assert module.class_counts("train") == [14, 14, 14]
     assert module.counts()["val"] == {"auto": 2, "bus": 2, "cart": 2}

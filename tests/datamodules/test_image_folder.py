@@ -1,6 +1,5 @@
 import os
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,8 +115,10 @@ def test_a_root_that_makes_no_sense_is_refused(tmp_path, module, files, words):
 def test_a_missing_root_is_refused(tmp_path, module):
     with pytest.raises(DatasetError, match=r"data\.root=.*nowhere does not exist"):
         module(tmp_path / "nowhere").find()
-    with pytest.raises(DatasetError, match=r"add data\.root=FOLDER"):
-        _ = replace(module(tmp_path).settings, root=None).root_folder
+    data = module(tmp_path)
+    data.settings = data.settings.model_copy(update={"root": None})
+    with pytest.raises(DatasetError, match=r"data=image_folder reads a folder of images: type data\.root=FOLDER"):
+        data.find()
 
 
 def test_a_class_with_fewer_images_than_splits_is_refused(tmp_path, module):

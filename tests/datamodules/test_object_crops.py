@@ -201,9 +201,10 @@ def test_riders_are_seen_with_their_two_wheelers_where_asked_for(root, riders, r
     assert f":{riders}" in data.fingerprint(name)
 
 
-def test_what_becomes_of_riders_is_one_of_three(root):
-    with pytest.raises(DatasetError, match=r"data\.riders=join: use separate, merge or drop"):
-        crops(root, riders="join")
+def test_the_file_of_a_crop_is_that_of_its_frame(root):
+    data = crops(root)
+    frame = next(root.glob("leftImg8bit/*/*/*"))
+    assert data.file(f"{frame.relative_to(root).as_posix()}#3") == frame
 
 
 def test_ready_masks_have_no_say_in_crops(root):

@@ -195,7 +195,7 @@ def test_a_crosswalk_of_ones_own(door, streets, masks, tmp_path):
         (["predictions=.", "run=."], "predictions= makes no sense with run="),
         (
             ["predictions=.", "predictions_label_space=idd_level1"],
-            "no crosswalk from idd_level1 to idd_level3 (there are",
+            "no crosswalk from idd_level1 to idd_level3; write one",
         ),
         ([MODEL, "model.weights=none"], "cannot predict any class yet"),
         (["model=resnet18", "model.weights=imagenet", "data=synthetic_idd"], "for segmentation only"),

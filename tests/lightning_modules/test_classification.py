@@ -27,7 +27,9 @@ def test_predictions_and_losses_are_recorded(module):
     assert (facts["target"].tolist(), facts["prediction"].tolist()) == ([0, 1], [0, 2])
     total = math.e + 2  # of the exponentials of 1, 0 and 0
     np.testing.assert_allclose(facts["probability"], [math.e / total] * 2, rtol=1e-6)
-    assert module.mean_loss("val") == pytest.approx(math.log(total) - 1 / 2)  # of losses log(total) - 1 and log(total)
+    assert module.records_of("val").counts().mean_loss() == pytest.approx(
+        math.log(total) - 1 / 2
+    )  # of losses log(total) - 1 and log(total)
     assert module.confusion_of("val").compute()[:3, :3].tolist() == [[1, 0, 0], [0, 0, 1], [0, 0, 0]]
     module.reset_stream("val")
     assert module.confusion_of("val").compute().sum() == len(module.records_of("val").compute()["index"]) == 0

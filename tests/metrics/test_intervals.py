@@ -87,11 +87,13 @@ def test_undefined_is_none():
     assert recall_of_absent == {"x": None}
 
 
-def test_other_statistics_and_levels():
+def test_other_statistics_and_levels(monkeypatch):
     target, prediction = classified(200, 3)
     matrices = image_matrices(target, prediction, 3)
-    wide = jackknife_intervals(matrices, lambda m: {"f": means(m)["f1_macro"]}, level=0.99)["f"]
-    narrow = jackknife_intervals(matrices, level=0.9)["f1_macro"]
+    monkeypatch.setattr("metrics.intervals.LEVEL", 0.99)
+    wide = jackknife_intervals(matrices, lambda m: {"f": means(m)["f1_macro"]})["f"]
+    monkeypatch.setattr("metrics.intervals.LEVEL", 0.9)
+    narrow = jackknife_intervals(matrices)["f1_macro"]
     assert (wide[1] - wide[0]) / (narrow[1] - narrow[0]) == pytest.approx(
         stats.t.ppf(0.995, 199) / stats.t.ppf(0.95, 199), rel=1e-6
     )

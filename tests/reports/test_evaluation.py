@@ -3,7 +3,6 @@
 import csv
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ from reports.evaluation import Evaluation, baselines, scores_of, slices, write_t
 
 TARGET, PREDICTION = np.array([0, 1, 2, 1]), np.array([0, 1, 1, 1])
 SPACE = LabelSpace("toy", ("red", "green", "blue"))
-SAMPLES = [SimpleNamespace(name=f"{drive}/{i}", group=drive) for i, drive in enumerate("aabb")]
+NAMES, GROUPS = ["a/0", "a/1", "b/2", "b/3"], np.array(list("aabb"))
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def evaluation():
     )
     return Evaluation(
         task="classification", split="test", label_space=SPACE, run="run", checkpoint={"file": "best.ckpt", "epoch": 1, "step": 9},
-        split_sha256="", resolution=(8, 8), n_expected=5, samples=SAMPLES, training_counts=[20, 30, 50], counts=records.counts(),
+        split_sha256="", resolution=(8, 8), n_expected=5, names=NAMES, groups=GROUPS, training_counts=[20, 30, 50], counts=records.counts(),
         fitted_target=fitted,
         features={"mean_colour": (corners[fitted], corners[TARGET]), "box_size": (np.ones((7, 2)), np.ones((4, 2)))},
     )  # fmt: skip
@@ -56,7 +55,7 @@ def masks():
     counts = replace(records.counts(), regions=regions).remapped(crosswalk.mapping)
     return Evaluation(
         task="segmentation", split="val", label_space=SPACE, run="run", checkpoint={}, split_sha256="", resolution=None, n_expected=2,
-        samples=SAMPLES[1:3], training_counts=[1, 1, 1], counts=counts, crosswalk=crosswalk, sizes={"image": np.full((2, 2), 2)},
+        names=NAMES[1:3], groups=GROUPS[1:3], training_counts=[1, 1, 1], counts=counts, crosswalk=crosswalk, sizes={"image": np.full((2, 2), 2)},
     )  # fmt: skip
 
 

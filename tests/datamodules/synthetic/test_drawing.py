@@ -16,7 +16,7 @@ RED, BLUE = (200.0, 0.0, 0.0), (0.0, 0.0, 200.0)
 def drawn(*placed, camera=CAMERA, light=LIGHT):
     image = np.zeros((*camera.size, 3), dtype=np.uint8)
     for shape, at, heading in placed:
-        paint(image, draw(shape, at, heading, camera, light))
+        paint(image, draw(shape, at, heading, camera, light).steps)
     return image
 
 

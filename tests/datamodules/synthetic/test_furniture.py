@@ -14,15 +14,15 @@ def palette(seed: int) -> Palette:
 
 
 def bounds(shape):
-    points = shape.arrays.points
+    points = shape.points
     return points.min(axis=0), points.max(axis=0)
 
 
 @pytest.mark.parametrize(("height", "radius"), [(3.0, 0.06), (6.0, 0.1)])
 def test_a_pole_stands_on_the_ground_and_a_lamp_adds_an_arm(height, radius):
     pole, lamp = (furniture.pole(palette(1), height, lamp=lamp) for lamp in (False, True))
-    assert [(limb.start, limb.end, limb.radius) for limb in pole.limbs] == [((0, 0, 0), (0, height, 0), radius)]
-    assert [limb.end[1] for limb in lamp.limbs] == [height, height + 0.5]
+    assert [(limb.corners.tolist(), limb.radius) for limb in pole.limbs] == [([[0, 0, 0], [0, height, 0]], radius)]
+    assert [limb.corners[1][1] for limb in lamp.limbs] == [height, height + 0.5]
 
 
 def test_a_sign_hangs_at_its_height_and_has_a_back():
@@ -63,8 +63,8 @@ def test_a_billboard_has_two_posts_and_its_patches_lie_on_it():
     for seed in SEEDS:
         board = furniture.billboard(palette(seed))
         plate, back, *patches = board.faces
-        assert [limb.start[1] for limb in board.limbs] == [0, 0]
-        assert board.limbs[0].end[1] == pytest.approx(plate.corners[:, 1].max())
+        assert [limb.corners[0][1] for limb in board.limbs] == [0, 0]
+        assert board.limbs[0].corners[1][1] == pytest.approx(plate.corners[:, 1].max())
         assert 4 <= len(patches) <= 9
         for patch in patches:
             assert (patch.corners.min(axis=0) >= plate.corners.min(axis=0) - 1e-9).all()
@@ -105,6 +105,6 @@ def test_walls_and_fences_have_their_length():
         assert (low[0], high[0], low[1], low[2], high[2]) == (-0.12, 0.12, 0, 0, 7)
         assert 1.0 <= high[1] <= 2.2
     fence = furniture.fence(palette(0), 4.0)
-    posts = [limb for limb in fence.limbs if limb.start[2] == limb.end[2]]
-    assert [post.start[2] for post in posts] == pytest.approx([0, 0.8, 1.6, 2.4, 3.2])
+    posts = [limb for limb in fence.limbs if limb.corners[0][2] == limb.corners[1][2]]
+    assert [post.corners[0][2] for post in posts] == pytest.approx([0, 0.8, 1.6, 2.4, 3.2])
     assert len(fence.limbs) == 5 + 2  # two rails

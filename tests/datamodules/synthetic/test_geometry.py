@@ -67,7 +67,7 @@ def test_a_hull_that_ends_in_a_line_has_no_face_without_an_area():
 
 def test_an_axle_has_a_wheel_on_each_side_with_two_hubs_each():
     shape = Shape().axle(0.9, 0.2, 0.3, 2.0, 0.3, RED)
-    points = shape.arrays.points
+    points = shape.points
     assert (points.min(axis=0), points.max(axis=0)) == (
         pytest.approx((-0.9, 0.3 - 0.3 * np.sin(0.4 * np.pi), 1.7)),
         pytest.approx((0.9, 0.3 + 0.3 * np.sin(0.4 * np.pi), 2.3)),
@@ -92,15 +92,18 @@ def test_joining_moves_a_copy_and_numbers_its_solids_after_ones_own():
     group = Shape().limb((0, 0, 0), (0, 0, 0), 0.1, RED).join(other, (1.0, 2.0, 3.0))
     assert group.solids == 3
     assert {face.solid for face in group.faces} == {2}
-    assert [(limb.start, limb.end, limb.solid) for limb in group.limbs[1:]] == [((1, 2, 3), (1, 3, 3), 3)]
+    assert [(limb.corners.tolist(), limb.solid) for limb in group.limbs[1:]] == [([[1, 2, 3], [1, 3, 3]], 3)]
     assert group.faces[0].corners.min(axis=0).tolist() == [1, 2, 3]
     assert other.faces[0].corners.min() == 0
 
 
-def test_arrays_hold_faces_first_then_the_ends_of_limbs():
+def test_points_are_those_of_faces_first_then_the_ends_of_limbs():
     shape = Shape().limb((0, 0, 0), (0, 1, 0), 0.25, RED).end([(0, 0), (1, 0), (0, 1)], 0.5, (1.0, 2.0, 3.0))
-    arrays = shape.arrays
-    assert arrays.points.tolist() == [[0, 0, 0.5], [1, 0, 0.5], [0, 1, 0.5], [0, 0, 0], [0, 1, 0]]
-    assert arrays.starts.tolist() == [0, 3]
-    assert arrays.colours.tolist() == [[1, 2, 3], list(RED)]
-    assert (arrays.radii.tolist(), arrays.glow.tolist(), arrays.solids.tolist()) == ([0.25], [0], [1, 1])
+    assert shape.points.tolist() == [[0, 0, 0.5], [1, 0, 0.5], [0, 1, 0.5], [0, 0, 0], [0, 1, 0]]
+    assert ([face.solid for face in shape.faces], [limb.solid for limb in shape.limbs]) == ([1], [1])
+
+
+def test_a_hull_is_scaled_in_length_and_width():
+    profile = [(0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 0.0, 0.5)]
+    plain, scaled = Shape().hull(profile, RED), Shape().hull(profile, RED, length=3.0, half=2.0)
+    assert scaled.points == pytest.approx(plain.points * (2, 1, 3))

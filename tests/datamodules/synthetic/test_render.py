@@ -9,10 +9,11 @@ import pytest
 from datamodules.synthetic.geometry import Camera, Light, Shape
 from datamodules.synthetic.render import MARGIN, render
 from datamodules.synthetic.weather import Weather
-from datamodules.synthetic.world import Strip, Thing
+from datamodules.synthetic.world import Road, Thing
 
 SIZE = (180, 320)
 CAMERA = Camera(x=0, height=1.5, z=0, yaw=0, focal=250, centre=160, horizon=80, size=SIZE)
+ROAD = Road(-3.0, 3.0, travel=0.0)
 RED, BLUE, GREY = (200.0, 0.0, 0.0), (0.0, 0.0, 200.0), (90.0, 90.0, 90.0)
 
 
@@ -26,10 +27,10 @@ def weather():
     return replace(drawn, kind="overcast", light=light, blur=0.01, **neutral)
 
 
-def street(weather, *things, camera=CAMERA):
-    strips = [Strip("road", -3.0, 3.0, GREY)]
+def street(weather, *things, camera=CAMERA, road=ROAD):
+    strips = [("road", (road.left, road.right), GREY)]
     return SimpleNamespace(
-        size=SIZE, weather=weather, strips=strips, things=list(things), markings=(0.0, 0.0), camera=lambda _: camera
+        size=SIZE, weather=weather, strips=strips, things=list(things), road=road, camera=lambda _: camera
     )
 
 
@@ -106,6 +107,14 @@ def test_objects_darken_the_ground_beneath_them(weather):
     foot = round(80 + 1.5 * 25) + 1  # just below the front's foot
     assert shaded[foot, 160, 0] < 0.9 * plain[foot, 160, 0]
     assert shaded[170, 20].tolist() == plain[170, 20].tolist()
+
+
+@pytest.mark.parametrize(("right", "lined"), [(4.5, False), (5.0, True)])
+def test_only_roads_wider_than_seven_and_a_half_metres_have_a_line(weather, right, lined):
+    image, _ = render(street(weather, road=Road(-3.0, right, travel=0.0)), 0, np.random.default_rng(2))
+    middle = (right - 3.0) / 2 + 0.5
+    y, x = round(80 + 1.5 * 250 / 7.5), round(160 + middle * 250 / 7.5)  # within a dash from 6 to 9 m
+    assert (image[y, x, 0] > image[y, x - 12, 0] + 50) == lined
 
 
 def test_a_share_of_objects_is_deleted_and_identifiers_count_them_all(weather):

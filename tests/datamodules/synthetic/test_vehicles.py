@@ -23,7 +23,7 @@ def test_it_has_the_size_and_the_wheels_of_its_kind(kind):
     found = set()
     for seed in SEEDS:
         shape = kind(Palette(np.random.default_rng(seed)))
-        points = shape.arrays.points
+        points = shape.points
         low, high = points.min(axis=0), points.max(axis=0)
         for extent, (least, most) in zip((high - low)[[2, 0, 1]], sizes, strict=True):
             assert least - 0.1 <= extent <= most + 1e-9
@@ -53,6 +53,43 @@ def test_lamps_are_mirror_images():
 
 def test_the_same_generator_gives_the_same_vehicle():
     for kind in KINDS:
-        first, second, other = (kind(Palette(np.random.default_rng(seed))).arrays for seed in (1, 1, 2))
-        assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
-        assert not np.array_equal(first.colours, other.colours)
+        first, second, other = (kind(Palette(np.random.default_rng(seed))) for seed in (1, 1, 2))
+        assert np.array_equal(first.points, second.points)
+        assert [face.colour for face in first.faces] == [face.colour for face in second.faces]
+        assert not np.array_equal(first.points, other.points)
+
+
+def test_a_motorcycle_has_two_wheels_in_line_a_lamp_ahead_and_a_plate_behind():
+    bases = set()
+    for seed in SEEDS:
+        shape = vehicles.motorcycle(Palette(np.random.default_rng(seed)))
+        wheels = {}
+        for face in shape.faces:
+            if face.colour == TYRE:
+                wheels.setdefault(face.solid, []).append(face.corners)
+        rear, front = (np.concatenate(corners) for corners in wheels.values())
+        for wheel in (rear, front):
+            assert wheel[:, 0].mean() == pytest.approx(0)
+            assert 0 <= wheel[:, 1].min() < 0.02
+        assert rear[:, 2].mean() == pytest.approx(-front[:, 2].mean())
+        bases.add(round(float(front[:, 2].mean()), 2))
+        [lamp] = [limb for limb in shape.limbs if limb.colour == LAMP_WHITE]
+        plates = [face for face in shape.faces if face.colour == PLATE]
+        assert lamp.corners[0][2] > 0.3
+        assert max(plate.corners[:, 2].max() for plate in plates) < rear[:, 2].mean()
+    assert len(bases) > 5
+
+
+def test_a_bicycles_rims_are_circles_that_touch_the_ground():
+    for seed in SEEDS:
+        shape = vehicles.bicycle(Palette(np.random.default_rng(seed)))
+        rims = [limb for limb in shape.limbs if limb.radius == 0.025]
+        spokes = [limb for limb in shape.limbs if limb.radius == 0.007]
+        assert (len(rims), len(spokes)) == (2 * 12, 2 * 3)
+        assert min(limb.corners[0][1] for limb in rims) == pytest.approx(0)
+        radius = max(limb.corners[0][1] for limb in rims) / 2
+        assert 0.31 <= radius <= 0.36
+        assert all(
+            np.hypot(*np.subtract(spoke.corners[0], spoke.corners[1])[1:]) == pytest.approx(2 * radius)
+            for spoke in spokes
+        )

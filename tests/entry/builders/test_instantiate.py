@@ -3,7 +3,7 @@ import torch
 from hydra.errors import InstantiationException
 from torch import nn
 
-from entry.builders.instantiate import accepted, build, optimizer, scheduler
+from entry.builders.modules import accepted, build, optimizer, scheduler
 from entry.errors import RequestError
 from settings.base import Target
 from settings.model import OptimizerSettings, SchedulerSettings

@@ -2,7 +2,7 @@
 
 import pytest
 
-from entry.cli.hydra_errors import in_our_words
+from entry.cli.hydra_errors import reworded
 
 ADVICE = "\nSet the environment variable HYDRA_FULL_ERROR=1 for a complete stack trace.\n"
 GRAMMAR = "\nSee https://hydra.cc/docs/1.2/advanced/override_grammar/basic for details\n"
@@ -38,7 +38,7 @@ FOLDER = "Traceback (most recent call last):\n  File \"utils.py\", line 1\nPermi
     ],
 )  # fmt: skip
 def test_each_complaint_has_its_sentence(written, printed):
-    assert in_our_words(written, "train") == f"{printed}\n"
+    assert reworded(written, "train") == f"{printed}\n"
 
 
 @pytest.mark.parametrize(
@@ -51,16 +51,16 @@ def test_each_complaint_has_its_sentence(written, printed):
     ],
 )
 def test_an_unknown_key_is_answered_with_the_nearest(key, nearest):
-    printed = in_our_words(not_in_struct(key), "train")
+    printed = reworded(not_in_struct(key), "train")
     assert printed.startswith(f"There is no key '{key}'{'' if nearest is None else f'; did you mean {nearest}'}")
     assert printed.endswith("All keys: python train.py --cfg job\n")
     assert ("did you mean" in printed) == (nearest is not None)
 
 
 def test_a_key_that_other_options_have():
-    printed = in_our_words(not_in_struct("seed"), "train")
+    printed = reworded(not_in_struct("seed"), "train")
     assert printed.startswith("There is no key 'seed' with the options that were chosen; others have it")
 
 
 def test_other_complaints_stay_without_the_advice_for_hydras_developers():
-    assert in_our_words(f"Something else.\n{ADVICE}", "train") == "Something else.\n"
+    assert reworded(f"Something else.\n{ADVICE}", "train") == "Something else.\n"

@@ -5,7 +5,7 @@ from torch import nn
 from lightning_modules.errors import WeightsError
 from lightning_modules.weights import load
 from lightning_modules.weights.download import NotReachableError
-from lightning_modules.weights.load import load_weights, normalisation
+from lightning_modules.weights.load import load_weights
 from lightning_modules.weights.pretrained import PublishedWeights
 
 
@@ -362,25 +362,6 @@ def test_partly_matching_weights_are_loaded_where_asked_and_listed(tmp_path):
     nothing = saved(tmp_path, {"other": torch.ones(1)})
     with pytest.raises(WeightsError, match="does not fit the network: missing body"):
         loaded(network, "tiny", nothing, partial=True)
-
-
-def test_normalisation_is_imagenets_by_default():
-    assert normalisation(None, None) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    assert normalisation([0, 0, 0], [1, 1, 0.5]) == ((0.0, 0.0, 0.0), (1.0, 1.0, 0.5))
-
-
-@pytest.mark.parametrize(
-    ("mean", "std", "message"),
-    [
-        ([0.5, 0.5], None, r"model\.mean=\[0\.5, 0\.5\]: must be three numbers in 0–1"),
-        (None, [1, 1, 255], r"model\.std=\[1, 1, 255\]: must be three numbers in 0–1"),
-        (0.5, None, r"model\.mean=0\.5: must be three"),
-        (None, [1, 0, 1], r"model\.std=\[1, 0, 1\]: must be above 0"),
-    ],
-)
-def test_normalisation_out_of_bounds(mean, std, message):
-    with pytest.raises(WeightsError, match=message):
-        normalisation(mean, std)
 
 
 def test_layers_that_only_training_uses_and_the_network_lacks_are_left_out(tmp_path):

@@ -1,4 +1,4 @@
-"""A contact sheet of the synthetic data, frames above crops: `python -m datamodules.synthetic.sheet OUT.png`."""
+"""A contact sheet of the synthetic data, frames above crops: `python -m benchmarks.synthetic_sheet OUT.png`."""
 
 import argparse
 import tempfile

@@ -5,8 +5,8 @@ import json
 import pytest
 import yaml
 
-from entry.cli.reference import DOCS, schemas, settings_page
 from entry.request import PROJECT
+from tests.docs.reference import DOCS, schemas, settings_page
 
 CONF = PROJECT / "conf"
 FILES = [path for path in sorted(CONF.rglob("*.yaml")) if path.parent.name not in ("callbacks", "experiment")]

@@ -1,4 +1,4 @@
-"""Write docs/SETTINGS.md and the JSON schemas of conf/: python -m entry.cli.reference."""
+"""Write docs/SETTINGS.md and the JSON schemas of conf/: python -m tests.docs.reference."""
 
 import json
 from collections.abc import Iterator

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from benchmarks.synthetic_sheet import COLUMNS, CROP, FRAME, GAP, PER_CLASS, sheet
 from datamodules.crop_rules import CROP_CLASSES
 from datamodules.synthetic.generate import generate
-from datamodules.synthetic.sheet import COLUMNS, CROP, FRAME, GAP, PER_CLASS, sheet
 
 
 @pytest.fixture(scope="module")
