@@ -28,8 +28,9 @@ from benchmarks.timing import high_water, interleaved, machine, markdown_table
 from datamodules.segmentation import SegmentationDataModule
 from entry.builders.modules import build_datamodule, build_module
 from entry.builders.trainer import build_trainer
+from entry.checkpoint import Checkpoint
 from entry.config.resolve import resolved
-from entry.evaluation.checkpoint import Checkpoint, collect, predict_split
+from entry.evaluation.evaluate import collect, predict_split
 from entry.hardware import choose
 from entry.request import Request
 from label_spaces.catalogue import load

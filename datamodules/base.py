@@ -12,9 +12,9 @@ from torch.utils.data import DataLoader
 
 from datamodules.baseline_features import Features
 from datamodules.errors import DatasetError
-from datamodules.files.image_cache import CachedImages, ReadImages, open_images
+from datamodules.files.image_cache import CachedImages, Image, ReadImages, open_images
 from datamodules.files.images import read_image
-from datamodules.loading.augmentation import Augmentation, Image
+from datamodules.loading.augmentation import Augmentation
 from datamodules.loading.batch_samplers import Batches, EvaluationBatches, TrainingBatches
 from datamodules.loading.dataset import ImageDataset, make_loader, worker_count
 from datamodules.sample_index import TRAIN_EVAL, IndexedDataModule

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from datamodules.crop_rules import crop_box
 from datamodules.files.audit import core_count
 from datamodules.files.idd_polygons import read_annotation
-from datamodules.files.image_cache import MOST_THREADS
-from datamodules.loading.augmentation import Image
+from datamodules.files.image_cache import MOST_THREADS, Image
 
 Features = dict[str, NDArray[np.float64]]
 

@@ -12,9 +12,9 @@ from callbacks.signals import StopSignal
 from entry import console
 from entry.builders import loggers
 from entry.builders.trainer import build_trainer
+from entry.checkpoint import find_checkpoint, load
 from entry.config.run_config import read_settings
 from entry.config.targets import check_targets
-from entry.evaluation.checkpoint import find_checkpoint, load
 from entry.evaluation.evaluate import evaluate_model
 from entry.run import Run, assemble, assemble_external, assemble_trained, first_weights
 from run_folder import RunFolder

@@ -12,8 +12,8 @@ from datamodules.loading.dataset import worker_count
 from datamodules.loading.unlabelled_images import find_pictures, picture_loader
 from entry.builders.modules import build_module
 from entry.builders.trainer import build_trainer
+from entry.checkpoint import find_checkpoint, load
 from entry.errors import IncompleteError, RequestError
-from entry.evaluation.checkpoint import find_checkpoint, load
 from entry.hardware import choose
 from entry.request import Request
 from label_spaces import catalogue

@@ -10,9 +10,9 @@ from typing import Any
 from callbacks.checkpoints import earlier, link
 from entry import console
 from entry.builders import loggers
+from entry.checkpoint import find_checkpoint
 from entry.config.run_config import with_overrides
 from entry.errors import RequestError
-from entry.evaluation.checkpoint import find_checkpoint
 from entry.evaluation.summary import print_summary
 from entry.hardware import Hardware
 from entry.request import Request

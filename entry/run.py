@@ -13,9 +13,9 @@ from entry import hardware
 from entry.builders import loggers
 from entry.builders.crosswalk import crosswalk_of, external_space
 from entry.builders.modules import build_datamodule, build_module, check_batches, total_steps
+from entry.checkpoint import Checkpoint, find_checkpoint, load
 from entry.config.resolve import resolved
 from entry.errors import RunStopped, exit_code
-from entry.evaluation.checkpoint import Checkpoint, find_checkpoint, load
 from entry.hardware import Hardware
 from entry.request import PROJECT, Request
 from label_spaces.crosswalk import Crosswalk

@@ -1,4 +1,4 @@
-"""evaluate.py: the same scores to the last digit, from the run's own split, and plain words where it cannot."""
+"""evaluate.py: the same scores to the last digit, from the run's own split, and a message where it cannot."""
 
 import json
 import shutil
@@ -84,7 +84,7 @@ def test_a_copy_of_the_data_and_a_moved_run_give_the_same(door, run, image_folde
 
 
 @pytest.mark.parametrize(
-    ("typed", "says"),
+    ("typed", "message"),
     [
         (["split=tset"], "split=tset: must be train, val, test or null"),
         (["checkpoint=absent.ckpt"], "absent.ckpt"),
@@ -94,12 +94,12 @@ def test_a_copy_of_the_data_and_a_moved_run_give_the_same(door, run, image_folde
         (["data=synthetic_idd"], "was made on image_folder"),
     ],
 )
-def test_wrong_requests_leave_the_old_evaluation(door, run, tmp_path, typed, says):
+def test_wrong_requests_leave_the_old_evaluation(door, run, tmp_path, typed, message):
     (tmp_path / "text.ckpt").write_text("hello")
     before = files_below(run)
     answer = door("evaluate", f"run={run}", *typed)
     assert answer.code == 2, answer.err
-    assert says in answer.err
+    assert message in answer.err
     assert "Traceback" not in answer.err
     assert files_below(run) == before
 
@@ -149,12 +149,12 @@ def test_a_wrong_bit_in_a_weight_is_noticed(door, run, asked):
 def test_no_resume_clears_away_what_an_evaluation_is_writing(door, run, monkeypatch):
     seen = []
 
-    def look(*_):
+    def interrupt(*_):
         with pytest.raises(RunFolderError, match="a process is at work"), RunFolder(run).in_use(alone=True):
             pass
         seen.append(True)
 
     monkeypatch.setattr("run_folder.LEAVING_SECONDS", 0)
-    monkeypatch.setattr("entry.launch.launch", look)
+    monkeypatch.setattr("entry.launch.launch", interrupt)
     assert door("evaluate", f"run={run}").code == 0
     assert seen == [True]

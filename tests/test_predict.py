@@ -44,11 +44,11 @@ def test_one_picture(door, run, image_folder):
     assert [row["file"] for row in rows(answer)] == [f"{image_folder}/red/red_000.png"]
 
 
-def test_a_model_that_says_nan_has_no_labels(door, run, image_folder, tmp_path):
+def test_a_model_that_predicts_nan_has_no_labels(door, run, image_folder, tmp_path):
     content = torch.load(run / "checkpoints/best.ckpt", weights_only=True)
     content["state_dict"][next(reversed(content["state_dict"]))][0] = torch.nan
     torch.save(content, tmp_path / "broken.ckpt")
-    folder = tmp_path / "told"
+    folder = tmp_path / "out"
     answer = door("predict", f"run={run}", f"source={image_folder}/red/red_000.png", f"checkpoint={tmp_path / 'broken.ckpt'}",
                   f"hydra.run.dir={folder}")  # fmt: skip
     assert answer.code == 1
@@ -68,7 +68,7 @@ def test_unreadable_ones_are_named_and_the_rest_is_done(door, run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("typed", "says"),
+    ("typed", "message"),
     [
         ([], "source is missing"),
         (["source=absent"], "source=absent: there is no such file or folder"),
@@ -76,11 +76,11 @@ def test_unreadable_ones_are_named_and_the_rest_is_done(door, run, tmp_path):
         (["source=pictures", "checkpoint=first"], "checkpoint=first: there is no"),
     ],
 )
-def test_wrong_requests(door, run, tmp_path, typed, says):
+def test_wrong_requests(door, run, tmp_path, typed, message):
     (tmp_path / "empty").mkdir()
     make_image_folder(tmp_path / "pictures", per_class=1)
     answer = door("predict", f"run={run}", *typed)
     assert answer.code == 2
-    assert says in answer.err
+    assert message in answer.err
     assert "Traceback" not in answer.err
     assert not list(tmp_path.glob("runs/*/*_predict"))

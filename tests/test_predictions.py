@@ -146,11 +146,11 @@ def test_without_truth_there_are_masks_and_no_scores(door, copy):
     expected = {f"{d}/{f}_gtFine_labellevel3Ids.png": SIZE[::-1] for d in (60, 61) for f in range(3)}
     assert sizes == {**expected, "60/1_gtFine_labellevel3Ids.png": TALL[::-1]}
     assert json.loads((folder / "status.json").read_text())["state"] == "finished"
-    # A finished run still tells the scores of the split that it reports.
+    # A finished run still prints the scores of the split that it reports.
     assert door("train", f"resume={copy}").out.splitlines()[-2].startswith("val: miou")
 
 
-def test_masks_are_written_only_where_they_are_asked_for(door, copy):
+def test_masks_are_written_only_where_report_predictions_is_true(door, copy):
     before = files(copy / "evaluation/val/predictions")
     answer = door("evaluate", f"run={copy}", "report.predictions=false")
     assert answer.code == 0, answer.err
@@ -162,16 +162,16 @@ def test_masks_are_written_only_where_they_are_asked_for(door, copy):
 
 
 @pytest.mark.parametrize(
-    ("typed", "says"),
+    ("typed", "message"),
     [
         (["report.predictions=maybe"], "report.predictions=maybe: must be true or false"),
         (["model=custom_cnn", "data=synthetic_idd", "report.predictions=true"], "the run classifies"),
     ],
 )
-def test_wrong_requests(door, typed, says):
+def test_wrong_requests(door, typed, message):
     answer = door("train", *typed)
     assert (answer.code, "Traceback" in answer.err) == (2, False)
-    assert says in answer.err
+    assert message in answer.err
 
 
 @pytest.mark.slow

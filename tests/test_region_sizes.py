@@ -1,4 +1,4 @@
-"""Pixels parted by the size of their region, as it is typed: after training, of a run, of weights and of masks from elsewhere."""
+"""Pixels divided by the size of their region: after training, of a run, of weights and of external masks."""
 
 import csv
 import json
@@ -53,15 +53,17 @@ def slices(folder):
 
 
 def checked(rows, by_size, pairs):
-    """Rows are what sklearn says of (truth, prediction) masks, and together the whole."""
+    """Rows are what sklearn computes from (truth, prediction) masks, and together the whole."""
     sizes = [flood_filled(truth, VOID, SIZE_BOUNDS) for truth, _ in pairs]
     for number, name in enumerate(("small", "medium", "large"), 1):
         row, chosen = by_size[name], [size == number for size in sizes]
-        truth, said = (np.concatenate([pair[i][at] for pair, at in zip(pairs, chosen, strict=True)]) for i in (0, 1))
-        occurring = sorted({*truth.tolist(), *said.tolist()} - {VOID})
-        ious = jaccard_score(truth, said, labels=occurring, average="macro", zero_division=0)
+        truth, predicted = (
+            np.concatenate([pair[i][at] for pair, at in zip(pairs, chosen, strict=True)]) for i in (0, 1)
+        )
+        occurring = sorted({*truth.tolist(), *predicted.tolist()} - {VOID})
+        ious = jaccard_score(truth, predicted, labels=occurring, average="macro", zero_division=0)
         assert (int(row["support"]), int(row["n_samples"])) == (len(truth), sum(map(np.any, chosen)))
-        assert (float(row["accuracy"]), float(row["miou"])) == pytest.approx((accuracy_score(truth, said), ious))
+        assert (float(row["accuracy"]), float(row["miou"])) == pytest.approx((accuracy_score(truth, predicted), ious))
         assert int(row["miou_classes"]) == len(occurring)
     assert sum(int(row["support"]) for row in by_size.values()) == int(rows[0]["support"])
     right = sum(float(row["accuracy"]) * int(row["support"]) for row in by_size.values())
@@ -76,7 +78,7 @@ def masks_of(*folders):
 
 
 def without_cars(pairs):
-    return [(truth, np.where(said == 2, VOID, said)) for truth, said in pairs]
+    return [(truth, np.where(predicted == 2, VOID, predicted)) for truth, predicted in pairs]
 
 
 @pytest.fixture
@@ -88,19 +90,24 @@ def walk(streets):
 
 
 def test_masks_from_elsewhere(door, streets, data, walk, tmp_path):
-    masks = (f"predictions={tmp_path / 'said'}", f"predictions_label_space={streets / 'space.csv'}", *data, *TRAINER)
-    (tmp_path / "said").mkdir()
+    masks = (
+        f"predictions={tmp_path / 'predicted'}",
+        f"predictions_label_space={streets / 'space.csv'}",
+        *data,
+        *TRAINER,
+    )
+    (tmp_path / "predicted").mkdir()
     for path in (streets / "masks").iterdir():  # two of three pixels are right
         draws, mask = np.random.default_rng(int(path.stem)), np.array(Image.open(path))
-        said = np.where(draws.random(mask.shape) < 2 / 3, mask, draws.choice([0, 1, 2, 255], mask.shape))
-        Image.fromarray(said.astype(np.uint8)).save(tmp_path / "said" / path.name)
+        predicted = np.where(draws.random(mask.shape) < 2 / 3, mask, draws.choice([0, 1, 2, 255], mask.shape))
+        Image.fromarray(predicted.astype(np.uint8)).save(tmp_path / "predicted" / path.name)
     plain, asked, crossed = (door("evaluate", *masks, *typed) for typed in ((), (ASKED,), (ASKED, walk)))
     assert (plain.code, asked.code, crossed.code) == (0, 0, 0), plain.err + asked.err + crossed.err
     names = np.load(asked.folder / "evaluation/test/per_sample.npz")["sample"]
-    for path in (tmp_path / "said").iterdir():
+    for path in (tmp_path / "predicted").iterdir():
         if f"images/{path.name}" not in names:
             path.unlink()
-    pairs = list(masks_of(streets / "masks", tmp_path / "said"))
+    pairs = list(masks_of(streets / "masks", tmp_path / "predicted"))
     assert len(pairs) == 2
     rows, by_size = slices(asked.folder)
     checked(rows, by_size, pairs)

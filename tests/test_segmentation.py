@@ -63,16 +63,16 @@ def test_the_scores_are_those_of_the_matrix_and_each_frame_is_counted_once(run, 
 
 
 def test_pixels_are_called_pixels_and_the_curves_show_what_the_best_was_chosen_by(door, mask_folder, monkeypatch):
-    told = {}
+    drawn = {}
 
     def draw(*given):
-        told.update(score=given[-2], unit=given[-1])
+        drawn.update(score=given[-2], unit=given[-1])
         return write_figures(*given)
 
     monkeypatch.setattr(evaluate, "write_figures", draw)
     answer = door("train", *KEYS, f"data.root={mask_folder}", "trainer.max_epochs=1", figures=True)
     assert answer.code == 0, answer.err
-    assert told == {"score": "miou", "unit": "pixels"}
+    assert drawn == {"score": "miou", "unit": "pixels"}
     assert "mask_folder: 3 classes, pixels of each" in answer.out
     rows = [line.split() for line in answer.out.splitlines()]
     masks = [np.array(Image.open(path)) for path in sorted((mask_folder / "masks").iterdir())]
@@ -101,8 +101,8 @@ def test_per_sample_matrices_add_up(run):
 
 def test_more_looks_say_something_else_and_count_the_same(door, copy):
     plain = scores(copy)
-    looks = ("evaluation.flip=true", "evaluation.scales=[1.0,1.5]", "evaluation.window=[24,32]")
-    answer = door("evaluate", f"run={copy}", *looks)
+    views = ("evaluation.flip=true", "evaluation.scales=[1.0,1.5]", "evaluation.window=[24,32]")
+    answer = door("evaluate", f"run={copy}", *views)
     assert answer.code == 0, answer.err
     found = scores(copy)
     assert found["loss"] != plain["loss"]
@@ -112,8 +112,8 @@ def test_more_looks_say_something_else_and_count_the_same(door, copy):
     assert found["policy"].pop("looks") == {"flip": True, "scales": [1.0, 1.5], "window": [24, 32], "stride": [16, 22]}
     assert found["policy"] == plain["policy"]
     assert [c["support"] for c in found["classes"]] == [c["support"] for c in plain["classes"]]
-    told = yaml.safe_load((copy / "evaluation/test/config.yaml").read_text())["evaluation"]
-    assert told == {"flip": True, "scales": [1.0, 1.5], "window": [24, 32], "stride": None}
+    written = yaml.safe_load((copy / "evaluation/test/config.yaml").read_text())["evaluation"]
+    assert written == {"flip": True, "scales": [1.0, 1.5], "window": [24, 32], "stride": None}
 
 
 def test_evaluating_repeats_the_scores_byte_for_byte(door, copy):

@@ -1,4 +1,4 @@
-"""train.py as it is typed: what it leaves in the run folder, and what it says to wrong requests."""
+"""train.py: what it leaves in the run folder, and its messages for wrong requests."""
 
 import csv
 import json
@@ -71,8 +71,8 @@ def test_scores_are_sklearns_and_each_sample_is_counted_once(finished):
     assert sorted(facts["sample"]) == sorted(expected)
     assert facts["target"].tolist() == truth
     assert scores["few_groups"] == {name: truth.count(index) for index, name in enumerate(names)}  # of 12 pictures each
-    told = ", ".join(f"{name} {count}" for name, count in scores["few_groups"].items())
-    assert f"note: true in fewer than 10 drives (images, where there are none): {told}; chance" in finished.out
+    named = ", ".join(f"{name} {count}" for name, count in scores["few_groups"].items())
+    assert f"note: true in fewer than 10 drives (images, where there are none): {named}; chance" in finished.out
     # 36 pictures: 25.2 and 3.6 rounded down, and the rest.
     assert scores["n_expected"] == scores["n_seen"] == scores["n_unique"] == len(expected) == 36 - 25 - 3
     assert scores["accuracy"] == pytest.approx(accuracy_score(truth, facts["prediction"]))
@@ -155,7 +155,7 @@ def test_every_other_option_takes_a_step(door, image_folder, settings):
     assert answer.code == 0, answer.err
 
 
-def test_a_training_that_ends_early_says_so(door, image_folder):
+def test_a_training_that_ends_early_reports_why(door, image_folder):
     typed = (
         "data=image_folder",
         f"data.root={image_folder}",
@@ -166,15 +166,15 @@ def test_a_training_that_ends_early_says_so(door, image_folder):
     answer = door("train", *typed, "early_stopping.min_delta=100")  # no epoch is better than the first by so much
     assert answer.code == 0, answer.err
     assert len((answer.folder / "history.csv").read_text().splitlines()) == 1 + 2
-    said = "early stopping: after epoch 2 of 5, as val/loss has not fallen for early_stopping.patience=1"
-    assert [line for line in answer.err.splitlines() if line.startswith("early")] == [said]
+    line = "early stopping: after epoch 2 of 5, as val/loss has not fallen for early_stopping.patience=1"
+    assert [each for each in answer.err.splitlines() if each.startswith("early")] == [line]
 
 
 def test_wandb_is_one_offline_run_inside_the_folder(door, image_folder):
     answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, "logger=wandb")
     assert answer.code == 0, answer.err
     logger = json.loads((answer.folder / "environment.json").read_text())["logger"]
-    assert "wandb" not in answer.err  # it has nothing to say that its user could act on
+    assert "wandb" not in answer.err  # nothing that its user could act on
     runs = list((answer.folder / "wandb").glob("offline-run-*"))
     assert [run.name.rsplit("-", 1)[-1] for run in runs] == [logger["id"]]
 

@@ -19,9 +19,10 @@ from rich.filesize import decimal
 from datamodules.errors import DatasetError
 from datamodules.files.audit import core_count, in_threads
 from datamodules.files.images import resize, resize_mask
-from datamodules.loading.augmentation import Image
 from run_folder import atomic
 from settings.data import DataSettings
+
+Image = NDArray[np.uint8]  # (H, W, 3), or a mask (H, W)
 
 VERSION = 1  # goes up when reading or resizing changes pixels
 LARGEST_AUTOMATIC = 2 * 2**30  # bytes of the largest cache that cache=auto makes

@@ -5,17 +5,15 @@ import os
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from datamodules.errors import DatasetError
+from datamodules.files.image_cache import Image
 
 # albumentations queries a server for newer versions on import unless this is set.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 if TYPE_CHECKING:
     from albumentations import BaseCompose, Compose
-
-Image = NDArray[np.uint8]
 
 
 class Augmentation:

@@ -14,7 +14,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from datamodules.files.audit import core_count
-from datamodules.loading.augmentation import Augmentation, Image
+from datamodules.files.image_cache import Image
+from datamodules.loading.augmentation import Augmentation
 from datamodules.loading.batch_samplers import Batches, SampleKey
 
 READ_AHEAD = 4  # batches per worker, to bridge slow ones

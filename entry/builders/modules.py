@@ -14,6 +14,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_class, get_object, instantiate
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
@@ -165,7 +166,7 @@ def check_batches(module: SupervisedModule, datamodule: ImageDataModule, ranks: 
     Raises DatasetError where a step cannot be dealt evenly to the ranks.
     """
     sizes = datamodule.training_batch_sizes(ranks)
-    normalises = any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in module.modules())
+    normalises = any(isinstance(layer, _BatchNorm) for layer in module.modules())
     if normalises and 1 in sizes:
         size, count = datamodule.settings.batch_size, len(datamodule.table.indices("train"))
         parts = ranks * datamodule.accumulate

@@ -1,9 +1,13 @@
 """One evaluation, of a run, external weights or masks: its folder is replaced as a whole, and only by a complete one."""
 
+import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import lightning
+import numpy as np
 from lightning.pytorch.callbacks import Callback
 
 from callbacks.finite_checks import FiniteLogits
@@ -12,15 +16,21 @@ from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
 from entry import console
 from entry.builders.trainer import build_trainer
-from entry.evaluation.checkpoint import collect, predict_split
+from entry.evaluation.baselines import baseline_data, pixel_baselines
 from entry.run import Run, session
 from label_spaces.crosswalk import Crosswalk
+from lightning_modules.classification import ClassificationModule
+from lightning_modules.segmentation import SegmentationModule
+from lightning_modules.supervised import SupervisedModule
 from metrics.counts import Counts
 from reports.evaluation import Evaluation, scores_of, write_tables
 from reports.figures.per_class import per_class_figure
 from reports.figures.write import write_figures
 from run_folder import RunFolder, Status, read_csv, replace_folder, write_json, write_text
+from settings.evaluation import EvaluationSettings
 from settings.run import RunSettings
+
+log = logging.getLogger(__name__)
 
 
 def evaluate_model(run: Run, *, first: bool = True) -> None:
@@ -112,3 +122,69 @@ def _write_results(
     statuses = () if evaluation.crosswalk is None else evaluation.crosswalk.statuses
     title = f"Each class, {evaluation.split} split"
     per_class_figure(scores["classes"], scores, target / "figures/per_class.png", title, statuses)
+
+
+def predict_split(trainer: lightning.Trainer, module: SupervisedModule, datamodule: ImageDataModule) -> Counts:
+    """Predict the data module's test split once, on all ranks together, and return the counts of all of them."""
+    assert isinstance(module, ClassificationModule | SegmentationModule)
+    module.reset_stream("test")
+    trainer.test(module, datamodule=datamodule, verbose=False)
+    module.confusion_of("test").compute()  # raises where an accelerator left elements out
+    counts = module.records_of("test").counts()
+    if isinstance(module, SegmentationModule) and datamodule.region_sizes:
+        return replace(counts, regions=module.regions.compute())
+    return counts
+
+
+def collect(
+    settings: RunSettings,
+    folder: RunFolder,
+    origin: Mapping[str, Any],
+    datamodule: ImageDataModule,
+    split: str,
+    counts: Counts,
+    crosswalk: Crosswalk | None = None,
+) -> Evaluation:
+    """Everything that an evaluation's files are written from.
+
+    `origin` is file, epoch and step of what predicted; `counts` are in its classes, which `crosswalk` maps to the data's
+    where they differ.
+    """
+    table = datamodule.table
+    n_expected = len(table.indices(split))
+    if len(counts.index) < n_expected:
+        seen = len(counts.index)
+        log.warning("Only %d of %d samples of %s were evaluated (trainer.limit_batches).", seen, n_expected, split)
+    task = settings.model.task
+    known: dict[str, Any] = {}
+    size = datamodule.scored_at(split) if isinstance(datamodule, SegmentationDataModule) else datamodule.eval_size
+    if task == "classification":
+        known["fitted_target"], known["features"] = baseline_data(datamodule, split, counts.index.tolist())
+    elif isinstance(datamodule, SegmentationDataModule) and datamodule.indices("train") and counts.weight.any():
+        known["pixel_baselines"] = pixel_baselines(datamodule, split, counts.index.tolist())
+    samples = [table.samples[i] for i in counts.index.tolist()]
+    return Evaluation(
+        task=task,
+        split=split,
+        label_space=datamodule.label_space,
+        run=folder.path.name,
+        checkpoint=origin,
+        split_sha256=table.sha256(split),
+        resolution=size,
+        n_expected=n_expected,
+        names=[sample.name for sample in samples],
+        groups=np.array([sample.group for sample in samples]),
+        training_counts=datamodule.class_counts("train"),
+        counts=counts if crosswalk is None else counts.remapped(crosswalk.mapping),
+        crosswalk=crosswalk,
+        sizes=datamodule.extents(counts.index.tolist()),
+        looks=None if settings.predictions else _views(settings.evaluation),
+        **known,
+    )
+
+
+def _views(evaluation: EvaluationSettings) -> dict[str, Any]:
+    """The keys of `evaluation` with the stride that was used, for scores.json."""
+    stride = None if evaluation.window is None else list(evaluation.steps)
+    window = None if evaluation.window is None else list(evaluation.window)
+    return {"flip": evaluation.flip, "scales": evaluation.scales, "window": window, "stride": stride}

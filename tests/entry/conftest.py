@@ -1,4 +1,4 @@
-"""What the tests of foreign models share: streets with masks in IDD's and in PASCAL VOC's classes, and how they are typed."""
+"""What the tests of external models share: streets with masks in IDD's and in PASCAL VOC's classes, and how they are typed."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ DATA = (
 )
 TRAINER = ("trainer=cpu", "trainer.threads=1", "trainer.precision=32-true", "logger=csv")
 MODEL = "model=deeplabv3_mobilenet_v3_large"
-# Rows of a street: what IDD calls them, and what a predictor says that is perfect in PASCAL VOC's classes.
+# Rows of a street: what IDD calls them, and what a perfect predictor predicts in PASCAL VOC's classes.
 BANDS = {"sky + fallback background": "background", "road": "background", "car": "car", "person + animal": "person",
          "rider": "person", "autorickshaw": "background", "bus": "bus", None: "border"}  # fmt: skip
 ROWS = (8, 8, 4, 3, 2, 3, 2, 2)
@@ -62,15 +62,15 @@ def scored(answer, split="test"):
     return json.loads((answer.folder / "evaluation" / split / "scores.json").read_text())
 
 
-def check_is_no_run(door, folder):
-    """Evaluated, predicted with or gone on with, a folder that has no checkpoint is refused, and nothing in it changes."""
+def check_is_no_run(command, folder):
+    """Evaluating, predicting or resuming: a folder that has no checkpoint is refused, and nothing in it changes."""
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     for name, *typed in (
         ("evaluate", "run="),
         ("predict", "source=.", "run="),
         ("train", "trainer.max_epochs=2", "resume="),
     ):
-        answer = door(name, *typed[:-1], f"{typed[-1]}{folder.absolute()}")
+        answer = command(name, *typed[:-1], f"{typed[-1]}{folder.absolute()}")
         assert (answer.code, "Traceback" in answer.err) == (2, False)
         assert (
             "holds scores of a model or masks that were not made here, and no checkpoint. Evaluate these again with"

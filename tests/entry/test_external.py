@@ -1,4 +1,4 @@
-"""Masks that were predicted elsewhere, in another label space, as they are typed: scored as worked out by hand."""
+"""External masks, in another label space, evaluated by command: the scores are worked out by hand."""
 
 import csv
 import json
@@ -27,7 +27,7 @@ def check_perfect(scores):
     assert scores["miou"] == pytest.approx((1 + 1 + 3 / 5) / 7)
     assert scores["levels"]["idd_level2"]["crossing"]["miou_closed"] == pytest.approx((1 + 1 + 4 / 7) / 3)
     assert scores["levels"]["idd_level1"]["crossing"]["miou_common"] == pytest.approx((1 + 6 / 9 + 16 / 19) / 3)
-    assert (scores["loss"], scores["policy"]["looks"]) == (None, None)  # who made the masks knows
+    assert (scores["loss"], scores["policy"]["looks"]) == (None, None)  # unknown for external masks
     for name in ("miou_expressible", "miou_closed", "miou_common", "expressible_share"):
         low, high = scores["intervals"][name]
         assert low <= found[name] <= high
@@ -41,7 +41,7 @@ def perfect(shared_door, streets):
     return shared_door("evaluate", f"predictions={masks}", "predictions_label_space=voc21", *idd(streets), *TRAINER)
 
 
-def test_perfect_masks_come_to_what_the_table_says(perfect):
+def test_perfect_masks_have_the_scores_that_follow_from_the_crosswalk(perfect):
     answer, scores = perfect, scored(perfect)
     check_perfect(scores)
     assert (scores["n_expected"], scores["n_seen"], scores["n_unique"]) == (4, 4, 4)
@@ -70,8 +70,10 @@ def test_scores_of_masks_are_no_run(door, perfect):
 def test_per_sample_matrices_are_crossed_and_uncrossed(perfect):
     facts = np.load(perfect.folder / "evaluation/test/per_sample.npz")
     assert facts["count"].sum() == facts["uncrossed_count"].sum() == 4 * HEIGHT * WIDTH
-    truth, said = np.divmod(facts["uncrossed_cell"][facts["uncrossed_indptr"][0] : facts["uncrossed_indptr"][1]], 22)
-    assert (LEVEL3.index("rider"), VOC.index("person")) in set(zip(truth.tolist(), said.tolist(), strict=True))
+    truth, predicted = np.divmod(
+        facts["uncrossed_cell"][facts["uncrossed_indptr"][0] : facts["uncrossed_indptr"][1]], 22
+    )
+    assert (LEVEL3.index("rider"), VOC.index("person")) in set(zip(truth.tolist(), predicted.tolist(), strict=True))
     assert (np.diff(facts["indptr"]) == 8).all()
 
 
@@ -88,31 +90,31 @@ def test_colours_names_and_folders_of_other_tools(door, streets, masks, tmp_path
     check_perfect(scored(answer))
 
 
-def test_all_that_is_wrong_with_masks_is_said_at_once(door, streets, masks, perfect, tmp_path):
+def test_all_problems_of_masks_are_reported_at_once(door, streets, masks, perfect, tmp_path):
     names = np.load(perfect.folder / "evaluation/test/per_sample.npz")["sample"]
     missing, wrong, sized, broken = (masks / f"{name.split('/')[-1]}" for name in names)
     missing.unlink()
     Image.fromarray(np.full((HEIGHT, WIDTH), 77, np.uint8)).save(wrong)
     Image.fromarray(np.zeros((16, 24), np.uint8)).save(sized)
     broken.write_text("no picture")
-    shutil.copy(masks / "00.png" if (masks / "00.png").exists() else masks / "01.png", masks / "stranger.png")
+    shutil.copy(masks / "00.png" if (masks / "00.png").exists() else masks / "01.png", masks / "unknown.png")
     answer = door("evaluate", f"predictions={masks}", "predictions_label_space=voc21", *idd(streets), *TRAINER)
     assert answer.code == 2
-    for said in (
+    for message in (
         "cannot be scored as test of mask_folder",
         f"1 frames have no mask:\n  images/{missing.name}",
-        "1 belong to no frame of the dataset:\n  stranger.png",
+        "1 belong to no frame of the dataset:\n  unknown.png",
         f"1 have another size than their frame:\n  {sized.name} (24×16, the frame 48×32)",
         "2 cannot be read or hold what is no class:",
         f"{wrong.name}: it has the ids 77; voc21 knows 0–20, 255",
         f"{broken.name}: ",
     ):
-        assert said in answer.err
+        assert message in answer.err
     assert "Traceback" not in answer.err
     assert not (tmp_path / "runs").exists()
 
 
-def test_masks_at_the_size_that_is_asked_for(door, streets, masks):
+def test_masks_at_a_typed_size(door, streets, masks):
     for path in masks.iterdir():
         Image.open(path).resize((WIDTH // 2, HEIGHT // 2), Image.Resampling.NEAREST).save(path)
     typed = (f"predictions={masks}", "predictions_label_space=voc21", *idd(streets), *TRAINER)
@@ -141,7 +143,7 @@ def test_a_crosswalk_of_ones_own(door, streets, masks, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("typed", "says"),
+    ("typed", "message"),
     [
         (["predictions=nowhere", "predictions_label_space=voc21"], "there is no such folder"),
         (["predictions=."], "predictions_label_space=NAME, such as voc21"),
@@ -202,10 +204,10 @@ def test_a_crosswalk_of_ones_own(door, streets, masks, tmp_path):
         ([MODEL], "run is missing"),
     ],
 )
-def test_wrong_requests_leave_nothing(door, streets, tmp_path, typed, says):
+def test_wrong_requests_leave_nothing(door, streets, tmp_path, typed, message):
     answer = door("evaluate", *idd(streets), *TRAINER, *typed)
     assert answer.code == 2, answer.err
-    assert says in answer.err
+    assert message in answer.err
     assert "Traceback" not in answer.err
     assert not (tmp_path / "runs").exists()
 
@@ -227,10 +229,10 @@ def test_masks_of_the_genuine_idd_lite_and_a_broken_copy(door, tmp_path):
     )
     scores = scored(door("evaluate", *typed, *TRAINER), "val")
     assert (scores["miou"], scores["n_unique"], scores["crossing"]) == (1, 109, None)
-    files[0].rename(files[0].with_name("stranger_label.png"))
+    files[0].rename(files[0].with_name("unknown_label.png"))
     Image.open(files[1]).resize((640, 454), Image.Resampling.NEAREST).save(files[1])
     Image.fromarray(np.full((227, 320), 9, np.uint8)).save(files[2])
     answer = door("evaluate", *typed, *TRAINER)
     assert answer.code == 2
-    for said in ("1 belong to no frame", "1 frames have no mask", "640×454, the frame 320×227", "it has the ids 9"):
-        assert said in answer.err
+    for message in ("1 belong to no frame", "1 frames have no mask", "640×454, the frame 320×227", "it has the ids 9"):
+        assert message in answer.err

@@ -1,4 +1,4 @@
-"""Predicted masks of what was not trained here: in the data's own words and files, also where nothing has truth."""
+"""Predicted masks of external weights: in the data's own classes and files, also where nothing has truth."""
 
 import json
 import shutil
@@ -16,8 +16,8 @@ from label_spaces.catalogue import load
 from tests.chaos.harness import ROOT
 from tests.test_predictions import QUICK, SIZE, SPACE, files, make_streets
 
-# What VOC's classes are called at IDD's level 3, in the order of their numbers; None: it has no word for them.
-WORDS = (None, None, "bicycle", "person + animal", None, None, "bus", "car", "person + animal", None, "person + animal",
+# What VOC's classes are called at IDD's level 3, in the order of their numbers; None: it has no such class.
+NAMES = (None, None, "bicycle", "person + animal", None, None, "bus", "car", "person + animal", None, "person + animal",
          None, "person + animal", "person + animal", "motorcycle", "person + animal", None, "person + animal", None,
          "vehicle fallback", None)  # fmt: skip
 
@@ -38,23 +38,23 @@ def seen(root, split):
 
 
 @pytest.fixture
-def stranger(root, tmp_path):
-    """torchvision's own network, which says many of VOC's 21 classes, and what is typed to evaluate it."""
+def external(root, tmp_path):
+    """torchvision's own network, which predicts many of VOC's 21 classes, and what is typed to evaluate it."""
     torch.manual_seed(0)
     network = deeplabv3_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=21, aux_loss=True)
     for layer in network.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
-            layer.momentum = None  # after one look its statistics are those of the frames
+            layer.momentum = None  # after one batch its statistics are those of the frames
     images = torch.cat([seen(root, split)[0] for split in ("val", "test")])
     with torch.no_grad():
         network(images)
         network.eval()
         network.classifier[4].bias -= network(images)["out"].mean((0, 2, 3))
-    torch.save(network.state_dict(), tmp_path / "stranger.pt")
+    torch.save(network.state_dict(), tmp_path / "external.pt")
     keys = (key for key in QUICK if not key.startswith(("model.weights", "trainer.max_epochs")))
     typed = (
         *keys,
-        f"model.weights={tmp_path / 'stranger.pt'}",
+        f"model.weights={tmp_path / 'external.pt'}",
         "model.label_space=voc21",
         "data=idd",
         f"data.root={root}",
@@ -63,11 +63,11 @@ def stranger(root, tmp_path):
 
 
 @pytest.mark.parametrize("split", ["test", "val"])
-def test_masks_of_weights_from_elsewhere_are_in_the_datas_words(door, root, stranger, split):
-    network, typed = stranger
+def test_masks_of_external_weights_are_in_the_datas_classes(door, root, external, split):
+    network, typed = external
     answer = door("evaluate", *typed, f"split={split}", "report.predictions=true")
     assert answer.code == 0, answer.err
-    ids = np.array([255 if word is None else SPACE.index(word) for word in WORDS])
+    ids = np.array([255 if name is None else SPACE.index(name) for name in NAMES])
     images, names = seen(root, split)
     with torch.no_grad():
         best = network(images)["out"].topk(2, 1)
@@ -84,10 +84,10 @@ def test_masks_of_weights_from_elsewhere_are_in_the_datas_words(door, root, stra
         np.testing.assert_array_equal(np.array(Image.open(predictions / "colours" / path))[certain], colours)
 
 
-def test_weights_from_elsewhere_without_truth_leave_what_a_run_leaves(door, root, stranger):
+def test_external_weights_without_truth_write_what_a_run_writes(door, root, external):
     run = door("train", *QUICK, "data=idd", f"data.root={root}")
     assert door("evaluate", f"run={run.folder}", "split=test").code == 0
-    answer = door("evaluate", *stranger[1], "split=test")
+    answer = door("evaluate", *external[1], "split=test")
     assert answer.code == 0, answer.err
     own, folder = run.folder / "evaluation/test", answer.folder / "evaluation/test"
     assert sorted(p.name for p in folder.iterdir()) == sorted(p.name for p in own.iterdir())
@@ -105,11 +105,11 @@ def test_weights_from_elsewhere_without_truth_leave_what_a_run_leaves(door, root
     ]
     assert "test: 6 frames at 48×32, idd_level3" in answer.out
     scores, ours = (json.loads((place / "scores.json").read_text()) for place in (folder, own))
-    told = ("run", "checkpoint", "crossing", "levels", "intervals")
-    assert {key: value for key, value in scores.items() if key not in told} == {
-        key: value for key, value in ours.items() if key not in told
+    different = ("run", "checkpoint", "crossing", "levels", "intervals")
+    assert {key: value for key, value in scores.items() if key not in different} == {
+        key: value for key, value in ours.items() if key not in different
     }
-    assert scores["checkpoint"] == {"file": "stranger.pt", "epoch": None, "step": None}
+    assert scores["checkpoint"] == {"file": "external.pt", "epoch": None, "step": None}
     assert scores["intervals"].keys() > ours["intervals"].keys()
     assert set(scores["intervals"].values()) == {None}
     for crossing in (scores["crossing"], *(level["crossing"] for level in scores["levels"].values())):
@@ -119,18 +119,18 @@ def test_weights_from_elsewhere_without_truth_leave_what_a_run_leaves(door, root
     # Its split can be read as one, as any run's can.
     split = (answer.folder / "split.csv").read_text()
     assert split.count(",test") == 0
-    assert door("evaluate", *stranger[1], f"data.split={answer.folder / 'split.csv'}", "split=val").code == 0
+    assert door("evaluate", *external[1], f"data.split={answer.folder / 'split.csv'}", "split=val").code == 0
 
 
 def test_frames_without_truth_that_cannot_be_read_are_refused_before_anything_is_written(
-    door, root, stranger, tmp_path
+    door, root, external, tmp_path
 ):
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "gtFine").symlink_to(root / "gtFine")
     shutil.copytree(root / "leftImg8bit", broken / "leftImg8bit")
     (broken / "leftImg8bit/test/60/0_leftImg8bit.png").write_text("no picture")
-    typed = (*stranger[1], f"data.root={broken}", "split=test")
+    typed = (*external[1], f"data.root={broken}", "split=test")
     answer = door("evaluate", *typed)
     assert (answer.code, "Traceback" in answer.err) == (2, False)
     assert "1 of 6 test frames" in answer.err
@@ -142,7 +142,7 @@ def test_frames_without_truth_that_cannot_be_read_are_refused_before_anything_is
     assert [each["sample"] for each in skipped] == ["leftImg8bit/test/60/0_leftImg8bit.png"]
 
 
-def test_masks_cannot_be_scored_without_truth_and_are_told_where_they_can(door, root, tmp_path):
+def test_masks_cannot_be_scored_without_truth_and_the_message_names_splits_that_can(door, root, tmp_path):
     masks = root / "masks"
     typed = (f"predictions={masks}", "predictions_label_space=idd_level3", "data=idd", f"data.root={root}")
     answer = door("evaluate", *typed, "split=test")
@@ -154,7 +154,7 @@ def test_masks_cannot_be_scored_without_truth_and_are_told_where_they_can(door, 
     assert not (tmp_path / "runs").exists()
 
 
-def test_masks_of_frames_of_several_sizes_are_scored_at_these_and_it_says_so(door, root, tmp_path):
+def test_masks_of_frames_of_several_sizes_are_scored_at_these_and_a_note_reports_it(door, root, tmp_path):
     space = load("idd_level3")
     for path in (root / "gtFine/val").rglob("*_polygons.json"):
         mask = np.array([*space.ids, 255], np.uint8)[polygon_mask(path, space)]
@@ -177,11 +177,11 @@ def test_masks_of_frames_of_several_sizes_are_scored_at_these_and_it_says_so(doo
 
 
 @pytest.mark.slow
-def test_ranks_share_weights_from_elsewhere(stranger, tmp_path):
+def test_ranks_share_external_weights(external, tmp_path):
     found = {}
     for ranks, typed in ((1, []), (2, ["trainer=ddp_cpu", "trainer.devices=2"])):
         folder = tmp_path / f"on{ranks}"
-        command = [sys.executable, "evaluate.py", *stranger[1], *typed, "trainer.threads=1", "split=test"]
+        command = [sys.executable, "evaluate.py", *external[1], *typed, "trainer.threads=1", "split=test"]
         command += [f"hydra.run.dir={folder}", "data.eval_batch_size=2", "trainer.precision=32-true"]
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
         found[ranks] = files(folder / "evaluation/test/predictions")

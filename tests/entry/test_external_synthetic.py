@@ -1,4 +1,4 @@
-"""Foreign models on the embedded streets, whose pixels of each label are counted: what is perfect elsewhere, and a network."""
+"""External models on the synthetic streets, whose pixels of each label are counted: masks that are perfect in their own classes, and a network."""
 
 import csv
 import shutil
@@ -17,21 +17,21 @@ from tests.entry.conftest import LEVEL3, MODEL, TRAINER, scored
 
 @pytest.fixture(scope="module")
 def synthetic(tmp_path_factory):
-    """Streets in IDD's layout, and their masks in foreign classes: `said("voc21")` is a folder of these."""
+    """Streets in IDD's layout, and their masks in external classes: `masks_in("voc21")` is a folder of these."""
     root = tmp_path_factory.mktemp("synthetic")
     generate(root / "idd", seed=3, drives=10, frames_per_drive=4)
 
-    def said(name):
+    def masks_in(name):
         if (root / name).exists():
             return root / name
         space = load(name)
         labels = label_table("idd_level3").classes
-        words = dict.fromkeys(labels, 0 if name == "voc21" else space.void)  # VOC calls the rest background
+        indices = dict.fromkeys(labels, 0 if name == "voc21" else space.void)  # VOC calls the rest background
         for index, link in enumerate(find(space, LEVEL3).links):
-            words.update({labels[label]: index for label in link.labels})
-        foreign = LabelSpace(name, space.classes, labels=words)
+            indices.update({labels[label]: index for label in link.labels})
+        external = LabelSpace(name, space.classes, labels=indices)
         for path in sorted((root / "idd/gtFine").rglob("*.json")):
-            mask = polygon_mask(path, foreign)
+            mask = polygon_mask(path, external)
             mask[mask == space.void] = 255
             stem = path.name.removesuffix("_gtFine_polygons.json")
             target = root / name / "masks" / path.parent.name / f"{stem}.png"
@@ -47,7 +47,7 @@ def synthetic(tmp_path_factory):
     for path in (root / "idd/gtFine/val").rglob("*.json"):
         counts = np.bincount(polygon_mask(path, every).ravel(), minlength=256)
         pixels = {label: pixels[label] + int(number) for label, number in zip(pixels, counts, strict=False)}
-    return root / "idd", said, pixels
+    return root / "idd", masks_in, pixels
 
 
 def of_synthetic(root, space):
@@ -60,9 +60,9 @@ def of_synthetic(root, space):
     )
 
 
-def test_perfect_in_voc_on_synthetic_streets_is_what_the_table_says(door, synthetic):
-    root, said, pixels = synthetic
-    typed = (f"predictions={said('voc21') / 'masks'}", "predictions_label_space=voc21", *TRAINER)
+def test_perfect_in_voc_on_synthetic_streets_is_as_the_crosswalk_has_it(door, synthetic):
+    root, masks_in, pixels = synthetic
+    typed = (f"predictions={masks_in('voc21') / 'masks'}", "predictions_label_space=voc21", *TRAINER)
     found = scored(door("evaluate", *typed, *of_synthetic(root, "idd_cityscapes18")), "val")["crossing"]
     assert found["miou_common"] == found["miou_closed"] == 1
     persons = pixels["person"] / (pixels["person"] + pixels["rider"])
@@ -82,9 +82,9 @@ def test_perfect_in_voc_on_synthetic_streets_is_what_the_table_says(door, synthe
     assert found["miou_expressible"] == pytest.approx(sum(ious) / len(ious))
 
 
-def test_perfect_in_cityscapes_on_synthetic_streets_is_what_the_table_says(door, synthetic):
-    root, said, pixels = synthetic
-    typed = (f"predictions={said('cityscapes19') / 'masks'}", "predictions_label_space=cityscapes19", *TRAINER)
+def test_perfect_in_cityscapes_on_synthetic_streets_is_as_the_crosswalk_has_it(door, synthetic):
+    root, masks_in, pixels = synthetic
+    typed = (f"predictions={masks_in('cityscapes19') / 'masks'}", "predictions_label_space=cityscapes19", *TRAINER)
     for space in ("idd_cityscapes18", "idd_cityscapes19"):
         found = scored(door("evaluate", *typed, *of_synthetic(root, space)), "val")["crossing"]
         assert found["miou_common"] == found["miou_closed"] == found["miou_expressible"] == 1
@@ -92,13 +92,15 @@ def test_perfect_in_cityscapes_on_synthetic_streets_is_what_the_table_says(door,
     assert "best checkpoint" not in answer.out  # nothing is trained
     found = scored(answer, "val")["crossing"]
     classes = LEVEL3.labels
-    mute = [
+    inexpressible = [
         name for name in found["no"] if any(pixels[label] for label in pixels if classes[label] == LEVEL3.index(name))
     ]
-    assert set(found["instead"]) == set(mute)
-    assert all(said == {"void": 1.0} for said in found["instead"].values())
+    assert set(found["instead"]) == set(inexpressible)
+    assert all(counts == {"void": 1.0} for counts in found["instead"].values())
     share = sum(
-        n for label, n in pixels.items() if classes[label] != LEVEL3.void and LEVEL3.classes[classes[label]] not in mute
+        n
+        for label, n in pixels.items()
+        if classes[label] != LEVEL3.void and LEVEL3.classes[classes[label]] not in inexpressible
     )
     assert found["expressible_share"] == pytest.approx(
         share / sum(n for label, n in pixels.items() if classes[label] != LEVEL3.void)
@@ -107,9 +109,9 @@ def test_perfect_in_cityscapes_on_synthetic_streets_is_what_the_table_says(door,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("space", ["voc21", "cityscapes19"])
-def test_a_model_trained_here_is_a_foreigner_to_idd(door, synthetic, space):
-    root, said, _ = synthetic
-    answer = door("train", MODEL, "model.weights=none", "data=mask_folder", f"data.root={said(space)}", f"data.label_space={space}",
+def test_a_model_of_other_classes_is_evaluated_on_idd_as_external_weights(door, synthetic, space):
+    root, masks_in, _ = synthetic
+    answer = door("train", MODEL, "model.weights=none", "data=mask_folder", f"data.root={masks_in(space)}", f"data.label_space={space}",
                   "data.num_workers=0", "data.image_size=[48,80]", "data.batch_size=4", "trainer.max_epochs=2", *TRAINER)  # fmt: skip
     assert answer.code == 0, answer.err
     weights = (f"model.weights={answer.folder / 'checkpoints/best.ckpt'}", f"model.label_space={space}")

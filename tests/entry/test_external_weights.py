@@ -1,4 +1,4 @@
-"""Weights that were trained elsewhere, in another label space, as they are typed."""
+"""External weights, in another label space, evaluated by command."""
 
 import csv
 import functools
@@ -18,7 +18,7 @@ from tests.entry.conftest import DATA, MODEL, TRAINER, VOC, check_is_no_run, idd
 
 
 @pytest.fixture(scope="module")
-def foreigner(shared_door, streets):
+def voc_weights(shared_door, streets):
     """A checkpoint that was trained on masks of VOC's classes."""
     answer = shared_door("train", MODEL, "model.weights=none", *DATA, f"data.root={streets / 'voc'}", "data.label_space=voc21", *TRAINER,
                   "trainer.max_epochs=1")  # fmt: skip
@@ -26,8 +26,8 @@ def foreigner(shared_door, streets):
     return answer.folder / "checkpoints/best.ckpt"
 
 
-def test_weights_from_elsewhere(door, streets, foreigner, tmp_path):
-    typed = (MODEL, f"model.weights={foreigner}", "model.label_space=voc21", *idd(streets), *TRAINER)
+def test_external_weights(door, streets, voc_weights, tmp_path):
+    typed = (MODEL, f"model.weights={voc_weights}", "model.label_space=voc21", *idd(streets), *TRAINER)
     answer = door("evaluate", *typed, "report.predictions=true")
     scores = scored(answer)
     assert "evaluate_deeplabv3_mobilenet_v3_large_mask_folder" in answer.folder.name
@@ -40,23 +40,23 @@ def test_weights_from_elsewhere(door, streets, foreigner, tmp_path):
     written = answer.folder / "evaluation/test/predictions/ids"
     again = door("evaluate", f"predictions={written}", "predictions_label_space=idd_level3", *idd(streets), *TRAINER)
     assert scored(again)["classes"] == scores["classes"]
-    # What it said is what it says as a run of its own, counted in VOC's classes.
-    own = door("evaluate", f"run={foreigner.parents[1]}", *TRAINER)
+    # It predicts the same as in an evaluation of its own run, counted in VOC's classes.
+    own = door("evaluate", f"run={voc_weights.parents[1]}", *TRAINER)
     with (own.folder / "evaluation/test/confusion.csv").open() as file:
-        said = {
+        counted = {
             name: sum(int(row[name]) for row in rows) for rows in [list(csv.DictReader(file))] for name in VOC.classes
         }
     with (answer.folder / "evaluation/test/uncrossed.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert {name: sum(int(row[name]) for row in rows) for name in VOC.classes} == said
+    assert {name: sum(int(row[name]) for row in rows) for name in VOC.classes} == counted
     # The samples' own matrices come to that of all.
     facts = np.load(answer.folder / "evaluation/test/per_sample.npz")
     summed = np.bincount(facts["uncrossed_cell"], facts["uncrossed_count"], minlength=27 * 22).reshape(27, 22)
     assert summed[:, :-1].tolist() == [[int(row[name]) for name in VOC.classes] for row in rows]
 
 
-def test_any_state_dict_and_what_does_not_fit(door, streets, foreigner, tmp_path):
-    state = torch.load(foreigner, weights_only=True)["state_dict"]
+def test_any_state_dict_and_what_does_not_fit(door, streets, voc_weights, tmp_path):
+    state = torch.load(voc_weights, weights_only=True)["state_dict"]
     state = {f"module.{name.removeprefix('network.')}": tensor for name, tensor in state.items()}
     torch.save(state, tmp_path / "plain.pt")
     typed = (MODEL, f"model.weights={tmp_path / 'plain.pt'}", *idd(streets), *TRAINER)
@@ -81,8 +81,8 @@ def test_any_state_dict_and_what_does_not_fit(door, streets, foreigner, tmp_path
     assert f"left as it was: missing {first.removeprefix('module.')}" in answer.out
 
 
-def test_weights_that_predict_nan_have_no_scores(door, streets, foreigner, tmp_path):
-    state = torch.load(foreigner, weights_only=True)["state_dict"]
+def test_weights_that_predict_nan_have_no_scores(door, streets, voc_weights, tmp_path):
+    state = torch.load(voc_weights, weights_only=True)["state_dict"]
     state["network.classifier.4.bias"][3] = torch.nan
     torch.save(state, tmp_path / "broken.pt")
     folder = tmp_path / "scored"
@@ -107,11 +107,11 @@ class Quiet(SimpleHTTPRequestHandler):
         """Keep the test's output quiet."""
 
 
-def test_published_weights_are_fetched_or_said_to_be_missing(door, streets, foreigner, tmp_path, monkeypatch):
+def test_published_weights_are_downloaded_or_reported_as_missing(door, streets, voc_weights, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    state = torch.load(foreigner, weights_only=True)["state_dict"]
+    state = torch.load(voc_weights, weights_only=True)["state_dict"]
     published = tmp_path / "published.pth"
     torch.save({name.removeprefix("network."): tensor for name, tensor in state.items()}, published)
     name = f"voc-{hashlib.sha256(published.read_bytes()).hexdigest()[:8]}.pth"

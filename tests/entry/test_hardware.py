@@ -34,15 +34,15 @@ def test_auto_is_every_visible_gpu(two_gpus):
 
 
 @pytest.mark.parametrize(
-    ("keys", "says"),
+    ("keys", "message"),
     [
         ({"accelerator": "gpu", "devices": 3}, r"trainer\.devices=3, but 2 GPUs are visible"),
         ({"devices": 2, "num_nodes": 2}, "torchrun --nnodes=2 --nproc-per-node=2"),
         ({"devices": 2, "sync_batchnorm": True}, r"trainer\.sync_batchnorm=true: torch's SyncBatchNorm needs GPUs"),
     ],
 )
-def test_what_is_not_there_is_refused(two_gpus, keys, says):
-    with pytest.raises(RequestError, match=says):
+def test_what_is_not_there_is_refused(two_gpus, keys, message):
+    with pytest.raises(RequestError, match=message):
         choose(trainer(**keys))
 
 

@@ -29,12 +29,10 @@ def test_a_job_is_the_same_after_it_was_sent_as_text():
 
 @pytest.mark.parametrize("resume_from", [None, "/runs/one/checkpoints/last.ckpt"])
 def test_a_training_ends_with_the_reported_split_of_the_best_checkpoint(tmp_path, resume_from):
-    run = SimpleNamespace(
-        resume_from=resume_from, folder=RunFolder(tmp_path), datamodule=SimpleNamespace(closing_split="val"), allow=()
-    )
-    assert Job.training(run) == Job(
-        "train", str(tmp_path), overridden=None, resume_from=resume_from, checkpoint="best", split="val"
-    )
+    run = SimpleNamespace(resume_from=resume_from, folder=RunFolder(tmp_path), allow=("mine",))
+    job = Job.training(run)
+    assert (job.kind, job.folder, job.resume_from, job.allow) == ("train", str(tmp_path), resume_from, ("mine",))
+    assert (job.checkpoint, job.split, job.overridden) == ("best", None, None)
 
 
 def test_settings_are_those_of_the_folder_unless_others_are_sent(folder, tmp_path):

@@ -11,7 +11,7 @@ from datamodules.loading.unlabelled_images import picture_loader
 from entry.builders.modules import build_module
 from entry.config.resolve import resolved
 from entry.errors import IncompleteError, RequestError
-from entry.prediction import complain, pictures, predict
+from entry.prediction import check_complete, pictures, predict
 from label_spaces.space import LabelSpace
 from run_folder import RunFolder, read_csv
 from tests.conftest import make_image_folder
@@ -94,11 +94,11 @@ def test_a_source_must_be_typed_and_hold_pictures(tmp_path):
 @pytest.mark.parametrize(("count", "named", "more"), [(1, 1, None), (20, 20, None), (23, 20, "  … and 3 more")])
 def test_unreadable_pictures_are_named_up_to_twenty(tmp_path, count, named, more):
     with pytest.raises(IncompleteError) as error:
-        complain({tmp_path / f"{i}.jpg": f"{i}.jpg is broken" for i in range(count)}, 30)
+        check_complete({tmp_path / f"{i}.jpg": f"{i}.jpg is broken" for i in range(count)}, 30)
     first, *lines = str(error.value).splitlines()
-    assert first == f"{count} of 30 pictures could not be read; the others are predicted."
+    assert first == f"{count} of 30 images could not be read; the others are predicted."
     assert lines == [*(f"  {i}.jpg is broken" for i in range(named)), *([] if more is None else [more])]
 
 
 def test_no_error_where_all_were_read():
-    complain({}, 30)
+    check_complete({}, 30)

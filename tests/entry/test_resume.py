@@ -1,4 +1,4 @@
-"""Going on with a run, as it is typed."""
+"""Resuming a run by command."""
 
 import contextlib
 import functools
@@ -95,7 +95,7 @@ def flip(path, position=0.5):
 
 
 @both_tasks
-def test_a_stopped_run_goes_on_to_the_same_bits_also_where_it_was_moved_to(door, stopped, whole, tmp_path):
+def test_a_stopped_run_resumes_to_the_same_bits_also_where_it_was_moved_to(door, stopped, whole, tmp_path):
     assert json.loads((stopped / "status.json").read_text())["state"] == "stopped"
     assert torch.load(stopped / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 7
     moved = tmp_path / "elsewhere"
@@ -118,7 +118,7 @@ def test_a_run_that_is_repeated_gives_the_same_bits_whoever_reads(train, tmp_pat
     assert compare(tmp_path / "one", tmp_path / "other") == []
 
 
-def test_a_finished_run_says_so_and_stays_as_it_is(door, whole):
+def test_a_finished_run_is_reported_and_stays_as_it_is(door, whole):
     before = contents(whole)
     answer = door("train", f"resume={whole}")
     assert answer.code == 0, answer.err
@@ -127,7 +127,7 @@ def test_a_finished_run_says_so_and_stays_as_it_is(door, whole):
     assert contents(whole) == before
 
 
-def test_a_finished_run_without_its_evaluation_says_how_to_have_one(door, whole):
+def test_a_finished_run_without_its_evaluation_names_the_command_for_one(door, whole):
     shutil.rmtree(whole / "evaluation")
     answer = door("train", f"resume={whole}")
     assert answer.code == 0, answer.err
@@ -152,7 +152,7 @@ def test_a_damaged_file_of_the_folder_is_named(door, stopped, name):
     assert f"{stopped / name} is damaged" in answer.err
 
 
-def test_a_stopped_run_ends_with_the_looks_that_are_typed_later(door, stopped, whole):
+def test_a_stopped_run_ends_with_the_evaluation_keys_that_are_typed_later(door, stopped, whole):
     answer = door("train", f"resume={stopped}", "evaluation.flip=true")
     assert answer.code == 0, answer.err
     assert "note: The final evaluation uses evaluation.flip=true; training continues as before." in answer.out
@@ -167,7 +167,7 @@ def test_a_stopped_run_ends_with_the_looks_that_are_typed_later(door, stopped, w
     assert "evaluate.py" not in again.out
 
 
-def test_a_finished_run_is_not_evaluated_anew_but_says_how(door, whole):
+def test_a_finished_run_is_not_evaluated_anew_but_the_command_is_printed(door, whole):
     before = contents(whole)
     typed = ("evaluation.flip=true", "report.train_eval=true", "data.num_workers=1", "evaluation.scales=[1.0]")
     answer = door("train", f"resume={whole}", *typed)
@@ -227,7 +227,7 @@ def test_changes_can_be_wanted(door, stopped):
 
 
 @pytest.mark.parametrize(
-    ("typed", "says"),
+    ("typed", "message"),
     [
         (["optimizer=sgd"], "optimizer: a checkpoint holds the state of its own optimiser"),
         (["data.fraction=0.5"], "data.fraction: the run has its split"),
@@ -235,11 +235,11 @@ def test_changes_can_be_wanted(door, stopped):
         (["scheduler._target_=torch.optim.lr_scheduler.ConstantLR"], "scheduler._target_: a schedule of torch's"),
     ],
 )
-def test_changes_without_effect_are_refused_although_they_are_wanted(door, stopped, typed, says):
+def test_changes_without_effect_are_refused_although_they_are_wanted(door, stopped, typed, message):
     before = contents(stopped)
     answer = door("train", f"resume={stopped}", *typed, "resume_with_changes=true")
     assert (answer.code, contents(stopped) == before) == (2, True), answer.err
-    assert says in answer.err
+    assert message in answer.err
 
 
 def test_epochs_that_are_over_cannot_be_taken_back(door, train, tmp_path):
@@ -323,7 +323,7 @@ def test_the_logged_run_stays_the_same(door, train, stopped, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("typed", "says"),
+    ("typed", "message"),
     [
         (["resume=absent"], "there is no such folder"),
         (["resume={pictures}"], "no config.yaml in it"),
@@ -332,11 +332,11 @@ def test_the_logged_run_stays_the_same(door, train, stopped, tmp_path):
         (["resume={run}", "trainer.max_epoch=3"], "trainer.max_epochs"),
     ],
 )
-def test_wrong_requests_change_nothing(door, stopped, image_folder, typed, says):
+def test_wrong_requests_change_nothing(door, stopped, image_folder, typed, message):
     before = contents(stopped)
     answer = door("train", *(word.format(run=stopped, pictures=image_folder) for word in typed))
     assert answer.code == 2, answer.err
-    assert says in answer.err
+    assert message in answer.err
     assert contents(stopped) == before
 
 
@@ -356,7 +356,7 @@ class Payload:
         return (os.mkdir, (str(self.canary),))
 
 
-def test_nothing_in_a_foreign_run_folder_is_executed(door, stopped, tmp_path):
+def test_nothing_in_a_external_run_folder_is_executed(door, stopped, tmp_path):
     canary = tmp_path / "canary"
     for path in (stopped / "checkpoints").iterdir():
         torch.save({"state_dict": {}, "payload": Payload(canary)}, path)

@@ -11,7 +11,7 @@ from run_folder import Status
 
 
 def outcome(path, error=None, sent=None):
-    """Run something that ends with an error or a signal; what status.json says while it runs and after."""
+    """Run something that ends with an error or a signal; status.json while it runs and after."""
     during = {}
 
     def body() -> None:

@@ -13,7 +13,7 @@ ADAM = {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 1e-3}
 
 
 @pytest.mark.parametrize(
-    ("typed", "says"),
+    ("typed", "message"),
     [
         ("+optimizer.foo=1", "optimizer.foo: Adam has no such setting. Those it has: lr, betas"),
         ("+optimizer.eps=-1", "optimizer: Adam does not take these settings: Invalid epsilon value: -1."),
@@ -35,11 +35,11 @@ ADAM = {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 1e-3}
         ("aug.transform=5", "aug.transform=5: it needs a _target_"),
     ],
 )
-def test_settings_that_are_not_taken_are_refused_before_anything_starts(door, tmp_path, image_folder, typed, says):
+def test_settings_that_are_not_taken_are_refused_before_anything_starts(door, tmp_path, image_folder, typed, message):
     poly = ("scheduler=poly",) if "power" in typed else ()
     answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, *poly, typed)
     assert answer.code == 2, answer.err
-    assert says in answer.err
+    assert message in answer.err
     assert "Traceback" not in answer.err
     assert files_below(tmp_path) == set()
 
@@ -48,7 +48,7 @@ RESNET = ("model=resnet18", "model.weights=none", "model.network._target_=torchv
 
 
 @pytest.mark.parametrize(
-    ("typed", "says"),
+    ("typed", "message"),
     [
         ((*RESNET, "+model.network.nonsense=3"), "model.network.nonsense: resnet18 has no such setting."),
         (
@@ -65,10 +65,10 @@ RESNET = ("model=resnet18", "model.weights=none", "model.network._target_=torchv
         ),
     ],
 )
-def test_what_only_the_target_itself_can_tell_is_one_sentence_too(door, tmp_path, image_folder, typed, says):
+def test_what_only_the_target_itself_can_tell_is_one_sentence_too(door, tmp_path, image_folder, typed, message):
     answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, *typed)
     assert answer.code == 2, answer.err
-    assert answer.err.startswith(says)
+    assert answer.err.startswith(message)
     assert len(answer.err.splitlines()) == 1
     assert files_below(tmp_path) == set()
 

@@ -1,4 +1,4 @@
-"""Doors as commands: what they print, with which code they exit, and what they leave behind."""
+"""Commands: what they print, with which code they exit, and what they leave behind."""
 
 import sys
 
@@ -12,7 +12,7 @@ from lightning_modules.errors import TrainingError
 
 @pytest.fixture
 def command(monkeypatch, capsys, tmp_path):
-    """Run a task behind a door: (exit code, stdout, stderr)."""
+    """Run a task as a command: (exit code, stdout, stderr)."""
 
     def run(task, *arguments):
         monkeypatch.chdir(tmp_path)
@@ -55,12 +55,12 @@ def test_done(command):
 
 
 @pytest.mark.parametrize("typed", ["seed=${nothing}", "seed=${oc.env:NOT_SET_ANYWHERE}", "seed=${data.split_seed}"])
-def test_overrides_are_told_as_typed_whatever_they_refer_to(command, typed):
+def test_overrides_stay_as_typed_whatever_they_refer_to(command, typed):
     assert command(lambda request: print(request.overrides[0]), typed) == (0, f"{typed}\n", "")
 
 
 @pytest.mark.parametrize(
-    ("typed", "says"),
+    ("typed", "message"),
     [
         ("modle=resnet18", "There is no key 'modle'; did you mean model?"),
         ("optimizer.lrr=1", "There is no key 'optimizer.lrr'; did you mean optimizer.lr"),
@@ -78,10 +78,10 @@ def test_overrides_are_told_as_typed_whatever_they_refer_to(command, typed):
         ("--resolve", "--resolve goes with --cfg"),
     ],
 )
-def test_hydras_complaints_are_ours(command, tmp_path, typed, says):
+def test_hydras_errors_become_sentences(command, tmp_path, typed, message):
     code, out, err = command(raising(AssertionError("must not be reached")), typed)
     assert (code, out) == (2, "")
-    assert says in err
+    assert message in err
     assert not any(word in err for word in ("HYDRA_FULL_ERROR", "Traceback", "Exception"))
     assert list(tmp_path.iterdir()) == []
 
@@ -110,7 +110,7 @@ def test_a_typed_folder_is_used_and_what_was_there_stays(command, tmp_path):
 
 
 def sweeping(*codes):
-    """A task whose jobs end as told by their seed, and leave a file where they are done."""
+    """A task whose jobs end as their seed decides, and leave a file where they are done."""
     errors = {1: TrainingError("it went wrong"), 2: RequestError("not like this"), 143: RunStopped(15)}
 
     def task(request):
@@ -144,11 +144,11 @@ def test_a_job_that_fails_or_is_refused_does_not_end_a_sweep(command, tmp_path, 
     else:
         assert [sorted(path.name for path in sweep.iterdir()) for sweep in sweeps] == [left]
     for number, code in enumerate(codes):
-        said = {
+        messages = {
             1: f"it went wrong\nJob {number} (seed={number}) failed.",
             2: f"not like this\nJob {number} (seed={number}) was refused.",
         }
-        assert (code not in said) or said[code] in err
+        assert (code not in messages) or messages[code] in err
 
 
 def test_a_sweep_into_a_folder_that_is_there_leaves_what_was_in_it(command, tmp_path):

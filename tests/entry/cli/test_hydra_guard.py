@@ -1,4 +1,4 @@
-"""What Hydra would build before a door is asked: nothing that was brought from elsewhere."""
+"""What Hydra would build before a command starts: nothing that the user brings."""
 
 import os
 import pickle
@@ -117,7 +117,7 @@ def test_nothing_that_is_typed_under_hydra_is_built(command, elsewhere, name, mo
 
 @pytest.mark.parametrize("mode", [(), ("-m",)])
 @pytest.mark.parametrize("name", NODES)
-def test_nothing_that_a_foreign_file_says_under_hydra_is_built(command, elsewhere, name, mode):
+def test_nothing_that_a_file_of_the_user_has_under_hydra_is_built(command, elsewhere, name, mode):
     place = elsewhere / "conf" / "experiment" / "evil.yaml"
     place.write_text("# @package _global_\n" + yaml.safe_dump({"hydra": nodes(elsewhere)[name]}))
     refused(elsewhere, command(*mode, f"--config-dir={elsewhere}/conf", "experiment=evil"))
@@ -130,7 +130,7 @@ def test_a_sweep_is_refused_before_its_first_job(command, elsewhere):
     refused(elsewhere, command("-m", f"--config-dir={elsewhere}/conf", "experiment=mine,evil"))
 
 
-def test_a_group_of_hydras_own_is_looked_at_too(command, elsewhere):
+def test_a_group_of_hydras_own_is_checked_too(command, elsewhere):
     place = elsewhere / "conf" / "hydra" / "job_logging" / "evil.yaml"
     place.parent.mkdir(parents=True)
     place.write_text(yaml.safe_dump({"version": 1, **nodes(elsewhere)["a formatter's factory"]["job_logging"]}))
@@ -164,7 +164,7 @@ def test_a_group_of_hydras_own_is_looked_at_too(command, elsewhere):
         ["seed=1", "--cfg=job", "hydra.searchpath=[pkg://evil_package]"],
     ],
 )
-def test_what_would_bypass_the_doors_own_configuration_is_refused(command, elsewhere, arguments):
+def test_what_would_bypass_the_commands_own_configuration_is_refused(command, elsewhere, arguments):
     (elsewhere / "rerun.pickle").write_bytes(pickle.dumps(Payload(elsewhere / "canary")))
     answer = command(*(argument.format(elsewhere) for argument in arguments))
     refused(elsewhere, answer)

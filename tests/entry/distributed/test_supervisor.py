@@ -1,4 +1,4 @@
-"""Several processes, as they are typed: one folder, the same scores, and an end for all when one dies."""
+"""Several processes: one folder, the same scores, and an end for all when one dies."""
 
 import contextlib
 import functools
@@ -18,7 +18,7 @@ from tests.chaos.harness import ROOT, SITE, Setting, compare, finish, phase_of, 
 from tests.conftest import make_image_folder, make_mask_folder
 
 pytestmark = pytest.mark.slow
-LOOKS = ("evaluation.flip=true", "evaluation.scales=[1.0,1.5]", "evaluation.window=[24,32]", "report.region_sizes=true")
+VIEWS = ("evaluation.flip=true", "evaluation.scales=[1.0,1.5]", "evaluation.window=[24,32]", "report.region_sizes=true")
 SCORES = (
     "accuracy",
     "f1_macro",
@@ -110,12 +110,12 @@ def reference(tmp_path_factory, data):
 
 @pytest.fixture(scope="module")
 def alone(reference):
-    """By task, batch size and looks a run, its scores and slices on one device, and what the command printed; made once."""
+    """By task, batch size and views a run, its scores and slices on one device, and what the command printed; made once."""
 
     @functools.cache
-    def of(task, eval_batch_size, looks):
+    def of(task, eval_batch_size, views):
         run = reference(task, 1)
-        answer = call("evaluate.py", f"run={run}", f"data.eval_batch_size={eval_batch_size}", *looks)
+        answer = call("evaluate.py", f"run={run}", f"data.eval_batch_size={eval_batch_size}", *views)
         assert answer.returncode == 0, answer.stderr
         return run, scores(run), slices(run), answer.stdout
 
@@ -136,27 +136,27 @@ def endless(tmp_path, pictures):
 
 # Three batches, which no number of ranks but three divides; and a single one.
 @pytest.mark.parametrize(
-    ("task", "eval_batch_size", "ranks", "looks"),
+    ("task", "eval_batch_size", "ranks", "views"),
     [("classification", size, ranks, ()) for size in (3, 1000) for ranks in (2, 3, 4)]
-    + [("segmentation", 3, 2, LOOKS), ("segmentation", 1000, 3, ())],
+    + [("segmentation", 3, 2, VIEWS), ("segmentation", 1000, 3, ())],
 )
-def test_a_checkpoint_has_the_same_scores_on_any_number_of_ranks(alone, task, eval_batch_size, ranks, looks):
-    run, expected, parts, said = alone(task, eval_batch_size, looks)
+def test_a_checkpoint_has_the_same_scores_on_any_number_of_ranks(alone, task, eval_batch_size, ranks, views):
+    run, expected, parts, printed = alone(task, eval_batch_size, views)
     typed = [
         f"run={run}",
         f"data.eval_batch_size={eval_batch_size}",
         "trainer=ddp_cpu",
         f"trainer.devices={ranks}",
-        *looks,
+        *views,
     ]
     several = call("evaluate.py", *typed, "trainer.threads=1", "trainer.precision=32-true")
     assert several.returncode == 0, several.stderr
     found = scores(run)
     assert {key: found[key] for key in SCORES} == {key: expected[key] for key in SCORES}
     assert slices(run) == parts
-    assert ("region_size,small,8," in parts) == (looks == LOOKS)
+    assert ("region_size,small,8," in parts) == (views == VIEWS)
     assert found["n_seen"] == found["n_unique"] == found["n_expected"] == (9 if task == "classification" else 8)
-    assert several.stdout.splitlines()[-2:] == said.splitlines()[-2:]
+    assert several.stdout.splitlines()[-2:] == printed.splitlines()[-2:]
     assert sorted(path.name for path in (run / "evaluation").iterdir()) == ["test"]
 
 
@@ -239,7 +239,7 @@ def test_a_rank_that_dies_ends_the_others_with_its_name(endless):
     assert f"Rank 1 of 2 (process {pids[1]}) was ended by SIGKILL" in out
 
 
-def test_ranks_do_not_outlive_their_door_and_the_folder_is_theirs_until_then(endless):
+def test_ranks_do_not_outlive_their_command_and_hold_the_folder_until_then(endless):
     run, process = endless
     pids = rank_pids(run)
     busy = call("train.py", f"resume={run}")
@@ -278,7 +278,7 @@ def test_a_run_of_two_ranks_predicts_on_one_device(tmp_path, pictures):
     assert len((tmp_path / "out" / "predictions.csv").read_text().splitlines()) == 1 + 42
 
 
-def test_a_bad_loss_is_told_by_the_door(tmp_path, pictures):
+def test_a_bad_loss_is_reported_by_the_command(tmp_path, pictures):
     run = tmp_path / "run"
     answer = call(
         "train.py",

@@ -18,7 +18,7 @@ from entry.distributed import torchrun
 from entry.job import Job
 run = SimpleNamespace(machine=SimpleNamespace(accelerator="cpu"))
 torchrun.carry_out = lambda job, signal, run=None: print("worked", job.split)
-if {tells}:
+if {shares}:
     torchrun.share(Job("evaluate", {folder!r}, {config!r}, split="val"), run, None)
 torchrun.dismiss(2)
 print("gone")
@@ -46,8 +46,8 @@ def torchrun(node, nodes, port, *typed):
     )  # fmt: skip
 
 
-def test_the_same_door_under_torchrun_on_two_nodes(tmp_path, pictures, monkeypatch):
-    # What torch is told later is not quite the same as what OpenMP reads when it is loaded.
+def test_the_same_command_under_torchrun_on_two_nodes(tmp_path, pictures, monkeypatch):
+    # What is set in torch later is not quite the same as what OpenMP reads when it is loaded.
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     own, outer = tmp_path / "own", tmp_path / "outer"
     finish(train(own, pictures, Setting(2)))
@@ -91,13 +91,13 @@ def test_what_hydra_refuses_ends_every_task(tmp_path):
     assert sum("aug=flip_rotat: there is no such option" in out for out in outs) == 1
 
 
-@pytest.mark.parametrize(("tells", "code", "says"), [(True, 0, "worked val\n"), (False, 2, "")])
-def test_the_others_are_told_the_job_or_sent_away_but_not_both(tmp_path, tells, code, says):
+@pytest.mark.parametrize(("shares", "code", "printed"), [(True, 0, "worked val\n"), (False, 2, "")])
+def test_the_others_get_the_job_or_are_dismissed_but_not_both(tmp_path, shares, code, printed):
     config = {"trainer": {"accelerator": "cpu", "devices": 2, "num_nodes": 1, "precision": "32-true", "threads": 1,
                           "sync_batchnorm": False}}  # fmt: skip
     (tmp_path / "config.yaml").write_text(json.dumps(config))
     port = free_port()
-    programs = (LEAD.format(tells=tells, folder=str(tmp_path), config=config), FOLLOW)
+    programs = (LEAD.format(shares=shares, folder=str(tmp_path), config=config), FOLLOW)
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -112,4 +112,4 @@ def test_the_others_are_told_the_job_or_sent_away_but_not_both(tmp_path, tells, 
         for process in processes:
             process.kill()
     assert [process.returncode for process in processes] == [0, code], outs
-    assert [out for out, _ in outs] == [says + "gone\n", says]
+    assert [out for out, _ in outs] == [printed + "gone\n", printed]

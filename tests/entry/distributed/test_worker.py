@@ -54,7 +54,7 @@ def raises(error):
     [
         (TrainingError("the loss was nan"), 1, "TrainingError", 1),
         (RankError("rank 1 is missing"), 1, "RankError", 1),
-        (RunStopped(15), 0, "RunStopped", 143),  # as it was told to: no failure for the launcher
+        (RunStopped(15), 0, "RunStopped", 143),  # requested: no failure for the launcher
         (ZeroDivisionError("a bug"), 1, "ZeroDivisionError", 1),
     ],
 )

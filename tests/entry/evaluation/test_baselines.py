@@ -92,7 +92,7 @@ def test_only_so_many_are_fitted_and_always_the_same(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("asked", [None, 1, 3, 50])
-def test_what_pixels_tell_does_not_follow_from_how_much_of_train_is_evaluated(mask_folder, tmp_path, asked):
+def test_pixel_baselines_do_not_depend_on_how_much_of_train_is_evaluated(mask_folder, tmp_path, asked):
     keys = {"split": {"train": 0.6, "val": 0.2, "test": 0.2}, "classes": ["sky", "road", "car"], "image_size": (32, 48)}
     made = settings(mask_folder, cache_dir=str(tmp_path), cache=True, train_eval_samples=asked, **keys)
     data = MaskFolderDataModule(made)
@@ -115,10 +115,10 @@ def test_what_pixels_tell_does_not_follow_from_how_much_of_train_is_evaluated(ma
         if label < 3:
             votes[colour][label] += 1
     commonest = sum(votes.values(), Counter())
-    said = {colour: min(seen, key=lambda label: (-seen[label], label)) for colour, seen in votes.items()}
+    predicted = {colour: min(seen, key=lambda label: (-seen[label], label)) for colour, seen in votes.items()}
     rest = min(commonest, key=lambda label: (-commonest[label], label))
     colours, truth = pixels(data.indices("test"))
-    right = [said.get(colour, rest) == label for colour, label in zip(colours, truth, strict=True) if label < 3]
+    right = [predicted.get(colour, rest) == label for colour, label in zip(colours, truth, strict=True) if label < 3]
     assert found["colour_table"]["accuracy"] == pytest.approx(np.mean(right))
 
 

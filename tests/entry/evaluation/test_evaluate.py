@@ -1,6 +1,8 @@
-"""The folder of one evaluation: complete or as it was before, with a status of its own."""
+"""The folder of one evaluation: complete or as it was before, with a status of its own; and what is collected for it."""
 
 import json
+import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from scipy.sparse import csr_array
 from callbacks.errors import RunStopped
 from datamodules.image_folder import ImageFolderDataModule
 from entry.config.resolve import resolved
-from entry.evaluation.evaluate import write_evaluation
+from entry.evaluation.evaluate import collect, write_evaluation
 from metrics.counts import Counts, Predictions
 from run_folder import RunFolder
 from tests.entry.config.test_resolve import request
@@ -18,7 +20,13 @@ from tests.entry.config.test_resolve import request
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory, image_folder):
     where = tmp_path_factory.mktemp("cache")
-    typed = ("data=image_folder", f"data.root={image_folder}", f"data.cache_dir={where}", "data.image_size=[16,16]")
+    typed = (
+        "data=image_folder",
+        f"data.root={image_folder}",
+        f"data.cache_dir={where}",
+        "data.image_size=[16,16]",
+        "evaluation.flip=true",
+    )
     settings = resolved(request(where, *typed))
     data = ImageFolderDataModule(settings.data)
     data.prepare_training()
@@ -53,8 +61,8 @@ def always_blue(prepared):
         np.add.at(confusion[:, 0], truth, 1)
         cells = np.zeros((n, 16), np.int64)
         cells[np.arange(n), truth * 4] = 1
-        said = Predictions(truth, np.zeros(n, np.int64), np.full(n, 0.5, np.float32))
-        return Counts(confusion, index, csr_array(cells), np.full(n, 0.25), np.ones(n, np.int64), said)
+        predictions = Predictions(truth, np.zeros(n, np.int64), np.full(n, 0.5, np.float32))
+        return Counts(confusion, index, csr_array(cells), np.full(n, 0.25), np.ones(n, np.int64), predictions)
 
     return count, truth
 
@@ -100,3 +108,37 @@ def test_predictions_are_written_into_the_same_folder(evaluate, always_blue):
         return count(target)
 
     assert (evaluate(counting) / "predictions").is_dir()
+
+
+def counts_of(index):
+    """Each sample is blue, and so it is predicted."""
+    n, confusion = len(index), np.zeros((4, 4), np.int64)
+    confusion[0, 0] = n
+    matrices = np.zeros((n, 16), np.int64)
+    matrices[:, 0] = 1
+    predictions = Predictions(np.zeros(n, np.int64), np.zeros(n, np.int64), np.ones(n, np.float32))
+    return Counts(confusion, np.array(index), csr_array(matrices), np.zeros(n), np.ones(n, np.int64), predictions)
+
+
+def test_what_is_collected_names_its_samples_size_and_views(prepared, tmp_path, caplog):
+    settings, data = prepared
+    index = data.indices("test")[:3]
+    origin = {"file": "best.ckpt", "epoch": 1, "step": 2}
+    with caplog.at_level(logging.WARNING):
+        found = collect(settings, RunFolder(tmp_path / "one"), origin, data, "test", counts_of(index))
+    assert (found.task, found.split, found.run, found.checkpoint) == ("classification", "test", "one", origin)
+    assert [*found.names] == [data.table.samples[i].name for i in index]
+    assert found.n_expected == 8  # of 36 images
+    assert "Only 3 of 8 samples of test were evaluated" in caplog.text
+    assert tuple(found.resolution) == (16, 16)
+    assert found.looks == {"flip": True, "scales": [1.0], "window": None, "stride": None}
+    fitted, evaluated = found.features["mean_colour"]
+    assert (len(fitted), len(evaluated)) == (len(data.indices("train")), 3)
+
+
+def test_counts_in_other_classes_are_remapped(prepared, tmp_path):
+    settings, data = prepared
+    crosswalk = SimpleNamespace(mapping=(1, 0, 3))  # blue counts as green, the third class as void
+    found = collect(settings, RunFolder(tmp_path), {}, data, "test", counts_of(data.indices("test")), crosswalk)
+    assert found.counts.confusion.tolist() == [[0, 8, 0, 0], [0] * 4, [0] * 4, [0] * 4]
+    assert found.counts.before.confusion[0, 0] == 8
