@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/EXTENDING.md").read_text(encoding="utf-8")
 FILE = re.compile(r"^`(mine/[^`]+)`:\n```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"^\n```\n(.*?)^```$", re.MULTILINE | re.DOTALL)  # of commands: without a language, and no file's
-QUICK = ("trainer.max_epochs=1", "trainer=cpu", "logger=csv", "data.image_size=[32,32]", "data.num_workers=0", "data.batch_size=5")  # fmt: skip
+QUICK = ("trainer.max_epochs=1", "trainer.threads=1", "trainer=cpu", "logger=csv", "data.image_size=[32,32]", "data.num_workers=0", "data.batch_size=5")  # fmt: skip
 MOST_LINES = 40
 
 
@@ -112,6 +112,7 @@ def test_images_whose_classes_stand_in_a_file(typed, mine):
     assert (refused.code, refused.err) == (2, "data.options.gap: Photos has no such setting. Those it has: labels.\n")
 
 
+@pytest.mark.slow
 def test_masks_with_a_label_space_of_their_own(typed, mine):
     _, lanes = commands("A dataset")
     answer = typed(lanes, "model.weights=none", "data.eval_batch_size=4", "report.predictions=true")

@@ -30,6 +30,16 @@ ADAM = {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 1e-3}
             "+model.network.foo=1",
             "model.network.foo: custom_cnn has no such setting. Those it has: image_size, dropout.",
         ),
+        ("model.network.dropout=high", "model.network.dropout=high: must be a number."),
+        ("+optimizer.maximize=1", "optimizer.maximize=1: must be true or false."),
+        (
+            "loss={_target_: torch.nn.MultiMarginLoss, class_weights: balanced}",
+            "loss.class_weights=balanced: MultiMarginLoss has no such parameter.",
+        ),
+        (
+            "+data.options.gap=3",
+            "data.options.gap: ImageFolderDataModule has no such setting. Those it has: none at all.",
+        ),
         ("scheduler.power=-1", "scheduler.power=-1: must be a number of at least 0."),
         ("model.network=null", "model.network=null: it needs a _target_"),
         ("aug.transform=5", "aug.transform=5: it needs a _target_"),

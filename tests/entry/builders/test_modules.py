@@ -69,6 +69,13 @@ def test_the_loss_is_weighted_where_that_is_wanted_and_there_are_counts(counts, 
     assert total.item() == pytest.approx(each.sum().item(), rel=1e-6)
 
 
+def test_torchs_own_loss_leaves_void_out():
+    logits, target = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 2])
+    total, weight = build_loss(LossSettings(_target_="torch.nn.CrossEntropyLoss"), 2, None)(logits, target)
+    assert weight == 1
+    assert total == pytest.approx(functional.cross_entropy(logits[:1], target[:1]))
+
+
 @pytest.fixture
 def batches():
     """A data module with these batch sizes, and one that drops nothing."""
