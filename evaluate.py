@@ -16,9 +16,8 @@ def evaluate(request: Request) -> None:
         return
 
     from callbacks.signals import StopSignal
-    from entry import console
     from entry.config.run_config import of_run
-    from entry.evaluation.summary import print_summary
+    from entry.evaluation.summary import print_ignored, print_summary
     from entry.job import Job
     from entry.launch import launch
     from entry.run import assemble_trained
@@ -28,7 +27,7 @@ def evaluate(request: Request) -> None:
     run = assemble_trained(folder, settings, request.keys.checkpoint, request.keys.split, request.allow)
     assert run.checkpoint is not None
     checkpoint, split = str(run.checkpoint.path), run.datamodule.test_split
-    console.ignored(request)
+    print_ignored(request)
     job = Job("evaluate", str(folder.path), settings.to_dict(), None, checkpoint, split, request.allow)
     signal = StopSignal()
     with folder.in_use(), signal.listening():

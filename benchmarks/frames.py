@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.timing import interleaved, machine, markdown_table
 from datamodules.files.masks import polygon_mask
 from datamodules.idd import IDDDataModule
-from datamodules.loading.batch_samplers import SampleKey
+from datamodules.loading.dataset import SampleKey
 from label_spaces.catalogue import load
 from settings.data import DataSettings
 

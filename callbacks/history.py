@@ -1,12 +1,11 @@
 """The record of a training: a row of history.csv per epoch, and a line or a bar for the terminal."""
 
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import lightning
-from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.callbacks import Callback
 
 from callbacks.stderr import tell
 from metrics.scores import TASKS, headline_scores
@@ -48,16 +47,6 @@ class HistoryWriter(Callback):
         if trainer.is_global_zero:
             # Earlier epochs may have a score that this process has not registered.
             write_csv(self.path, self._rows, list(dict.fromkeys([*columns(), *self._rows[0]])))
-
-
-def wants_bar(wanted: str | bool) -> bool:
-    """Return whether to show a bar: as requested, or with ``auto`` if stderr is a terminal."""
-    return sys.stderr.isatty() if wanted == "auto" else bool(wanted)
-
-
-def progress_bar() -> RichProgressBar:
-    """Return a bar on stderr with the loss and the main scores."""
-    return RichProgressBar(leave=True, console_kwargs={"stderr": True})
 
 
 class EpochLines(Callback):

@@ -8,15 +8,21 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from datamodules.baseline_features import Features
 from datamodules.errors import DatasetError
 from datamodules.files.image_cache import CachedImages, Image, ReadImages, open_images
 from datamodules.files.images import read_image
 from datamodules.loading.augmentation import Augmentation
-from datamodules.loading.batch_samplers import Batches, EvaluationBatches, TrainingBatches
-from datamodules.loading.dataset import ImageDataset, make_loader, worker_count
+from datamodules.loading.dataset import (
+    Batches,
+    EvaluationBatches,
+    ImageDataset,
+    TrainingBatches,
+    make_loader,
+    worker_count,
+)
 from datamodules.sample_index import TRAIN_EVAL, IndexedDataModule
 from metrics.regions import region_sizes
 from settings.base import as_typed
@@ -26,6 +32,7 @@ if TYPE_CHECKING:
     from albumentations import Compose
 
 Batch = dict[str, Any]
+Features = dict[str, NDArray[np.float64]]  # by name (N, d) numbers that a baseline knows of N samples
 SMALL_IMAGE = 2**16  # bytes, 147 pixels square: copied in under 0.1 ms
 
 

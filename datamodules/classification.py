@@ -1,15 +1,18 @@
 """Image classification: one class per image."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from datamodules.base import ImageDataModule
-from datamodules.baseline_features import Features, mean_colours
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.base import Features, ImageDataModule
 from datamodules.errors import DatasetError
-from datamodules.files.audit import audit
-from datamodules.files.image_cache import ReadImages
+from datamodules.files.audit import audit, core_count
+from datamodules.files.image_cache import MOST_THREADS, ReadImages
 from datamodules.splits.sample_table import Candidate, SampleTable
 from label_spaces.space import LabelSpace
 from settings.data import DataSettings
@@ -67,3 +70,10 @@ class ClassificationDataModule(ImageDataModule):
         # No cache of all samples is made for a few; one that is open is used.
         image = self._open.get(("", part, size), ReadImages(self.read, self.names, size))
         return {"mean_colour": mean_colours(image, indices)}
+
+
+def mean_colours(image: Callable[[int], NDArray[np.uint8]], indices: Sequence[int]) -> NDArray[np.float64]:
+    """Return the mean colours (N, 3) in 0–255 of N samples' images, (H, W, 3) uint8 RGB, read in threads."""
+    with ThreadPoolExecutor(min(MOST_THREADS, core_count())) as pool:
+        means = pool.map(lambda index: image(index).mean(axis=(0, 1), dtype=np.float64), indices)
+        return np.array(list(means), dtype=np.float64).reshape(-1, 3)

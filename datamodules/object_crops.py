@@ -3,15 +3,16 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from datamodules.baseline_features import Features, box_extents, box_sizes
+from datamodules.base import Features
 from datamodules.classification import ClassificationDataModule
 from datamodules.crop_rules import CROP_CLASSES, CropRules, crop_box, lacking, square, usable_objects
 from datamodules.errors import DatasetError
@@ -196,3 +197,28 @@ def _objects(
 @lru_cache(maxsize=8)  # crops are read frame by frame where order allows, and by several threads
 def _frame(image: Path, polygons: Path) -> tuple[RGB, Annotation]:
     return read_image(image), read_annotation(polygons)
+
+
+def box_extents(polygons: Callable[[str], Path], names: Sequence[str], riders: str = "separate") -> NDArray[np.float64]:
+    """Return (N, 4): width and height in pixels of crops' boxes, at least 1, and width and height of their frames.
+
+    `polygons` returns the polygon file of a crop's frame; `riders` as in `CropRules`. Raises DatasetError where a file
+    cannot be read, or has no such object.
+    """
+    read = lru_cache(maxsize=8)(read_annotation)  # the crops of a frame follow one another
+    extents = np.empty((len(names), 4))
+    for row, name in enumerate(names):
+        file = polygons(name)
+        annotation = read(file)
+        box = crop_box(annotation, name.rpartition("#")[2], riders, file)
+        width, height = max(box.right - box.left, 1.0), max(box.bottom - box.top, 1.0)
+        extents[row] = width, height, annotation.width, annotation.height
+    return extents
+
+
+def box_sizes(extents: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the features (N, 4) of `box_extents`: logarithms of width and height in pixels, and as parts of the frame.
+
+    Natural logarithms, because twice as large means the same for a sign and for a bus.
+    """
+    return np.log(np.hstack([extents[:, :2], extents[:, :2] / extents[:, 2:]]))

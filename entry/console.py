@@ -10,7 +10,6 @@ from rich.table import Table
 from callbacks.stderr import tell
 from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
-from entry.request import Request
 from entry.run import Run
 from label_spaces.crosswalk import Crosswalk
 from run_folder import RunFolder
@@ -62,22 +61,6 @@ def _classes(datamodule: ImageDataModule) -> Table:
     if datamodule.unit == "pixels":
         table.add_row("frames", *(f"{len(datamodule.table.indices(split)):,}" for split in counts), style="bold")
     return table
-
-
-def resized(datamodule: ImageDataModule, split: str) -> None:
-    """Print how many frames are not evaluated at their own size, if any."""
-    note = datamodule.size_note(split) if isinstance(datamodule, SegmentationDataModule) else None
-    if note:
-        console().print(f"note: {note}")
-
-
-def ignored(request: Request) -> None:
-    """Print which overrides are ignored with run=: those of the split, and the folder."""
-    typed = [key for key in request.typed_keys if key.startswith(("data.fraction", "data.split"))]
-    if typed:
-        console().print(f"note: {', '.join(typed)} is ignored with run=: the split is the run's own split.csv.")
-    if request.folder_was_typed:
-        console().print("note: hydra.run.dir is ignored with run=: an evaluation lies in the folder of its run.")
 
 
 def resuming(folder: RunFolder, notes: Sequence[str]) -> None:

@@ -6,16 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch.nn.modules.batchnorm import _BatchNorm
+
 from callbacks.signals import StopSignal
 from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
 from entry import hardware
 from entry.builders import loggers
 from entry.builders.crosswalk import crosswalk_of, external_space
-from entry.builders.modules import build_datamodule, build_module, check_batches, total_steps
+from entry.builders.modules import build_datamodule, build_module, total_steps
 from entry.checkpoint import Checkpoint, find_checkpoint, load
 from entry.config.resolve import resolved
-from entry.errors import RunStopped, exit_code
+from entry.errors import RequestError, RunStopped, exit_code
 from entry.hardware import Hardware
 from entry.request import PROJECT, Request
 from label_spaces.crosswalk import Crosswalk
@@ -75,13 +77,31 @@ def assemble(
     return Run(folder, settings, machine, datamodule, module, report, resume_from=resume_from, allow=allow)
 
 
+def check_batches(module: SupervisedModule, datamodule: ImageDataModule, ranks: int) -> None:
+    """Raise RequestError where a batch would leave BatchNorm a single sample, which torch refuses in the middle of an epoch.
+
+    Raises DatasetError where a step cannot be dealt evenly to the ranks.
+    """
+    sizes = datamodule.training_batch_sizes(ranks)
+    normalises = any(isinstance(layer, _BatchNorm) for layer in module.modules())
+    if normalises and 1 in sizes:
+        size, count = datamodule.settings.batch_size, len(datamodule.table.indices("train"))
+        parts = ranks * datamodule.accumulate
+        among = f" on one of {parts} devices × accumulated batches" if parts > 1 else ""
+        raise RequestError(
+            f"data.batch_size={size} leaves a batch of one sample{among} ({count} training samples), from which BatchNorm "
+            f"cannot learn. Type data.drop_last=true, or another size, such as data.batch_size={size + parts}."
+        )
+
+
 def assemble_trained(
     folder: RunFolder, settings: RunSettings, checkpoint: str, split: str | None, allow: tuple[str, ...] = ()
 ) -> Run:
     """Build a run with the weights of a checkpoint, for the evaluation of a split (None: the reported one), on any rank."""
     machine = hardware.choose(settings.trainer)
     datamodule = build_datamodule(settings, _split_file(folder), test_split=split)
-    datamodule.prepare_training()
+    datamodule.find_samples()
+    datamodule.prepare_split(datamodule.test_split)
     module, report = build_module(settings, datamodule.label_space, "none")
     found = find_checkpoint(folder, checkpoint)
     load(module, found)

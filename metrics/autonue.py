@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metrics.label_merging import fold
+from metrics.counts import fold
 from metrics.scores import number
 
 

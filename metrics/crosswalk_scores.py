@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metrics.label_merging import merge, remap
+from metrics.counts import merge, remap
 from metrics.scores import iou, mean_over, number, support
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metrics.label_merging import merge_samples
+from metrics.counts import merge_samples
 from metrics.scores import SCORES, Score, means
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metrics.label_merging import merge_samples
+from metrics.counts import merge_samples
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from label_spaces.crosswalk import STATUSES, Crosswalk
+from metrics.counts import merge, merge_samples, remap, remap_samples
 from metrics.crosswalk_scores import crosswalk_scores, predicted_instead
 from metrics.intervals import jackknife_intervals
-from metrics.label_merging import merge, merge_samples, remap, remap_samples
 from metrics.scores import class_scores, mean_scores
-from reports.formatting import with_interval
-from reports.intervals import crosswalk_intervals
+from reports.intervals import crosswalk_intervals, with_interval
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import lightning
 import torch
@@ -14,7 +14,6 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_class, get_object, instantiate
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
@@ -77,14 +76,15 @@ def build_module(
     *,
     class_counts: Sequence[int] | None = None,
     share: int = 1,
-    total_steps: int = 1,
+    total_steps: int | None = None,
     truth: LabelSpace | None = None,
 ) -> tuple[SupervisedModule, WeightsReport]:
     """The Lightning module of a run, its first weights loaded. Raises RequestError or WeightsError where something does not fit.
 
     `space` has the classes that the network predicts, `truth` those of the data where external weights with other classes
     are evaluated. `weights` is as `model.weights`, ``none`` where a checkpoint follows. For a training there are
-    `class_counts`, the training samples per class, `share`, the samples of a full batch on one device, and `total_steps`.
+    `class_counts`, the training samples per class, `share`, the samples of a full batch on one device, and `total_steps`;
+    without these the module can only be evaluated.
     """
     lightning.seed_everything(settings.seed, verbose=False)
     model, trainer = settings.model, settings.trainer
@@ -92,30 +92,49 @@ def build_module(
     network: nn.Module = build(model.network, "model.network", num_classes=space.num_classes)
     if trainer.channels_last:
         network = network.to(memory_format=torch.channels_last)
-    report = load_weights(
-        network,
-        model.name,
-        weights,
-        target=model.network.target,
-        num_classes=space.num_classes,
-        whole=truth is not None,
-        partial=model.partial,
-    )
+    report = WeightsReport(weights, "none") if weights == "none" else _load(network, settings, weights, space, truth)
+    own_truth: dict[str, Any] = {} if truth is None else {"truth": truth}
     make = cast("type[SupervisedModule]", get_class(settings.lightning_module.target))
     module = make(
         network=network,
         label_space=space,
         normalisation=(model.mean or IMAGENET_MEAN, model.std or IMAGENET_STD),
-        optimizer=optimizer(settings.optimizer, trainer.precision),
-        scheduler=scheduler(settings.scheduler, total_steps),
+        **_training_parts(settings, space, class_counts, total_steps),
         share=share,
-        loss=build_loss(settings.loss, space.num_classes, class_counts),
         test_time_augmentation=_test_time_augmentation(settings.evaluation),
-        **({} if truth is None else {"truth": truth}),
+        **own_truth,
     )
     if trainer.precision == "64-true":
         module.double()  # the trainer would do it only after a checkpoint has been read into, and rounded to, float32
     return module, report
+
+
+def _load(
+    network: nn.Module, settings: RunSettings, weights: str, space: LabelSpace, truth: LabelSpace | None
+) -> WeightsReport:
+    model = settings.model
+    assert model.network is not None, "it was built"
+    options = {"whole": truth is not None, "partial": model.partial}
+    return load_weights(
+        network, model.name, weights, target=model.network.target, num_classes=space.num_classes, **options
+    )
+
+
+def _training_parts(
+    settings: RunSettings, space: LabelSpace, class_counts: Sequence[int] | None, total_steps: int | None
+) -> dict[str, Any]:
+    """Optimiser, schedule and loss; placeholders for a module that is only evaluated."""
+    if total_steps is None:
+        return {"optimizer": _untrained, "scheduler": _untrained, "loss": nn.Identity()}
+    return {
+        "optimizer": optimizer(settings.optimizer, settings.trainer.precision),
+        "scheduler": scheduler(settings.scheduler, total_steps),
+        "loss": build_loss(settings.loss, space.num_classes, class_counts),
+    }
+
+
+def _untrained(*_: object) -> NoReturn:
+    raise AssertionError("this module was built for evaluation only")
 
 
 def _test_time_augmentation(evaluation: EvaluationSettings) -> TestTimeAugmentation:
@@ -158,23 +177,6 @@ def total_steps(settings: RunSettings, datamodule: ImageDataModule) -> int:
     if trainer.limit_batches is not None:
         steps = min(steps, math.ceil(trainer.limit_batches / trainer.accumulate))
     return max(1, steps * trainer.max_epochs)
-
-
-def check_batches(module: SupervisedModule, datamodule: ImageDataModule, ranks: int) -> None:
-    """Raise RequestError where a batch would leave BatchNorm a single sample, which torch refuses in the middle of an epoch.
-
-    Raises DatasetError where a step cannot be dealt evenly to the ranks.
-    """
-    sizes = datamodule.training_batch_sizes(ranks)
-    normalises = any(isinstance(layer, _BatchNorm) for layer in module.modules())
-    if normalises and 1 in sizes:
-        size, count = datamodule.settings.batch_size, len(datamodule.table.indices("train"))
-        parts = ranks * datamodule.accumulate
-        among = f" on one of {parts} devices × accumulated batches" if parts > 1 else ""
-        raise RequestError(
-            f"data.batch_size={size} leaves a batch of one sample{among} ({count} training samples), from which BatchNorm "
-            f"cannot learn. Type data.drop_last=true, or another size, such as data.batch_size={size + parts}."
-        )
 
 
 def build(target: Target, key: str, leave_out: Sequence[str] = (), **known: Any) -> Any:

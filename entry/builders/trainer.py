@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any, cast
@@ -10,7 +11,7 @@ import lightning
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy
 from torch.nn.parallel import DistributedDataParallel
@@ -18,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from callbacks.checkpoints import Checkpoints
 from callbacks.ema import AveragedWeights
 from callbacks.finite_checks import FiniteLoss
-from callbacks.history import EpochLines, HistoryWriter, progress_bar, wants_bar
+from callbacks.history import EpochLines, HistoryWriter
 from callbacks.signals import StopSignal
 from callbacks.step_seed import StepSeed
 from entry.builders.modules import build
@@ -59,8 +60,9 @@ def build_trainer(
     _quieten()
     torch.set_num_threads(hardware.threads)
     trainer = settings.trainer
-    bar = wants_bar(trainer.progress)
-    trained = [] if signal is None else _training_callbacks(settings, folder, headline, signal)
+    bar = sys.stderr.isatty() if trainer.progress == "auto" else trainer.progress
+    shown = [RichProgressBar(leave=True, console_kwargs={"stderr": True})] if bar else []
+    trained = [] if signal is None else _training_callbacks(settings, folder, headline, signal, lines=not bar)
     several = hardware.ranks > 1
     return lightning.Trainer(
         accelerator=hardware.accelerator,
@@ -77,7 +79,7 @@ def build_trainer(
         accumulate_grad_batches=trainer.accumulate,
         gradient_clip_val=trainer.gradient_clip,
         logger=logger or False,
-        callbacks=[progress_bar() if bar else EpochLines(headline), *trained, *callbacks],
+        callbacks=[*shown, *trained, *callbacks],
         # Explicit: inside a SLURM job Lightning would take a single process for one of its tasks.
         plugins=[CheckpointFiles(), TorchElasticEnvironment() if several else LightningEnvironment()],
         default_root_dir=folder.path,
@@ -115,9 +117,12 @@ def _ddp(trainer: TrainerSettings, hardware: Hardware) -> DDPStrategy:
     return DDPStrategy(**options)
 
 
-def _training_callbacks(settings: RunSettings, folder: RunFolder, headline: str, signal: StopSignal) -> list[Callback]:
+def _training_callbacks(
+    settings: RunSettings, folder: RunFolder, headline: str, signal: StopSignal, *, lines: bool
+) -> list[Callback]:
     keys, early = settings.checkpointing, settings.early_stopping
     callbacks: list[Callback] = [
+        *([EpochLines(headline)] if lines else []),
         StepSeed(settings.seed),
         FiniteLoss(),
         signal,

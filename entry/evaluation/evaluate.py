@@ -14,9 +14,9 @@ from callbacks.finite_checks import FiniteLogits
 from callbacks.prediction_writer import FrameMasks
 from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
-from entry import console
 from entry.builders.trainer import build_trainer
 from entry.evaluation.baselines import baseline_data, pixel_baselines
+from entry.evaluation.summary import print_resized
 from entry.run import Run, session
 from label_spaces.crosswalk import Crosswalk
 from lightning_modules.classification import ClassificationModule
@@ -61,7 +61,7 @@ def evaluate_model(run: Run, *, first: bool = True) -> None:
     if not first:
         count(None)
         return
-    console.resized(datamodule, split)
+    print_resized(datamodule, split)
     write_evaluation(
         folder,
         run.settings,

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from datamodules.base import ImageDataModule
+from datamodules.segmentation import SegmentationDataModule
+from entry.request import Request
 from reports.crosswalk import crosswalk_summary
 from reports.figures.style import undrawable
-from reports.formatting import with_interval
-from reports.intervals import FEW
+from reports.intervals import FEW, with_interval
 from run_folder import RunFolder, read_json
 
 MOST_NAMED = 6  # rare classes in a note
@@ -71,3 +73,19 @@ def _headline(scores: Mapping[str, Any]) -> str:
     best = max(known, key=known.__getitem__, default=None)  # of equals the first, which is the majority
     beside = f"  (baseline {best}: {judged} {known[best]:.3f})" if best is not None else ""
     return f"{'  '.join(figures)}{beside}"
+
+
+def print_resized(datamodule: ImageDataModule, split: str) -> None:
+    """Print how many frames are not evaluated at their own size, if any."""
+    note = datamodule.size_note(split) if isinstance(datamodule, SegmentationDataModule) else None
+    if note:
+        print(f"note: {note}")
+
+
+def print_ignored(request: Request) -> None:
+    """Print which overrides are ignored with run=: those of the split, and the folder."""
+    typed = [key for key in request.typed_keys if key.startswith(("data.fraction", "data.split"))]
+    if typed:
+        print(f"note: {', '.join(typed)} is ignored with run=: the split is the run's own split.csv.")
+    if request.folder_was_typed:
+        print("note: hydra.run.dir is ignored with run=: an evaluation lies in the folder of its run.")

@@ -13,8 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torchvision import models
 
-from datamodules.loading.batch_samplers import TrainingBatches
-from datamodules.loading.dataset import collate
+from datamodules.loading.dataset import TrainingBatches, collate
 from label_spaces.space import LabelSpace
 from lightning_modules import schedules
 from lightning_modules.classification import ClassificationModule

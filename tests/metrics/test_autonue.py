@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from metrics.autonue import autonue_compat, idd_lite_compat
-from metrics.label_merging import fold
+from metrics.counts import fold
 from metrics.scores import mean_scores
 
 LEVEL2 = (0, 1, 2, 3, 4, 5, 6, 6, 7, 7, 8, 8, 8, 9, 9, 10, 10, 11, 11, 11, 12, 12, 13, 13, 14, 15)

@@ -5,8 +5,8 @@ import torch
 
 from label_spaces.catalogue import label_table, load
 from label_spaces.crosswalk import find
+from metrics.counts import remap
 from metrics.crosswalk_scores import common_classes, crosswalk_means, crosswalk_scores, predicted_instead
-from metrics.label_merging import remap
 from metrics.scores import mean_scores
 
 # Truth: person, rider, car, tree, void. Predicted: background, people (person and rider), auto and van (both car), bike

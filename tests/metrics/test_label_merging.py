@@ -4,7 +4,7 @@ import torch
 from scipy.sparse import csr_array
 
 from metrics.confusion import confusion_matrix
-from metrics.label_merging import fold, merge_samples, remap, remap_samples
+from metrics.counts import fold, merge_samples, remap, remap_samples
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -11,9 +11,8 @@ from label_spaces.catalogue import load
 from label_spaces.crosswalk import Crosswalk, Link, find
 from label_spaces.space import LabelSpace
 from metrics.confusion import confusion_matrix
-from metrics.counts import Counts
+from metrics.counts import Counts, remap
 from metrics.intervals import jackknife_intervals
-from metrics.label_merging import remap
 from metrics.safe_iou import tree_distance
 from reports.crosswalk import crosswalk_levels, crosswalk_report
 from reports.intervals import crosswalk_intervals, few_groups, pixel_intervals

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from datamodules.loading.batch_samplers import EvaluationBatches, SampleKey, TrainingBatches
+from datamodules.loading.dataset import EvaluationBatches, SampleKey, TrainingBatches
 
 INDICES = [10 * n for n in range(29)]
 

@@ -11,8 +11,7 @@ import torch
 
 from datamodules.files.image_cache import CachedImages
 from datamodules.loading.augmentation import Augmentation
-from datamodules.loading.batch_samplers import EvaluationBatches, SampleKey
-from datamodules.loading.dataset import ImageDataset, collate, make_loader
+from datamodules.loading.dataset import EvaluationBatches, ImageDataset, SampleKey, collate, make_loader
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 4, 5, 3), dtype=np.uint8)
 NAMES = ["a", "b", "c", "d", "e", "f"]

@@ -7,9 +7,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from entry.builders.modules import build_datamodule, build_loss, build_module, check_batches, class_weights, total_steps
+from entry.builders.modules import build_datamodule, build_loss, build_module, class_weights, total_steps
 from entry.config.resolve import resolved
 from entry.errors import RequestError
+from entry.run import check_batches
 from label_spaces.space import LabelSpace
 from lightning_modules.classification import ClassificationModule
 from settings.model import LossSettings

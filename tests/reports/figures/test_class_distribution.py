@@ -1,6 +1,6 @@
 import pytest
 
-from reports.figures.class_distribution import class_distribution
+from reports.figures.write import class_distribution
 from tests.reports.figures.conftest import names, texts
 
 
