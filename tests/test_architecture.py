@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 DOORS = {"train", "evaluate", "predict", "explore", "compare", "export"}
-GROUND = {"metrics", "label_spaces", "run_folder"}
+GROUND = {"metrics", "label_spaces", "run_folder", "settings"}
 MIDDLE = {"datamodules", "lightning_modules", "callbacks", "reports"}
 TOP = {"entry", *DOORS}
 OURS = GROUND | MIDDLE | TOP
