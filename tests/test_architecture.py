@@ -23,7 +23,7 @@ FLOORS: Mapping[str, Sequence[set[str]]] = {
     "datamodules": ({"errors"}, {"splits"}, {"files"}, {"loading"}, {"crop_rules"}, {"synthetic"}, {REST}),
     "lightning_modules": ({"errors"}, {"networks", "weights", "schedules", "losses", "test_time_augmentation"}, {"checkpoint_io", "supervised"},
                           {"classification", "segmentation"}),
-    "reports": ({"formatting"}, {"figures"}, {REST}),
+    "reports": ({"figures"}, {REST}),
     "entry": ({"errors"}, {"request"}, {"hardware"}, {"config", "builders", "checkpoint"}, {"run"}, {"console"}, {"evaluation"}, {"job", "prediction", "resume"},
               {"distributed"}, {"launch"}, {"external"}, {"cli"}),
 }  # fmt: skip
