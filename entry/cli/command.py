@@ -68,10 +68,14 @@ def command(name: str) -> Callable[[Callable[[Request], None]], Callable[[], Non
 
     def decorate(task: Callable[[Request], None]) -> Callable[[], None]:
         def main() -> None:
-            sys.stdout, sys.stderr = Stream(sys.stdout), Stream(sys.stderr)
-            code = _run(name, task)
-            sys.stdout.flush()
-            sys.stderr.flush()
+            streams = sys.stdout, sys.stderr
+            sys.stdout, sys.stderr = map(Stream, streams)
+            try:
+                code = _run(name, task)
+                sys.stdout.flush()
+                sys.stderr.flush()
+            finally:
+                sys.stdout, sys.stderr = streams
             sys.exit(code)
 
         main.__doc__ = task.__doc__
