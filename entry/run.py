@@ -101,6 +101,8 @@ def assemble_trained(
     machine = hardware.choose(settings.trainer)
     datamodule = build_datamodule(settings, _split_file(folder), test_split=split)
     datamodule.find_samples()
+    if isinstance(datamodule, SegmentationDataModule):
+        datamodule.only_predict(datamodule.test_split)  # where it has no truth
     datamodule.prepare_split(datamodule.test_split)
     module, report = build_module(settings, datamodule.label_space, "none")
     found = find_checkpoint(folder, checkpoint)

@@ -62,7 +62,7 @@ def test_unreadable_ones_are_named_and_the_rest_is_done(door, run, tmp_path):
     (folder / "red" / "broken.jpg").write_text("not a picture")
     answer = door("predict", f"run={run}", f"source={folder}")
     assert answer.code == 1
-    assert "1 of 7 pictures" in answer.err
+    assert "1 of 7 images" in answer.err
     assert "broken.jpg" in answer.err
     assert len(rows(answer)) == 6
 
@@ -71,9 +71,9 @@ def test_unreadable_ones_are_named_and_the_rest_is_done(door, run, tmp_path):
     ("typed", "message"),
     [
         ([], "source is missing"),
-        (["source=absent"], "source=absent: there is no such file or folder"),
+        (["source=absent"], "absent: there is no such file or folder"),
         (["source=empty"], "no pictures in this folder"),
-        (["source=pictures", "checkpoint=first"], "checkpoint=first: there is no"),
+        (["source=pictures", "checkpoint=first"], "first: there is no"),
     ],
 )
 def test_wrong_requests(door, run, tmp_path, typed, message):

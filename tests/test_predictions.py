@@ -165,7 +165,7 @@ def test_masks_are_written_only_where_report_predictions_is_true(door, copy):
     ("typed", "message"),
     [
         (["report.predictions=maybe"], "report.predictions=maybe: must be true or false"),
-        (["model=custom_cnn", "data=synthetic_idd", "report.predictions=true"], "the run classifies"),
+        (["model=custom_cnn", "data=synthetic_idd", "report.predictions=true"], "model=custom_cnn classifies"),
     ],
 )
 def test_wrong_requests(door, typed, message):

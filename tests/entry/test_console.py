@@ -6,6 +6,7 @@ import pytest
 from torch import nn
 
 from entry import console
+from entry.evaluation.summary import print_ignored
 from entry.hardware import Hardware
 from label_spaces.crosswalk import Crosswalk, Link
 from label_spaces.space import LabelSpace
@@ -80,7 +81,7 @@ def test_at_most_thirty_classes_are_listed_and_all_are_counted(capsys, classes, 
     ],
 )  # fmt: skip
 def test_what_is_ignored_with_run_is_named(capsys, typed, folder_was_typed, lines):
-    console.ignored(SimpleNamespace(typed_keys=typed, folder_was_typed=folder_was_typed))
+    print_ignored(SimpleNamespace(typed_keys=typed, folder_was_typed=folder_was_typed))
     assert printed(capsys) == lines
 
 

@@ -55,7 +55,7 @@ SIZE = "must be [height,width], two positive whole numbers of pixels"
         ({"evaluation.window": 512}, f"evaluation.window=512: {SIZE} or null."),
         ({"evaluation.stride": [4]}, f"evaluation.stride=[4]: {SIZE} or null."),
         ({"evaluation.stride": [4, 4]}, "evaluation.stride=[4,4] needs evaluation.window=[height,width]."),
-        ({"evaluation.window": [8, 8], "evaluation.stride": [4, 9]}, "evaluation.stride=[4,9] is larger than evaluation.window=[8,8]: pixels"),
+        ({"evaluation.window": [8, 8], "evaluation.stride": [4, 9], **SEGMENTS}, "evaluation.stride=[4,9] is larger than evaluation.window=[8,8]: pixels"),
         ({"evaluation.rotate": True}, "There is no key 'evaluation.rotate'"),
         ({"model.partial": 1}, "model.partial=1: must be true or false."),
         ({"model.weights": None}, "model.weights=null: must be auto, none, imagenet, coco_voc or the path of a checkpoint."),
