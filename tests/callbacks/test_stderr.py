@@ -1,0 +1,35 @@
+"""A line to stderr is printed at once, and a closed pipe does not end the run."""
+
+import os
+import sys
+
+import pytest
+
+from callbacks.stderr import tell
+
+
+def test_the_line_is_on_stderr_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    tell("stopping after this step")
+    assert capsys.readouterr() == ("", "stopping after this step\n")
+
+
+def test_a_pipe_whose_reader_is_gone_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    stream = os.fdopen(writer, "w")
+    monkeypatch.setattr(sys, "stderr", stream)
+    with pytest.raises(BrokenPipeError):  # what an unguarded print meets
+        print("unguarded", file=sys.stderr, flush=True)
+    tell("after the reader has gone")
+    with pytest.raises(BrokenPipeError):  # its buffer cannot be flushed either
+        stream.close()
+
+
+def test_other_errors_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def write(self, text: str) -> int:
+            raise TypeError(text)
+
+    monkeypatch.setattr(sys, "stderr", Broken())
+    with pytest.raises(TypeError, match="a line"):
+        tell("a line")
