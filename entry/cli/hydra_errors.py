@@ -23,7 +23,7 @@ def reworded(complaint: str, name: str) -> str:
         return misplaced
     unknown = re.search(r"Could not override '([^']+)'", text)
     if unknown and "not in struct" in text:
-        return f"There is no key {unknown[1]!r}{_nearest(unknown[1], name)}. All keys: python {name}.py --cfg job\n"
+        return f"There is no key {unknown[1]!r}{_nearest(unknown[1], name)} All keys: python {name}.py --cfg job\n"
     group = re.search(
         r"Could not find '([^']+)/([^']*)'\s+Available options in '[^']+':\s*(.*?)(?:Config search path|$)",
         text,
@@ -66,9 +66,9 @@ def _nearest(key: str, name: str) -> str:
     with initialize_config_dir(CONF, version_base="1.3"):
         known = list(_keys(OmegaConf.to_container(compose(config_name=name), resolve=False), ""))
     if key in known:
-        return " with the options that were chosen; others have it"
+        return " with the options that were chosen; others have it."
     near = difflib.get_close_matches(key, known, n=3, cutoff=0.6)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
+    return f"; did you mean {' or '.join(near)}?" if near else "."
 
 
 def _keys(config: Any, prefix: str) -> Iterator[str]:

@@ -96,7 +96,7 @@ def scene(seed: int, size: tuple[int, int] = SIZE) -> np.ndarray:
 
 
 def picture(ids: np.ndarray) -> np.ndarray:
-    """An image whose red says its id, and whose other channels are its inverse and a constant."""
+    """An image whose red is its id, and whose other channels are its inverse and a constant."""
     return np.stack([ids, 255 - ids, np.full_like(ids, 90)], axis=-1)
 
 

@@ -220,10 +220,10 @@ def test_polygon_files_for_other_sizes_are_named_before_anything_is_split_or_ski
     for name in ("000/0", "003/1"):
         path = root / f"leftImg8bit/train/{name}_leftImg8bit.png"
         Image.open(path).resize((480, 200)).save(path)
-    with pytest.raises(DatasetError, match="2 of 20 frames") as told:
+    with pytest.raises(DatasetError, match="2 of 20 frames") as failure:
         crops(root, every).find()
     for name in ("000/0", "003/1"):
-        assert f"train/{name}_leftImg8bit.png has 480x200 pixels, its polygon file has 240x100" in str(told.value)
+        assert f"train/{name}_leftImg8bit.png has 480x200 pixels, its polygon file has 240x100" in str(failure.value)
     data = crops(root, every, on_corrupt="skip")
     assert len(data.find()) == (DRIVES * FRAMES - 2) * 3
     assert len(data.skipped) == 2

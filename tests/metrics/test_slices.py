@@ -1,4 +1,4 @@
-"""Scores of parts: each is what sklearn says of that part's elements alone, and together they are the whole."""
+"""Scores of parts: each is what sklearn computes from that part's elements alone, and together they are the whole."""
 
 import numpy as np
 import pytest

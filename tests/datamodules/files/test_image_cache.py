@@ -150,13 +150,13 @@ def test_much_room_is_said_first(tmp_path, monkeypatch, capsys):
     assert said.out == ""
 
 
-@pytest.mark.parametrize(("patience", "says"), [(60.0, ""), (-1.0, "caching images")])
-def test_a_bar_shows_only_where_it_takes_long(tmp_path, monkeypatch, capsys, patience, says):
+@pytest.mark.parametrize(("patience", "shown"), [(60.0, ""), (-1.0, "caching images")])
+def test_a_bar_shows_only_where_it_takes_long(tmp_path, monkeypatch, capsys, patience, shown):
     monkeypatch.setattr("datamodules.files.audit.PATIENCE", patience)
     cached_images(tmp_path / "a.npy", COUNT, SHAPE, image)
     said = capsys.readouterr()
     assert said.out == ""
-    assert says in said.err if says else said.err == ""
+    assert shown in said.err if shown else said.err == ""
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
