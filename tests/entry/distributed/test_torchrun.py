@@ -1,11 +1,11 @@
 """Under an outer launcher: torchrun, and one whose store lives in rank 0 (srun has none of its own)."""
 
-import json
 import os
 import subprocess
 import sys
 
 import pytest
+from omegaconf import OmegaConf
 
 from tests.chaos.harness import ROOT, Setting, compare, finish, train
 from tests.conftest import make_image_folder
@@ -19,7 +19,7 @@ from entry.job import Job
 run = SimpleNamespace(machine=SimpleNamespace(accelerator="cpu"))
 torchrun.carry_out = lambda job, signal, run=None: print("worked", job.split)
 if {shares}:
-    torchrun.share(Job("evaluate", {folder!r}, {config!r}, split="val"), run, None)
+    torchrun.share(Job("evaluate", {folder!r}, split="val"), run, None)
 torchrun.dismiss(2)
 print("gone")
 """
@@ -93,11 +93,11 @@ def test_what_hydra_refuses_ends_every_task(tmp_path):
 
 @pytest.mark.parametrize(("shares", "code", "printed"), [(True, 0, "worked val\n"), (False, 2, "")])
 def test_the_others_get_the_job_or_are_dismissed_but_not_both(tmp_path, shares, code, printed):
-    config = {"trainer": {"accelerator": "cpu", "devices": 2, "num_nodes": 1, "precision": "32-true", "threads": 1,
-                          "sync_batchnorm": False}}  # fmt: skip
-    (tmp_path / "config.yaml").write_text(json.dumps(config))
+    config = OmegaConf.load(ROOT / "tests/fixtures/old_runs/classification/config.yaml")
+    config.trainer.devices = 2
+    OmegaConf.save(config, tmp_path / "config.yaml")
     port = free_port()
-    programs = (LEAD.format(shares=shares, folder=str(tmp_path), config=config), FOLLOW)
+    programs = (LEAD.format(shares=shares, folder=str(tmp_path)), FOLLOW)
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -107,7 +107,7 @@ def test_the_others_get_the_job_or_are_dismissed_but_not_both(tmp_path, shares, 
         for rank, program in enumerate(programs)
     ]  # fmt: skip
     try:
-        outs = [process.communicate(timeout=240) for process in processes]
+        outs = [process.communicate(timeout=90) for process in processes]
     finally:
         for process in processes:
             process.kill()
