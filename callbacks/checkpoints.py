@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 
 from callbacks.errors import RunStopped
 from callbacks.signals import StopSignal
-from callbacks.stderr import tell
+from callbacks.stderr import print_to_stderr
 
 
 class Checkpoints(Checkpoint):
@@ -71,7 +71,7 @@ class Checkpoints(Checkpoint):
         self._written_at = time.monotonic()
         trainer.should_stop = trainer.should_stop or self._stopped_early
         if self._stopped_early and trainer.is_global_zero:
-            tell(
+            print_to_stderr(
                 "Early stopping has ended this run: nothing more is trained. early_stopping.patience=… would change that."
             )
 
@@ -131,7 +131,7 @@ class Checkpoints(Checkpoint):
                 path.unlink()
 
     def _largest(self, trainer: lightning.Trainer, *numbers: int) -> list[int]:
-        """Return the maximum of each number over the ranks, so that all decide alike on what only one of them knows."""
+        """Return the maximum of each number over the ranks, so that all decide alike on what only one of them observed."""
         tensor = torch.tensor(numbers)
         if trainer.world_size > 1:
             dist.all_reduce(tensor, dist.ReduceOp.MAX, group=self._group)

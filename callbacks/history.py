@@ -7,7 +7,7 @@ from typing import Any
 import lightning
 from lightning.pytorch.callbacks import Callback
 
-from callbacks.stderr import tell
+from callbacks.stderr import print_to_stderr
 from metrics.scores import TASKS, headline_scores
 from run_folder import read_csv, write_csv
 
@@ -60,4 +60,4 @@ class EpochLines(Callback):
         if trainer.is_global_zero:
             known = {name: trainer.callback_metrics[name] for name in self.names if name in trainer.callback_metrics}
             figures = "  ".join(f"{name} {float(value):.3f}" for name, value in known.items())
-            tell(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {figures}")
+            print_to_stderr(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {figures}")

@@ -12,7 +12,7 @@ import lightning
 from lightning.pytorch.callbacks import Callback
 
 from callbacks.errors import RunStopped
-from callbacks.stderr import tell
+from callbacks.stderr import print_to_stderr
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 ECHO_SECONDS = 0.3
@@ -59,7 +59,7 @@ class StopSignal(Callback):
         if not self._training or self.number:
             raise RunStopped(number)
         self.number = number
-        tell(f"{signal.Signals(number).name}: stopping after this step. Once more stops at once.")
+        print_to_stderr(f"{signal.Signals(number).name}: stopping after this step. Once more stops at once.")
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Install the handlers again: Lightning has replaced them by now."""

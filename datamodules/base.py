@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from albumentations import Compose
 
 Batch = dict[str, Any]
-Features = dict[str, NDArray[np.float64]]  # by name (N, d) numbers that a baseline knows of N samples
+Features = dict[str, NDArray[np.float64]]  # by name (N, d) numbers that a baseline uses for N samples
 SMALL_IMAGE = 2**16  # bytes, 147 pixels square: copied in under 0.1 ms
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from callbacks.stderr import tell
+from callbacks.stderr import print_to_stderr
 from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
 from entry.run import Run
@@ -92,4 +92,4 @@ def external(datamodule: SegmentationDataModule, split: str, note: str, crosswal
 def ended_early(epoch: int, of: int, patience: int | None, loss: float) -> None:
     """Print on stderr, below the lines of its epochs, that early stopping ended a training; `loss` is the last of validation."""
     why = f"has not fallen for early_stopping.patience={patience}" if math.isfinite(loss) else f"is {loss}"
-    tell(f"early stopping: after epoch {epoch} of {of}, as val/loss {why}")
+    print_to_stderr(f"early stopping: after epoch {epoch} of {of}, as val/loss {why}")

@@ -89,7 +89,7 @@ def _labels(
 
 
 def _with_colours(space: LabelSpace) -> LabelSpace:
-    """A checkpoint knows the classes' names; where they are a label space of ours, it has colours too."""
+    """A checkpoint holds the names of the classes; where they are a label space of ours, it has colours too."""
     known = catalogue.load(space.name) if space.name in catalogue.names() else space
     return known if known.classes == space.classes else space
 

@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parent  # tables/NAME.csv is a label space or a label ta
 
 
 def names() -> tuple[str, ...]:
-    """Return the names that `load` knows: those of derived.csv, then the other tables except label tables."""
+    """Return the names that `load` accepts: those of derived.csv, then the other tables except label tables."""
     derived = _derived()
     tables = {cells["labels"] for cells in derived.values()}
     others = (path.stem for path in sorted((FOLDER / "tables").glob("*.csv")))

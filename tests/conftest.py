@@ -100,8 +100,10 @@ def type_command(name: str, *overrides: str, figures: bool = False) -> int:
 
 
 @pytest.fixture
-def door(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Answer]:
-    """Call a command in this process: door("train", "model=custom_cnn", …) in an empty working directory."""
+def run_command(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., Answer]:
+    """Call a command in this process: run_command("train", "model=custom_cnn", …) in an empty working directory."""
 
     def call(name: str, *overrides: str, figures: bool = False) -> Answer:
         monkeypatch.chdir(tmp_path)
@@ -119,8 +121,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shared_door(workplace: Path) -> Callable[..., Answer]:
-    """As `door`, for runs that the tests of a module share; what changes its run takes a copy of it."""
+def run_shared_command(workplace: Path) -> Callable[..., Answer]:
+    """As `run_command`, for runs that the tests of a module share; what changes its run takes a copy of it."""
 
     def call(name: str, *overrides: str, figures: bool = False) -> Answer:
         out, err = io.StringIO(), io.StringIO()

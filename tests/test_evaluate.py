@@ -14,8 +14,8 @@ from tests.test_train import QUICK, files_below
 
 
 @pytest.fixture(scope="module")
-def trained(shared_door, image_folder):
-    answer = shared_door("train", "data=image_folder", f"data.root={image_folder}", *QUICK)
+def trained(run_shared_command, image_folder):
+    answer = run_shared_command("train", "data=image_folder", f"data.root={image_folder}", *QUICK)
     assert answer.code == 0, answer.err
     return answer.folder
 
@@ -29,10 +29,10 @@ def scores(run, split="test"):
     return json.loads((run / "evaluation" / split / "scores.json").read_text())
 
 
-def test_scores_are_repeated_to_the_last_digit(door, run):
+def test_scores_are_repeated_to_the_last_digit(run_command, run):
     before = (run / "evaluation" / "test" / "scores.json").read_bytes()
     kept = {name: (run / name).read_bytes() for name in files_below(run) if not name.startswith("evaluation")}
-    answer = door("evaluate", f"run={run}")
+    answer = run_command("evaluate", f"run={run}")
     assert answer.code == 0, answer.err
     assert answer.folder == run
     assert (run / "evaluation" / "test" / "scores.json").read_bytes() == before
@@ -40,29 +40,29 @@ def test_scores_are_repeated_to_the_last_digit(door, run):
     assert json.loads((run / "evaluation" / "test" / "status.json").read_text())["state"] == "finished"
 
 
-def test_scores_in_double_precision_are_those_of_the_weights_that_were_kept(door, image_folder):
+def test_scores_in_double_precision_are_those_of_the_weights_that_were_kept(run_command, image_folder):
     typed = ("trainer.precision=64-true", "loss.class_weights=balanced", "trainer.max_epochs=1")
-    answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, *typed)
+    answer = run_command("train", "data=image_folder", f"data.root={image_folder}", *QUICK, *typed)
     assert answer.code == 0, answer.err
     place = answer.folder / "evaluation/test"
     before = {name: (place / name).read_bytes() for name in ("scores.json", "per_sample.npz")}
     state = torch.load(answer.folder / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
     assert {weight.dtype for weight in state.values() if weight.is_floating_point()} == {torch.float64}
-    assert door("evaluate", f"run={answer.folder}").code == 0
+    assert run_command("evaluate", f"run={answer.folder}").code == 0
     assert {name: (place / name).read_bytes() for name in before} == before
 
 
-def test_another_split_and_another_checkpoint(door, run):
-    answer = door("evaluate", f"run={run}", "split=val", "checkpoint=last")
+def test_another_split_and_another_checkpoint(run_command, run):
+    answer = run_command("evaluate", f"run={run}", "split=val", "checkpoint=last")
     assert answer.code == 0, answer.err
     found = scores(run, "val")
     assert (found["split"], found["checkpoint"]["file"], found["checkpoint"]["epoch"]) == ("val", "last.ckpt", 1)
     assert found["n_expected"] == found["n_unique"] == 3
 
 
-def test_the_split_is_the_runs_own_whatever_is_typed_now(door, run):
+def test_the_split_is_the_runs_own_whatever_is_typed_now(run_command, run):
     before = scores(run)["split_sha256"]
-    answer = door(
+    answer = run_command(
         "evaluate", f"run={run}", "data.split_seed=7", "data.fraction=0.5", f"hydra.run.dir={run.parent / 'new'}"
     )
     assert answer.code == 0
@@ -72,13 +72,13 @@ def test_the_split_is_the_runs_own_whatever_is_typed_now(door, run):
     assert scores(run)["split_sha256"] == before
 
 
-def test_a_copy_of_the_data_and_a_moved_run_give_the_same(door, run, image_folder, tmp_path):
+def test_a_copy_of_the_data_and_a_moved_run_give_the_same(run_command, run, image_folder, tmp_path):
     before = scores(run)
     copied, moved = tmp_path / "copy", tmp_path / "elsewhere" / "run"
     shutil.copytree(image_folder, copied)
     moved.parent.mkdir()
     run.rename(moved)
-    answer = door("evaluate", f"run={moved}", f"data.root={copied}")
+    answer = run_command("evaluate", f"run={moved}", f"data.root={copied}")
     assert answer.code == 0, answer.err
     assert {**scores(moved), "run": None} == {**before, "run": None}
 
@@ -94,43 +94,43 @@ def test_a_copy_of_the_data_and_a_moved_run_give_the_same(door, run, image_folde
         (["data=synthetic_idd"], "was made on image_folder"),
     ],
 )
-def test_wrong_requests_leave_the_old_evaluation(door, run, tmp_path, typed, message):
+def test_wrong_requests_leave_the_old_evaluation(run_command, run, tmp_path, typed, message):
     (tmp_path / "text.ckpt").write_text("hello")
     before = files_below(run)
-    answer = door("evaluate", f"run={run}", *typed)
+    answer = run_command("evaluate", f"run={run}", *typed)
     assert answer.code == 2, answer.err
     assert message in answer.err
     assert "Traceback" not in answer.err
     assert files_below(run) == before
 
 
-def test_a_model_that_says_nan_keeps_the_old_evaluation(door, run):
+def test_a_model_that_says_nan_keeps_the_old_evaluation(run_command, run):
     before = {name: (run / name).read_bytes() for name in files_below(run)}
     content = torch.load(run / "checkpoints/best.ckpt", weights_only=True)
     content["state_dict"][next(reversed(content["state_dict"]))][:] = torch.nan
     torch.save(content, run.parent / "broken.ckpt")
-    answer = door("evaluate", f"run={run}", f"checkpoint={run.parent / 'broken.ckpt'}")
+    answer = run_command("evaluate", f"run={run}", f"checkpoint={run.parent / 'broken.ckpt'}")
     assert answer.code == 1
     assert "are not finite, so that no class can be predicted. 1 of " in answer.err
     assert "Traceback" not in answer.err
     assert {name: (run / name).read_bytes() for name in files_below(run)} == before
 
 
-def test_samples_that_are_gone_are_named(door, run, tmp_path):
+def test_samples_that_are_gone_are_named(run_command, run, tmp_path):
     other = make_image_folder(tmp_path / "fewer", per_class=6)
-    answer = door("evaluate", f"run={run}", f"data.root={other}")
+    answer = run_command("evaluate", f"run={run}", f"data.root={other}")
     assert answer.code == 2
     assert "_011.png" in answer.err or "_006.png" in answer.err
 
 
-def test_no_run_is_named(door):
-    answer = door("evaluate")
+def test_no_run_is_named(run_command):
+    answer = run_command("evaluate")
     assert answer.code == 2
     assert "run is missing" in answer.err
 
 
 @pytest.mark.parametrize("asked", ["best", "path"])
-def test_a_wrong_bit_in_a_weight_is_noticed(door, run, asked):
+def test_a_wrong_bit_in_a_weight_is_noticed(run_command, run, asked):
     path = run / "checkpoints/best.ckpt"
     with zipfile.ZipFile(path) as archive:
         place = max(archive.infolist(), key=lambda record: record.file_size)
@@ -139,14 +139,14 @@ def test_a_wrong_bit_in_a_weight_is_noticed(door, run, asked):
     path.unlink()  # it may be last.ckpt too
     path.write_bytes(data)
     before = (run / "evaluation/test/scores.json").read_bytes()
-    answer = door("evaluate", f"run={run}", f"checkpoint={asked if asked == 'best' else path}")
+    answer = run_command("evaluate", f"run={run}", f"checkpoint={asked if asked == 'best' else path}")
     assert answer.code == 2
     assert f"{path} is damaged (the checksum of" in answer.err
     assert (run / "evaluation/test/scores.json").read_bytes() == before
-    assert door("evaluate", f"run={run}", "checkpoint=last").code == 0
+    assert run_command("evaluate", f"run={run}", "checkpoint=last").code == 0
 
 
-def test_no_resume_clears_away_what_an_evaluation_is_writing(door, run, monkeypatch):
+def test_no_resume_clears_away_what_an_evaluation_is_writing(run_command, run, monkeypatch):
     seen = []
 
     def interrupt(*_):
@@ -156,5 +156,5 @@ def test_no_resume_clears_away_what_an_evaluation_is_writing(door, run, monkeypa
 
     monkeypatch.setattr("run_folder.LEAVING_SECONDS", 0)
     monkeypatch.setattr("entry.launch.launch", interrupt)
-    assert door("evaluate", f"run={run}").code == 0
+    assert run_command("evaluate", f"run={run}").code == 0
     assert seen == [True]

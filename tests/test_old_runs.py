@@ -52,30 +52,30 @@ def confusion(run: Path) -> str:
     return (run / "evaluation/test/confusion.csv").read_text()
 
 
-def test_a_classification_run_is_evaluated_as_before(door, classified, images):
-    answer = door("evaluate", f"run={classified}", f"data.root={images}")
+def test_a_classification_run_is_evaluated_as_before(run_command, classified, images):
+    answer = run_command("evaluate", f"run={classified}", f"data.root={images}")
     assert answer.code == 0, answer.err
     assert confusion(classified) == confusion(OLD / "classification")
     assert figures(classified) == figures(OLD / "classification")
 
 
-def test_a_segmentation_run_is_evaluated_as_before(door, segmented, mask_folder):
-    answer = door("evaluate", f"run={segmented}", f"data.root={mask_folder}")
+def test_a_segmentation_run_is_evaluated_as_before(run_command, segmented, mask_folder):
+    answer = run_command("evaluate", f"run={segmented}", f"data.root={mask_folder}")
     assert answer.code == 0, answer.err
     assert confusion(segmented) == confusion(OLD / "segmentation")
     assert figures(segmented) == figures(OLD / "segmentation")
 
 
-def test_an_old_run_predicts(door, classified, segmented, images, mask_folder):
+def test_an_old_run_predicts(run_command, classified, segmented, images, mask_folder):
     for run, source in ((classified, images / "a"), (segmented, mask_folder / "images")):
-        answer = door("predict", f"run={run}", f"source={source}")
+        answer = run_command("predict", f"run={run}", f"source={source}")
         assert answer.code == 0, answer.err
         with (answer.folder / "predictions.csv").open() as file:
             assert len(list(csv.DictReader(file))) == len(list(source.iterdir()))
 
 
-def test_a_classification_run_is_resumed_with_the_losses_that_it_had(door, classified, images):
-    answer = door("train", f"resume={classified}", f"data.root={images}", "trainer.max_epochs=4")
+def test_a_classification_run_is_resumed_with_the_losses_that_it_had(run_command, classified, images):
+    answer = run_command("train", f"resume={classified}", f"data.root={images}", "trainer.max_epochs=4")
     assert answer.code == 0, answer.err
     with (classified / "history.csv").open() as file:
         rows = {int(row["epoch"]): row for row in csv.DictReader(file)}

@@ -11,8 +11,10 @@ from tests.test_train import QUICK
 
 
 @pytest.fixture(scope="module")
-def run(shared_door, image_folder):
-    answer = shared_door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, "trainer.max_epochs=4")
+def run(run_shared_command, image_folder):
+    answer = run_shared_command(
+        "train", "data=image_folder", f"data.root={image_folder}", *QUICK, "trainer.max_epochs=4"
+    )
     assert answer.code == 0, answer.err
     return answer.folder
 
@@ -22,8 +24,8 @@ def rows(answer):
         return list(csv.DictReader(file))
 
 
-def test_a_folder_is_labelled_as_evaluation_labels_it(door, run, image_folder):
-    answer = door("predict", f"run={run}", f"source={image_folder}")
+def test_a_folder_is_labelled_as_evaluation_labels_it(run_command, run, image_folder):
+    answer = run_command("predict", f"run={run}", f"source={image_folder}")
     assert answer.code == 0, answer.err
     found = rows(answer)
     assert len(found) == 36
@@ -38,18 +40,18 @@ def test_a_folder_is_labelled_as_evaluation_labels_it(door, run, image_folder):
     assert json.loads((run / "status.json").read_text())["state"] == "finished"
 
 
-def test_one_picture(door, run, image_folder):
-    answer = door("predict", f"run={run}", f"source={image_folder}/red/red_000.png")
+def test_one_picture(run_command, run, image_folder):
+    answer = run_command("predict", f"run={run}", f"source={image_folder}/red/red_000.png")
     assert answer.code == 0, answer.err
     assert [row["file"] for row in rows(answer)] == [f"{image_folder}/red/red_000.png"]
 
 
-def test_a_model_that_predicts_nan_has_no_labels(door, run, image_folder, tmp_path):
+def test_a_model_that_predicts_nan_has_no_labels(run_command, run, image_folder, tmp_path):
     content = torch.load(run / "checkpoints/best.ckpt", weights_only=True)
     content["state_dict"][next(reversed(content["state_dict"]))][0] = torch.nan
     torch.save(content, tmp_path / "broken.ckpt")
     folder = tmp_path / "out"
-    answer = door("predict", f"run={run}", f"source={image_folder}/red/red_000.png", f"checkpoint={tmp_path / 'broken.ckpt'}",
+    answer = run_command("predict", f"run={run}", f"source={image_folder}/red/red_000.png", f"checkpoint={tmp_path / 'broken.ckpt'}",
                   f"hydra.run.dir={folder}")  # fmt: skip
     assert answer.code == 1
     assert f"The logits of {image_folder}/red/red_000.png are not finite" in answer.err
@@ -57,10 +59,10 @@ def test_a_model_that_predicts_nan_has_no_labels(door, run, image_folder, tmp_pa
     assert not folder.exists()
 
 
-def test_unreadable_ones_are_named_and_the_rest_is_done(door, run, tmp_path):
+def test_unreadable_ones_are_named_and_the_rest_is_done(run_command, run, tmp_path):
     folder = make_image_folder(tmp_path / "new", per_class=2)
     (folder / "red" / "broken.jpg").write_text("not a picture")
-    answer = door("predict", f"run={run}", f"source={folder}")
+    answer = run_command("predict", f"run={run}", f"source={folder}")
     assert answer.code == 1
     assert "1 of 7 images" in answer.err
     assert "broken.jpg" in answer.err
@@ -76,10 +78,10 @@ def test_unreadable_ones_are_named_and_the_rest_is_done(door, run, tmp_path):
         (["source=pictures", "checkpoint=first"], "first: there is no"),
     ],
 )
-def test_wrong_requests(door, run, tmp_path, typed, message):
+def test_wrong_requests(run_command, run, tmp_path, typed, message):
     (tmp_path / "empty").mkdir()
     make_image_folder(tmp_path / "pictures", per_class=1)
-    answer = door("predict", f"run={run}", *typed)
+    answer = run_command("predict", f"run={run}", *typed)
     assert answer.code == 2
     assert message in answer.err
     assert "Traceback" not in answer.err

@@ -52,8 +52,8 @@ def root(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(shared_door, root):
-    answer = shared_door("train", *QUICK, "data=idd", f"data.root={root}", "report.predictions=true")
+def run(run_shared_command, root):
+    answer = run_shared_command("train", *QUICK, "data=idd", f"data.root={root}", "report.predictions=true")
     assert answer.code == 0, answer.err
     return answer
 
@@ -126,8 +126,8 @@ def test_written_masks_can_be_read_as_truth(run, root, tmp_path):
         np.testing.assert_array_equal(module.read_mask(candidate.name), ids)
 
 
-def test_without_truth_there_are_masks_and_no_scores(door, copy):
-    answer = door("evaluate", f"run={copy}", "split=test", "report.predictions=false")
+def test_without_truth_there_are_masks_and_no_scores(run_command, copy):
+    answer = run_command("evaluate", f"run={copy}", "split=test", "report.predictions=false")
     assert answer.code == 0, answer.err
     folder = copy / "evaluation/test"
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -147,17 +147,17 @@ def test_without_truth_there_are_masks_and_no_scores(door, copy):
     assert sizes == {**expected, "60/1_gtFine_labellevel3Ids.png": TALL[::-1]}
     assert json.loads((folder / "status.json").read_text())["state"] == "finished"
     # A finished run still prints the scores of the split that it reports.
-    assert door("train", f"resume={copy}").out.splitlines()[-2].startswith("val: miou")
+    assert run_command("train", f"resume={copy}").out.splitlines()[-2].startswith("val: miou")
 
 
-def test_masks_are_written_only_where_report_predictions_is_true(door, copy):
+def test_masks_are_written_only_where_report_predictions_is_true(run_command, copy):
     before = files(copy / "evaluation/val/predictions")
-    answer = door("evaluate", f"run={copy}", "report.predictions=false")
+    answer = run_command("evaluate", f"run={copy}", "report.predictions=false")
     assert answer.code == 0, answer.err
     assert not (copy / "evaluation/val/predictions").exists()
     config = copy / "config.yaml"  # as an earlier version wrote it
     config.write_text(config.read_text().replace("  predictions: true\n", ""))
-    assert door("evaluate", f"run={copy}", "report.predictions=true").code == 0
+    assert run_command("evaluate", f"run={copy}", "report.predictions=true").code == 0
     assert files(copy / "evaluation/val/predictions") == before
 
 
@@ -168,14 +168,14 @@ def test_masks_are_written_only_where_report_predictions_is_true(door, copy):
         (["model=custom_cnn", "data=synthetic_idd", "report.predictions=true"], "model=custom_cnn classifies"),
     ],
 )
-def test_wrong_requests(door, typed, message):
-    answer = door("train", *typed)
+def test_wrong_requests(run_command, typed, message):
+    answer = run_command("train", *typed)
     assert (answer.code, "Traceback" in answer.err) == (2, False)
     assert message in answer.err
 
 
 @pytest.mark.slow
-def test_ranks_write_each_frame_once_and_the_same(door, copy):
+def test_ranks_write_each_frame_once_and_the_same(run_command, copy):
     for split in ("val", "test"):
         command = [sys.executable, "evaluate.py", f"run={copy}", f"split={split}", "data.eval_batch_size=2"]
         found = {}
@@ -197,12 +197,14 @@ def test_ranks_write_each_frame_once_and_the_same(door, copy):
 @pytest.mark.slow
 @pytest.mark.real_data
 @pytest.mark.skipif("REAL_DATA" not in os.environ, reason="REAL_DATA is not set")
-def test_the_genuine_frames(door):
+def test_the_genuine_frames(run_command):
     root = Path(os.environ["REAL_DATA"]) / "idd20k_lite"
     keys = [key for key in QUICK if not key.startswith("data.image_size")]
-    answer = door("train", *keys, "data=idd_lite", f"data.root={root}", "trainer.limit_batches=2", "data.cache=false")
+    answer = run_command(
+        "train", *keys, "data=idd_lite", f"data.root={root}", "trainer.limit_batches=2", "data.cache=false"
+    )
     assert answer.code == 0, answer.err
-    answer = door("evaluate", f"run={answer.folder}", "trainer.limit_batches=null", "report.predictions=true")
+    answer = run_command("evaluate", f"run={answer.folder}", "trainer.limit_batches=null", "report.predictions=true")
     assert answer.code == 0, answer.err
     folder = answer.folder / "evaluation/val"
     pairs = []
@@ -212,7 +214,7 @@ def test_the_genuine_frames(door):
             pairs.append(tuple(np.array(Image.open(path)) for path in (truth, prediction)))
     assert len(pairs) == 109
     assert counted_one_by_one(pairs, 7).tolist() == confusion(folder).tolist()
-    assert door("evaluate", f"run={answer.folder}", "split=test", "trainer.limit_batches=null").code == 0
+    assert run_command("evaluate", f"run={answer.folder}", "split=test", "trainer.limit_batches=null").code == 0
     images = {
         path.relative_to(root / "leftImg8bit/test").as_posix() for path in (root / "leftImg8bit/test").glob("*/*.jpg")
     }

@@ -89,7 +89,7 @@ def walk(streets):
     return f"crosswalk={path}"
 
 
-def test_masks_from_elsewhere(door, streets, data, walk, tmp_path):
+def test_masks_from_elsewhere(run_command, streets, data, walk, tmp_path):
     masks = (
         f"predictions={tmp_path / 'predicted'}",
         f"predictions_label_space={streets / 'space.csv'}",
@@ -101,7 +101,7 @@ def test_masks_from_elsewhere(door, streets, data, walk, tmp_path):
         draws, mask = np.random.default_rng(int(path.stem)), np.array(Image.open(path))
         predicted = np.where(draws.random(mask.shape) < 2 / 3, mask, draws.choice([0, 1, 2, 255], mask.shape))
         Image.fromarray(predicted.astype(np.uint8)).save(tmp_path / "predicted" / path.name)
-    plain, asked, crossed = (door("evaluate", *masks, *typed) for typed in ((), (ASKED,), (ASKED, walk)))
+    plain, asked, crossed = (run_command("evaluate", *masks, *typed) for typed in ((), (ASKED,), (ASKED, walk)))
     assert (plain.code, asked.code, crossed.code) == (0, 0, 0), plain.err + asked.err + crossed.err
     names = np.load(asked.folder / "evaluation/test/per_sample.npz")["sample"]
     for path in (tmp_path / "predicted").iterdir():
@@ -123,8 +123,8 @@ def test_masks_from_elsewhere(door, streets, data, walk, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_is_trained_here_as_a_run_as_weights_and_as_masks(door, streets, data, walk):
-    answer = door("train", MODEL, "model.weights=none", *data, *TRAINER, "trainer.max_epochs=2", "optimizer.lr=0.003", ASKED,
+def test_what_is_trained_here_as_a_run_as_weights_and_as_masks(run_command, streets, data, walk):
+    answer = run_command("train", MODEL, "model.weights=none", *data, *TRAINER, "trainer.max_epochs=2", "optimizer.lr=0.003", ASKED,
                   "report.predictions=true", "report.train_eval=false")  # fmt: skip
     assert answer.code == 0, answer.err
     run, written = answer.folder, answer.folder / "evaluation/test/predictions/ids"
@@ -136,18 +136,18 @@ def test_what_is_trained_here_as_a_run_as_weights_and_as_masks(door, streets, da
 
     config = run / "config.yaml"  # as an earlier version wrote it
     config.write_text(config.read_text().replace("  region_sizes: true\n", ""))
-    assert door("evaluate", f"run={run}", "report.predictions=true").code == 0
+    assert run_command("evaluate", f"run={run}", "report.predictions=true").code == 0
     assert slices(run) == (rows[:2], {})
     assert (run / "evaluation/test/scores.json").read_bytes() == scores
-    assert door("evaluate", f"run={run}", "report.predictions=true", ASKED).code == 0
+    assert run_command("evaluate", f"run={run}", "report.predictions=true", ASKED).code == 0
     assert (run / "evaluation/test/slices.csv").read_bytes() == table
 
     space = streets / "space.csv"
     masks = (f"predictions={written}", f"predictions_label_space={space}")
-    answer = door("evaluate", *masks, *data, *TRAINER, ASKED)
+    answer = run_command("evaluate", *masks, *data, *TRAINER, ASKED)
     assert (answer.folder / "evaluation/test/slices.csv").read_bytes() == table
     weights = (MODEL, f"model.weights={run / 'checkpoints/best.ckpt'}", f"model.label_space={space}")
-    answer = door("evaluate", *weights, *data, *TRAINER, ASKED, walk)
+    answer = run_command("evaluate", *weights, *data, *TRAINER, ASKED, walk)
     assert answer.code == 0, answer.err
     checked(*slices(answer.folder), without_cars(pairs))
     assert json.loads((answer.folder / "evaluation/test/scores.json").read_text())["crossing"]["no"] == ["car"]

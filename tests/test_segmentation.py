@@ -23,8 +23,8 @@ KEYS = ("model=deeplabv3_mobilenet_v3_large", "model.weights=none", "data=mask_f
 
 
 @pytest.fixture(scope="module")
-def run(shared_door, mask_folder):
-    answer = shared_door("train", *KEYS, f"data.root={mask_folder}")
+def run(run_shared_command, mask_folder):
+    answer = run_shared_command("train", *KEYS, f"data.root={mask_folder}")
     assert answer.code == 0, answer.err
     return answer
 
@@ -62,7 +62,9 @@ def test_the_scores_are_those_of_the_matrix_and_each_frame_is_counted_once(run, 
     assert "miou" in run.out.splitlines()[-2]
 
 
-def test_pixels_are_called_pixels_and_the_curves_show_what_the_best_was_chosen_by(door, mask_folder, monkeypatch):
+def test_pixels_are_called_pixels_and_the_curves_show_what_the_best_was_chosen_by(
+    run_command, mask_folder, monkeypatch
+):
     drawn = {}
 
     def draw(*given):
@@ -70,7 +72,7 @@ def test_pixels_are_called_pixels_and_the_curves_show_what_the_best_was_chosen_b
         return write_figures(*given)
 
     monkeypatch.setattr(evaluate, "write_figures", draw)
-    answer = door("train", *KEYS, f"data.root={mask_folder}", "trainer.max_epochs=1", figures=True)
+    answer = run_command("train", *KEYS, f"data.root={mask_folder}", "trainer.max_epochs=1", figures=True)
     assert answer.code == 0, answer.err
     assert drawn == {"score": "miou", "unit": "pixels"}
     assert "mask_folder: 3 classes, pixels of each" in answer.out
@@ -99,10 +101,10 @@ def test_per_sample_matrices_add_up(run):
         assert int(row["support"]) == sum(sum(line) for line in counts[:3])
 
 
-def test_more_looks_say_something_else_and_count_the_same(door, copy):
+def test_more_looks_say_something_else_and_count_the_same(run_command, copy):
     plain = scores(copy)
     views = ("evaluation.flip=true", "evaluation.scales=[1.0,1.5]", "evaluation.window=[24,32]")
-    answer = door("evaluate", f"run={copy}", *views)
+    answer = run_command("evaluate", f"run={copy}", *views)
     assert answer.code == 0, answer.err
     found = scores(copy)
     assert found["loss"] != plain["loss"]
@@ -116,30 +118,30 @@ def test_more_looks_say_something_else_and_count_the_same(door, copy):
     assert written == {"flip": True, "scales": [1.0, 1.5], "window": [24, 32], "stride": None}
 
 
-def test_evaluating_repeats_the_scores_byte_for_byte(door, copy):
+def test_evaluating_repeats_the_scores_byte_for_byte(run_command, copy):
     before = (copy / "evaluation/test/scores.json").read_bytes()
-    answer = door("evaluate", f"run={copy}")
+    answer = run_command("evaluate", f"run={copy}")
     assert answer.code == 0, answer.err
     assert (copy / "evaluation/test/scores.json").read_bytes() == before
 
 
 @pytest.mark.slow
-def test_averaged_weights_are_validated_and_evaluated_for_masks_too(door, mask_folder):
-    run = door("train", *KEYS, f"data.root={mask_folder}", "ema.decay=0.9", "optimizer.lr=0.01").folder
+def test_averaged_weights_are_validated_and_evaluated_for_masks_too(run_command, mask_folder):
+    run = run_command("train", *KEYS, f"data.root={mask_folder}", "ema.decay=0.9", "optimizer.lr=0.01").folder
 
     def evaluate(name):
-        assert door("evaluate", f"run={run}", "split=val", f"checkpoint={name}").code == 0
+        assert run_command("evaluate", f"run={run}", "split=val", f"checkpoint={name}").code == 0
 
     assert_evaluations_repeat_the_validation(evaluate, run)
 
 
-def test_pictures_of_any_size_get_masks_and_overlays(door, run, mask_folder, tmp_path):
+def test_pictures_of_any_size_get_masks_and_overlays(run_command, run, mask_folder, tmp_path):
     pictures = tmp_path / "pictures"
     (pictures / "deep").mkdir(parents=True)
     Image.open(mask_folder / "images" / "03.png").resize((61, 45)).save(pictures / "a.jpg")
     Image.open(mask_folder / "images" / "04.png").save(pictures / "deep" / "b.png")
     (pictures / "broken.jpg").write_text("no picture")
-    answer = door("predict", f"run={run.folder}", f"source={pictures}")
+    answer = run_command("predict", f"run={run.folder}", f"source={pictures}")
     assert answer.code == 1
     assert "broken.jpg" in answer.err
     with (answer.folder / "predictions.csv").open() as file:
@@ -153,27 +155,27 @@ def test_pictures_of_any_size_get_masks_and_overlays(door, run, mask_folder, tmp
     assert Image.open(answer.folder / "overlays" / "deep" / "b.png").size == (48, 32)
 
 
-def test_pictures_are_seen_at_the_size_that_was_evaluated(door, mask_folder):
+def test_pictures_are_seen_at_the_size_that_was_evaluated(run_command, mask_folder):
     typed = ("data.load_size=[32,48]", "data.image_size=[24,32]", "report.predictions=true")  # frames are scored whole
-    run = door("train", *KEYS, f"data.root={mask_folder}", *typed).folder
+    run = run_command("train", *KEYS, f"data.root={mask_folder}", *typed).folder
     written = sorted((run / "evaluation/test/predictions/ids").rglob("*.png"))
     assert len(written) == 4
-    answer = door("predict", f"run={run}", f"source={mask_folder / 'images'}")
+    answer = run_command("predict", f"run={run}", f"source={mask_folder / 'images'}")
     assert answer.code == 0, answer.err
     for mask in written:
         again = Image.open(answer.folder / "masks" / mask.name)
         assert (again.tobytes(), again.size) == (Image.open(mask).tobytes(), (48, 32))
 
 
-def test_a_dataset_for_the_other_task_is_told_which_model_fits(door, mask_folder):
-    answer = door(
+def test_a_dataset_for_the_other_task_is_told_which_model_fits(run_command, mask_folder):
+    answer = run_command(
         "train", "model=resnet18", "data=mask_folder", "data.classes=[sky,road,car]", f"data.root={mask_folder}"
     )
     assert answer.code == 2
     assert "deeplabv3_mobilenet_v3_large" in answer.err
 
 
-def test_the_recipe_for_idd_lite_takes_a_step(door, tmp_path):
+def test_the_recipe_for_idd_lite_takes_a_step(run_command, tmp_path):
     for split, drives in {"train": range(12), "val": (20,), "test": (30,)}.items():
         for drive in drives:
             noise = np.random.default_rng(drive)
@@ -183,7 +185,7 @@ def test_the_recipe_for_idd_lite_takes_a_step(door, tmp_path):
                     path.parent.mkdir(parents=True, exist_ok=True)
                     shape = (227, 320, 3) if kind == "leftImg8bit" else (227, 320)
                     Image.fromarray(noise.integers(0, 7, shape, dtype=np.uint8)).save(path)
-    answer = door("train", "experiment=idd_lite_deeplabv3", f"data.root={tmp_path / 'lite'}", "trainer=cpu", "trainer.threads=1", "logger=csv",
+    answer = run_command("train", "experiment=idd_lite_deeplabv3", f"data.root={tmp_path / 'lite'}", "trainer=cpu", "trainer.threads=1", "logger=csv",
                   "data.num_workers=0", "trainer.max_epochs=1", "trainer.limit_batches=1", "data.batch_size=3")  # fmt: skip
     assert answer.code == 0, answer.err
     found = json.loads((answer.folder / "evaluation/val/scores.json").read_text())

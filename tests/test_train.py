@@ -35,8 +35,8 @@ def files_below(folder: Path) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def finished(shared_door, image_folder):
-    answer = shared_door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, figures=True)
+def finished(run_shared_command, image_folder):
+    answer = run_shared_command("train", "data=image_folder", f"data.root={image_folder}", *QUICK, figures=True)
     assert answer.code == 0, answer.err
     return answer
 
@@ -110,9 +110,11 @@ def test_the_best_checkpoint_has_the_highest_validation_score(finished):
     assert best["hyper_parameters"] == {"label_space": "image_folder", "classes": ["blue", "green", "red"]}
 
 
-def test_the_same_seed_gives_the_same_bits(door, image_folder):
+def test_the_same_seed_gives_the_same_bits(run_command, image_folder):
     def weights(*extra: str) -> dict[str, torch.Tensor]:
-        answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, "aug=flip_rotate", *extra)
+        answer = run_command(
+            "train", "data=image_folder", f"data.root={image_folder}", *QUICK, "aug=flip_rotate", *extra
+        )
         assert answer.code == 0, answer.err
         return torch.load(answer.folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
 
@@ -123,8 +125,8 @@ def test_the_same_seed_gives_the_same_bits(door, image_folder):
 
 @pytest.mark.parametrize("model", ["custom_cnn", "resnet18"])
 @pytest.mark.parametrize("aug", ["none", "flip_rotate", "road"])
-def test_every_model_and_augmentation_takes_a_step(door, image_folder, model, aug):
-    answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, f"model={model}", f"aug={aug}", "model.weights=none",
+def test_every_model_and_augmentation_takes_a_step(run_command, image_folder, model, aug):
+    answer = run_command("train", "data=image_folder", f"data.root={image_folder}", *QUICK, f"model={model}", f"aug={aug}", "model.weights=none",
                   "data.image_size=[32,32]", "trainer.limit_batches=1", "trainer.max_epochs=1")  # fmt: skip
     assert answer.code == 0, answer.err
 
@@ -142,8 +144,8 @@ def test_every_model_and_augmentation_takes_a_step(door, image_folder, model, au
         ("experiment=q2_resnet18_flip_rotate", "model.weights=none"),
     ],
 )  # fmt: skip
-def test_every_other_option_takes_a_step(door, image_folder, settings):
-    answer = door(
+def test_every_other_option_takes_a_step(run_command, image_folder, settings):
+    answer = run_command(
         "train",
         "data=image_folder",
         f"data.root={image_folder}",
@@ -155,7 +157,7 @@ def test_every_other_option_takes_a_step(door, image_folder, settings):
     assert answer.code == 0, answer.err
 
 
-def test_a_training_that_ends_early_reports_why(door, image_folder):
+def test_a_training_that_ends_early_reports_why(run_command, image_folder):
     typed = (
         "data=image_folder",
         f"data.root={image_folder}",
@@ -163,15 +165,17 @@ def test_a_training_that_ends_early_reports_why(door, image_folder):
         "trainer.max_epochs=5",
         "early_stopping.patience=1",
     )
-    answer = door("train", *typed, "early_stopping.min_delta=100")  # no epoch is better than the first by so much
+    answer = run_command(
+        "train", *typed, "early_stopping.min_delta=100"
+    )  # no epoch is better than the first by so much
     assert answer.code == 0, answer.err
     assert len((answer.folder / "history.csv").read_text().splitlines()) == 1 + 2
     line = "early stopping: after epoch 2 of 5, as val/loss has not fallen for early_stopping.patience=1"
     assert [each for each in answer.err.splitlines() if each.startswith("early")] == [line]
 
 
-def test_wandb_is_one_offline_run_inside_the_folder(door, image_folder):
-    answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, "logger=wandb")
+def test_wandb_is_one_offline_run_inside_the_folder(run_command, image_folder):
+    answer = run_command("train", "data=image_folder", f"data.root={image_folder}", *QUICK, "logger=wandb")
     assert answer.code == 0, answer.err
     logger = json.loads((answer.folder / "environment.json").read_text())["logger"]
     assert "wandb" not in answer.err  # nothing that its user could act on
@@ -179,8 +183,8 @@ def test_wandb_is_one_offline_run_inside_the_folder(door, image_folder):
     assert [run.name.rsplit("-", 1)[-1] for run in runs] == [logger["id"]]
 
 
-def test_a_bad_loss_stops_with_its_step(door, image_folder):
-    answer = door(
+def test_a_bad_loss_stops_with_its_step(run_command, image_folder):
+    answer = run_command(
         "train",
         "data=image_folder",
         f"data.root={image_folder}",
@@ -223,7 +227,7 @@ def wrong_requests() -> dict[str, tuple[list[str], str]]:
 
 
 @pytest.mark.parametrize("case", wrong_requests())
-def test_a_wrong_request_is_answered_and_leaves_nothing(door, tmp_path, image_folder, case):
+def test_a_wrong_request_is_answered_and_leaves_nothing(run_command, tmp_path, image_folder, case):
     make_image_folder(tmp_path / "single", classes={"red": (200, 0, 0)})
     make_image_folder(tmp_path / "few", per_class=2)
     corrupt = make_image_folder(tmp_path / "corrupt", per_class=5)
@@ -234,7 +238,7 @@ def test_a_wrong_request_is_answered_and_leaves_nothing(door, tmp_path, image_fo
     (tmp_path / "text.pt").write_text("hello")
     before = files_below(tmp_path)
     typed, named = wrong_requests()[case]
-    answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, *typed)
+    answer = run_command("train", "data=image_folder", f"data.root={image_folder}", *QUICK, *typed)
     assert answer.code == 2, answer.err
     assert named in answer.err
     assert "Traceback" not in answer.err
@@ -243,30 +247,34 @@ def test_a_wrong_request_is_answered_and_leaves_nothing(door, tmp_path, image_fo
     assert not (tmp_path / "runs").exists()
 
 
-def test_corrupt_files_are_all_named_or_left_out_and_written_down(door, tmp_path):
+def test_corrupt_files_are_all_named_or_left_out_and_written_down(run_command, tmp_path):
     root = make_image_folder(tmp_path / "pictures")
     (root / "red" / "text.jpg").write_text("not a picture")
     (root / "blue" / "nothing.png").touch()
-    refused = door("train", "data=image_folder", f"data.root={root}", *QUICK)
+    refused = run_command("train", "data=image_folder", f"data.root={root}", *QUICK)
     assert refused.code == 2
     assert "text.jpg" in refused.err
     assert "nothing.png" in refused.err
-    skipping = door("train", "data=image_folder", f"data.root={root}", "data.on_corrupt=skip", *QUICK)
+    skipping = run_command("train", "data=image_folder", f"data.root={root}", "data.on_corrupt=skip", *QUICK)
     assert skipping.code == 0, skipping.err
     skipped = json.loads((skipping.folder / "environment.json").read_text())["skipped"]
     assert {entry["sample"] for entry in skipped} == {"red/text.jpg", "blue/nothing.png"}
 
 
-def test_a_folder_that_holds_a_run_is_refused_and_kept(door, finished, image_folder):
+def test_a_folder_that_holds_a_run_is_refused_and_kept(run_command, finished, image_folder):
     before = files_below(finished.folder)
-    answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, f"hydra.run.dir={finished.folder}")
+    answer = run_command(
+        "train", "data=image_folder", f"data.root={image_folder}", *QUICK, f"hydra.run.dir={finished.folder}"
+    )
     assert answer.code == 2
     assert "already holds a run" in answer.err
     assert files_below(finished.folder) == before
 
 
-def test_a_refused_job_leaves_no_folder_and_the_sweep_goes_on(door, image_folder):
-    answer = door("train", "-m", "data=image_folder", f"data.root={image_folder}", *QUICK, "optimizer.lr=-1,1e-3")
+def test_a_refused_job_leaves_no_folder_and_the_sweep_goes_on(run_command, image_folder):
+    answer = run_command(
+        "train", "-m", "data=image_folder", f"data.root={image_folder}", *QUICK, "optimizer.lr=-1,1e-3"
+    )
     assert answer.code == 2, answer.err
     assert "optimizer.lr=-1: must be a number above 0" in answer.err
     assert "Job 0 (" in answer.err
@@ -276,12 +284,14 @@ def test_a_refused_job_leaves_no_folder_and_the_sweep_goes_on(door, image_folder
     assert json.loads((answer.folder / "status.json").read_text())["state"] == "finished"
 
 
-def test_paths_with_spaces_and_equal_signs(door, tmp_path):
+def test_paths_with_spaces_and_equal_signs(run_command, tmp_path):
     root = make_image_folder(tmp_path / "my data" / "a=b (1)")
-    unquoted = door("train", "data=image_folder", f"data.root={root}", *QUICK)
+    unquoted = run_command("train", "data=image_folder", f"data.root={root}", *QUICK)
     assert unquoted.code == 2
     assert "quotes" in unquoted.err
-    answer = door("train", "data=image_folder", f'data.root="{root}"', *QUICK, f'hydra.run.dir="{tmp_path}/out put=1"')
+    answer = run_command(
+        "train", "data=image_folder", f'data.root="{root}"', *QUICK, f'hydra.run.dir="{tmp_path}/out put=1"'
+    )
     assert answer.code == 0, answer.err
     assert answer.folder == tmp_path / "out put=1"
 

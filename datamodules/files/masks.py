@@ -126,7 +126,7 @@ def _of_ids(ids: npt.NDArray[np.generic], space: LabelSpace) -> Mask:
     if (values is not ids and (ids != values).any()) or mask.max(initial=0) == NO_ID:
         legal = [identity for identity, index in enumerate(table.tolist()) if index != NO_ID]
         unknown = np.setdiff1d(ids, legal).tolist()
-        raise DatasetError(f"it has the ids {shortened(unknown, SHOWN)}; {space.name} knows {_ranges(legal)}")
+        raise DatasetError(f"it has the ids {shortened(unknown, SHOWN)}; the ids of {space.name} are {_ranges(legal)}")
     return mask
 
 

@@ -186,7 +186,7 @@ def build(target: Target, key: str, leave_out: Sequence[str] = (), **known: Any)
         target: class or function, and arguments.
         key: where it stands in the configuration, such as ``model.network``.
         leave_out: keys that are no arguments.
-        known: arguments that only a run knows.
+        known: arguments that are computed for a run.
 
     Raises:
         RequestError: it does not accept one of these arguments, or a value. Other errors are bugs, and stay as they are.

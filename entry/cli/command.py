@@ -16,7 +16,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from callbacks.stderr import tell
+from callbacks.stderr import print_to_stderr
 from entry.cli.hydra_errors import reworded
 from entry.cli.hydra_guard import guarded, refusal
 from entry.errors import DONE, FAILED, FAILURES, REFUSED, REQUEST_ERRORS, RequestError, RunStopped, exit_code
@@ -205,10 +205,10 @@ def execute(task: Callable[[Request], None], request: Request) -> int:
     try:
         task(request)
     except (*REQUEST_ERRORS, *FAILURES, RunStopped) as error:
-        tell(str(error))
+        print_to_stderr(str(error))
         return exit_code(error)
     except KeyboardInterrupt as error:
-        tell("Interrupted.")
+        print_to_stderr("Interrupted.")
         return exit_code(error)
     except Exception:  # noqa: BLE001  a bug keeps its traceback
         traceback.print_exc()

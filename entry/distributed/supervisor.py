@@ -12,7 +12,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from callbacks.stderr import tell
+from callbacks.stderr import print_to_stderr
 from entry.errors import REFUSED, RankError, RequestError, RunStopped, TrainingError
 from entry.hardware import Hardware
 from entry.request import PROJECT
@@ -117,7 +117,7 @@ def _watch(ranks: _Ranks) -> None:
                 if wanted:
                     raise
                 wanted = stop.number
-                tell(f"{stop}: the ranks stop after this step. Once more stops at once.")
+                print_to_stderr(f"{stop}: the ranks stop after this step. Once more stops at once.")
     except BaseException:
         ranks.kill()
         raise

@@ -120,19 +120,19 @@ def test_what_is_validated_and_kept_is_the_average_that_a_plain_loop_finds(tmp_p
 
 
 @pytest.fixture
-def train(door, tmp_path, image_folder):
+def train(run_command, tmp_path, image_folder):
     def call(name, *typed):
         folder = tmp_path / name
-        return door("train", f"hydra.run.dir={folder}", *KEYS, f"data.root={image_folder}", *typed), folder
+        return run_command("train", f"hydra.run.dir={folder}", *KEYS, f"data.root={image_folder}", *typed), folder
 
     return call
 
 
 @pytest.fixture(scope="module")
-def averaged(shared_door, workplace, image_folder):
+def averaged(run_shared_command, workplace, image_folder):
     """A run whose weights are averaged."""
     folder = workplace / "averaged"
-    answer = shared_door("train", f"hydra.run.dir={folder}", *KEYS, f"data.root={image_folder}", "ema.decay=0.9")
+    answer = run_shared_command("train", f"hydra.run.dir={folder}", *KEYS, f"data.root={image_folder}", "ema.decay=0.9")
     assert answer.code == 0, answer.err
     return folder
 
@@ -156,7 +156,7 @@ def assert_evaluations_repeat_the_validation(evaluate, run):
 
 
 @pytest.mark.parametrize("typed", [(), ("trainer.precision=bf16-mixed", "data.batch_size=10", "trainer.accumulate=2")])
-def test_evaluating_gives_the_scores_of_the_validation(door, train, averaged, tmp_path, typed):
+def test_evaluating_gives_the_scores_of_the_validation(run_command, train, averaged, tmp_path, typed):
     if typed:
         answer, run = train("run", "ema.decay=0.9", *typed)
         assert answer.code == 0, answer.err
@@ -164,16 +164,16 @@ def test_evaluating_gives_the_scores_of_the_validation(door, train, averaged, tm
         run = Path(shutil.copytree(averaged, tmp_path / "run"))
 
     def evaluate(name):
-        assert door("evaluate", f"run={run}", "split=val", f"checkpoint={name}").code == 0
+        assert run_command("evaluate", f"run={run}", "split=val", f"checkpoint={name}").code == 0
 
     assert_evaluations_repeat_the_validation(evaluate, run)
 
 
-def test_a_stopped_run_goes_on_to_the_same_bits(door, train, averaged):
+def test_a_stopped_run_goes_on_to_the_same_bits(run_command, train, averaged):
     with signal_after(step=7):
         answer, stopped = train("stopped", "ema.decay=0.9")
     assert answer.code == 128 + signal.SIGTERM, answer.err
-    answer = door("train", f"resume={stopped}")
+    answer = run_command("train", f"resume={stopped}")
     assert answer.code == 0, answer.err
     assert compare(averaged, stopped) == []
     kept = checkpoint(averaged, "last")
@@ -197,11 +197,11 @@ def test_another_run_starts_from_the_average(train, averaged):
     assert all(torch.equal(given[name], taken[name]) for name in names)
 
 
-def test_averaging_can_begin_and_end_in_a_resumed_run_where_that_is_wanted(door, train):
+def test_averaging_can_begin_and_end_in_a_resumed_run_where_that_is_wanted(run_command, train):
     _, run = train("run", "trainer.max_epochs=1")
     for epochs, decay in ((2, "0.9"), (3, "null")):
         typed = (f"trainer.max_epochs={epochs}", f"ema.decay={decay}", "resume_with_changes=true")
-        answer = door("train", f"resume={run}", *typed)
+        answer = run_command("train", f"resume={run}", *typed)
         assert answer.code == 0, answer.err
         assert ("current_state_dict" in checkpoint(run, "last")) == (decay != "null")
 

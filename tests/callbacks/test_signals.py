@@ -7,7 +7,7 @@ import pytest
 
 from callbacks.errors import RunStopped
 from callbacks.signals import SIGNALS, StopSignal
-from callbacks.stderr import tell
+from callbacks.stderr import print_to_stderr
 from tests.callbacks.tiny import Line, loader, trainer
 
 
@@ -112,5 +112,5 @@ def test_nobody_has_to_listen(monkeypatch):
     os.close(read)
     with os.fdopen(write, "w") as broken, monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", broken)
-        tell("a line")
+        print_to_stderr("a line")
         os.dup2(os.open(os.devnull, os.O_WRONLY), write)

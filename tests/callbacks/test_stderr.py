@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from callbacks.stderr import tell
+from callbacks.stderr import print_to_stderr
 
 
 def test_the_line_is_on_stderr_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    tell("stopping after this step")
+    print_to_stderr("stopping after this step")
     assert capsys.readouterr() == ("", "stopping after this step\n")
 
 
@@ -20,7 +20,7 @@ def test_a_pipe_whose_reader_is_gone_is_ignored(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(sys, "stderr", stream)
     with pytest.raises(BrokenPipeError):  # what an unguarded print meets
         print("unguarded", file=sys.stderr, flush=True)
-    tell("after the reader has gone")
+    print_to_stderr("after the reader has gone")
     with pytest.raises(BrokenPipeError):  # its buffer cannot be flushed either
         stream.close()
 
@@ -32,4 +32,4 @@ def test_other_errors_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(sys, "stderr", Broken())
     with pytest.raises(TypeError, match="a line"):
-        tell("a line")
+        print_to_stderr("a line")

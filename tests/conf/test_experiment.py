@@ -45,10 +45,10 @@ def rows(path):
 
 
 @pytest.mark.slow
-def test_voc_on_idd_comes_to_what_its_words_allow(door, tmp_path, car_everywhere):
+def test_voc_on_idd_comes_to_what_its_words_allow(run_command, tmp_path, car_everywhere):
     root = tmp_path / "idd"
     generate(root, seed=3, drives=10, frames_per_drive=4)
-    answer = door("evaluate", "experiment=q3_deeplabv3_voc_on_idd", f"data.root={root}", *HERE, figures=True)
+    answer = run_command("evaluate", "experiment=q3_deeplabv3_voc_on_idd", f"data.root={root}", *HERE, figures=True)
     assert answer.code == 0, answer.err
     found = answer.folder / "evaluation/val"
     scores = json.loads((found / "scores.json").read_text())
@@ -89,13 +89,13 @@ def test_voc_on_idd_comes_to_what_its_words_allow(door, tmp_path, car_everywhere
     assert set(np.unique(np.array(Image.open(written[0])))) == {13}  # Car's csTrainId
 
 
-def test_without_its_weights_it_says_which_file_goes_where(door, tmp_path, monkeypatch):
+def test_without_its_weights_it_says_which_file_goes_where(run_command, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     nowhere = PublishedWeights("http://127.0.0.1:9/voc-00000000.pth", 21)
     monkeypatch.setattr(weights, "published_weights", lambda *_: nowhere)
     (tmp_path / "idd").mkdir()
-    answer = door("evaluate", "experiment=q3_deeplabv3_voc_on_idd", f"data.root={tmp_path / 'idd'}", *HERE)
+    answer = run_command("evaluate", "experiment=q3_deeplabv3_voc_on_idd", f"data.root={tmp_path / 'idd'}", *HERE)
     assert answer.code == 2
     assert f"put it at {tmp_path / 'torch/hub/checkpoints/voc-00000000.pth'}" in answer.err
     assert not (tmp_path / "runs").exists()

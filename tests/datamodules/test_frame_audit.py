@@ -28,7 +28,7 @@ def damage(lite):
     return {
         "leftImg8bit/train/000/0_image.jpg": "has no truth gtFine/train/000/0_label.png",
         "gtFine/train/001/0_label.png": r"has no image leftImg8bit/train/001/0\(_image.jpg\)",
-        "leftImg8bit/train/002/0_image.jpg": ".*gtFine/train/002/0_label.png: it has the ids 9; idd_lite knows 0–6, 255",
+        "leftImg8bit/train/002/0_image.jpg": ".*gtFine/train/002/0_label.png: it has the ids 9; the ids of idd_lite are 0–6, 255",
         "leftImg8bit/train/003/0_image.jpg": "no pixel of its mask has a class",
         "leftImg8bit/train/004/0_image.jpg": "the image has 36×24 pixels, its mask 40×30",
         "leftImg8bit/train/005/0_image.jpg": ".*gtFine/train/005/0_label.png: not an image",

@@ -144,7 +144,7 @@ def test_a_first_mask_that_is_broken_is_a_finding_like_others(tmp_path, make):
     [
         ({"classes": None}, r"needs to know its classes: type data\.classes=\[road,sky\]"),
         ({"label_space": "idd_lite"}, "needs to know which of two lists of classes"),
-        ({"classes": ["road"]}, "it has the ids 1; .* knows 0, 255"),
+        ({"classes": ["road"]}, "it has the ids 1; the ids of .* are 0, 255"),
         ({"split": "folders"}, r"data\.split=folders: .* needs images/train and images/val"),
         ({"split_by": "group"}, r"data\.split_by=group: a folder of masks has no groups"),
     ],

@@ -105,4 +105,4 @@ def test_masks_that_cannot_be_scored_are_all_named(make, tmp_path):
     with pytest.raises(DatasetError, match="cannot be scored as val of tiny") as refusal:
         count(module, "val", matches, module.label_space)
     assert "1 have another size than their frame:\n  020/1_label.png (40×30, the frame 36×24)" in str(refusal.value)
-    assert "it has the ids 9; idd_lite knows" in str(refusal.value)
+    assert "it has the ids 9; the ids of idd_lite are" in str(refusal.value)

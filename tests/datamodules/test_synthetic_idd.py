@@ -1,4 +1,4 @@
-"""The embedded data behind the ordinary door of a data module."""
+"""The embedded data through the ordinary interface of a data module."""
 
 from pathlib import Path
 

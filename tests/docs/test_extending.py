@@ -68,7 +68,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def typed(door: Callable[..., Answer], mine: Path) -> Callable[..., Answer]:
+def typed(run_command: Callable[..., Answer], mine: Path) -> Callable[..., Answer]:
     """Type a command of the page, with keys after it that make it small; a dataset that it does not name is tiny too."""
 
     def call(words: list[str], *further: str) -> Answer:
@@ -76,7 +76,7 @@ def typed(door: Callable[..., Answer], mine: Path) -> Callable[..., Answer]:
         small = [*QUICK, *further] if name == "train.py" else []
         if name == "train.py" and not any(word.startswith("data=") for word in given):
             small += ["data=image_folder", "data.root=photos"]
-        return door(name.removesuffix(".py"), *given, *small)
+        return run_command(name.removesuffix(".py"), *given, *small)
 
     return call
 

@@ -35,10 +35,12 @@ def check_perfect(scores):
 
 
 @pytest.fixture(scope="module")
-def perfect(shared_door, streets):
+def perfect(run_shared_command, streets):
     """The answer to masks that are perfect in VOC's classes."""
     masks = streets / "voc/masks"
-    return shared_door("evaluate", f"predictions={masks}", "predictions_label_space=voc21", *idd(streets), *TRAINER)
+    return run_shared_command(
+        "evaluate", f"predictions={masks}", "predictions_label_space=voc21", *idd(streets), *TRAINER
+    )
 
 
 def test_perfect_masks_have_the_scores_that_follow_from_the_crosswalk(perfect):
@@ -63,8 +65,8 @@ def test_perfect_masks_have_the_scores_that_follow_from_the_crosswalk(perfect):
     }
 
 
-def test_scores_of_masks_are_no_run(door, perfect):
-    check_is_no_run(door, perfect.folder)
+def test_scores_of_masks_are_no_run(run_command, perfect):
+    check_is_no_run(run_command, perfect.folder)
 
 
 def test_per_sample_matrices_are_crossed_and_uncrossed(perfect):
@@ -77,7 +79,7 @@ def test_per_sample_matrices_are_crossed_and_uncrossed(perfect):
     assert (np.diff(facts["indptr"]) == 8).all()
 
 
-def test_colours_names_and_folders_of_other_tools(door, streets, masks, tmp_path):
+def test_colours_names_and_folders_of_other_tools(run_command, streets, masks, tmp_path):
     palette = np.zeros((256, 3), np.uint8)
     palette[:21] = VOC.colours
     for i, path in enumerate(sorted(masks.iterdir())):
@@ -86,11 +88,11 @@ def test_colours_names_and_folders_of_other_tools(door, streets, masks, tmp_path
         Image.fromarray(coloured).save(masks / "deep" / str(i % 2) / f"{path.stem}_gtFine_labelIds.png")
         path.unlink()
     (masks / "notes.txt").write_text("not a mask")
-    answer = door("evaluate", f"predictions={masks}", "predictions_label_space=voc21", *idd(streets), *TRAINER)
+    answer = run_command("evaluate", f"predictions={masks}", "predictions_label_space=voc21", *idd(streets), *TRAINER)
     check_perfect(scored(answer))
 
 
-def test_all_problems_of_masks_are_reported_at_once(door, streets, masks, perfect, tmp_path):
+def test_all_problems_of_masks_are_reported_at_once(run_command, streets, masks, perfect, tmp_path):
     names = np.load(perfect.folder / "evaluation/test/per_sample.npz")["sample"]
     missing, wrong, sized, broken = (masks / f"{name.split('/')[-1]}" for name in names)
     missing.unlink()
@@ -98,7 +100,7 @@ def test_all_problems_of_masks_are_reported_at_once(door, streets, masks, perfec
     Image.fromarray(np.zeros((16, 24), np.uint8)).save(sized)
     broken.write_text("no picture")
     shutil.copy(masks / "00.png" if (masks / "00.png").exists() else masks / "01.png", masks / "unknown.png")
-    answer = door("evaluate", f"predictions={masks}", "predictions_label_space=voc21", *idd(streets), *TRAINER)
+    answer = run_command("evaluate", f"predictions={masks}", "predictions_label_space=voc21", *idd(streets), *TRAINER)
     assert answer.code == 2
     for message in (
         "cannot be scored as test of mask_folder",
@@ -106,7 +108,7 @@ def test_all_problems_of_masks_are_reported_at_once(door, streets, masks, perfec
         "1 belong to no frame of the dataset:\n  unknown.png",
         f"1 have another size than their frame:\n  {sized.name} (24×16, the frame 48×32)",
         "2 cannot be read or hold what is no class:",
-        f"{wrong.name}: it has the ids 77; voc21 knows 0–20, 255",
+        f"{wrong.name}: it has the ids 77; the ids of voc21 are 0–20, 255",
         f"{broken.name}: ",
     ):
         assert message in answer.err
@@ -114,30 +116,30 @@ def test_all_problems_of_masks_are_reported_at_once(door, streets, masks, perfec
     assert not (tmp_path / "runs").exists()
 
 
-def test_masks_at_a_typed_size(door, streets, masks):
+def test_masks_at_a_typed_size(run_command, streets, masks):
     for path in masks.iterdir():
         Image.open(path).resize((WIDTH // 2, HEIGHT // 2), Image.Resampling.NEAREST).save(path)
     typed = (f"predictions={masks}", "predictions_label_space=voc21", *idd(streets), *TRAINER)
-    assert door("evaluate", *typed).code == 2
-    scores = scored(door("evaluate", *typed, "data.eval_size=[16,24]"))
+    assert run_command("evaluate", *typed).code == 2
+    scores = scored(run_command("evaluate", *typed, "data.eval_size=[16,24]"))
     assert sum(row["support"] for row in scores["classes"]) == 4 * 15 * 24
 
 
-def test_masks_in_the_datas_own_classes_need_no_crossing(door, streets):
+def test_masks_in_the_datas_own_classes_need_no_crossing(run_command, streets):
     typed = (f"predictions={streets / 'idd/masks'}", "predictions_label_space=idd_level3")
-    scores = scored(door("evaluate", *typed, *idd(streets), *TRAINER, "split=val"), "val")
+    scores = scored(run_command("evaluate", *typed, *idd(streets), *TRAINER, "split=val"), "val")
     assert scores["crossing"] is None
     assert scores["miou"] == 1
 
 
-def test_a_crosswalk_of_ones_own(door, streets, masks, tmp_path):
+def test_a_crosswalk_of_ones_own(run_command, streets, masks, tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("source,target\n" + "".join(f"{name},{'road' if name == 'car' else ''}\n" for name in VOC.classes))
     typed = (f"predictions={masks}", "predictions_label_space=voc21", *idd(streets), *TRAINER)
-    found = scored(door("evaluate", *typed, f"crosswalk={path}"))["crossing"]
+    found = scored(run_command("evaluate", *typed, f"crosswalk={path}"))["crossing"]
     assert (found["full"], found["miou_expressible"]) == (["road"], 0)
     path.write_text("source,target\ncar,street\n")
-    answer = door("evaluate", *typed, f"crosswalk={path}")
+    answer = run_command("evaluate", *typed, f"crosswalk={path}")
     assert answer.code == 2
     assert "mine.csv, line 2: idd_level3 has no 'street'" in answer.err
 
@@ -204,8 +206,8 @@ def test_a_crosswalk_of_ones_own(door, streets, masks, tmp_path):
         ([MODEL], "run is missing"),
     ],
 )
-def test_wrong_requests_leave_nothing(door, streets, tmp_path, typed, message):
-    answer = door("evaluate", *idd(streets), *TRAINER, *typed)
+def test_wrong_requests_leave_nothing(run_command, streets, tmp_path, typed, message):
+    answer = run_command("evaluate", *idd(streets), *TRAINER, *typed)
     assert answer.code == 2, answer.err
     assert message in answer.err
     assert "Traceback" not in answer.err
@@ -214,7 +216,7 @@ def test_wrong_requests_leave_nothing(door, streets, tmp_path, typed, message):
 
 @pytest.mark.real_data
 @pytest.mark.skipif("REAL_DATA" not in os.environ, reason="REAL_DATA is not set")
-def test_masks_of_the_genuine_idd_lite_and_a_broken_copy(door, tmp_path):
+def test_masks_of_the_genuine_idd_lite_and_a_broken_copy(run_command, tmp_path):
     root = Path(os.environ["REAL_DATA"]) / "idd20k_lite"
     for path in (root / "gtFine/val").rglob("*_label.png"):
         if not path.name.endswith("_inst_label.png"):
@@ -227,12 +229,12 @@ def test_masks_of_the_genuine_idd_lite_and_a_broken_copy(door, tmp_path):
         "data=idd_lite",
         f"data.root={root}",
     )
-    scores = scored(door("evaluate", *typed, *TRAINER), "val")
+    scores = scored(run_command("evaluate", *typed, *TRAINER), "val")
     assert (scores["miou"], scores["n_unique"], scores["crossing"]) == (1, 109, None)
     files[0].rename(files[0].with_name("unknown_label.png"))
     Image.open(files[1]).resize((640, 454), Image.Resampling.NEAREST).save(files[1])
     Image.fromarray(np.full((227, 320), 9, np.uint8)).save(files[2])
-    answer = door("evaluate", *typed, *TRAINER)
+    answer = run_command("evaluate", *typed, *TRAINER)
     assert answer.code == 2
     for message in ("1 belong to no frame", "1 frames have no mask", "640×454, the frame 320×227", "it has the ids 9"):
         assert message in answer.err

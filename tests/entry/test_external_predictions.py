@@ -63,9 +63,9 @@ def external(root, tmp_path):
 
 
 @pytest.mark.parametrize("split", ["test", "val"])
-def test_masks_of_external_weights_are_in_the_datas_classes(door, root, external, split):
+def test_masks_of_external_weights_are_in_the_datas_classes(run_command, root, external, split):
     network, typed = external
-    answer = door("evaluate", *typed, f"split={split}", "report.predictions=true")
+    answer = run_command("evaluate", *typed, f"split={split}", "report.predictions=true")
     assert answer.code == 0, answer.err
     ids = np.array([255 if name is None else SPACE.index(name) for name in NAMES])
     images, names = seen(root, split)
@@ -84,10 +84,10 @@ def test_masks_of_external_weights_are_in_the_datas_classes(door, root, external
         np.testing.assert_array_equal(np.array(Image.open(predictions / "colours" / path))[certain], colours)
 
 
-def test_external_weights_without_truth_write_what_a_run_writes(door, root, external):
-    run = door("train", *QUICK, "data=idd", f"data.root={root}")
-    assert door("evaluate", f"run={run.folder}", "split=test").code == 0
-    answer = door("evaluate", *external[1], "split=test")
+def test_external_weights_without_truth_write_what_a_run_writes(run_command, root, external):
+    run = run_command("train", *QUICK, "data=idd", f"data.root={root}")
+    assert run_command("evaluate", f"run={run.folder}", "split=test").code == 0
+    answer = run_command("evaluate", *external[1], "split=test")
     assert answer.code == 0, answer.err
     own, folder = run.folder / "evaluation/test", answer.folder / "evaluation/test"
     assert sorted(p.name for p in folder.iterdir()) == sorted(p.name for p in own.iterdir())
@@ -119,11 +119,11 @@ def test_external_weights_without_truth_write_what_a_run_writes(door, root, exte
     # Its split can be read as one, as any run's can.
     split = (answer.folder / "split.csv").read_text()
     assert split.count(",test") == 0
-    assert door("evaluate", *external[1], f"data.split={answer.folder / 'split.csv'}", "split=val").code == 0
+    assert run_command("evaluate", *external[1], f"data.split={answer.folder / 'split.csv'}", "split=val").code == 0
 
 
 def test_frames_without_truth_that_cannot_be_read_are_refused_before_anything_is_written(
-    door, root, external, tmp_path
+    run_command, root, external, tmp_path
 ):
     broken = tmp_path / "broken"
     broken.mkdir()
@@ -131,21 +131,21 @@ def test_frames_without_truth_that_cannot_be_read_are_refused_before_anything_is
     shutil.copytree(root / "leftImg8bit", broken / "leftImg8bit")
     (broken / "leftImg8bit/test/60/0_leftImg8bit.png").write_text("no picture")
     typed = (*external[1], f"data.root={broken}", "split=test")
-    answer = door("evaluate", *typed)
+    answer = run_command("evaluate", *typed)
     assert (answer.code, "Traceback" in answer.err) == (2, False)
     assert "1 of 6 test frames" in answer.err
     assert "60/0_leftImg8bit.png" in answer.err
     assert not (tmp_path / "runs").exists()
-    answer = door("evaluate", *typed, "data.on_corrupt=skip")
+    answer = run_command("evaluate", *typed, "data.on_corrupt=skip")
     assert answer.out.splitlines()[-2] == "test: no truth, so no scores; 5 of 5 frames are predicted"
     skipped = json.loads((answer.folder / "environment.json").read_text())["skipped"]
     assert [each["sample"] for each in skipped] == ["leftImg8bit/test/60/0_leftImg8bit.png"]
 
 
-def test_masks_cannot_be_scored_without_truth_and_the_message_names_splits_that_can(door, root, tmp_path):
+def test_masks_cannot_be_scored_without_truth_and_the_message_names_splits_that_can(run_command, root, tmp_path):
     masks = root / "masks"
     typed = (f"predictions={masks}", "predictions_label_space=idd_level3", "data=idd", f"data.root={root}")
-    answer = door("evaluate", *typed, "split=test")
+    answer = run_command("evaluate", *typed, "split=test")
     assert (answer.code, "Traceback" in answer.err) == (2, False)
     assert answer.err.strip() == (
         f"predictions={masks}: the 6 frames of test have no truth to score masks by. Give the masks of a split that has: "
@@ -154,7 +154,7 @@ def test_masks_cannot_be_scored_without_truth_and_the_message_names_splits_that_
     assert not (tmp_path / "runs").exists()
 
 
-def test_masks_of_frames_of_several_sizes_are_scored_at_these_and_a_note_reports_it(door, root, tmp_path):
+def test_masks_of_frames_of_several_sizes_are_scored_at_these_and_a_note_reports_it(run_command, root, tmp_path):
     space = load("idd_level3")
     for path in (root / "gtFine/val").rglob("*_polygons.json"):
         mask = np.array([*space.ids, 255], np.uint8)[polygon_mask(path, space)]
@@ -163,7 +163,7 @@ def test_masks_of_frames_of_several_sizes_are_scored_at_these_and_a_note_reports
     typed = (f"predictions={tmp_path / 'masks'}", "predictions_label_space=idd_level3", "data=idd", f"data.root={root}")
     pixels = {}
     for size in (None, [32, 48]):
-        answer = door("evaluate", *typed, *(["data.eval_size=[32,48]"] if size else []), "data.num_workers=0")
+        answer = run_command("evaluate", *typed, *(["data.eval_size=[32,48]"] if size else []), "data.num_workers=0")
         assert answer.code == 0, answer.err
         scores = json.loads((answer.folder / "evaluation/val/scores.json").read_text())
         with np.load(answer.folder / "evaluation/val/per_sample.npz") as facts:

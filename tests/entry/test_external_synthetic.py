@@ -60,17 +60,17 @@ def of_synthetic(root, space):
     )
 
 
-def test_perfect_in_voc_on_synthetic_streets_is_as_the_crosswalk_has_it(door, synthetic):
+def test_perfect_in_voc_on_synthetic_streets_is_as_the_crosswalk_has_it(run_command, synthetic):
     root, masks_in, pixels = synthetic
     typed = (f"predictions={masks_in('voc21') / 'masks'}", "predictions_label_space=voc21", *TRAINER)
-    found = scored(door("evaluate", *typed, *of_synthetic(root, "idd_cityscapes18")), "val")["crossing"]
+    found = scored(run_command("evaluate", *typed, *of_synthetic(root, "idd_cityscapes18")), "val")["crossing"]
     assert found["miou_common"] == found["miou_closed"] == 1
     persons = pixels["person"] / (pixels["person"] + pixels["rider"])
     others = [1 for label in ("car", "bus", "motorcycle", "bicycle", "train") if pixels[label]]
     assert pixels["person"] > 0
     assert pixels["rider"] > 0
     assert found["miou_expressible"] == pytest.approx((persons + sum(others)) / (1 + len(others)))
-    found = scored(door("evaluate", *typed, *of_synthetic(root, "idd_level3")), "val")["crossing"]
+    found = scored(run_command("evaluate", *typed, *of_synthetic(root, "idd_level3")), "val")["crossing"]
     living = pixels["person"] + pixels["animal"]
     fallback = sum(pixels[label] for label in ("caravan", "trailer", "train", "vehicle fallback"))
     with_train = [pixels["train"] / fallback] if fallback else []
@@ -82,13 +82,13 @@ def test_perfect_in_voc_on_synthetic_streets_is_as_the_crosswalk_has_it(door, sy
     assert found["miou_expressible"] == pytest.approx(sum(ious) / len(ious))
 
 
-def test_perfect_in_cityscapes_on_synthetic_streets_is_as_the_crosswalk_has_it(door, synthetic):
+def test_perfect_in_cityscapes_on_synthetic_streets_is_as_the_crosswalk_has_it(run_command, synthetic):
     root, masks_in, pixels = synthetic
     typed = (f"predictions={masks_in('cityscapes19') / 'masks'}", "predictions_label_space=cityscapes19", *TRAINER)
     for space in ("idd_cityscapes18", "idd_cityscapes19"):
-        found = scored(door("evaluate", *typed, *of_synthetic(root, space)), "val")["crossing"]
+        found = scored(run_command("evaluate", *typed, *of_synthetic(root, space)), "val")["crossing"]
         assert found["miou_common"] == found["miou_closed"] == found["miou_expressible"] == 1
-    answer = door("evaluate", *typed, *of_synthetic(root, "idd_level3"))
+    answer = run_command("evaluate", *typed, *of_synthetic(root, "idd_level3"))
     assert "best checkpoint" not in answer.out  # nothing is trained
     found = scored(answer, "val")["crossing"]
     classes = LEVEL3.labels
@@ -109,14 +109,14 @@ def test_perfect_in_cityscapes_on_synthetic_streets_is_as_the_crosswalk_has_it(d
 
 @pytest.mark.slow
 @pytest.mark.parametrize("space", ["voc21", "cityscapes19"])
-def test_a_model_of_other_classes_is_evaluated_on_idd_as_external_weights(door, synthetic, space):
+def test_a_model_of_other_classes_is_evaluated_on_idd_as_external_weights(run_command, synthetic, space):
     root, masks_in, _ = synthetic
-    answer = door("train", MODEL, "model.weights=none", "data=mask_folder", f"data.root={masks_in(space)}", f"data.label_space={space}",
+    answer = run_command("train", MODEL, "model.weights=none", "data=mask_folder", f"data.root={masks_in(space)}", f"data.label_space={space}",
                   "data.num_workers=0", "data.image_size=[48,80]", "data.batch_size=4", "trainer.max_epochs=2", *TRAINER)  # fmt: skip
     assert answer.code == 0, answer.err
     weights = (f"model.weights={answer.folder / 'checkpoints/best.ckpt'}", f"model.label_space={space}")
     data = (*of_synthetic(root, "idd_level3"), "data.eval_size=[48,80]", "data.eval_batch_size=2")
-    answer = door("evaluate", MODEL, *weights, *data, *TRAINER)
+    answer = run_command("evaluate", MODEL, *weights, *data, *TRAINER)
     scores = scored(answer, "val")
     walk = find(load(space), LEVEL3)
     with (answer.folder / "evaluation/val/uncrossed.csv").open() as file:

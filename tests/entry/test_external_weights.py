@@ -18,30 +18,32 @@ from tests.entry.conftest import DATA, MODEL, TRAINER, VOC, check_is_no_run, idd
 
 
 @pytest.fixture(scope="module")
-def voc_weights(shared_door, streets):
+def voc_weights(run_shared_command, streets):
     """A checkpoint that was trained on masks of VOC's classes."""
-    answer = shared_door("train", MODEL, "model.weights=none", *DATA, f"data.root={streets / 'voc'}", "data.label_space=voc21", *TRAINER,
+    answer = run_shared_command("train", MODEL, "model.weights=none", *DATA, f"data.root={streets / 'voc'}", "data.label_space=voc21", *TRAINER,
                   "trainer.max_epochs=1")  # fmt: skip
     assert answer.code == 0, answer.err
     return answer.folder / "checkpoints/best.ckpt"
 
 
-def test_external_weights(door, streets, voc_weights, tmp_path):
+def test_external_weights(run_command, streets, voc_weights, tmp_path):
     typed = (MODEL, f"model.weights={voc_weights}", "model.label_space=voc21", *idd(streets), *TRAINER)
-    answer = door("evaluate", *typed, "report.predictions=true")
+    answer = run_command("evaluate", *typed, "report.predictions=true")
     scores = scored(answer)
     assert "evaluate_deeplabv3_mobilenet_v3_large_mask_folder" in answer.folder.name
     assert scores["checkpoint"] == {"file": "best.ckpt", "epoch": None, "step": None}
     assert (scores["n_expected"], scores["n_unique"], scores["loss"]) == (4, 4, None)
     assert scores["crossing"]["from"] == "voc21"
     assert "This model can express 6 of 26 classes" in answer.out
-    check_is_no_run(door, answer.folder)
+    check_is_no_run(run_command, answer.folder)
     # The masks that are written are in the data's classes: scored as such, they come to the same matrix.
     written = answer.folder / "evaluation/test/predictions/ids"
-    again = door("evaluate", f"predictions={written}", "predictions_label_space=idd_level3", *idd(streets), *TRAINER)
+    again = run_command(
+        "evaluate", f"predictions={written}", "predictions_label_space=idd_level3", *idd(streets), *TRAINER
+    )
     assert scored(again)["classes"] == scores["classes"]
     # It predicts the same as in an evaluation of its own run, counted in VOC's classes.
-    own = door("evaluate", f"run={voc_weights.parents[1]}", *TRAINER)
+    own = run_command("evaluate", f"run={voc_weights.parents[1]}", *TRAINER)
     with (own.folder / "evaluation/test/confusion.csv").open() as file:
         counted = {
             name: sum(int(row[name]) for row in rows) for rows in [list(csv.DictReader(file))] for name in VOC.classes
@@ -55,38 +57,38 @@ def test_external_weights(door, streets, voc_weights, tmp_path):
     assert summed[:, :-1].tolist() == [[int(row[name]) for name in VOC.classes] for row in rows]
 
 
-def test_any_state_dict_and_what_does_not_fit(door, streets, voc_weights, tmp_path):
+def test_any_state_dict_and_what_does_not_fit(run_command, streets, voc_weights, tmp_path):
     state = torch.load(voc_weights, weights_only=True)["state_dict"]
     state = {f"module.{name.removeprefix('network.')}": tensor for name, tensor in state.items()}
     torch.save(state, tmp_path / "plain.pt")
     typed = (MODEL, f"model.weights={tmp_path / 'plain.pt'}", *idd(streets), *TRAINER)
-    assert scored(door("evaluate", *typed, "model.label_space=voc21"))["crossing"]["from"] == "voc21"
-    answer = door("evaluate", *typed, "model.label_space=cityscapes19")
+    assert scored(run_command("evaluate", *typed, "model.label_space=voc21"))["crossing"]["from"] == "voc21"
+    answer = run_command("evaluate", *typed, "model.label_space=cityscapes19")
     assert answer.code == 2
     assert "its head (classifier.4) predicts 21 classes, and model.label_space has 19" in answer.err
     # Many publish weights without the head that only training uses.
     state = {name: tensor for name, tensor in state.items() if "aux_classifier" not in name}
     torch.save(state, tmp_path / "plain.pt")
-    answer = door("evaluate", *typed, "model.label_space=voc21")
+    answer = run_command("evaluate", *typed, "model.label_space=voc21")
     assert scored(answer)["crossing"]["from"] == "voc21"
     assert "aux_classifier, which only training uses, is not in it" in answer.out
     first = next(name for name in state if name.startswith("module.backbone"))
     torch.save({name: tensor for name, tensor in state.items() if name != first}, tmp_path / "plain.pt")
-    answer = door("evaluate", *typed, "model.label_space=voc21")
+    answer = run_command("evaluate", *typed, "model.label_space=voc21")
     assert answer.code == 2
     assert f"missing {first.removeprefix('module.')}" in answer.err
     assert "model.partial=true" in answer.err
-    answer = door("evaluate", *typed, "model.label_space=voc21", "model.partial=true")
+    answer = run_command("evaluate", *typed, "model.label_space=voc21", "model.partial=true")
     assert scored(answer)["crossing"]["from"] == "voc21"
     assert f"left as it was: missing {first.removeprefix('module.')}" in answer.out
 
 
-def test_weights_that_predict_nan_have_no_scores(door, streets, voc_weights, tmp_path):
+def test_weights_that_predict_nan_have_no_scores(run_command, streets, voc_weights, tmp_path):
     state = torch.load(voc_weights, weights_only=True)["state_dict"]
     state["network.classifier.4.bias"][3] = torch.nan
     torch.save(state, tmp_path / "broken.pt")
     folder = tmp_path / "scored"
-    answer = door("evaluate", MODEL, f"model.weights={tmp_path / 'broken.pt'}", "model.label_space=voc21", *idd(streets), *TRAINER,
+    answer = run_command("evaluate", MODEL, f"model.weights={tmp_path / 'broken.pt'}", "model.label_space=voc21", *idd(streets), *TRAINER,
                   "report.predictions=true", f"hydra.run.dir={folder}")  # fmt: skip
     assert answer.code == 1
     assert re.search(
@@ -107,7 +109,9 @@ class Quiet(SimpleHTTPRequestHandler):
         """Keep the test's output quiet."""
 
 
-def test_published_weights_are_downloaded_or_reported_as_missing(door, streets, voc_weights, tmp_path, monkeypatch):
+def test_published_weights_are_downloaded_or_reported_as_missing(
+    run_command, streets, voc_weights, tmp_path, monkeypatch
+):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
@@ -123,13 +127,13 @@ def test_published_weights_are_downloaded_or_reported_as_missing(door, streets, 
     with server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        answer = door("evaluate", *typed)
+        answer = run_command("evaluate", *typed)
         server.shutdown()
         thread.join()
     scores = scored(answer)
     assert (scores["crossing"]["from"], scores["checkpoint"]["file"]) == ("voc21", name)
     assert json.loads((answer.folder / "environment.json").read_text())["weights"]["used"] == "coco_voc"
     (tmp_path / "torch/hub/checkpoints" / name).unlink()
-    answer = door("evaluate", *typed)
+    answer = run_command("evaluate", *typed)
     assert answer.code == 2
     assert f"put it at {tmp_path / 'torch/hub/checkpoints' / name}" in answer.err

@@ -48,22 +48,22 @@ def keys(image_folder, mask_folder):
 
 
 @pytest.fixture
-def train(door, tmp_path, keys, task):
+def train(run_command, tmp_path, keys, task):
     def call(name, *more):
-        return door("train", f"hydra.run.dir={tmp_path / name}", *keys[task], *more)
+        return run_command("train", f"hydra.run.dir={tmp_path / name}", *keys[task], *more)
 
     return call
 
 
 @pytest.fixture(scope="module")
-def made(shared_door, workplace, keys):
+def made(run_shared_command, workplace, keys):
     """By task and name a run that is made once: "whole", or "stopped" by a signal in its second epoch, after step 7 of 10."""
 
     @functools.cache
     def of(task, name):
         folder = workplace / task / name
         with signal_after(step=7) if name == "stopped" else contextlib.nullcontext():
-            answer = shared_door("train", f"hydra.run.dir={folder}", *keys[task])
+            answer = run_shared_command("train", f"hydra.run.dir={folder}", *keys[task])
         assert answer.code == (128 + signal.SIGTERM if name == "stopped" else 0), answer.err
         return folder
 
@@ -95,12 +95,12 @@ def flip(path, position=0.5):
 
 
 @both_tasks
-def test_a_stopped_run_resumes_to_the_same_bits_also_where_it_was_moved_to(door, stopped, whole, tmp_path):
+def test_a_stopped_run_resumes_to_the_same_bits_also_where_it_was_moved_to(run_command, stopped, whole, tmp_path):
     assert json.loads((stopped / "status.json").read_text())["state"] == "stopped"
     assert torch.load(stopped / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 7
     moved = tmp_path / "elsewhere"
     stopped.rename(moved)
-    answer = door("train", f"resume={moved}", "data.num_workers=1")
+    answer = run_command("train", f"resume={moved}", "data.num_workers=1")
     assert answer.code == 0, answer.err
     assert "Resuming after step 7, in epoch 2." in answer.out
     assert answer.folder == moved
@@ -118,83 +118,83 @@ def test_a_run_that_is_repeated_gives_the_same_bits_whoever_reads(train, tmp_pat
     assert compare(tmp_path / "one", tmp_path / "other") == []
 
 
-def test_a_finished_run_is_reported_and_stays_as_it_is(door, whole):
+def test_a_finished_run_is_reported_and_stays_as_it_is(run_command, whole):
     before = contents(whole)
-    answer = door("train", f"resume={whole}")
+    answer = run_command("train", f"resume={whole}")
     assert answer.code == 0, answer.err
     assert "This run is finished" in answer.out
     assert answer.folder == whole
     assert contents(whole) == before
 
 
-def test_a_finished_run_without_its_evaluation_names_the_command_for_one(door, whole):
+def test_a_finished_run_without_its_evaluation_names_the_command_for_one(run_command, whole):
     shutil.rmtree(whole / "evaluation")
-    answer = door("train", f"resume={whole}")
+    answer = run_command("train", f"resume={whole}")
     assert answer.code == 0, answer.err
     assert f"It has no evaluation any more; for one: python evaluate.py run={whole}" in answer.out
     assert answer.folder == whole
 
 
 @pytest.mark.parametrize("harm", [b"a: [1", b"\xff\xfe\x00", b"", b"data: {}\nmodel: {}\ntrainer: 3\n"])
-def test_a_damaged_configuration_is_named(door, stopped, harm):
+def test_a_damaged_configuration_is_named(run_command, stopped, harm):
     (stopped / "config.yaml").write_bytes(harm)
-    answer = door("train", f"resume={stopped}")
+    answer = run_command("train", f"resume={stopped}")
     assert (answer.code, (stopped / "config.yaml").read_bytes()) == (2, harm)
     assert str(stopped / "config.yaml") in answer.err
     assert "Traceback" not in answer.err
 
 
 @pytest.mark.parametrize("name", ["status.json", "environment.json"])
-def test_a_damaged_file_of_the_folder_is_named(door, stopped, name):
+def test_a_damaged_file_of_the_folder_is_named(run_command, stopped, name):
     (stopped / name).write_bytes(b"{")
-    answer = door("train", f"resume={stopped}")
+    answer = run_command("train", f"resume={stopped}")
     assert (answer.code, "Traceback" in answer.err) == (2, False)
     assert f"{stopped / name} is damaged" in answer.err
 
 
-def test_a_stopped_run_ends_with_the_evaluation_keys_that_are_typed_later(door, stopped, whole):
-    answer = door("train", f"resume={stopped}", "evaluation.flip=true")
+def test_a_stopped_run_ends_with_the_evaluation_keys_that_are_typed_later(run_command, stopped, whole):
+    answer = run_command("train", f"resume={stopped}", "evaluation.flip=true")
     assert answer.code == 0, answer.err
     assert "note: The final evaluation uses evaluation.flip=true; training continues as before." in answer.out
     different = compare(whole, stopped)
     assert "scores.json loss" in different
     assert all(name.startswith("scores.json") or name.endswith((".csv", ".npz")) for name in different)
     assert "history.csv" not in different
-    assert door("evaluate", f"run={whole}", "evaluation.flip=true").code == 0
+    assert run_command("evaluate", f"run={whole}", "evaluation.flip=true").code == 0
     assert compare(whole, stopped) == []
     assert "evaluation.flip=true" in (stopped / "overrides.txt").read_text().splitlines()
-    again = door("train", f"resume={stopped}", "evaluation.flip=true")  # a batch system repeats what was typed
+    again = run_command("train", f"resume={stopped}", "evaluation.flip=true")  # a batch system repeats what was typed
     assert "evaluate.py" not in again.out
 
 
-def test_a_finished_run_is_not_evaluated_anew_but_the_command_is_printed(door, whole):
+def test_a_finished_run_is_not_evaluated_anew_but_the_command_is_printed(run_command, whole):
     before = contents(whole)
     typed = ("evaluation.flip=true", "report.train_eval=true", "data.num_workers=1", "evaluation.scales=[1.0]")
-    answer = door("train", f"resume={whole}", *typed)
+    answer = run_command("train", f"resume={whole}", *typed)
     assert answer.code == 0, answer.err
     assert f"Its evaluation stays as it is; for another: python evaluate.py run={whole} evaluation.flip=true" in (
         answer.out.splitlines()
     )
     assert contents(whole) == before
-    answer = door("train", f"resume={whole}", "evaluation.flip=maybe")
+    answer = run_command("train", f"resume={whole}", "evaluation.flip=maybe")
     assert (answer.code, contents(whole) == before) == (2, True)
 
 
-def test_more_epochs_are_as_if_they_had_been_asked_for_at_first(door, train, whole, tmp_path):
+def test_more_epochs_are_as_if_they_had_been_asked_for_at_first(run_command, train, whole, tmp_path):
     longer = train("longer", "trainer.max_epochs=4")
     assert longer.code == 0, longer.err
-    answer = door("train", f"resume={whole}", "trainer.max_epochs=4")
+    answer = run_command("train", f"resume={whole}", "trainer.max_epochs=4")
     assert answer.code == 0, answer.err
     assert "trainer.max_epochs is now 4, not 2" in answer.out
     assert compare(tmp_path / "longer", whole) == []
     assert yaml.safe_load((whole / "config.yaml").read_text())["trainer"]["max_epochs"] == 4
 
 
-def test_a_schedule_that_has_fixed_its_steps_cannot_be_prolonged(door, train, tmp_path):
+def test_a_schedule_that_has_fixed_its_steps_cannot_be_prolonged(run_command, train, tmp_path):
     cycle = ("scheduler=constant", "scheduler._target_=torch.optim.lr_scheduler.OneCycleLR", "+scheduler.max_lr=0.1")
     assert train("cycle", *cycle, "trainer.max_epochs=1").code == 0
     before = contents(tmp_path / "cycle")
-    answer = door("train", f"resume={tmp_path / 'cycle'}", "trainer.max_epochs=2")
+    answer = run_command("train", f"resume={tmp_path / 'cycle'}", "trainer.max_epochs=2")
     assert answer.code == 2
     assert "trainer.max_epochs: OneCycleLR fixed its steps when the run began" in answer.err
     assert contents(tmp_path / "cycle") == before
@@ -203,9 +203,9 @@ def test_a_schedule_that_has_fixed_its_steps_cannot_be_prolonged(door, train, tm
 @pytest.mark.parametrize(
     "typed", ["optimizer.lr=0.01", "seed=3", "aug=none", "data.batch_size=6", "ema.decay=0.9", "trainer.accumulate=1"]
 )
-def test_changes_that_would_make_another_run_are_named(door, stopped, typed):
+def test_changes_that_would_make_another_run_are_named(run_command, stopped, typed):
     before = contents(stopped)
-    answer = door("train", f"resume={stopped}", typed, "data.num_workers=1")
+    answer = run_command("train", f"resume={stopped}", typed, "data.num_workers=1")
     same = typed == "trainer.accumulate=1"  # as it was
     assert answer.code == (0 if same else 2), answer.err
     if not same:
@@ -215,9 +215,9 @@ def test_changes_that_would_make_another_run_are_named(door, stopped, typed):
         assert contents(stopped) == before
 
 
-def test_changes_can_be_wanted(door, stopped):
+def test_changes_can_be_wanted(run_command, stopped):
     typed = ("optimizer.lr=0.01", "optimizer.weight_decay=0.3")
-    answer = door("train", f"resume={stopped}", *typed, "resume_with_changes=true")
+    answer = run_command("train", f"resume={stopped}", *typed, "resume_with_changes=true")
     assert answer.code == 0, answer.err
     assert [row["lr"] for row in read_csv(stopped / "history.csv")] == ["0.001", "0.01"]
     [group] = read(stopped / "checkpoints/last.ckpt")["optimizer_states"][0]["param_groups"]
@@ -235,18 +235,18 @@ def test_changes_can_be_wanted(door, stopped):
         (["scheduler._target_=torch.optim.lr_scheduler.ConstantLR"], "scheduler._target_: a schedule of torch's"),
     ],
 )
-def test_changes_without_effect_are_refused_although_they_are_wanted(door, stopped, typed, message):
+def test_changes_without_effect_are_refused_although_they_are_wanted(run_command, stopped, typed, message):
     before = contents(stopped)
-    answer = door("train", f"resume={stopped}", *typed, "resume_with_changes=true")
+    answer = run_command("train", f"resume={stopped}", *typed, "resume_with_changes=true")
     assert (answer.code, contents(stopped) == before) == (2, True), answer.err
     assert message in answer.err
 
 
-def test_epochs_that_are_over_cannot_be_taken_back(door, train, tmp_path):
+def test_epochs_that_are_over_cannot_be_taken_back(run_command, train, tmp_path):
     with signal_after(step=12):  # of five an epoch: in the third
         assert train("third", "trainer.max_epochs=3").code == 128 + signal.SIGTERM
     before = contents(tmp_path / "third")
-    answer = door("train", f"resume={tmp_path / 'third'}", "trainer.max_epochs=1")
+    answer = run_command("train", f"resume={tmp_path / 'third'}", "trainer.max_epochs=1")
     assert (answer.code, contents(tmp_path / "third") == before) == (2, True), answer.err
     assert "trainer.max_epochs=1:" in answer.err
     assert "has completed 2 epochs already" in answer.err
@@ -255,27 +255,27 @@ def test_epochs_that_are_over_cannot_be_taken_back(door, train, tmp_path):
 @pytest.mark.parametrize(
     "harm", [flip, lambda path: path.write_bytes(path.read_bytes()[:-50]), lambda path: path.write_bytes(b"")]
 )
-def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_used(door, stopped, whole, harm):
+def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_used(run_command, stopped, whole, harm):
     [before] = earlier(stopped / "checkpoints")
     assert before.name == "last-00000006.ckpt"
     harm(stopped / "checkpoints/last.ckpt")
-    answer = door("train", f"resume={stopped}")
+    answer = run_command("train", f"resume={stopped}")
     assert answer.code == 0, answer.err
     assert "last.ckpt is damaged" in answer.out
     assert "Resuming after step 6 of last-00000006.ckpt, the one before it" in answer.out
     assert compare(whole, stopped) == []
 
 
-def test_without_a_whole_checkpoint_it_starts_again(door, stopped, whole):
+def test_without_a_whole_checkpoint_it_starts_again(run_command, stopped, whole):
     for path in (stopped / "checkpoints").iterdir():
         flip(path)
-    answer = door("train", f"resume={stopped}")
+    answer = run_command("train", f"resume={stopped}")
     assert answer.code == 0, answer.err
     assert "training starts at the first step" in answer.out
     assert compare(whole, stopped) == []
 
 
-def test_early_stopping_is_not_forgotten(door, train, tmp_path, monkeypatch):
+def test_early_stopping_is_not_forgotten(run_command, train, tmp_path, monkeypatch):
     typed = ("early_stopping.patience=1", "early_stopping.min_delta=10", "trainer.max_epochs=9")
     assert train("early", *typed).code == 0
     rows = (tmp_path / "early/history.csv").read_text()
@@ -286,38 +286,38 @@ def test_early_stopping_is_not_forgotten(door, train, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr("entry.job.evaluate_model", cut)
         assert train("cut", *typed).code == 1
-    answer = door("train", f"resume={tmp_path / 'cut'}")
+    answer = run_command("train", f"resume={tmp_path / 'cut'}")
     assert answer.code == 0, answer.err
     assert len(rows.splitlines()) == 3  # two epochs: the second was no better
     assert compare(tmp_path / "early", tmp_path / "cut") == []
     assert "Early stopping has ended this run" in answer.err
     more = ("early_stopping.patience=3", "trainer.max_epochs=10", "resume_with_changes=true")
-    answer = door("train", f"resume={tmp_path / 'cut'}", *more)
+    answer = run_command("train", f"resume={tmp_path / 'cut'}", *more)
     assert answer.code == 0, answer.err
     assert len(read_csv(tmp_path / "cut/history.csv")) == 4  # with the patience of before it would be 3
-    answer = door(
+    answer = run_command(
         "train", f"resume={tmp_path / 'cut'}", "early_stopping.patience=null", "trainer.max_epochs=11", more[-1]
     )
     assert answer.code == 0, answer.err
     assert len(read_csv(tmp_path / "cut/history.csv")) == 11
 
 
-def test_an_earlier_checkpoint_goes_although_nothing_was_left_to_train(door, whole):
+def test_an_earlier_checkpoint_goes_although_nothing_was_left_to_train(run_command, whole):
     shutil.copyfile(whole / "checkpoints/last.ckpt", whole / "checkpoints/last-00000009.ckpt")
     status = json.loads((whole / "status.json").read_text())
     (whole / "status.json").write_text(json.dumps({**status, "state": "running"}))
-    assert door("train", f"resume={whole}").code == 0
+    assert run_command("train", f"resume={whole}").code == 0
     assert sorted(path.name for path in (whole / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
 
 
-def test_the_logged_run_stays_the_same(door, train, stopped, tmp_path):
-    answer = door("train", f"resume={stopped}", "logger=wandb")
+def test_the_logged_run_stays_the_same(run_command, train, stopped, tmp_path):
+    answer = run_command("train", f"resume={stopped}", "logger=wandb")
     assert answer.code == 0, answer.err
     facts = json.loads((stopped / "environment.json").read_text())["logger"]
     assert facts["kind"] == "wandb"
     first = [path.name.split("-")[3] for path in (stopped / "wandb").glob("offline-run-*")]
     assert first == [facts["id"]]
-    assert door("train", f"resume={stopped}", "trainer.max_epochs=3").code == 0
+    assert run_command("train", f"resume={stopped}", "trainer.max_epochs=3").code == 0
     again = {path.name.split("-")[3] for path in (stopped / "wandb").glob("offline-run-*")}
     assert again == {facts["id"]}
 
@@ -332,17 +332,19 @@ def test_the_logged_run_stays_the_same(door, train, stopped, tmp_path):
         (["resume={run}", "trainer.max_epoch=3"], "trainer.max_epochs"),
     ],
 )
-def test_wrong_requests_change_nothing(door, stopped, image_folder, typed, message):
+def test_wrong_requests_change_nothing(run_command, stopped, image_folder, typed, message):
     before = contents(stopped)
-    answer = door("train", *(word.format(run=stopped, pictures=image_folder) for word in typed))
+    answer = run_command("train", *(word.format(run=stopped, pictures=image_folder) for word in typed))
     assert answer.code == 2, answer.err
     assert message in answer.err
     assert contents(stopped) == before
 
 
-def test_samples_that_are_gone_are_named_and_nothing_is_changed(door, stopped, tmp_path):
+def test_samples_that_are_gone_are_named_and_nothing_is_changed(run_command, stopped, tmp_path):
     before = contents(stopped)
-    answer = door("train", f"resume={stopped}", f"data.root={make_image_folder(tmp_path / 'fewer', per_class=6)}")
+    answer = run_command(
+        "train", f"resume={stopped}", f"data.root={make_image_folder(tmp_path / 'fewer', per_class=6)}"
+    )
     assert answer.code == 2
     assert ".png" in answer.err
     assert contents(stopped) == before
@@ -356,16 +358,16 @@ class Payload:
         return (os.mkdir, (str(self.canary),))
 
 
-def test_nothing_in_a_external_run_folder_is_executed(door, stopped, tmp_path):
+def test_nothing_in_a_external_run_folder_is_executed(run_command, stopped, tmp_path):
     canary = tmp_path / "canary"
     for path in (stopped / "checkpoints").iterdir():
         torch.save({"state_dict": {}, "payload": Payload(canary)}, path)
-    assert door("train", f"resume={stopped}").code == 0  # from the start
+    assert run_command("train", f"resume={stopped}").code == 0  # from the start
     assert not canary.exists()
     config = yaml.safe_load((stopped / "config.yaml").read_text())
     config["optimizer"] = {"_target_": "os.mkdir", "path": str(canary), "lr": 0.1}
     (stopped / "config.yaml").write_text(yaml.safe_dump(config))
-    answer = door("train", f"resume={stopped}", "trainer.max_epochs=5")
+    answer = run_command("train", f"resume={stopped}", "trainer.max_epochs=5")
     assert answer.code == 2
     assert "os.mkdir" in answer.err
     assert not canary.exists()

@@ -181,7 +181,7 @@ def test_a_mask_of_one_bit_holds_two_classes(tmp_path):
 @pytest.mark.parametrize(
     ("image", "words"),
     [
-        (Image.fromarray(IDS + 1), r"it has the ids 5, 8, 10, 201; three knows 4, 7, 9, 200"),
+        (Image.fromarray(IDS + 1), r"it has the ids 5, 8, 10, 201; the ids of three are 4, 7, 9, 200"),
         (Image.fromarray(IDS.astype(np.uint16) + 256), r"it has the ids 260, 263, 265, 456"),
         (Image.fromarray(colours() + 1), r"the unknown colours \(1,1,1\), \(11,21,31\)"),
     ],

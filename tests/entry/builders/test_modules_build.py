@@ -45,9 +45,11 @@ ADAM = {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 1e-3}
         ("aug.transform=5", "aug.transform=5: it needs a _target_"),
     ],
 )
-def test_settings_that_are_not_taken_are_refused_before_anything_starts(door, tmp_path, image_folder, typed, message):
+def test_settings_that_are_not_taken_are_refused_before_anything_starts(
+    run_command, tmp_path, image_folder, typed, message
+):
     poly = ("scheduler=poly",) if "power" in typed else ()
-    answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, *poly, typed)
+    answer = run_command("train", "data=image_folder", f"data.root={image_folder}", *QUICK, *poly, typed)
     assert answer.code == 2, answer.err
     assert message in answer.err
     assert "Traceback" not in answer.err
@@ -75,8 +77,8 @@ RESNET = ("model=resnet18", "model.weights=none", "model.network._target_=torchv
         ),
     ],
 )
-def test_what_only_the_target_itself_can_tell_is_one_sentence_too(door, tmp_path, image_folder, typed, message):
-    answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, *typed)
+def test_what_only_the_target_itself_can_tell_is_one_sentence_too(run_command, tmp_path, image_folder, typed, message):
+    answer = run_command("train", "data=image_folder", f"data.root={image_folder}", *QUICK, *typed)
     assert answer.code == 2, answer.err
     assert answer.err.startswith(message)
     assert len(answer.err.splitlines()) == 1

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture
 def command(monkeypatch, capsys, tmp_path):
-    """Run a door whose task only remembers that it was entered: (exit code, stdout, stderr, times)."""
+    """Run a command whose task only remembers that it was entered: (exit code, stdout, stderr, times)."""
 
     def run(*arguments):
         (tmp_path / "work").mkdir(exist_ok=True)

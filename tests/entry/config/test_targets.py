@@ -240,28 +240,30 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_nothing_typed_is_run(door, folder, image_folder, tmp_path, name):
+def test_nothing_typed_is_run(run_command, folder, image_folder, tmp_path, name):
     attack = typed(attacks(folder)[name])
-    answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, f"aug.transform={attack}")
+    answer = run_command("train", "data=image_folder", f"data.root={image_folder}", *QUICK, f"aug.transform={attack}")
     unharmed(folder, answer)
     assert answer.err.startswith("aug.transform")
     assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("key", ["optimizer", "scheduler", "model.network", "data", "lightning_module"])
-def test_nothing_is_run_wherever_it_is_built(door, folder, image_folder, key):
+def test_nothing_is_run_wherever_it_is_built(run_command, folder, image_folder, key):
     attacks(folder)
     keys = {"_target_": "entry.evaluation.evaluate.subprocess.run", "args": ["touch", str(folder / "canary")]}
     changes = [f"++{key}.{name}={typed(value)}" for name, value in keys.items()]
-    answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, *changes)
+    answer = run_command("train", "data=image_folder", f"data.root={image_folder}", *QUICK, *changes)
     unharmed(folder, answer)
     unknown = f"There is no key '{key}.args'"  # where a group has no arguments
     assert answer.err.startswith((f"{key}._target_=entry.evaluation.evaluate.subprocess.run is not built", unknown))
 
 
 @pytest.fixture(scope="module")
-def trained(shared_door, image_folder):
-    answer = shared_door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, "trainer.max_epochs=1")
+def trained(run_shared_command, image_folder):
+    answer = run_shared_command(
+        "train", "data=image_folder", f"data.root={image_folder}", *QUICK, "trainer.max_epochs=1"
+    )
     assert answer.code == 0, answer.err
     return answer.folder
 
@@ -276,21 +278,21 @@ def run(trained, tmp_path):
     ("group", "key", "command"),
     [("aug", "transform", "evaluate"), pytest.param("model", "network", "predict", marks=pytest.mark.slow)],
 )
-def test_nothing_in_a_run_folder_is_run(door, folder, image_folder, run, group, key, command):
+def test_nothing_in_a_run_folder_is_run(run_command, folder, image_folder, run, group, key, command):
     config = yaml.safe_load((run / "config.yaml").read_text())
     for name, attack in attacks(folder).items():
         tampered = json.loads(json.dumps(config))
         tampered[group][key] = attack
         (run / "config.yaml").write_text(yaml.safe_dump(tampered))
-        answer = door(command, f"run={run}", *([f"source={image_folder}"] if command == "predict" else []))
+        answer = run_command(command, f"run={run}", *([f"source={image_folder}"] if command == "predict" else []))
         assert f"{group}.{key}" in answer.err, name
         unharmed(folder, answer)
 
 
-def test_no_weights_and_no_checkpoint_are_run(door, folder, image_folder, run):
+def test_no_weights_and_no_checkpoint_are_run(run_command, folder, image_folder, run):
     attacks(folder)
     payload = folder / "payload.pt"
-    weights = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, f"model.weights={payload}")
+    weights = run_command("train", "data=image_folder", f"data.root={image_folder}", *QUICK, f"model.weights={payload}")
     unharmed(folder, weights)
     checkpoints = {
         "payload.ckpt": None,
@@ -303,7 +305,7 @@ def test_no_weights_and_no_checkpoint_are_run(door, folder, image_folder, run):
             content = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
             torch.save({**content, "hyper_parameters": content["hyper_parameters"] | hidden}, folder / name)
         for command in (["evaluate"], ["predict", f"source={image_folder}"]):
-            answer = door(command[0], f"run={run}", f"checkpoint={folder / name}", *command[1:])
+            answer = run_command(command[0], f"run={run}", f"checkpoint={folder / name}", *command[1:])
             unharmed(folder, answer)
             assert name in answer.err
 
@@ -315,6 +317,8 @@ def test_the_payload_is_one(folder):
     assert (folder / "canary").exists()
 
 
-def test_what_conf_names_still_trains(door, image_folder):
-    answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, "aug=road", "scheduler=cosine")
+def test_what_conf_names_still_trains(run_command, image_folder):
+    answer = run_command(
+        "train", "data=image_folder", f"data.root={image_folder}", *QUICK, "aug=road", "scheduler=cosine"
+    )
     assert answer.code == 0, answer.err

@@ -123,7 +123,7 @@ def test_pixel_baselines_do_not_depend_on_how_much_of_train_is_evaluated(mask_fo
 
 
 @pytest.fixture(scope="module")
-def run(shared_door, tmp_path_factory):
+def run(run_shared_command, tmp_path_factory):
     """A run on pictures whose colours overlap, so that no baseline is perfect."""
     root = make_image_folder(
         tmp_path_factory.mktemp("pictures") / "alike",
@@ -131,7 +131,7 @@ def run(shared_door, tmp_path_factory):
         side=16,
         classes={"dull": (120, 120, 120), "dun": (121, 120, 120)},
     )
-    answer = shared_door("train", "data=image_folder", f"data.root={root}", *QUICK, "trainer.max_epochs=1")
+    answer = run_shared_command("train", "data=image_folder", f"data.root={root}", *QUICK, "trainer.max_epochs=1")
     assert answer.code == 0, answer.err
     return root, answer
 
@@ -160,13 +160,13 @@ def test_scores_have_what_sklearn_reaches_on_the_mean_colour(run):
     assert f"(baseline mean_colour: accuracy {expected['accuracy']:.3f})" in answer.out
 
 
-def test_evaluating_again_repeats_them_also_where_only_some_are_evaluated(door, run, tmp_path):
+def test_evaluating_again_repeats_them_also_where_only_some_are_evaluated(run_command, run, tmp_path):
     folder = run[1].folder
     copy = Path(shutil.copytree(folder, tmp_path / folder.name))
     before = (copy / "evaluation" / "test" / "scores.json").read_bytes()
-    assert door("evaluate", f"run={copy}", "data.cache=false").code == 0
+    assert run_command("evaluate", f"run={copy}", "data.cache=false").code == 0
     assert (copy / "evaluation" / "test" / "scores.json").read_bytes() == before
-    assert door("evaluate", f"run={copy}", "trainer.limit_batches=1", "data.eval_batch_size=5").code == 0
+    assert run_command("evaluate", f"run={copy}", "trainer.limit_batches=1", "data.eval_batch_size=5").code == 0
     scores = json.loads((copy / "evaluation" / "test" / "scores.json").read_text())
     assert scores["n_seen"] == 5
     assert scores["baselines"]["mean_colour"]["accuracy"] * 5 == pytest.approx(
@@ -174,7 +174,7 @@ def test_evaluating_again_repeats_them_also_where_only_some_are_evaluated(door, 
     )
 
 
-def test_plain_colours_need_no_network(door, image_folder):
-    answer = door("train", "data=image_folder", f"data.root={image_folder}", *QUICK, "trainer.max_epochs=1")
+def test_plain_colours_need_no_network(run_command, image_folder):
+    answer = run_command("train", "data=image_folder", f"data.root={image_folder}", *QUICK, "trainer.max_epochs=1")
     scores = json.loads((answer.folder / "evaluation" / "test" / "scores.json").read_text())
     assert scores["baselines"]["mean_colour"] == {"accuracy": 1.0, "f1_macro": 1.0, "f1_weighted": 1.0}
