@@ -3,20 +3,23 @@
 import contextlib
 import csv
 import fcntl
+import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 HEARTBEAT_SECONDS = 15.0  # how long after a machine's death status.json may look alive
 LEAVING_SECONDS = 10.0  # in which the processes of a run that was killed are gone
+LONGEST_NAME = 255  # bytes of a file's name, on all common file systems
 
 
 class RunFolderError(ValueError):
@@ -26,7 +29,7 @@ class RunFolderError(ValueError):
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file for writing that replaces `path` once all is written; an exception leaves the old file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    temporary = path.with_name(fitting_name(f".{path.name}", f".{os.getpid()}.{threading.get_ident()}.tmp"))
     try:
         with temporary.open("wb") as file:
             yield file
@@ -49,12 +52,29 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
-    """Write rows as CSV atomically, by default with the first row's columns; None is an empty cell."""
+    """Write rows as CSV atomically, by default with the first row's columns; None is an empty cell.
+
+    For columns of the project's own: those that are named by the user's classes can be equal, and need `write_table`.
+    """
+    header = columns or list(rows[0])
+    if unknown := set().union(*rows) - {*header}:
+        raise ValueError(f"{path} has no column {', '.join(sorted(unknown))}")
+    write_table(path, header, ([row.get(column) for column in header] for row in rows))
+
+
+def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows of cells as CSV atomically, each cell at its place, whatever the columns are called."""
+    write_text(path, csv_text([header, *rows]))
+
+
+def csv_text(rows: Iterable[Sequence[Any]]) -> str:
+    """Return rows of cells as CSV in which cells are quoted where they need it."""
     text = io.StringIO()
-    table = csv.DictWriter(text, columns or list(rows[0]), lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    write_text(path, text.getvalue())
+    writer, quoting = (csv.writer(text, lineterminator="\n", quoting=way) for way in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
+    for row in rows:
+        # Readers end a line at a carriage return too, which QUOTE_MINIMAL leaves as it is before Python 3.13.
+        (quoting if any("\r" in str(cell) for cell in row) else writer).writerow(row)
+    return text.getvalue()
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -215,6 +235,25 @@ def _locked(descriptor: int, kind: int) -> bool:
             return True
         else:
             return True
+
+
+def name_part(text: str) -> str:
+    """Return a text as it can be a part of a file's name: control characters, ``/`` and ``=`` become ``-``."""
+    return re.sub(r"[\x00-\x1f\x7f/=]+", "-", text)
+
+
+def fitting_name(name: str, ending: str = "", most: int = LONGEST_NAME) -> str:
+    """Return `name + ending` in `most` bytes: a name that is longer is cut, and ends in a hash of all of it."""
+    whole, room = os.fsencode(name), most - len(os.fsencode(ending))
+    if len(whole) <= room:
+        return name + ending
+    digest = f"~{hashlib.blake2b(whole, digest_size=4).hexdigest()}"
+    return whole[: room - len(digest)].decode(errors="ignore") + digest + ending
+
+
+def folder_name(*parts: object) -> str:
+    """Return the name of a command's folder: parts such as a time, a model and a dataset, and room for a suffix of `free_name`."""
+    return fitting_name("_".join(name_part(str(part)) for part in parts), most=LONGEST_NAME - len("_9999"))
 
 
 def free_name(path: Path) -> Path:

@@ -2,7 +2,9 @@
 
 import os
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,10 @@ from torch import Tensor
 
 from datamodules.files.images import read_image, resize_mask
 from datamodules.files.masks import Mask
-from label_spaces.space import LabelSpace
+from label_spaces.space import LabelSpace, normalised
+from lightning_modules.errors import TrainingError
 from reports.mask_images import save_colours, save_ids, save_mask, save_overlay
+from run_folder import fitting_name
 
 
 class MaskWriter(Callback, ABC):
@@ -59,24 +63,35 @@ class FrameMasks(MaskWriter):
         self.write(outputs["index"], outputs["prediction"])
 
     def save(self, index: int, mask: Mask) -> None:
-        """Write the mask (H, W) of a frame as the ids of its label space's files, and as colours."""
+        """Write the mask (H, W) of a frame as the ids of its label space's files, and as colours.
+
+        Raises TrainingError where it would replace another frame's.
+        """
         assert self.folder is not None, "the first rank has a folder"
         full = resize_mask(mask if self.table is None else self.table[mask], self.sizes[index])
-        save_ids(self.folder / "ids" / self.files[index], full, self.space)
+        ids = self.folder / "ids" / self.files[index]
+        if ids.exists():  # the folder was empty, and each frame's file has a name of its own
+            raise TrainingError(
+                f"{ids} is another frame's mask already: this file system takes names for one that differ only in capitals or in how "
+                "Unicode writes them. Rename the frames, or put the run on another file system (hydra.run.dir=FOLDER)."
+            )
+        save_ids(ids, full, self.space)
         save_colours(self.folder / "colours" / self.files[index], full, self.space)
 
 
 class PictureMasks(MaskWriter):
-    """Writes ``masks/<name>.png`` (class indices, with a palette) and ``overlays/<name>.png`` at each image's own size.
+    """Writes ``masks/<name>`` (class indices, with a palette) and ``overlays/<name>`` at each image's own size.
 
-    `paths` are the images in the loader's order.
+    `paths` are the images in the loader's order; `names` are `mask_names` of them, and `renamed` has those that are not
+    simply the image's name.
     """
 
     def __init__(self, folder: Path, paths: Sequence[Path], space: LabelSpace) -> None:
         self.folder, self.paths, self.space = folder, paths, space
-        base = Path(os.path.commonpath([path.parent for path in paths]))
-        self._names = [path.relative_to(base).with_suffix("").as_posix() for path in paths]
-        self.rows: dict[int, dict[str, Any]] = {}  # by image its file and the share of each class, in 0–1
+        self.names = mask_names(paths)
+        stems = zip(paths, self.names, strict=True)
+        self.renamed = [name for path, name in stems if Path(name).name != path.with_suffix(".png").name]
+        self.shares: dict[int, list[float]] = {}  # by image that of each class, in 0–1
         self.unreadable: dict[Path, str] = {}  # the reasons
 
     def on_predict_batch_end(
@@ -91,11 +106,35 @@ class PictureMasks(MaskWriter):
         """Write the mask (H, W) of an image, and the image overlaid with its colours."""
         image = read_image(self.paths[index])
         full = resize_mask(mask, (image.shape[0], image.shape[1]))
-        save_mask(self.folder / "masks" / f"{self._names[index]}.png", full, self.space)
-        save_overlay(self.folder / "overlays" / f"{self._names[index]}.png", image, full, self.space)
-        shares = np.bincount(full.ravel(), minlength=self.space.num_classes) / full.size
-        # Pixels of void have no class: zip leaves their share out.
-        self.rows[index] = {
-            "file": str(self.paths[index]),
-            **dict(zip(self.space.classes, shares.tolist(), strict=False)),
-        }
+        save_mask(self.folder / "masks" / self.names[index], full, self.space)
+        save_overlay(self.folder / "overlays" / self.names[index], image, full, self.space)
+        counts = np.bincount(full.ravel(), minlength=self.space.num_classes)[: self.space.num_classes]  # without void
+        self.shares[index] = (counts / full.size).tolist()
+
+
+def mask_names(paths: Sequence[Path]) -> list[str]:
+    """Return a PNG file's name for the mask of each image: its path below the folder that all images share.
+
+    Images that differ only in their ending keep it: ``a.jpg.png``. What is still one name, or may be one for a file
+    system that ignores case and the ways in which Unicode writes a letter, gets a number: ``a_2.png``. A name that is
+    too long for a file is cut, and ends in a hash.
+    """
+    places = [Path(os.path.normpath(path.absolute())) for path in paths]
+    base = os.path.commonpath([place.parent for place in places])
+    places = [place.relative_to(base) for place in places]
+    stems = [place.with_suffix("") for place in places]
+    alike = Counter(map(_folded, stems))
+    taken = {_folded(folder) for place in places for folder in place.parents}
+    names: dict[int, str] = {}
+    for index in sorted(range(len(places)), key=lambda index: alike[_folded(stems[index])] > 1):  # plain names first
+        place = stems[index] if alike[_folded(stems[index])] == 1 else places[index]
+        endings = chain([".png"], (f"_{number}.png" for number in count(2)))
+        candidates = (place.with_name(fitting_name(place.name, ending)) for ending in endings)
+        chosen = next(name for name in candidates if _folded(name) not in taken)
+        taken.add(_folded(chosen))
+        names[index] = chosen.as_posix()
+    return [names[index] for index in range(len(places))]
+
+
+def _folded(name: Path) -> str:
+    return normalised(name.as_posix()).casefold()

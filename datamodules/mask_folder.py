@@ -9,7 +9,8 @@ from datamodules.files.masks import holds_colours
 from datamodules.image_folder import SPLIT_FOLDERS
 from datamodules.segmentation import SegmentationDataModule
 from datamodules.splits.sample_table import Candidate
-from label_spaces.space import LabelSpace
+from label_spaces import catalogue
+from label_spaces.space import LabelSpace, normalised
 from settings.base import as_typed, is_csv
 
 IMAGES, MASKS = "images", "masks"
@@ -33,6 +34,11 @@ class MaskFolderDataModule(SegmentationDataModule):
             )
         if names is None:
             return super().known_classes()
+        if self.settings.name in catalogue.names():
+            raise DatasetError(
+                f"data.name={self.settings.name}: data.classes has classes of your own, and this is the name of other ones; choose "
+                "another name."
+            )
         return LabelSpace(self.settings.name, tuple(names), void_ids=(NO_CLASS,))
 
     def listing(self) -> Listing:
@@ -98,7 +104,10 @@ class MaskFolderDataModule(SegmentationDataModule):
 
 
 def _by_stem(root: Path, kind: str) -> dict[str, list[str]]:
-    """Return the image files below a folder, sorted, by their paths without extension; hidden ones are left out."""
+    """Return the image files below a folder, sorted, by their paths without extension; hidden ones are left out.
+
+    A path is the same in each of the ways in which Unicode writes it: images and masks may come from two systems.
+    """
     folder = root / kind
     if not folder.is_dir():
         raise DatasetError(
@@ -106,5 +115,5 @@ def _by_stem(root: Path, kind: str) -> dict[str, list[str]]:
         )
     found: dict[str, list[str]] = {}
     for name in find_images(folder):
-        found.setdefault(Path(name).with_suffix("").as_posix(), []).append(name)
+        found.setdefault(normalised(Path(name).with_suffix("").as_posix()), []).append(name)
     return found

@@ -16,7 +16,7 @@ from datamodules.files.idd_polygons import IMAGES
 from datamodules.files.images import find_images, resize_mask
 from datamodules.files.masks import Mask, image_mask
 from datamodules.segmentation import SegmentationDataModule
-from label_spaces.space import LabelSpace
+from label_spaces.space import LabelSpace, normalised
 from metrics.confusion import confusion_matrix
 from metrics.counts import Counts
 from metrics.per_sample import MaskRecords
@@ -146,7 +146,7 @@ def _frame_key(name: str) -> Key:
 
 
 def _key(name: str) -> Key:
-    parts = Path(name).with_suffix("").parts
+    parts = Path(normalised(name)).with_suffix("").parts  # folders are copied between systems that write é differently
     return (*parts[:-1], _ENDINGS.sub("", parts[-1]))
 
 

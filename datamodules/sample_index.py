@@ -10,7 +10,7 @@ from lightning import LightningDataModule
 from datamodules.errors import DatasetError, shortened
 from datamodules.splits.sample_table import SELECTION, TABLE_SPLITS, Candidate, SampleTable, order_hash, torn_groups
 from datamodules.splits.split import make_table, selection_note, with_selection
-from label_spaces.space import LabelSpace
+from label_spaces.space import VOID, LabelSpace, same_names, similar_names
 from settings.base import as_typed
 from settings.data import DataSettings
 
@@ -103,6 +103,7 @@ class IndexedDataModule(LightningDataModule, ABC):
                 f"data={self.settings.name} has samples of {self.label_space.num_classes} class only "
                 f"({', '.join(self.label_space.classes) or 'none'}); a model needs two or more."
             )
+        self._check_names(self.label_space.classes)
         torn = torn_groups((sample.group, sample.split) for sample in table.samples)
         if torn:
             group, splits = next(iter(torn.items()))
@@ -112,6 +113,21 @@ class IndexedDataModule(LightningDataModule, ABC):
                 "Samples of a group are alike: scores are higher than on new ones; data.split_by=group keeps them whole."
             )
         self.table = table
+
+    def _check_names(self, classes: Sequence[str]) -> None:
+        """Note class names that are easily confused. Raises DatasetError where Unicode writes one name in several ways."""
+        if same := same_names(classes):
+            twice = "; ".join(f"{group[0]} ({' and '.join(map(ascii, group))})" for group in same)
+            raise DatasetError(
+                f"data={self.settings.name}: classes have the same name, which Unicode writes in several ways: {twice}. Give such "
+                "a class one name: one folder, or one row or entry of the list of classes."
+            )
+        similar = [" and ".join(map(repr, group)) for group in similar_names(classes)]
+        self.notes += [f"Classes whose names are easily confused: {'; '.join(similar)}."] if similar else []
+        if VOID in classes:
+            self.notes.append(
+                f"A class is called {VOID}: read confusion.csv by place, where the last row and column are those of no class."
+            )
 
     def prepare_training(self) -> None:
         """Find the samples, and check what training, selection and the closing evaluation need. Raises DatasetError."""

@@ -1,9 +1,10 @@
 """Semantic segmentation: a class for each pixel."""
 
 import hashlib
+import os
 from abc import abstractmethod
 from collections import Counter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,6 +19,7 @@ from datamodules.loading.augmentation import Augmentation
 from datamodules.splits.sample_table import Candidate, Sample, SampleTable
 from label_spaces.catalogue import load
 from label_spaces.space import LabelSpace
+from run_folder import LONGEST_NAME
 from settings.base import as_typed, is_csv
 from settings.data import DataSettings
 
@@ -160,13 +162,20 @@ class SegmentationDataModule(ImageDataModule):
         SampleTable(sample for sample in self.table.samples if self._pairs[sample.name].truth).write_csv(path)
 
     def prediction_files(self, split: str) -> dict[int, str]:
-        """Return `prediction_file` by a sample's place in the table. Raises DatasetError where two are equal."""
+        """Return `prediction_file` by a sample's place in the table. Raises DatasetError where one cannot be written beside the others."""
         files = {index: self.prediction_file(self.table.samples[index].name) for index in self.table.indices(split)}
-        twice = [file for file, count in Counter(files.values()).items() if count > 1]
+        folders = {folder.as_posix() for file in files.values() for folder in PurePosixPath(file).parents}
+        twice = [file for file, count in Counter(files.values()).items() if count > 1 or file in folders]
         if twice:
             raise DatasetError(
                 f"data.root={as_typed(self.settings.root)}: the predicted masks of several frames of {split} would have the "
                 f"same name: {len(twice)} names, such as {twice[0]}; take data.split=official, or rename drives or frames."
+            )
+        long = [file for file in files.values() if len(os.fsencode(PurePosixPath(file).name)) > LONGEST_NAME]
+        if long:
+            raise DatasetError(
+                f"data.root={as_typed(self.settings.root)}: the predicted masks of {len(long)} frames of {split} would have names of "
+                f"more than {LONGEST_NAME} bytes, such as {long[0]}; rename the frames, or leave out report.predictions=true."
             )
         return files
 

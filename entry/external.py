@@ -19,7 +19,7 @@ from entry.request import Request
 from entry.run import assemble_external, claimed, session
 from lightning_modules.segmentation import SegmentationModule
 from lightning_modules.weights.load import WeightsReport
-from run_folder import RunFolder, free_name
+from run_folder import RunFolder, folder_name, free_name
 
 # Keys, and groups of them, that have an effect on the evaluation of what was not made here: the data, and the machine.
 USED_KEYS = ("split", "crosswalk", "data", "report.region_sizes", "seed", "logger", "trainer", "allow")
@@ -119,4 +119,4 @@ def _folder(request: Request, *what: str) -> RunFolder:
     if request.folder.resolve() != Path.cwd():  # a job of a sweep
         return RunFolder(free_name(request.folder))
     now = datetime.now().astimezone()
-    return RunFolder(free_name(Path("runs", f"{now:%Y-%m-%d}", "_".join((f"{now:%H-%M-%S}", "evaluate", *what)))))
+    return RunFolder(free_name(Path("runs", f"{now:%Y-%m-%d}", folder_name(f"{now:%H-%M-%S}", "evaluate", *what))))

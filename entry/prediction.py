@@ -17,8 +17,8 @@ from entry.errors import IncompleteError, RequestError
 from entry.hardware import choose
 from entry.request import Request
 from label_spaces import catalogue
-from label_spaces.space import LabelSpace
-from run_folder import RunFolder, free_name, read_json, write_csv
+from label_spaces.space import LabelSpace, names_beside
+from run_folder import RunFolder, free_name, read_json, write_table
 from settings.run import RunSettings
 
 MOST_NAMED = 20  # a longer list of unreadable files hides the rest of the message
@@ -53,14 +53,42 @@ def predict(
     callbacks: list[Callback] = [FiniteLogits([str(path) for path in paths]), *([] if writer is None else [writer])]
     predictor = build_trainer(settings, choose(alone), folder, headline=module.headline, callbacks=callbacks)
     target.mkdir(parents=True, exist_ok=True)
+    classes = found.label_space.classes
     if writer is not None:
         predictor.predict(module, loader, return_predictions=False)
-        rows, reasons = writer.rows, writer.unreadable
-    else:
-        rows, reasons = _labels(predictor.predict(module, loader) or [], paths, found.label_space.classes)
-    if rows:
-        write_csv(target / "predictions.csv", [rows[i] for i in sorted(rows)])
+        masks = {"mask": writer.names} if writer.renamed else {}
+        rows = {
+            i: [str(paths[i]), *shares, *(names[i] for names in masks.values())] for i, shares in writer.shares.items()
+        }
+        _write_table(target, rows, ["file"], classes, [*masks])
+        if rows and masks:
+            print(
+                f"note: masks that are not called as their image is, because another is or the name is too long: "
+                f"{len(writer.renamed)}, such as {writer.renamed[0]}; the column mask of predictions.csv has the names."
+            )
+        return target, writer.unreadable
+    rows, reasons = _labels(predictor.predict(module, loader) or [], paths, classes)
+    _write_table(target, rows, ["file", "label", "probability"], classes)
     return target, reasons
+
+
+def _write_table(
+    target: Path,
+    rows: Mapping[int, Sequence[Any]],
+    before: Sequence[str],
+    classes: Sequence[str],
+    after: Sequence[str] = (),
+) -> None:
+    """Write predictions.csv, where there are rows: a column per class stands between other columns, and has another name than these."""
+    if not rows:
+        return
+    columns = names_beside([*before, *after], classes)
+    write_table(target / "predictions.csv", [*before, *columns, *after], [rows[i] for i in sorted(rows)])
+    renamed = [f"of {name} is {column!r}" for name, column in zip(classes, columns, strict=True) if name != column]
+    if renamed:
+        print(
+            f"note: predictions.csv has columns of its own that are called as a class is; the column {', '.join(renamed)}."
+        )
 
 
 def _evaluated_size(folder: RunFolder) -> tuple[int, int] | None:
@@ -75,16 +103,15 @@ def _evaluated_size(folder: RunFolder) -> tuple[int, int] | None:
 
 def _labels(
     batches: Sequence[Any], paths: Sequence[Path], classes: Sequence[str]
-) -> tuple[dict[int, dict[str, Any]], dict[Path, str]]:
+) -> tuple[dict[int, list[Any]], dict[Path, str]]:
     """By picture: file, label, probability and the probability of each class; and the reasons of those that are unreadable."""
-    rows: dict[int, dict[str, Any]] = {}
+    rows: dict[int, list[Any]] = {}
     reasons: dict[Path, str] = {}
     for index, probabilities, _, unreadable in batches:
         reasons |= {paths[i]: reason for i, reason in unreadable.items()}
         for i, row in zip(index.tolist(), probabilities.tolist(), strict=True):
             best = max(range(len(row)), key=row.__getitem__)
-            named = dict(zip(classes, row, strict=True))
-            rows[i] = {"file": str(paths[i]), "label": classes[best], "probability": row[best], **named}
+            rows[i] = [str(paths[i]), classes[best], row[best], *row]
     return rows, reasons
 
 

@@ -32,6 +32,8 @@ def load(name: str) -> LabelSpace:
             raise LabelSpaceError(
                 f"{name} has the name of a label space of this project: type {space.name} for that one, or rename the file"
             )
+        if (FOLDER / "tables" / f"{space.name}.csv").exists():
+            raise LabelSpaceError(f"{name} has the name of a table of labels of this project: rename the file")
         return space
     raise LabelSpaceError(
         f"there is no label space {name!r}; there are {', '.join(names())}, or give the path of a .csv file "

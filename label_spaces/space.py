@@ -1,9 +1,14 @@
 """An ordered list of classes with colours."""
 
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 NO_ID = 255  # the value in `LabelSpace.index_of_id` for ids that the label space does not have
+
+
+VOID = "void"  # what no class is called in tables
+APART = " (class)"  # follows a class's name where it stands beside a name of the project's own
 
 
 class LabelSpaceError(ValueError):
@@ -79,3 +84,41 @@ class LabelSpace:
         for index, identity in enumerate(self.ids or range(self.num_classes)):
             table[identity] = index
         return tuple(table)
+
+
+def names_beside(own: Collection[str], classes: Sequence[str]) -> list[str]:
+    """Return the names of classes as keys beside others, `own`; a name that is one of these has `APART` appended.
+
+    They are distinct, as the classes are.
+    """
+    taken = {*own, *classes}
+    found = []
+    for name in classes:
+        key = name
+        while name in own and key in taken:
+            key += APART
+        taken.add(key)
+        found.append(key)
+    return found
+
+
+def normalised(name: str) -> str:
+    """Return a name in the one of Unicode's ways of writing it that keyboards make (NFC): é as a single character."""
+    return unicodedata.normalize("NFC", name)
+
+
+def same_names(names: Iterable[str]) -> list[list[str]]:
+    """Return the names that Unicode writes in several ways: groups that nobody can tell apart by reading them."""
+    return _alike(names, normalised)
+
+
+def similar_names(names: Iterable[str]) -> list[list[str]]:
+    """Return the names that differ only in capitals, spaces or the width or form of letters, in groups."""
+    return _alike(names, lambda name: " ".join(unicodedata.normalize("NFKC", name).casefold().split()))
+
+
+def _alike(names: Iterable[str], key: Callable[[str], str]) -> list[list[str]]:
+    groups: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        groups.setdefault(key(name), []).append(name)
+    return [group for group in groups.values() if len(group) > 1]

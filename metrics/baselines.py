@@ -37,7 +37,14 @@ def baseline_scores(
 
     Returns:
         `{name: {accuracy, f1_macro, f1_weighted}}`, "majority" first; empty where there is nothing to fit to.
+
+    Raises:
+        ValueError: features are called "majority".
     """
+    if "majority" in (features or {}):
+        raise ValueError(
+            "a baseline's features are called majority, as the most frequent class is; call them otherwise"
+        )
     known = train_target < num_classes
     if not known.any():
         return {}

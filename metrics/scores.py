@@ -17,6 +17,10 @@ import torch
 from torch import Tensor
 
 TASKS = ("classification", "segmentation")
+# The other keys of scores.json and its parts, of slices.csv and of history.csv: no score is called so.
+TAKEN = {"schema", "task", "split", "label_space", "run", "checkpoint", "split_sha256", "policy", "n_expected", "n_seen", "n_unique", "loss", "levels",
+         "crossing", "autonue_compat", "intervals", "few_groups", "baselines", "classes", "miou_image_worst", "slice", "value", "n_samples", "support",
+         "expressible_share", "miou_expressible", "miou_closed", "miou_common"}  # fmt: skip
 ScoreFunction = Callable[[Tensor], Tensor]
 Classes = Literal["occurring", "present", "weighted"]
 
@@ -122,8 +126,9 @@ def register_score(name: str, **fields: Any) -> Callable[[ScoreFunction], ScoreF
     """
 
     def register(function: ScoreFunction) -> ScoreFunction:
-        if name in SCORES:
-            raise ValueError(f"there is a score {name} already; register yours under another name")
+        if name in SCORES or name in TAKEN or name.endswith("_classes"):
+            what = "a score" if name in SCORES else "a key"
+            raise ValueError(f"there is {what} {name} already; register yours under another name")
         SCORES[name] = Score(name, function, **fields)
         return function
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from label_spaces.crosswalk import STATUSES, Crosswalk
+from label_spaces.space import VOID, names_beside
 from metrics.counts import merge, merge_samples, remap, remap_samples
 from metrics.crosswalk_scores import crosswalk_scores, predicted_instead
 from metrics.intervals import jackknife_intervals
@@ -23,7 +24,7 @@ def crosswalk_report(confusion: Tensor, crosswalk: Crosswalk) -> dict[str, Any]:
     `crosswalk_scores`; and `instead`, for each class that cannot be expressed the most frequent predictions.
     """
     inexpressible = [index for index in range(crosswalk.target.num_classes) if index not in crosswalk.expressible]
-    names = (*crosswalk.source.classes, "void")
+    names = (*names_beside([VOID], crosswalk.source.classes), VOID)
     return {
         "from": crosswalk.source.name,
         **{status: crosswalk.named(status) for status in STATUSES},

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from label_spaces.crosswalk import Crosswalk
-from label_spaces.space import LabelSpace
+from label_spaces.space import VOID, LabelSpace
 from metrics.baselines import baseline_scores
 from metrics.counts import Counts
 from metrics.intervals import jackknife_intervals, sum_by_group
@@ -18,7 +18,7 @@ from metrics.scores import SCORES, class_scores, mean_scores
 from metrics.slices import by_drive, by_image_size, by_object_size, region_scores, slice_scores
 from reports.intervals import few_groups
 from reports.pixels import pixel_scores
-from run_folder import atomic, write_csv, write_json
+from run_folder import atomic, write_csv, write_json, write_table
 
 SCHEMA = 1
 
@@ -132,23 +132,21 @@ def slices(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 def write_tables(folder: Path, evaluation: Evaluation, scores: Mapping[str, Any]) -> None:
     """Write scores.json, per_class.csv, confusion.csv, slices.csv, per_sample.npz, and after a crosswalk uncrossed.csv."""
-    counts, names = evaluation.counts, [*evaluation.label_space.classes, "void"]
+    counts, names = evaluation.counts, [*evaluation.label_space.classes, VOID]
     write_json(folder / "scores.json", scores)
     write_csv(folder / "per_class.csv", scores["classes"])
     _write_matrix(folder / "confusion.csv", counts.confusion, names, names)
     if evaluation.crosswalk is not None and counts.before is not None:
-        predicted = [*evaluation.crosswalk.source.classes, "void"]
+        predicted = [*evaluation.crosswalk.source.classes, VOID]
         _write_matrix(folder / "uncrossed.csv", counts.before.confusion, names, predicted)
     write_csv(folder / "slices.csv", slices(evaluation))
     _write_samples(folder / "per_sample.npz", evaluation)
 
 
 def _write_matrix(path: Path, counts: NDArray[np.int64], truth: Sequence[str], predicted: Sequence[str]) -> None:
-    rows = [
-        {"truth": name, **dict(zip(predicted, row, strict=True))}
-        for name, row in zip(truth, counts.tolist(), strict=True)
-    ]
-    write_csv(path, rows, ["truth", *predicted])
+    # By place: a class may be called truth or void.
+    rows = ([name, *row] for name, row in zip(truth, counts.tolist(), strict=True))
+    write_table(path, ["truth", *predicted], rows)
 
 
 def _write_samples(path: Path, evaluation: Evaluation) -> None:

@@ -123,6 +123,16 @@ class DataSettings(Group):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_classes(self) -> Self:
+        repeated = sorted({name for name in self.classes or () if (self.classes or []).count(name) > 1})
+        if repeated:
+            raise ValueError(
+                f"data.classes={as_typed(self.classes)}: a name must be that of one class, but {', '.join(repeated)} is there "
+                "twice. Give each id of the masks a name of its own."
+            )
+        return self
+
     def fractions(self) -> dict[str, Fraction]:
         """The exact fraction of each split; only where `split` holds fractions."""
         if isinstance(self.split, str):

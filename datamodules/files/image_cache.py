@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import glob
 import hashlib
 import math
 import os
@@ -19,7 +20,7 @@ from rich.filesize import decimal
 from datamodules.errors import DatasetError
 from datamodules.files.audit import core_count, in_threads
 from datamodules.files.images import resize, resize_mask
-from run_folder import atomic
+from run_folder import atomic, fitting_name, name_part
 from settings.data import DataSettings
 
 Image = NDArray[np.uint8]  # (H, W, 3), or a mask (H, W)
@@ -101,7 +102,7 @@ def cache_name(title: str, shape: tuple[int, ...], parts: Iterable[str]) -> str:
     digest = hashlib.blake2b(f"{VERSION}\n{shape}".encode(), digest_size=16)
     for part in parts:
         digest.update(b"\0" + part.encode(errors="surrogateescape"))
-    return f"{title}-{shape[0]}x{shape[1]}-{digest.hexdigest()}.npy"
+    return fitting_name(name_part(title), f"-{shape[0]}x{shape[1]}-{digest.hexdigest()}.npy")
 
 
 def worth_caching(folder: Path, needed: int) -> bool:
@@ -165,7 +166,7 @@ def _only_maker(path: Path) -> Iterator[None]:
         except OSError:
             yield
             return
-        for left in path.parent.glob(f".{path.name}.*.tmp"):
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
             left.unlink(missing_ok=True)
         yield
 

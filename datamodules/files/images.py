@@ -96,7 +96,11 @@ def read_image(path: Path) -> RGB:
     Raises DatasetError naming the file and why it cannot be used, also where its pixels have no fixed scale.
     """
     try:
+        str(path).encode()
         content = path.read_bytes()
+    except UnicodeEncodeError:  # no table and no message could name it
+        name = str(path).encode(errors="backslashreplace").decode()
+        raise DatasetError(f"{name}: its name is not valid UTF-8; rename it") from None
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror or error}") from error
     try:

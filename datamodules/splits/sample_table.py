@@ -2,14 +2,13 @@
 
 import csv
 import hashlib
-import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from datamodules.errors import DatasetError
-from run_folder import write_text
+from run_folder import csv_text, write_text
 
 SPLITS = ("train", "val", "test")
 SELECTION = "select"  # a piece of train on which the best checkpoint is chosen, where val is what is reported
@@ -64,11 +63,7 @@ class SampleTable:
 
     def csv_text(self, split: str | None = None) -> str:
         """Return the CSV text, header included, of all rows or of one split's."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(astuple(sample) for sample in self.samples if split in {None, sample.split})
-        return text.getvalue()
+        return csv_text([COLUMNS, *(astuple(sample) for sample in self.samples if split in {None, sample.split})])
 
     def sha256(self, split: str | None = None) -> str:
         """Return the hexadecimal SHA-256 of `csv_text` in UTF-8."""

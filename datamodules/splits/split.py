@@ -1,7 +1,7 @@
 """Which samples are used and which split each is in: pure functions of names, classes and a seed."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import groupby, islice
@@ -11,6 +11,7 @@ from datamodules.errors import DatasetError, shortened
 from datamodules.splits import sample_table
 from datamodules.splits.group_assignment import fill, join_units, place
 from datamodules.splits.sample_table import SELECTION, SPLITS, Candidate, Sample, SampleTable, order_hash
+from label_spaces.space import normalised, same_names
 from settings.base import is_csv
 from settings.data import DataSettings
 
@@ -129,8 +130,8 @@ def selection_note(table: SampleTable) -> str | None:
 
 def _listed(found: Sequence[Candidate], path: Path) -> tuple[list[Candidate], list[str], bool]:
     """Return the samples that a CSV lists, with its values; notes; whether it has every column of a table."""
-    rows = {row["sample"]: row for row in sample_table.read_rows(path, ("sample", "split"))}
     names = {candidate.name for candidate in found}
+    rows, notes = _as_on_disk(sample_table.read_rows(path, ("sample", "split")), names, path)
     unknown = [name for name in rows if name not in names]
     if unknown:
         raise DatasetError(
@@ -141,11 +142,10 @@ def _listed(found: Sequence[Candidate], path: Path) -> tuple[list[Candidate], li
     for candidate in found:
         if row := rows.get(candidate.name):
             target = row.get("target") or candidate.target
-            relabelled += target != candidate.target
+            relabelled += normalised(target) != normalised(candidate.target)
             listed.append(
                 replace(candidate, group=row.get("group") or candidate.group, target=target, split=row["split"])
             )
-    notes = []
     if len(listed) < len(found):
         notes.append(f"Samples that are not in {path}: {len(found) - len(listed)} of {len(found)}; they are left out.")
     if relabelled:
@@ -154,6 +154,32 @@ def _listed(found: Sequence[Candidate], path: Path) -> tuple[list[Candidate], li
         )
     whole = bool(rows) and set(sample_table.COLUMNS) <= set(next(iter(rows.values())))
     return listed, notes, whole
+
+
+def _as_on_disk(
+    rows: Iterable[dict[str, str]], names: Collection[str], path: Path
+) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Return the rows by the names of their samples on disk, where Unicode may write a name in another way, and notes.
+
+    Raises DatasetError where two rows mean one sample.
+    """
+    ambiguous = {name for group in same_names(names) for name in group}
+    written = {normalised(name): name for name in names if name not in ambiguous}
+    found: dict[str, dict[str, str]] = {}
+    others = 0
+    for row in rows:
+        listed = row["sample"]
+        name = listed if listed in names else written.get(normalised(listed), listed)
+        if name in found:
+            raise DatasetError(
+                f"{path}: two rows are of {name}, which Unicode writes in two ways; keep one of the two."
+            )
+        others += name != listed
+        found[name] = {key: name if key == "group" and value == listed else value for key, value in row.items()}
+    note = (
+        f"Samples whose names Unicode writes in another way in {path} than on disk: {others}; they are the same files."
+    )
+    return found, [note] if others else []
 
 
 def _ready(found: Sequence[Candidate], settings: DataSettings) -> tuple[SampleTable, list[str]]:

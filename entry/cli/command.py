@@ -21,6 +21,7 @@ from entry.cli.hydra_errors import reworded
 from entry.cli.hydra_guard import guarded, refusal
 from entry.errors import DONE, FAILED, FAILURES, REFUSED, REQUEST_ERRORS, RequestError, RunStopped, exit_code
 from entry.request import PROJECT, Request, launched, rank
+from run_folder import folder_name
 
 
 class RememberFolders(Callback):
@@ -129,6 +130,7 @@ def _run(name: str, task: Callable[[Request], None]) -> int:
 
 def _compose(name: str, task: Callable[[Request], None]) -> int:
     OmegaConf.register_new_resolver("project", lambda path: str(PROJECT / path), replace=True)
+    OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
     stderr, hydras = sys.stderr, io.StringIO()
     codes: list[int] = []  # of the jobs that were entered; one, unless it is a sweep
 

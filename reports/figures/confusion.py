@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.figures.style import LIGHT, compact, drawing, short
+from label_spaces.space import VOID, names_beside
+from reports.figures.style import LIGHT, compact, drawing, short_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +31,7 @@ def confusion_figure(
 
     classes = len(names)
     assert confusion.shape == (classes + 1, classes + 1), f"{confusion.shape} counts for {classes} classes and void"
-    shown = [*map(short, names), "void"]
+    shown = [*short_names(names_beside([VOID], names)), VOID]
     rows = classes + bool(confusion[-1].any())
     columns = classes + bool(confusion[:rows, -1].any())
     counts = confusion[:rows, :columns].astype(np.float64)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from label_spaces.crosswalk import FULL, NO, PARTLY, SHARED
-from reports.figures.style import BLUE, DARK, GREY, ORANGE, VERMILION, drawing, short
+from reports.figures.style import BLUE, DARK, GREY, ORANGE, VERMILION, drawing, short_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +29,8 @@ def per_class_figure(
     `means` has f1_macro and miou, and after a crosswalk `statuses` has the status of each class, in the same order.
     """
     order = sorted(range(len(classes)), key=lambda i: (classes[i]["f1"] is None, -(classes[i]["f1"] or 0.0), i))
-    names = [short(str(classes[i]["name"])) for i in order]
+    shortened = short_names([str(each["name"]) for each in classes])
+    names = [shortened[i] for i in order]
     shown = [statuses[i] if statuses else FULL for i in order]
     margin = 0.075 * max(map(len, names), default=0)
     with drawing(path, 2 * 3.4 + margin + 0.4, 0.19 * len(classes) + 1.4) as figure:

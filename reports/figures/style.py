@@ -1,6 +1,6 @@
 """The style of all figures, and writing them to files."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,12 +60,22 @@ def undrawable(names: Iterable[str]) -> list[str]:
     return [name for name in names if not {ord(letter) for letter in name} <= drawn.keys()]
 
 
-def short(name: str) -> str:
-    """Shorten a name to fit beside a plot: long ones lose their middle, because class names differ at both ends."""
+def short_names(names: Sequence[str]) -> list[str]:
+    """Shorten names to fit beside a plot: long ones lose their middle, because class names differ at both ends.
+
+    Those that differ in their middle only have their place, counted from 1, there.
+    """
+    shown = [_short(name, "…") for name in names]
+    return [
+        _short(names[place], f"…{place + 1}…") if shown.count(name) > 1 else name for place, name in enumerate(shown)
+    ]
+
+
+def _short(name: str, middle: str) -> str:
     if len(name) <= LONGEST_NAME:
         return name
-    half = (LONGEST_NAME - 1) // 2
-    return f"{name[:half]}…{name[-half:]}"
+    half = (LONGEST_NAME - len(middle)) // 2
+    return f"{name[:half]}{middle}{name[-half:]}"
 
 
 def compact(number: float) -> str:

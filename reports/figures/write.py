@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from reports.figures.confusion import confusion_figure
 from reports.figures.learning_curves import learning_curves
-from reports.figures.style import BLUE, GREEN, ORANGE, compact, drawing, short
+from reports.figures.style import BLUE, GREEN, ORANGE, compact, drawing, short_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,7 +26,7 @@ def class_distribution(counts: Mapping[str, Mapping[str, int]], path: Path, unit
     """
     assert counts, "no split to draw"
     classes = list(dict.fromkeys(name for split in counts.values() for name in split))
-    shown = [short(name) for name in classes]
+    shown = short_names(classes)
     most = max(sum(found.values()) for found in counts.values())
     text = compact if most >= LONGEST_COUNT else "{:,}".format
     margin = 0.075 * max(map(len, shown), default=0)

@@ -2,7 +2,7 @@ import warnings
 
 import pytest
 
-from reports.figures.style import LONGEST_NAME, compact, drawing, short, undrawable
+from reports.figures.style import LONGEST_NAME, compact, drawing, short_names, undrawable
 
 
 def test_names_with_letters_that_the_font_lacks_are_found():
@@ -47,9 +47,19 @@ def test_compact(number, text):
     assert compact(number) == text
 
 
-def test_short_keeps_both_ends():
+def test_short_names_keep_both_ends():
     name = "the beginning " + "x" * 50 + " the end"
-    assert len(short(name)) <= LONGEST_NAME
-    assert short(name).startswith("the beginning")
-    assert short(name).endswith("the end")
-    assert short("bus") == "bus"
+    [shown, bus] = short_names([name, "bus"])
+    assert len(shown) <= LONGEST_NAME
+    assert shown.startswith("the beginning")
+    assert shown.endswith("the end")
+    assert bus == "bus"
+
+
+def test_short_names_of_different_names_differ():
+    long = [f"the same beginning {number:04} of names and the same end" for number in range(120)]
+    already_short = short_names(long[:1])
+    shown = short_names([*long, *already_short])
+    assert len(set(shown)) == 121
+    assert max(map(len, shown)) <= LONGEST_NAME
+    assert shown[-1] == already_short[0]
