@@ -8,7 +8,7 @@ OWN_KEYS = ("void", "truth", "file", "label", "probability", "mask", "image", "n
             "all", "drive", "loss", "classes", "None", "nan", "null", "true", "0", "1", "-1")  # fmt: skip
 SYNTAX = ("a,b", "a;b", 'a"b', '"', '""', "a\nb", "a\r\nb", "a\rb", "a\tb", " a", "a ", " ", "'", "=1+1", "# a", "-a", "--a", "..", ".", "a/b", "a\\b",
           "[a]", "[bold]", "[/bold]", ":smile:", "${a}", "???", "%s", "{0}", "$x$", "a: b", "- a", "&a", "*a", "!a", "@a", "|", "<b>", "&amp;")  # fmt: skip
-LETTERS = (*(unicodedata.normalize(form, "café") for form in ("NFC", "NFD")), "Straße", "STRASSE", "Void", "VOID", "ｖｏｉｄ", "सड़क", "道路", "🚗", "\u200b", "\ufeff",
+LETTERS = (*(unicodedata.normalize(form, "café") for form in ("NFC", "NFD")), "Straße", "STRASSE", "Void", "VOID", "\uff56\uff4f\uff49\uff44", "सड़क", "道路", "🚗", "\u200b", "\ufeff",
            "a\u2028b", "a\x85b", "a\x0bb", "a\x1cb", "\x1b[31m", "\x00", "\u202e")  # fmt: skip
 LONG = ("x" * 300, "x" * 299 + "y", "x" * 150 + "z" + "x" * 150, "é" * 200)
 NAMES = (*OWN_KEYS, *SYNTAX, *LETTERS, *LONG)

@@ -1,3 +1,4 @@
+import csv
 import errno
 import json
 import multiprocessing
@@ -14,12 +15,16 @@ from run_folder import (
     RunFolderError,
     Status,
     atomic,
+    fitting_name,
+    folder_name,
     free_name,
     read_json,
     replace_folder,
     write_csv,
     write_json,
+    write_table,
 )
+from tests.names import NAMES
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path):
@@ -151,3 +156,48 @@ def test_where_folders_cannot_be_locked_nothing_is_cleared_away(tmp_path, monkey
     monkeypatch.setattr("fcntl.flock", cannot)
     with RunFolder(tmp_path).in_use():
         assert [path.name for path in tmp_path.iterdir()] == [".ranks-1.tmp"]
+
+
+def rows(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file, strict=True))
+
+
+def test_a_table_holds_each_cell_at_its_place_whatever_the_columns_are_called(tmp_path):
+    cells = [[str(number) for number in range(len(NAMES))], list(reversed(NAMES))]
+    write_table(tmp_path / "t.csv", NAMES, cells)
+    assert rows(tmp_path / "t.csv") == [list(NAMES), *cells]
+    write_table(tmp_path / "same.csv", ["void", "void"], [[1, None], ["a\rb", None]])
+    assert rows(tmp_path / "same.csv") == [["void", "void"], ["1", ""], ["a\rb", ""]]
+
+
+def test_a_row_with_a_column_that_the_table_lacks_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match=r"t\.csv has no column b"):
+        write_csv(tmp_path / "t.csv", [{"a": 1}, {"a": 1, "b": 2}])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "é" * 127, "x" * 250 + ".json"])
+def test_a_name_of_the_longest_length_can_be_written(tmp_path, name):
+    write_json(tmp_path / name, [1])
+    write_json(tmp_path / name, [2])
+    assert [(path.name, json.loads(path.read_text())) for path in tmp_path.iterdir()] == [(name, [2])]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_name_of_a_folder_is_one_folder_whatever_its_parts_are_called(tmp_path, name):
+    folder = tmp_path / folder_name("12-00-00", "model", name)
+    for _ in range(3):
+        (free_name(folder) / "inside").mkdir(parents=True)
+    found = sorted(tmp_path.iterdir())
+    assert [path.name.removeprefix(folder.name) for path in found] == ["", "_2", "_3"]
+    assert not any("=" in path.name or "\n" in path.name for path in found)
+    assert folder.name.startswith("12-00-00_model_")
+
+
+def test_names_that_fit_stay_and_long_ones_stay_different():
+    assert folder_name("12-00-00", "custom_cnn", "my data") == "12-00-00_custom_cnn_my data"
+    assert fitting_name("x" * 251, ".png") == "x" * 251 + ".png"
+    long = [fitting_name("é" * 200 + end, ".png") for end in "ab"]
+    assert len(set(long)) == 2
+    assert all(len(name.encode()) <= 255 and name.endswith(".png") for name in long)

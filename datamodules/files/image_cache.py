@@ -20,7 +20,7 @@ from rich.filesize import decimal
 from datamodules.errors import DatasetError
 from datamodules.files.audit import core_count, in_threads
 from datamodules.files.images import resize, resize_mask
-from run_folder import atomic, fitting_name, name_part
+from run_folder import LONGEST_NAME, atomic, fitting_name, name_part
 from settings.data import DataSettings
 
 Image = NDArray[np.uint8]  # (H, W, 3), or a mask (H, W)
@@ -102,7 +102,8 @@ def cache_name(title: str, shape: tuple[int, ...], parts: Iterable[str]) -> str:
     digest = hashlib.blake2b(f"{VERSION}\n{shape}".encode(), digest_size=16)
     for part in parts:
         digest.update(b"\0" + part.encode(errors="surrogateescape"))
-    return fitting_name(name_part(title), f"-{shape[0]}x{shape[1]}-{digest.hexdigest()}.npy")
+    ending = f"-{shape[0]}x{shape[1]}-{digest.hexdigest()}.npy"
+    return fitting_name(name_part(title), ending, most=LONGEST_NAME - len(".lock"))  # which stands beside it
 
 
 def worth_caching(folder: Path, needed: int) -> bool:

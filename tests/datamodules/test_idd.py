@@ -145,3 +145,14 @@ def test_crops_are_cut_from_both_parts(tmp_path, settings):
 def test_what_becomes_of_riders_is_no_question_of_masks(idd, make):
     with pytest.raises(DatasetError, match=r"data\.riders=merge is about crops of objects.*Leave it out"):
         make(idd("one", ".png"), riders="merge")
+
+
+def test_a_name_that_is_too_long_for_a_predicted_mask_is_refused(idd, make):
+    root = idd()
+    for kind in ("leftImg8bit", "gtFine"):
+        for path in sorted((root / kind / "val").rglob("0_*")):
+            path.rename(path.with_name("x" * 230 + path.name))
+    with pytest.raises(
+        DatasetError, match=r"1 frames of val would have names of more than 255 bytes, such as \S+Ids.png; rename"
+    ):
+        make(root).prediction_files("val")

@@ -164,3 +164,33 @@ def test_other_folders_and_label_spaces_are_answered(tmp_path, make):
         make(root)
     with pytest.raises(LabelSpaceError, match="nowhere"):
         make(root, classes=None, label_space=str(tmp_path / "nowhere.csv"))
+
+
+def test_an_image_and_its_mask_may_be_written_in_two_ways_of_unicode(tmp_path, make):
+    root = make_root(tmp_path / "mine")
+    for number in range(10):
+        (root / f"images/street {number:02}.jpg").rename(root / f"images/caf\u00e9 {number:02}.jpg")
+        (root / f"masks/street {number:02}.png").rename(root / f"masks/cafe\u0301 {number:02}.png")
+    module = make(root)
+    assert len(module.table) == 20
+    check(module)
+
+
+def test_a_predicted_mask_is_not_called_as_a_folder_of_others(tmp_path, make):
+    root = make_root(tmp_path / "mine", count=6)
+    (root / "masks/street 05.png").rename(root / "masks/street 05.bmp")
+    for path in (root / "images/street 04.jpg", root / "masks/street 04.png"):
+        (path.parent / "street 05.png").mkdir()
+        path.rename(path.parent / "street 05.png" / path.name)
+    places = [path.relative_to(root).as_posix() for path in sorted((root / "images").rglob("*.jpg"))]
+    splits = ["train", "train", "train", "val", "test", "test"]
+    rows = [f"{name},{split}" for name, split in zip(sorted(places), splits, strict=True)]
+    (tmp_path / "split.csv").write_text("\n".join(["sample,split", *rows]))
+    module = make(root, split=str(tmp_path / "split.csv"))
+    with pytest.raises(DatasetError, match=r"would have the same name: 1 names, such as street 05\.png"):
+        module.prediction_files("test")
+
+
+def test_the_name_of_a_label_space_is_not_that_of_other_classes(tmp_path, make):
+    with pytest.raises(DatasetError, match=r"data\.name=idd_lite: data\.classes has classes of your own"):
+        make(make_root(tmp_path / "mine"), name="idd_lite")

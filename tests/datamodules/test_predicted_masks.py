@@ -106,3 +106,11 @@ def test_masks_that_cannot_be_scored_are_all_named(make, tmp_path):
         count(module, "val", matches, module.label_space)
     assert "1 have another size than their frame:\n  020/1_label.png (40×30, the frame 36×24)" in str(refusal.value)
     assert "it has the ids 9; the ids of idd_lite are" in str(refusal.value)
+
+
+def test_names_are_the_same_however_unicode_writes_them(tmp_path):
+    wanted = ["images/caf\u00e9/1.jpg", "images/cafe\u0301/2.jpg"]
+    found = match(wanted, wanted, masks(tmp_path, "cafe\u0301/1.png", "caf\u00e9/2.png"))
+    assert found.files == {wanted[0]: "cafe\u0301/1.png", wanted[1]: "caf\u00e9/2.png"}
+    again = match(wanted, wanted, masks(tmp_path, "caf\u00e9/1.png"))
+    assert len(again.problems["are second masks of a frame"]) == 1

@@ -128,3 +128,32 @@ def test_what_cannot_be_used_is_named_or_left_out(make):
     module.leave_out([("\udcff.png", "empty")], 30, "images", "used")
     assert module.skipped == [("\\udcff.png", "empty")]
     assert module.notes == ["Images that cannot be used: 1 of 30; they are left out (data.on_corrupt=skip)."]
+
+
+class Named(Toy):
+    """Ten samples of each of the classes `named`."""
+
+    named = ()
+
+    def find(self):
+        return [
+            Candidate(f"{place}-{n}", f"{place}-{n}", name) for place, name in enumerate(self.named) for n in range(10)
+        ]
+
+
+def test_names_that_unicode_writes_in_two_ways_are_refused(make):
+    class Twice(Named):
+        named = ("caf\u00e9", "tea", "cafe\u0301")
+
+    with pytest.raises(DatasetError, match=r"\('cafe\\u0301' and 'caf\\xe9'\)\. Give such a class one name"):
+        make(kind=Twice)
+
+
+def test_names_that_are_easily_confused_and_void_are_noted_and_kept_apart(make):
+    class Similar(Named):
+        named = ("Car", "car", "car ", "void", "bus")
+
+    module = make(kind=Similar)
+    assert module.label_space.classes == ("Car", "bus", "car", "car ", "void")
+    assert "Classes whose names are easily confused: 'Car' and 'car' and 'car '." in module.notes
+    assert [note for note in module.notes if note.startswith("A class is called void: read confusion.csv by place")]

@@ -117,3 +117,13 @@ def test_early_stopping_is_reported_on_stderr(capsys, loss, why):
     console.ended_early(3, 10, 2, loss)
     out, err = capsys.readouterr()
     assert (out, err) == ("", f"early stopping: after epoch 3 of 10, as val/loss {why}\n")
+
+
+def test_names_in_brackets_and_between_colons_are_printed_as_they_are(capsys):
+    names = ["[red]", "[/b] :car:", "[bold]x"]
+    console.announce(
+        run(data(names, counts={"train": dict.fromkeys(names, 2)}, notes=["type data.classes=[road,sky]"]))
+    )
+    lines = printed(capsys)
+    assert [line.rsplit(maxsplit=1)[0].rstrip() for line in lines[2:5]] == names
+    assert "note: type data.classes=[road,sky]" in lines

@@ -235,3 +235,10 @@ def test_every_table_names_its_source_and_is_shipped():
     assert all(file.suffix == ".csv" and file.read_text().startswith("# Source: ") for file in files)
     shipped = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     assert shipped["label_spaces"] == ["*.csv", "tables/*.csv", "crosswalks/*.csv"]
+
+
+def test_nor_that_of_a_table_of_labels(tmp_path):
+    path = tmp_path / "idd_labels.csv"
+    path.write_text("name,id\nlane,1\nrest,0\n")
+    with pytest.raises(LabelSpaceError, match=r"idd_labels\.csv has the name of a table of labels .*: rename the file"):
+        load(str(path))

@@ -211,3 +211,13 @@ def test_a_users_file_may_name_labels(tmp_path):
 def test_a_broken_file_is_refused_with_its_row(tmp_path, text, complaint):
     with pytest.raises(LabelSpaceError, match=complaint):
         toy(tmp_path, text)
+
+
+def test_a_class_whose_name_holds_the_separator_is_one_class(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("source,target\nlane,a;b\n")
+    source = LabelSpace("theirs", ("lane",))
+    assert read(path, source, LabelSpace("ours", ("c", "a;b"))).targets == ((1,),)
+    assert read(path, source, LabelSpace("ours", ("a", "b"))).targets == ((0, 1),)
+    with pytest.raises(LabelSpaceError, match="line 2: a;b is one class of ours and, by its parts, several; rename it"):
+        read(path, source, LabelSpace("ours", ("a", "b", "a;b")))

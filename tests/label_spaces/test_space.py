@@ -1,7 +1,8 @@
 import pytest
 
 from label_spaces.catalogue import load
-from label_spaces.space import NO_ID, LabelSpace, LabelSpaceError
+from label_spaces.space import NO_ID, LabelSpace, LabelSpaceError, names_beside, same_names, similar_names
+from tests.names import draw
 
 
 def test_void_follows_the_last_class():
@@ -38,3 +39,25 @@ def test_nonsense_is_refused_by_name(classes, colours, named):
 def test_an_unknown_class_is_named():
     with pytest.raises(LabelSpaceError, match="no class 'tram'"):
         LabelSpace("x", ("car",)).index("tram")
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_classes_are_kept_apart_from_other_keys_and_only_where_they_meet(seed):
+    classes, own = draw(seed), draw(500 + seed)
+    keys = names_beside(own, classes)
+    assert len({*own, *keys}) == len(own) + len(classes)
+    for name, key in zip(classes, keys, strict=True):
+        assert key == name if name not in own else key.startswith(f"{name} (class)")
+
+
+def test_a_class_that_is_called_as_a_key_is_marked():
+    assert names_beside(["file"], ["file", "car", "file (class)"]) == ["file (class) (class)", "car", "file (class)"]
+
+
+def test_names_that_are_one_to_the_reader_are_found():
+    once, twice = "caf\u00e9", "cafe\u0301"
+    assert same_names([once, "cafe", twice, "Caf\u00e9", once]) == [[once, twice]]
+    assert similar_names(["Car", "bus", "car", "bus stop", "bus  stop ", "\uff42\uff55\uff53"]) == [
+        ["Car", "car"], ["bus", "\uff42\uff55\uff53"], ["bus stop", "bus  stop "],
+    ]  # fmt: skip
+    assert similar_names(["car", "cart", "a b", "ab"]) == []

@@ -52,3 +52,9 @@ def test_scores_by_name_without_void():
 
 def test_nothing_to_learn_from():
     assert baseline_scores(np.array([3, 3]), np.array([0, 1]), 3) == {}
+
+
+def test_features_may_not_be_called_as_the_majority():
+    (train, features), (test, test_features) = data(0), data(1)
+    with pytest.raises(ValueError, match="features are called majority"):
+        baseline_scores(train, test, 3, {"majority": (features, test_features)})

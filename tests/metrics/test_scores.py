@@ -266,3 +266,9 @@ def test_the_headline_scores_of_each_task():
     assert headline_scores("segmentation") == ("accuracy", "miou", "fwiou")
     assert headline_scores(*TASKS) == ("accuracy", "f1_macro", "f1_weighted", "miou", "fwiou")
     assert [name for name, score in SCORES.items() if not score.higher_is_better] == ["void_rate"]
+
+
+@pytest.mark.parametrize("name", ["miou", "loss", "classes", "support", "miou_expressible", "kappa_classes"])
+def test_a_score_may_not_have_the_name_of_another_key(name):
+    with pytest.raises(ValueError, match=f"{name} already; register yours under another name"):
+        register_score(name)(lambda confusion: confusion.sum((-2, -1)))

@@ -12,7 +12,7 @@ from label_spaces.crosswalk import Crosswalk, Link
 from label_spaces.space import LabelSpace
 from metrics.counts import RegionCounts
 from metrics.per_sample import ImageRecords, MaskRecords
-from metrics.scores import SCORES, Score, accuracy
+from metrics.scores import SCORES, TAKEN, Score, accuracy
 from reports.evaluation import Evaluation, baselines, scores_of, slices, write_tables
 
 TARGET, PREDICTION = np.array([0, 1, 2, 1]), np.array([0, 1, 1, 1])
@@ -196,3 +196,11 @@ def test_without_features_there_is_the_commonest_class(evaluation):
     plain = replace(evaluation, features={}, fitted_target=np.empty(0, dtype=np.int64))
     assert list(baselines(plain)) == ["majority"]
     assert baselines(plain)["majority"] == baselines(evaluation)["majority"]
+
+
+def test_no_score_can_be_called_as_another_key_is(evaluation, masks):
+    found = scores_of(masks)
+    keys = {*scores_of(evaluation), *found, *found["crossing"], *found["intervals"], *slices(evaluation)[0]}
+    assert {name for name in keys - SCORES.keys() - TAKEN if not name.endswith("_classes")} == {
+        "from", "full", "partly", "shared", "no", "instead",  # beside which no score of one's own stands
+    }  # fmt: skip

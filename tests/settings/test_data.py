@@ -39,3 +39,9 @@ def test_every_path_is_absolute_and_expanded(monkeypatch, tmp_path):
         str(tmp_path / "l.csv"),
     )
     assert DataSettings(**LEGAL | {"label_space": "idd_lite"}).label_space == "idd_lite"
+
+
+def test_a_name_is_that_of_one_class():
+    assert DataSettings(**LEGAL | {"classes": ["void", "Void", " void"]}).classes == ["void", "Void", " void"]
+    with pytest.raises(ValueError, match=r"data\.classes=\[road,sky,road\]: a name .* but road is there twice"):
+        DataSettings(**LEGAL | {"classes": ["road", "sky", "road"]})

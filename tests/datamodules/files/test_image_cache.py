@@ -189,3 +189,10 @@ def test_images_are_opened_as_the_settings_request(tmp_path, cache, kind):
     np.testing.assert_array_equal(images(2), IMAGES[2])
     files = [path.name for path in tmp_path.glob("c/*.npy")]
     assert files == ([] if cache is False else [cache_name("title", SHAPE, ["a fact"])])
+
+
+@pytest.mark.parametrize("title", ["x" * 300, "a/b", "../a", "a\nb=c"])
+def test_a_cache_is_a_file_whatever_the_dataset_is_called(tmp_path, title):
+    path = tmp_path / cache_name(title, SHAPE, ["a"])
+    cached_images(path, 1, SHAPE, lambda _: np.zeros(SHAPE, np.uint8))
+    assert path in tmp_path.iterdir()

@@ -1,4 +1,5 @@
 import io
+import os
 from collections import Counter
 
 import cv2
@@ -254,3 +255,10 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path):
     for find in (find_images, list_folder):
         with pytest.raises(DatasetError, match="none cannot be listed: No such file or directory"):
             find(tmp_path / "none")
+
+
+def test_a_name_that_no_table_can_hold_is_refused(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.png")
+    Image.new("RGB", (2, 2)).save(path)
+    with pytest.raises(DatasetError, match=r"caf\\udce9\.png: its name is not valid UTF-8; rename it"):
+        read_image(path)

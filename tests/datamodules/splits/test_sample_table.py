@@ -5,6 +5,7 @@ import pytest
 
 from datamodules.errors import DatasetError
 from datamodules.splits.sample_table import COLUMNS, Sample, SampleTable, order_hash, read_rows, torn_groups
+from tests.names import draw
 
 ROWS = [
     Sample("b/2.png", "drive 2", "bus", "val"),
@@ -91,3 +92,12 @@ def test_the_order_is_by_a_hash_of_seed_and_name():
 def test_groups_in_several_splits_are_torn():
     members = [("b", "test"), ("b", "train"), ("a", "val"), ("a", "val"), ("c", "select"), ("c", "train")]
     assert torn_groups(members) == {"b": ["train", "test"], "c": ["train", "select"]}
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_table_of_any_names_is_read_back(tmp_path, seed):
+    names = draw(seed, 6, 12)
+    table = SampleTable(Sample(name, names[0], names[-1], "train") for name in names)
+    table.write_csv(tmp_path / "split.csv")
+    with (tmp_path / "split.csv").open(newline="", encoding="utf-8") as file:
+        assert [Sample(*row) for row in list(csv.reader(file, strict=True))[1:]] == list(table.samples)

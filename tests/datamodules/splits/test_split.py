@@ -351,3 +351,20 @@ def test_nothing_is_put_aside_where_there_is_a_test_or_the_split_is_a_csv():
     assert "chosen on 5 samples of train" in selection_note(
         with_selection(table, settings(split="official", select_from="train"))
     )
+
+
+def test_a_csv_may_write_names_in_another_way_of_unicode_than_the_disk(tmp_path):
+    once, twice = "caf\u00e9", "cafe\u0301"
+    found = [Candidate(f"{twice}/{n}.jpg", f"{twice}/{n}.jpg", twice) for n in range(6)]
+    found += [Candidate(f"plain/{n}.jpg", f"plain/{n}.jpg", "plain") for n in range(6)]
+    path, parts = tmp_path / "split.csv", ("train", "train", "train", "val", "val", "test")
+    rows = [f"{name}/{n}.jpg,{name}/{n}.jpg,{name},{part}" for name in (once, "plain") for n, part in enumerate(parts)]
+    path.write_text("\n".join(["sample,group,target,split", *rows]), encoding="utf-8")
+    table, _ = make_table(found, settings(split=str(path)))
+    assert sizes(table) == [6, 4, 2]
+    assert [sample.group for sample in table.samples] == [sample.name for sample in table.samples]
+    assert {sample.name for sample in table.samples} == {candidate.name for candidate in found}
+    assert len({sample.target for sample in table.samples}) == 2
+    path.write_text(path.read_text(encoding="utf-8") + f"\n{twice}/0.jpg,g,c,val\n", encoding="utf-8")
+    with pytest.raises(DatasetError, match="keep one of"):
+        make_table(found, settings(split=str(path)))
