@@ -30,12 +30,17 @@ def console() -> Console:
     )
 
 
+def printable(text: str) -> str:
+    """A line with control characters escaped: a name with one would begin a line of its own, or change the terminal."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
 def announce(run: Run) -> None:
     """Print classes and counts, notes on the data, model, weights, device and precision."""
     screen, settings, datamodule, machine = console(), run.settings, run.datamodule, run.machine
     screen.print(_classes(datamodule))
     for note in datamodule.notes:
-        screen.print(f"note: {note}")
+        screen.print(printable(f"note: {note}"))
     if run.weights.note:
         screen.print(f"weights: {run.weights.note}")
     parameters = sum(parameter.numel() for parameter in run.module.network.parameters())
@@ -53,13 +58,13 @@ def announce(run: Run) -> None:
 def _classes(datamodule: ImageDataModule) -> Table:
     counts = datamodule.counts()
     space = datamodule.label_space
-    title = f"{space.name}: {space.num_classes} classes, {datamodule.unit} of each"
+    title = f"{printable(space.name)}: {space.num_classes} classes, {datamodule.unit} of each"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("class")
     for split in counts:
         table.add_column(split, justify="right")
     for name in space.classes[:MOST_CLASSES]:
-        table.add_row(name, *(f"{counts[split].get(name, 0):,}" for split in counts))
+        table.add_row(printable(name), *(f"{counts[split].get(name, 0):,}" for split in counts))
     if space.num_classes > MOST_CLASSES:
         table.add_row(f"… {space.num_classes - MOST_CLASSES} more", *("" for _ in counts))
     table.add_row(f"all {datamodule.unit}", *(f"{sum(counts[split].values()):,}" for split in counts), style="bold")
@@ -81,7 +86,7 @@ def external(datamodule: SegmentationDataModule, split: str, note: str, crosswal
     screen, space = console(), datamodule.label_space
     for line in (*datamodule.notes, note):
         if line:
-            screen.print(f"note: {line}")
+            screen.print(printable(f"note: {line}"))
     size = datamodule.scored_at(split)
     where = "their own sizes" if size is None else f"{size[1]}×{size[0]}"
     screen.print(f"{split}: {len(datamodule.table.indices(split))} frames at {where}, {space.name}")
@@ -91,7 +96,7 @@ def external(datamodule: SegmentationDataModule, split: str, note: str, crosswal
     verbs = {"partly": "can express a part only of", "shared": "counts as another class", "no": "cannot express"}
     for status, verb in verbs.items():
         if names := crosswalk.named(status):
-            screen.print(f"note: {source} {verb} {', '.join(names)}.")
+            screen.print(printable(f"note: {source} {verb} {', '.join(names)}."))
 
 
 def ended_early(epoch: int, of: int, patience: int | None, loss: float) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
+from entry.console import printable
 from entry.request import Request
 from reports.crosswalk import crosswalk_summary
 from reports.figures.style import undrawable
@@ -21,11 +22,12 @@ def print_summary(folder: RunFolder, split: str) -> None:
     if (place / "figures").exists():
         print(f"figures: {place / 'figures'}")
         if names := undrawable(entry["name"] for entry in scores["classes"]):
-            print(f"note: the figures' font lacks letters, which they show as boxes: {', '.join(names[:MOST_NAMED])}")
+            named = printable(", ".join(names[:MOST_NAMED]))
+            print(f"note: the figures' font lacks letters, which they show as boxes: {named}")
     if (place / "predictions").exists():
         print(f"predictions: {place / 'predictions'}")
     if few := scores.get("few_groups"):  # evaluations of earlier versions lack it
-        classes = ", ".join(f"{name} {count}" for name, count in list(few.items())[:MOST_NAMED])
+        classes = printable(", ".join(f"{name} {count}" for name, count in list(few.items())[:MOST_NAMED]))
         more = f" and {len(few) - MOST_NAMED} more (few_groups in scores.json)" if len(few) > MOST_NAMED else ""
         print(
             f"note: true in fewer than {FEW} drives (images, where there are none): {classes}{more}; chance may have made their scores"

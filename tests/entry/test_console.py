@@ -127,3 +127,11 @@ def test_names_in_brackets_and_between_colons_are_printed_as_they_are(capsys):
     lines = printed(capsys)
     assert [line.rsplit(maxsplit=1)[0].rstrip() for line in lines[2:5]] == names
     assert "note: type data.classes=[road,sky]" in lines
+
+
+def test_a_name_stays_on_its_line_and_does_not_change_the_terminal(capsys):
+    names = ["a\nb", "\x1b[31mc", "d\u2028e", "सड़क"]
+    console.announce(run(data(names, counts={"train": dict.fromkeys(names, 2)}, notes=["f\rg"])))
+    lines = printed(capsys)
+    assert [line.split()[0] for line in lines[2:6]] == [r"a\nb", r"\x1b[31mc", r"d\u2028e", "सड़क"]
+    assert lines[7] == r"note: f\rg"
