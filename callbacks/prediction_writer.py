@@ -69,11 +69,11 @@ class FrameMasks(MaskWriter):
 class PictureMasks(MaskWriter):
     """Writes ``masks/<name>.png`` (class indices, with a palette) and ``overlays/<name>.png`` at each image's own size.
 
-    `paths` are the images in the loader's order.
+    `paths` are the images in the loader's order, `bits` as in `read_image`.
     """
 
-    def __init__(self, folder: Path, paths: Sequence[Path], space: LabelSpace) -> None:
-        self.folder, self.paths, self.space = folder, paths, space
+    def __init__(self, folder: Path, paths: Sequence[Path], space: LabelSpace, bits: int | None = None) -> None:
+        self.folder, self.paths, self.space, self.bits = folder, paths, space, bits
         base = Path(os.path.commonpath([path.parent for path in paths]))
         self._names = [path.relative_to(base).with_suffix("").as_posix() for path in paths]
         self.rows: dict[int, dict[str, Any]] = {}  # by image its file and the share of each class, in 0–1
@@ -89,7 +89,7 @@ class PictureMasks(MaskWriter):
 
     def save(self, index: int, mask: Mask) -> None:
         """Write the mask (H, W) of an image, and the image overlaid with its colours."""
-        image = read_image(self.paths[index])
+        image = read_image(self.paths[index], self.bits)
         full = resize_mask(mask, (image.shape[0], image.shape[1]))
         save_mask(self.folder / "masks" / f"{self._names[index]}.png", full, self.space)
         save_overlay(self.folder / "overlays" / f"{self._names[index]}.png", image, full, self.space)

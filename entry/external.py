@@ -60,7 +60,7 @@ def evaluate_weights(request: Request) -> None:
 
 def evaluate_predictions(request: Request) -> None:
     """Evaluate the masks that `predictions=` names; all are read before a folder is made, and refused together."""
-    used = (*USED_KEYS, "predictions", "predictions_label_space")
+    used = (*USED_KEYS, "predictions", "predictions_label_space", "predictions_void_ids")
     unused = (*OF_TRAINING, "trainer.limit_batches")
     _refuse_unused(request, "predictions=", "the masks are there already", used, unused)
     if "segmentation" not in request.config.data.get("targets", {}):

@@ -44,11 +44,11 @@ def predict(
     load(module, found)
     data, trainer = settings.data, settings.trainer
     size = data.eval_size or _evaluated_size(folder) or data.image_size
-    loader = picture_loader(paths, size, data.eval_batch_size, worker_count(data.num_workers))
+    loader = picture_loader(paths, size, data.eval_batch_size, worker_count(data.num_workers), data.bit_depth)
     target = request.folder if request.folder_was_typed else free_name(request.folder)
     writer = None
     if settings.model.task == "segmentation":
-        writer = PictureMasks(target, paths, _with_colours(found.label_space))
+        writer = PictureMasks(target, paths, _with_colours(found.label_space), data.bit_depth)
     alone = trainer.model_copy(update={"devices": 1, "num_nodes": 1})  # whatever it was trained with
     callbacks: list[Callback] = [FiniteLogits([str(path) for path in paths]), *([] if writer is None else [writer])]
     predictor = build_trainer(settings, choose(alone), folder, headline=module.headline, callbacks=callbacks)

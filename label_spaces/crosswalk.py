@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from label_spaces.catalogue import label_table, load
+from label_spaces.catalogue import base_of, label_table, load
 from label_spaces.csv_files import Row, read_rows
 from label_spaces.space import LabelSpace, LabelSpaceError
 
@@ -116,12 +116,11 @@ def find(source: LabelSpace, target: LabelSpace) -> Crosswalk:
 
     Raises LabelSpaceError where there is none.
     """
-    table = label_table(target.name)
-    for name in (target.name, *([table.name] if table else ())):
-        path = FOLDER / f"{source.name}_to_{name}.csv"
+    table, own = label_table(target.name), label_table(source.name)
+    for name in (target.name, base_of(target.name), *([table.name] if table else ())):
+        path = FOLDER / f"{base_of(source.name)}_to_{name}.csv"
         if path.is_file():
             return read(path, source, target)
-    own = label_table(source.name)
     if table is not None and own == table:
         members = [[i for i, name in enumerate(table.classes) if source.labels[name] == c] for c in range(source.void)]
         found = Crosswalk(source, target, tuple(Link(tuple(each)) for each in members), _classes_of(table, target))

@@ -199,7 +199,7 @@ def _restore_low_bytes(image: Image.Image, content: bytes, bits: int | None) -> 
     wide = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if wide is not None and wide.ndim == 3:
         wide = wide[..., [2, 1, 0, 3][: wide.shape[2]]]
-    if wide is None or wide.dtype != np.uint16 or not np.array_equal(wide >> 8, shown):
+    if wide is None or wide.dtype != np.uint16 or not np.array_equal(wide // 256, shown):
         raise DatasetError(f"16-bit colours ({image.mode}) without a certain scale; convert the file to 8 bit")
     colours = wide[..., :3].astype(np.int64)
     scaled = np.array(shown)  # alpha has its whole range

@@ -222,8 +222,10 @@ def test_a_table_is_found_by_being_there(checkout):
 
 
 def test_messages_list_what_is_there(checkout):
-    assert "there is no label space 'lane'; there are idd_level3, " in (error := checkout("load('lane')").stderr)
-    assert "painted, lanes, voc21, or give the path" in error
+    assert "there is no label space 'lane'; did you mean lanes? there are idd_level3, " in (
+        error := checkout("load('lane')").stderr
+    )
+    assert "painted, lanes, voc21, cityscapes_labels, idd_labels, or give the path" in error
     error = checkout("find(load('lanes'), load('voc21'))").stderr
     assert "(there are cityscapes19_to_idd_labels, lanes_to_painted, voc21_to_idd_labels)" in error
 
