@@ -52,7 +52,7 @@ class SegmentationDataModule(ImageDataModule):
                 f"data.riders={settings.riders} is about crops of objects, for a model that classifies; masks show riders where "
                 "they are. Leave it out."
             )
-        self.label_space = label_space or self.known_classes().with_void(settings.void_ids or ())
+        self.label_space = label_space or self.named_classes()
         if self.augmentation is not None:
             self.augmentation = Augmentation(self.augmentation.transform, self.seed, self.label_space.void)
         self.without_truth: list[Pair] = []
@@ -83,6 +83,10 @@ class SegmentationDataModule(ImageDataModule):
                 f"data={self.settings.name} needs a label space for its masks: add data.label_space=NAME."
             )
         return load(self.settings.label_space)
+
+    def named_classes(self) -> LabelSpace:
+        """Return `known_classes` with the ids in `settings.void_ids` as no class. Raises DatasetError or LabelSpaceError."""
+        return self.known_classes().with_void(self.settings.void_ids or ())
 
     def settled_classes(self, masks: Collection[Finding]) -> LabelSpace:
         """Return the label space, once all masks have been read."""

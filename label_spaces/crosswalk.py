@@ -101,6 +101,20 @@ class Crosswalk:
         """Return the names of the target classes of a status."""
         return [name for name, found in zip(self.target.classes, self.statuses, strict=True) if found == status]
 
+    def rows(self) -> list[dict[str, str]]:
+        """Return the rows of a file that `read` reads as this crosswalk."""
+        own = self.class_of == tuple(range(self.target.num_classes))
+        table = None if own else label_table(self.target.name)
+        column, names = ("target", self.target.classes) if table is None else ("labels", table.classes)
+        return [
+            {
+                "source": name,
+                column: ";".join(names[label] for label in link.labels),
+                "relation": "rest" if link.rest else "none" if not link.labels else "equal" if link.full else "subset",
+            }
+            for name, link in zip(self.source.classes, self.links, strict=True)
+        ]
+
     def at_level(self, name: str) -> "Crosswalk":
         """Return the crosswalk to a coarser level of the target."""
         coarse = load(name)

@@ -11,7 +11,8 @@ from label_spaces.catalogue import load
 
 def settings(predictions=None, named=None, crosswalk=None, weights="auto", label_space=None):
     model = SimpleNamespace(weights=weights, label_space=label_space)
-    return SimpleNamespace(predictions=predictions, predictions_label_space=named, crosswalk=crosswalk, model=model)
+    names = {"predictions": predictions, "predictions_label_space": named, "predictions_void_ids": None}
+    return SimpleNamespace(**names, crosswalk=crosswalk, model=model)
 
 
 @pytest.mark.parametrize(
