@@ -37,7 +37,8 @@ def load(name: str) -> LabelSpace:
                 f"{name} has the name of a label space of this project: type {space.name} for that one, or rename the file"
             )
         return space
-    near = [known for known in names() if name.lower() in known] or difflib.get_close_matches(name, names(), 3)
+    alike = sorted((known for known in names() if name.lower() in known), key=lambda known: known.find(name.lower()))
+    near = alike or difflib.get_close_matches(name, names(), 3)
     meant = f"; did you mean {' or '.join(near)}?" if name and near else ";"
     raise LabelSpaceError(
         f"there is no label space {name!r}{meant} there are {', '.join(names())}, or give the path of a .csv file "

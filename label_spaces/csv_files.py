@@ -165,10 +165,9 @@ def _renamed(path: Path, rows: Sequence[Row]) -> list[Row]:
     """Return the rows with the columns' own names, without those that are of no use here. Raises LabelSpaceError."""
     plain = {column: " ".join(column.lower().split()) for column in rows[0].values}
     known = {column: name for column, name in plain.items() if name in _KNOWN}
-    for column, name in plain.items():
-        other = _OTHER_NAMES.get(name)
-        if other is not None and other not in known.values():
-            known[column] = other
+    own = {*known.values()}
+    others = {column: _OTHER_NAMES[name] for column, name in plain.items() if name in _OTHER_NAMES}
+    known |= {column: name for column, name in others.items() if name not in own}
     repeated = next((name for name in known.values() if list(known.values()).count(name) > 1), None)
     if repeated is not None:
         raise LabelSpaceError(f"{path}: the column {repeated} appears twice: {', '.join(rows[0].values)}")
