@@ -117,7 +117,7 @@ class SegmentationDataModule(ImageDataModule):
         if self.settings.split in ("official", "folders"):
             reasons |= torn_drives((pair.name, pair.group, pair.split or "") for pair in usable)
         broken = [*found.alone, *reasons.items()]
-        ids = unknown_ids(masks.values())
+        ids = unknown_ids(masks.values(), self.label_space.id_of_index())
         what_to_do = advice(ids, self.label_space, "data.label_space", "data.void_ids") if ids else ""
         self.leave_out(broken, len(found.pairs) + len(found.alone), "frames", "used", what_to_do)
         self._pairs = {pair.name: pair for pair in found.pairs if pair.name not in reasons}

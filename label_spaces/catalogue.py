@@ -69,20 +69,22 @@ def advice(
         void_key: the key for ids of no class.
         accepts: whether one of our own label spaces may take its place.
     """
-    unknown, others = sorted({*ids} - {*space.legal_ids()}), []
-    if max(ids) >= INSTANCES:
-        others.append(
-            f"ids from {INSTANCES} on look like instance ids (class · {INSTANCES} + number): give the masks of label ids"
+    unknown = sorted({*ids} - {*space.legal_ids()})
+    listed, ways = ",".join(map(str, unknown)), []
+    if max(unknown) >= INSTANCES:
+        ways.append(
+            f"ids from {INSTANCES} on look like ids of instances, class · {INSTANCES} + number: give masks of label ids"
         )
-    elif len(unknown) <= MOST_VOID and min(unknown) >= 0 and max(unknown) <= NO_ID:
-        listed = ",".join(map(str, unknown))
-        others.append(f"type {void_key}=[{listed}] if {listed} {'is' if len(unknown) == 1 else 'are'} no class")
-    fit = [name for name in fitting(ids) if base_of(name) != space.name and accepts(load(name))][:MOST_NAMED]
+    elif len(unknown) <= MOST_VOID and unknown[0] >= 0 and unknown[-1] <= NO_ID:
+        ways.append(f"type {void_key}=[{listed}] if {listed} {'is' if len(unknown) == 1 else 'are'} no class")
+    fit = [name for name in fitting(ids) if name != space.name and accepts(load(name))]
+    fit.sort(key=lambda name: base_of(name) != base_of(space.name))  # the same classes by other ids come first
     if fit:
-        more = f" (also {', '.join(fit[1:])})" if fit[1:] else ""
-        others.append(f"type {key}={fit[0]} if they are its classes, whose ids fit{more}")
-    others.append(f"or name each id in a table, {key}=FILE.csv (name,id,void)")
-    return "; ".join(others)
+        more = f" (also {', '.join(fit[1:MOST_NAMED])})" if fit[1:] else ""
+        way = f"type {key}={fit[0]} if they are its classes, whose ids fit{more}"
+        ways.insert(0 if base_of(fit[0]) == base_of(space.name) else len(ways), way)
+    ways.append(f"or name each id in a table, {key}=FILE.csv (name,id,void)")
+    return "; ".join(ways)
 
 
 def base_of(name: str) -> str:

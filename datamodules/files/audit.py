@@ -131,10 +131,13 @@ def unusable(image: Finding, mask: Finding) -> str | None:
     return None if any(mask.pixels[:-1]) else "no pixel of its mask has a class"
 
 
-def unknown_ids(masks: Collection[Finding]) -> set[int]:
-    """Return the ids of the masks with ids that their label space lacks, where these are half of all masks or more."""
-    found = [mask.ids for mask in masks if mask.ids]
-    return {identity for ids in found for identity in ids} if 2 * len(found) >= len(masks) else set()
+def unknown_ids(masks: Collection[Finding], ids: Sequence[int]) -> set[int]:
+    """Return all ids in masks where half of them or more have some that their label space, with `ids`, lacks; else none."""
+    lacking = [mask.ids for mask in masks if mask.ids]
+    if not lacking or 2 * len(lacking) < len(masks):
+        return set()
+    known = {identity for mask in masks for identity, count in zip(ids, mask.pixels[:-1], strict=False) if count}
+    return known.union(*lacking)
 
 
 def turned_note(turned: Mapping[str, Path]) -> list[str]:

@@ -54,7 +54,8 @@ def own_space(folder: RunFolder, data: DataSettings) -> LabelSpace | None:
         return None
     kept = read_json(folder.label_space)
     try:
-        return LabelSpace.from_dict(kept["label_space"]) if kept["data"] == _named(data) else None
+        space = LabelSpace.from_dict(kept["label_space"])
+        return space if {**kept["data"]} == _named(data) else None
     except (LabelSpaceError, LookupError, TypeError) as error:
         raise LabelSpaceError(f"{folder.label_space} is damaged: {error}") from None
 
@@ -92,8 +93,8 @@ def difference(folder: RunFolder, datamodule: SegmentationDataModule) -> tuple[s
     parts = [part for part in PARTS if getattr(today, part) != getattr(before, part)]
     if not parts:
         return None
-    what = ", ".join(PARTS[part] for part in parts) + _example(before, today)
-    return f"{name} is not what the run was made with, its {what} differ; {used}.", "classes" in parts
+    what = f"its {', '.join(PARTS[part] for part in parts)} differ{_example(before, today)}"
+    return f"{name} is not what the run was made with: {what}; {used}.", "classes" in parts
 
 
 def _example(before: LabelSpace, today: LabelSpace) -> str:

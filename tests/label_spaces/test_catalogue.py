@@ -289,5 +289,5 @@ def test_advice_is_chosen_from_what_was_found():
     )
     twenty = advice({0, 18, 19}, load("cityscapes19"), "predictions_label_space", "predictions_void_ids")
     assert "type predictions_void_ids=[19] if 19 is no class" in twenty
-    assert "instance ids" in advice({7, 26001}, own, "data.label_space", "data.void_ids")
+    assert "ids of instances" in advice({7, 26001}, own, "data.label_space", "data.void_ids")
     assert "void_ids" not in advice({7, 26001}, own, "data.label_space", "data.void_ids")
