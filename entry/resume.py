@@ -18,7 +18,7 @@ from entry.errors import RequestError
 from entry.evaluation.summary import print_summary
 from entry.hardware import Hardware
 from entry.request import Request
-from entry.run import Run, assemble, differences, first_weights, write_start
+from entry.run import Run, assemble, differences, digest, first_weights, write_start
 from lightning_modules import schedules
 from lightning_modules.weights.safe_load import damage
 from run_folder import RunFolder, now, read_csv, read_json, write_json, write_text
@@ -101,6 +101,8 @@ def reopened(request: Request) -> Iterator[Run]:
         if not begun:
             write_start(folder, settings, run.machine, run.datamodule, run.weights)
         notes += [*_machine_notes(folder, run.machine), *differences(folder, run.datamodule)]
+        if begun and not checkpoint and read_json(folder.environment)["weights"].get("sha256") != digest(weights):
+            notes.append(f"{weights} is not the file that the run began with: its SHA-256 is another one.")
         if isinstance(run.datamodule, SegmentationDataModule) and OF_CLASSES & {*changes}:
             keep_space(folder, run.datamodule)
         if "trainer.max_epochs" in changes:

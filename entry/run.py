@@ -188,7 +188,11 @@ def write_start(
         {
             **hardware.environment(machine),
             "git_commit": _git_commit(),
-            "weights": {"requested": weights.requested, "used": weights.used, **_digest(weights.used)},
+            "weights": {
+                "requested": weights.requested,
+                "used": weights.used,
+                **({"sha256": found} if (found := digest(weights.used)) else {}),
+            },
             "logger": loggers.description(settings),
             "notes": datamodule.notes,
             "skipped": [{"sample": name, "reason": reason} for name, reason in datamodule.skipped],
@@ -214,12 +218,12 @@ def differences(folder: RunFolder, datamodule: ImageDataModule, splits: Sequence
     return notes
 
 
-def _digest(weights: str) -> dict[str, str]:
-    """The SHA-256 of a file of weights; nothing where they have a name instead."""
+def digest(weights: str) -> str | None:
+    """The SHA-256 of a file of weights; None where they have a name instead."""
     if not Path(weights).is_file():
-        return {}
+        return None
     with Path(weights).open("rb") as file:
-        return {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _git_commit() -> str | None:

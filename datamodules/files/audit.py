@@ -141,11 +141,11 @@ def unknown_ids(masks: Collection[Finding], ids: Sequence[int]) -> set[int]:
 
 
 def turned_note(turned: Mapping[str, Path]) -> list[str]:
-    """Return a note where images are turned by their EXIF orientation and their masks, in `turned` by name, are not."""
+    """Return a note where images are turned by their EXIF orientation and their truth, in `turned` by name, is not."""
     apart = [name for name, mask in turned.items() if stored_orientation(mask) == 1]
     if not apart:
         return []
-    what = "images are turned by their EXIF orientation, and their masks, which have none, are not"
+    what = "images are turned by their EXIF orientation, and their masks or polygons, which have none, are not"
     return [f"{len(apart)} {what}, such as {apart[0]}: look whether they fit."]
 
 

@@ -96,6 +96,17 @@ def image_mask(path: Path, space: LabelSpace) -> Mask:
         raise DatasetError(f"{path}: {error}") from error
 
 
+def ids_in(path: Path) -> set[int]:
+    """Return the ids that a mask file holds; none where it holds colours or cannot be read."""
+    try:
+        image_mask(path, LabelSpace("", ()))
+    except UnknownIdsError as error:
+        return set(error.ids)
+    except DatasetError:
+        pass
+    return set()
+
+
 def holds_colours(path: Path) -> bool:
     """Return whether a mask file is a colour image, not ids or a palette. Raises DatasetError naming the file."""
     if path.suffix.lower() in ARRAYS:

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from datamodules.errors import DatasetError
+from datamodules.errors import DatasetError, shortened
+from datamodules.predicted_masks import ids_found
 from datamodules.segmentation import SegmentationDataModule
 from entry.errors import RequestError
 from label_spaces import crosswalk
-from label_spaces.catalogue import base_of, load
+from label_spaces.catalogue import base_of, fitting, load
 from label_spaces.crosswalk import Crosswalk
 from label_spaces.space import LabelSpace, LabelSpaceError
 from lightning_modules.weights.load import PREDICTS
@@ -16,6 +17,7 @@ from settings.base import as_typed
 from settings.data import DataSettings
 from settings.run import RunSettings
 
+MOST_NAMED, MOST_IDS = 5, 10  # label spaces and ids that a message lists
 # What is named in a message where it differs; the first decides whether a checkpoint still fits.
 PARTS = {"classes": "classes", "ids": "ids", "further_ids": "further ids", "void_ids": "ids of no class", "colours": "colours",
          "void_colours": "colours of no class", "labels": "labels", "levels": "levels", "important": "important classes"}  # fmt: skip
@@ -31,7 +33,10 @@ def external_space(settings: RunSettings) -> LabelSpace:
         key, name = "model.label_space", model.label_space or PREDICTS.get(model.weights)
         what = f"model.weights={model.weights}: which classes do these weights predict, and in which order?"
     if name is None:
-        raise RequestError(f"{what} Type {key}=NAME, such as voc21 or cityscapes19, or {key}=FILE.csv.")
+        ids = ids_found(Path(settings.predictions)) if settings.predictions else set()
+        fit = [f"{key}={name}" for name in fitting(ids)][:MOST_NAMED] if ids else []
+        found = f" Their ids ({shortened(sorted(ids), MOST_IDS)}) fit {', '.join(fit)}." if fit else ""
+        raise RequestError(f"{what} Type {key}=NAME, such as voc21 or cityscapes19, or {key}=FILE.csv.{found}")
     return load(name).with_void(settings.predictions_void_ids or ())
 
 

@@ -77,7 +77,7 @@ def test_an_image_that_is_turned_alone_is_named(tmp_path, make):
     notes = [note for note in module.notes if "EXIF" in note]
     assert len(notes) == 1
     assert notes[0].startswith(
-        "10 images are turned by their EXIF orientation, and their masks, which have none, are not, such as images/"
+        "10 images are turned by their EXIF orientation, and their masks or polygons, which have none, are not, such as images/"
     )
     with pytest.raises(
         DatasetError, match=r"the image has 24×36 pixels, once turned by its EXIF orientation 6, its mask 36×24"
