@@ -14,7 +14,7 @@ from datamodules.errors import DatasetError, shortened
 from datamodules.files.audit import in_threads
 from datamodules.files.idd_polygons import IMAGES
 from datamodules.files.images import find_images, resize_mask
-from datamodules.files.masks import ARRAYS, Mask, UnknownIdsError, ids_in, image_mask
+from datamodules.files.masks import ARRAYS, Mask, UnknownIdsError, image_mask
 from datamodules.segmentation import SegmentationDataModule
 from label_spaces.catalogue import advice, base_of
 from label_spaces.crosswalk import find
@@ -79,12 +79,6 @@ def match(wanted: Iterable[str], others: Iterable[str], folder: Path) -> Matches
             found.files[fitting[0]] = file
     found.problems["frames have no mask"] += [name for name in wanted if name not in found.files]
     return found
-
-
-def ids_found(folder: Path) -> set[int]:
-    """Return the ids that the first masks of a folder hold; none where they hold colours or there are none."""
-    files = sorted(find_images(folder, further=ARRAYS))[:LISTED] if folder.is_dir() else []
-    return {identity for file in files for identity in ids_in(folder / file)}
 
 
 def count(datamodule: SegmentationDataModule, split: str, matches: Matches, space: LabelSpace) -> Counts:

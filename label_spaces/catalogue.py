@@ -11,6 +11,7 @@ from label_spaces.space import NO_ID, Colour, LabelSpace, LabelSpaceError
 
 INSTANCES = 1000  # by which Cityscapes multiplies a class for the ids of its instances
 MOST_VOID = 5  # unknown ids that may be meant to be no class
+MANY = 40  # ids that hardly any table has
 MOST_NAMED = 5  # label spaces that a message lists
 FOLDER = Path(__file__).parent  # tables/NAME.csv is a label space or a label table, derived.csv relates them
 
@@ -53,6 +54,12 @@ def fitting(ids: Collection[int]) -> list[str]:
     return sorted(fit, key=lambda name: len(legal[name]))
 
 
+def having_colours(colours: Collection[Colour]) -> list[str]:
+    """Return the names of the label spaces with all of these colours, black apart, those with the fewest others first."""
+    having = {name: {*load(name).colours, *load(name).void_colours, (0, 0, 0)} for name in names()}
+    return sorted((name for name in having if having[name] >= {*colours}), key=lambda name: len(having[name]))
+
+
 def advice(
     ids: Collection[int],
     space: LabelSpace,
@@ -79,6 +86,8 @@ def advice(
         ways.append(f"type {void_key}=[{listed}] if {listed} {'is' if len(unknown) == 1 else 'are'} no class")
     fit = [name for name in fitting(ids) if name != space.name and accepts(load(name))]
     fit.sort(key=lambda name: base_of(name) != base_of(space.name))  # the same classes by other ids come first
+    if not fit and len(ids) >= MANY:
+        ways.append("so many ids look like smoothed edges or a picture: resize masks by taking the nearest pixel")
     if fit:
         more = f" (also {', '.join(fit[1:MOST_NAMED])})" if fit[1:] else ""
         way = f"type {key}={fit[0]} if they are its classes, whose ids fit{more}"

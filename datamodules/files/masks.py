@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw
 
 from datamodules.errors import DatasetError, shortened
 from datamodules.files.idd_polygons import Annotation, AnnotationError, known_label, read_annotation
-from datamodules.files.images import WIDE_GREY, still_image, stored_bits, turn_upright
+from datamodules.files.images import WIDE_GREY, find_images, still_image, stored_bits, turn_upright
+from label_spaces.catalogue import having_colours
 from label_spaces.space import NO_ID, Colour, LabelSpace
 
 Mask = npt.NDArray[np.uint8]  # (H, W) class indices, `LabelSpace.void` where there is no class
@@ -21,6 +22,7 @@ LOSSY = frozenset({"JPEG", "MPO", "JPEG2000", "AVIF"})
 COLOURED = frozenset({"RGB", "RGBA", "RGBX", "LA"})
 ALPHA = {"RGBA": 3, "LA": 1, "PA": 1}  # the band that holds it
 STEPS = {2: 85, 4: 17}  # between the greys that Pillow makes of pixels of so many bits
+LOOKED_AT = 20  # masks of a folder whose label space is not known
 SHOWN = 10  # unknown ids or colours that a message lists
 
 
@@ -96,15 +98,17 @@ def image_mask(path: Path, space: LabelSpace) -> Mask:
         raise DatasetError(f"{path}: {error}") from error
 
 
-def ids_in(path: Path) -> set[int]:
-    """Return the ids that a mask file holds; none where it holds colours or cannot be read."""
-    try:
-        image_mask(path, LabelSpace("", ()))
-    except UnknownIdsError as error:
-        return set(error.ids)
-    except DatasetError:
-        pass
-    return set()
+def ids_found(folder: Path) -> set[int]:
+    """Return the ids that the first masks of a folder hold; none where they hold colours or there are none."""
+    found: set[int] = set()
+    for file in sorted(find_images(folder, further=ARRAYS))[:LOOKED_AT] if folder.is_dir() else ():
+        try:
+            image_mask(folder / file, LabelSpace("", ()))  # which has no id
+        except UnknownIdsError as error:
+            found.update(error.ids)
+        except DatasetError:
+            continue
+    return found
 
 
 def holds_colours(path: Path) -> bool:
@@ -168,8 +172,10 @@ def _of_picture(image: Image.Image, content: bytes, space: LabelSpace) -> Mask:
         unknown = "colours, and the label space has none"
     if (pixels == pixels[..., :1]).all():
         return _of_ids(pixels[..., 0], space)
+    fit = having_colours([(code >> 16, code >> 8 & 255, code & 255) for code in np.unique(_code(pixels)).tolist()])
+    ours = f"; label spaces with all of its colours are {', '.join(fit)}" if fit else ""
     raise DatasetError(
-        f"it has {unknown}; give masks of ids, or a label space whose CSV names these colours ({space.name})"
+        f"it has {unknown}; give masks of ids, or a label space whose CSV names these colours ({space.name}){ours}"
     )
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.errors import DatasetError, shortened
-from datamodules.predicted_masks import ids_found
+from datamodules.files.masks import ids_found
 from datamodules.segmentation import SegmentationDataModule
 from entry.errors import RequestError
 from label_spaces import crosswalk

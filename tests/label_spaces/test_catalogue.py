@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from torchvision.datasets import Cityscapes
 
-from label_spaces.catalogue import advice, fitting, load, names
+from label_spaces.catalogue import advice, fitting, having_colours, load, names
 from label_spaces.csv_files import read_rows
 from label_spaces.space import LabelSpace, LabelSpaceError
 
@@ -289,5 +289,13 @@ def test_advice_is_chosen_from_what_was_found():
     )
     twenty = advice({0, 18, 19}, load("cityscapes19"), "predictions_label_space", "predictions_void_ids")
     assert "type predictions_void_ids=[19] if 19 is no class" in twenty
+    assert "smoothed edges" in advice({0, 255, *range(3, 90, 2)}, own, "data.label_space", "data.void_ids")
     assert "ids of instances" in advice({7, 26001}, own, "data.label_space", "data.void_ids")
     assert "void_ids" not in advice({7, 26001}, own, "data.label_space", "data.void_ids")
+
+
+def test_label_spaces_are_found_by_colours():
+    voc = load("voc21")
+    assert having_colours(voc.colours) == ["voc21"]
+    assert set(having_colours([(128, 64, 128), (0, 0, 0)])) >= {"cityscapes19", "idd_level3", "idd_cityscapes19"}
+    assert having_colours([(1, 2, 3)]) == []

@@ -12,7 +12,8 @@ from PIL import Image
 from datamodules.errors import DatasetError
 from datamodules.files.audit import audit, mask_inspector
 from datamodules.files.images import read_image
-from datamodules.files.masks import UnknownIdsError, holds_colours, image_mask
+from datamodules.files.masks import UnknownIdsError, holds_colours, ids_found, image_mask
+from label_spaces.catalogue import load
 from label_spaces.space import LabelSpace
 from tests.datamodules.files.test_images import png
 
@@ -206,3 +207,18 @@ def test_colours_of_no_class_become_void(tmp_path):
     pixels = np.array([[[200, 0, 0], [224, 224, 192], [0, 0, 0], [0, 200, 0]]], np.uint8)
     Image.fromarray(pixels).save(tmp_path / "mask.png")
     assert image_mask(tmp_path / "mask.png", space).tolist() == [[0, 2, 2, 1]]
+
+
+def test_unknown_colours_are_answered_with_the_label_spaces_that_have_them(tmp_path):
+    Image.fromarray(np.array(load("voc21").colours, np.uint8)[None]).save(tmp_path / "mask.png")
+    with pytest.raises(DatasetError, match=r"label spaces with all of its colours are voc21"):
+        image_mask(tmp_path / "mask.png", LabelSpace("mine", ("a", "b")))
+
+
+def test_the_ids_in_a_folder(tmp_path):
+    Image.fromarray(np.array([[7, 26]], np.uint8)).save(tmp_path / "a.png")
+    np.save(tmp_path / "b.npy", np.array([[11, 300]]))
+    Image.new("RGB", (2, 2), (1, 2, 3)).save(tmp_path / "c.png")
+    (tmp_path / "d.png").write_text("no image")
+    assert ids_found(tmp_path) == {7, 26, 11, 300}
+    assert ids_found(tmp_path / "none") == set()

@@ -2,7 +2,9 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from entry.builders.crosswalk import crosswalk_of, external_space
 from entry.errors import RequestError
@@ -54,3 +56,11 @@ def test_a_crosswalk_of_ones_own_is_read_instead(tmp_path):
     mapping = crosswalk_of(settings(crosswalk=str(tmp_path / "own.csv")), voc, idd).mapping
     assert mapping[voc.index("sofa")] == idd.index("road")
     assert {mapping[voc.index(name)] for name in voc.classes if name != "sofa"} == {idd.void}
+
+
+def test_the_ids_of_the_masks_name_label_spaces_that_fit(tmp_path):
+    Image.fromarray(np.array([[7, 8, 11, 33]], np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(
+        RequestError, match=r"Their ids \(7, 8, 11, 33\) fit predictions_label_space=cityscapes_labels, "
+    ):
+        external_space(settings(str(tmp_path)))
