@@ -119,8 +119,9 @@ def count(datamodule: SegmentationDataModule, split: str, matches: Matches, spac
         records.update(index=index, matrices=counts.sum(0)[None], loss=loss)
     way_out = ""
     if unknown:
-        predicted = records.counts().confusion.sum(axis=0)[:-1].tolist()  # in the masks that could be read
-        unknown |= {identity for identity, pixels in zip(space.id_of_index(), predicted, strict=False) if pixels}
+        if records.update_called:  # the ids in the masks that could be read
+            predicted = records.counts().confusion.sum(axis=0)[:-1].tolist()
+            unknown |= {identity for identity, pixels in zip(space.id_of_index(), predicted, strict=False) if pixels}
         way_out = _way_out(unknown, space, datamodule.label_space)
     _refuse(problems, matches.folder, f"{split} of {datamodule.settings.name}", space, way_out)
     return replace(records.counts(), regions=regions.compute() if datamodule.region_sizes else None)

@@ -32,12 +32,14 @@ def load(name: str) -> LabelSpace:
     if name in names():
         return _by_name(name)
     if name.lower().endswith(ENDINGS):
-        space = read_space(Path(name))
-        if space.name in names():  # crosswalks, levels and the official scripts' scores are found by name
+        path = Path(name)
+        if (
+            path.stem in names() and path.is_file()
+        ):  # crosswalks, levels and the official scripts' scores are found by name
             raise LabelSpaceError(
-                f"{name} has the name of a label space of this project: type {space.name} for that one, or rename the file"
+                f"{name} has the name of a label space of this project: type {path.stem} for that one, or rename the file"
             )
-        return space
+        return read_space(path)
     alike = sorted((known for known in names() if name.lower() in known), key=lambda known: known.find(name.lower()))
     near = alike or difflib.get_close_matches(name, names(), 3)
     meant = f"; did you mean {' or '.join(near)}?" if name and near else ";"

@@ -149,3 +149,14 @@ def test_ids_of_another_label_space_are_answered_with_what_to_type(make, tmp_pat
         count(module, "val", match(names, names, twenty), load("cityscapes19"))
     found = count(module, "val", match(names, names, twenty), load("cityscapes19").with_void([19]))
     assert found.confusion[:, -1].sum() == SIZE[0] * SIZE[1]
+
+
+@pytest.mark.filterwarnings("error")
+def test_masks_of_which_none_can_be_read_are_answered_too(make, tmp_path):
+    module = make(own_sizes=True)
+    names = [module.names[index] for index in module.indices("val")]
+    folder = predicted(tmp_path / "masks", *[np.full(SIZE, 77, np.uint8)] * 4)
+    with pytest.raises(
+        DatasetError, match=r"type predictions_void_ids=\[77\] if 77 is no class; or name each id in a table"
+    ):
+        count(module, "val", match(names, names, folder), load("cityscapes19"))

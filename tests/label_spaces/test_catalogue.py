@@ -299,3 +299,8 @@ def test_label_spaces_are_found_by_colours():
     assert having_colours(voc.colours) == ["voc21"]
     assert set(having_colours([(128, 64, 128), (0, 0, 0)])) >= {"cityscapes19", "idd_level3", "idd_cityscapes19"}
     assert having_colours([(1, 2, 3)]) == []
+
+
+def test_a_table_of_ours_that_is_given_by_its_path_is_answered_with_its_name():
+    with pytest.raises(LabelSpaceError, match="type cityscapes_labels for that one"):
+        load(str(TABLES / "cityscapes_labels.csv"))
