@@ -17,7 +17,7 @@ def evaluate(request: Request) -> None:
 
     from callbacks.signals import StopSignal
     from entry.config.run_config import of_run
-    from entry.evaluation.summary import print_ignored, print_summary
+    from entry.evaluation.summary import print_differences, print_ignored, print_summary
     from entry.job import Job
     from entry.launch import launch
     from entry.run import assemble_trained
@@ -28,6 +28,7 @@ def evaluate(request: Request) -> None:
     assert run.checkpoint is not None
     checkpoint, split = str(run.checkpoint.path), run.datamodule.test_split
     print_ignored(request)
+    print_differences(run)
     job = Job("evaluate", str(folder.path), settings.to_dict(), None, checkpoint, split, request.allow)
     signal = StopSignal()
     with folder.in_use(), signal.listening():

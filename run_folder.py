@@ -142,6 +142,10 @@ class RunFolder:
         self.status = self.path / "status.json"
         self.environment = self.path / "environment.json"
         self.split = self.path / "split.csv"
+        self.files = self.path / "files.csv"
+        self.label_space = self.path / "label_space.json"
+        self.predicted_label_space = self.path / "predicted_label_space.json"
+        self.crosswalk = self.path / "crosswalk.csv"
         self.history = self.path / "history.csv"
         self.checkpoints = self.path / "checkpoints"
 

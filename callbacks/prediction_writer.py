@@ -83,11 +83,11 @@ class PictureMasks(MaskWriter):
     """Writes ``masks/<name>`` (class indices, with a palette) and ``overlays/<name>`` at each image's own size.
 
     `paths` are the images in the loader's order; `names` are `mask_names` of them, and `renamed` has those that are not
-    simply the image's name.
+    simply the image's name. `bits` as in `read_image`.
     """
 
-    def __init__(self, folder: Path, paths: Sequence[Path], space: LabelSpace) -> None:
-        self.folder, self.paths, self.space = folder, paths, space
+    def __init__(self, folder: Path, paths: Sequence[Path], space: LabelSpace, bits: int | None = None) -> None:
+        self.folder, self.paths, self.space, self.bits = folder, paths, space, bits
         self.names = mask_names(paths)
         stems = zip(paths, self.names, strict=True)
         self.renamed = [name for path, name in stems if Path(name).name != path.with_suffix(".png").name]
@@ -104,7 +104,7 @@ class PictureMasks(MaskWriter):
 
     def save(self, index: int, mask: Mask) -> None:
         """Write the mask (H, W) of an image, and the image overlaid with its colours."""
-        image = read_image(self.paths[index])
+        image = read_image(self.paths[index], self.bits)
         full = resize_mask(mask, (image.shape[0], image.shape[1]))
         save_mask(self.folder / "masks" / self.names[index], full, self.space)
         save_overlay(self.folder / "overlays" / self.names[index], image, full, self.space)

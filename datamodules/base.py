@@ -69,7 +69,7 @@ class ImageDataModule(IndexedDataModule):
 
     def read(self, name: str) -> Image:
         """Return an image, (H, W, 3) uint8 RGB, at its own size; called from several threads and processes."""
-        return read_image(self.file(name))
+        return read_image(self.file(name), self.settings.bit_depth)
 
     @abstractmethod
     def targets(self, part: str, size: tuple[int, int]) -> Sequence[int] | Callable[[int], Image]:
@@ -78,7 +78,8 @@ class ImageDataModule(IndexedDataModule):
     def fingerprint(self, name: str) -> str:
         """Return what changes when `read` would give another image: the file's size and time."""
         facts = self.file(name).stat()
-        return f"{facts.st_size}:{facts.st_mtime_ns}"
+        bits = "" if self.settings.bit_depth is None else f":{self.settings.bit_depth}"
+        return f"{facts.st_size}:{facts.st_mtime_ns}{bits}"
 
     def prepare_split(self, split: str) -> None:
         """As the base class; for train, check also that optimiser steps can be distributed. Raises DatasetError."""

@@ -39,10 +39,13 @@ class ClassificationDataModule(ImageDataModule):
 
         Raises DatasetError naming the others, unless they are to be skipped. Equal files always land in the same split.
         """
-        findings = audit(self.root, [each.name for each in found], Path(self.settings.cache_dir))
+        settings = self.settings
+        names = [each.name for each in found]
+        findings = audit(self.root, names, Path(settings.cache_dir), bits=settings.bit_depth)
         broken = [(name, finding.error) for name, finding in findings.items() if finding.error is not None]
         self.leave_out(broken, len(findings), "images")
         usable = [each for each in found if findings[each.name].error is None]
+        self.contents = {each.name: (findings[each.name].content, "") for each in usable}
         self.sizes = {each.name: (findings[each.name].height, findings[each.name].width) for each in usable}
         return [replace(each, content=findings[each.name].content) for each in usable]
 

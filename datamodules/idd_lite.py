@@ -4,6 +4,7 @@ from datamodules.errors import DatasetError
 from datamodules.files.frame_pairs import Layout, Listing, list_pairs
 from datamodules.segmentation import SegmentationDataModule
 from label_spaces.space import LabelSpace
+from settings.base import is_label_file
 
 LAYOUT = Layout(images=("_image.jpg",), truth="_label.png", not_truth=("_inst_label.png",))
 SEVEN = ("idd_lite", "idd_level1")  # the label spaces whose ids the masks hold
@@ -15,7 +16,7 @@ class IDDLiteDataModule(SegmentationDataModule):
     def known_classes(self) -> LabelSpace:
         """Return one of the label spaces whose ids the masks hold. Raises DatasetError for another."""
         name = self.settings.label_space
-        if name not in SEVEN and not str(name).lower().endswith(".csv"):
+        if name not in SEVEN and not is_label_file(str(name)):
             raise DatasetError(
                 f"data.label_space={name}: the masks of IDD-Lite hold seven classes; use {' or '.join(SEVEN)}, or a CSV."
             )

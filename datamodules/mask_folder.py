@@ -1,11 +1,14 @@
 """Masks of one's own: images in one folder, masks of the same names in another."""
 
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 from datamodules.errors import DatasetError
+from datamodules.files.audit import Finding
 from datamodules.files.frame_pairs import Listing, Pair
 from datamodules.files.images import find_images
-from datamodules.files.masks import holds_colours
+from datamodules.files.masks import ARRAYS, holds_colours
 from datamodules.image_folder import SPLIT_FOLDERS
 from datamodules.segmentation import SegmentationDataModule
 from datamodules.splits.sample_table import Candidate
@@ -14,6 +17,7 @@ from label_spaces.space import LabelSpace, normalised
 from settings.base import as_typed, is_csv
 
 IMAGES, MASKS = "images", "masks"
+NO_CLASS_NAMES = frozenset({"void", "unlabelled", "unlabeled", "ignore", "ignored"})
 NO_CLASS = 255  # in masks whose classes are only named: what most tools write for pixels of no class
 
 
@@ -40,6 +44,21 @@ class MaskFolderDataModule(SegmentationDataModule):
                 "another name."
             )
         return LabelSpace(self.settings.name, tuple(names), void_ids=(NO_CLASS,))
+
+    def settled_classes(self, masks: Collection[Finding]) -> LabelSpace:
+        """Return two named classes with the ids 0 and 255 where no mask has other ids: the second would have no pixel."""
+        space, names = self.label_space, self.settings.classes
+        pixels = [mask.pixels for mask in masks if mask.pixels]
+        if space.num_classes != 2 or names is None or space.ids or NO_CLASS in (self.settings.void_ids or ()):
+            return space
+        first, second, void = (sum(counts) for counts in zip(*pixels, strict=True)) if pixels else (0, 0, 0)
+        if second or not (first and void) or any(mask.ids for mask in masks):
+            return space
+        self.notes.append(
+            f"Masks hold 0 and {NO_CLASS} only, which are read as {names[0]} and {names[1]}; type data.void_ids=[{NO_CLASS}] "
+            f"if {NO_CLASS} is no class."
+        )
+        return replace(space, ids=(0, NO_CLASS), void_ids=())
 
     def listing(self) -> Listing:
         """List the pairs of equal names. Raises DatasetError where there are none or `data.split` does not fit."""
@@ -81,6 +100,9 @@ class MaskFolderDataModule(SegmentationDataModule):
             held = "the colours" if holds_colours(first) else "the ids"
             example = first.relative_to(self.root).as_posix()
             self.notes.append(f"Masks hold {held} of {self.label_space.name}: found in {example}.")
+        for name, identity in zip(self.label_space.classes, self.label_space.id_of_index(), strict=False):
+            if name.casefold() in NO_CLASS_NAMES:
+                self.notes.append(f"{name} is a class like others; type data.void_ids=[{identity}] if it is no class.")
         return found
 
     def prediction_file(self, name: str) -> str:
@@ -114,6 +136,6 @@ def _by_stem(root: Path, kind: str) -> dict[str, list[str]]:
             f"data.root={root} has no folder {kind}; expected {IMAGES} and {MASKS} with files of equal names."
         )
     found: dict[str, list[str]] = {}
-    for name in find_images(folder):
+    for name in find_images(folder, further=ARRAYS if kind == MASKS else frozenset()):
         found.setdefault(normalised(Path(name).with_suffix("").as_posix()), []).append(name)
     return found

@@ -16,7 +16,7 @@ from datamodules.base import Features
 from datamodules.classification import ClassificationDataModule
 from datamodules.crop_rules import CROP_CLASSES, CropRules, crop_box, lacking, square, usable_objects
 from datamodules.errors import DatasetError
-from datamodules.files.audit import audit, remember
+from datamodules.files.audit import audit, remember, turned_note
 from datamodules.files.frame_pairs import Pair, find_frames, refuse_repeated
 from datamodules.files.idd_polygons import Annotation, polygon_file, read_annotation
 from datamodules.files.images import RGB, read_image
@@ -65,7 +65,7 @@ class ObjectCropDataModule(ClassificationDataModule):
     def read(self, name: str) -> RGB:
         """Return a sample's crop, (S, S, 3) uint8 RGB, at its own size."""
         file, polygons = self.file(name), self.polygon_file(name)
-        image, annotation = _frame(file, polygons)
+        image, annotation = _frame(file, polygons, self.settings.bit_depth)
         size = image.shape[:2]
         _check_size(file, annotation, size)
         box = crop_box(annotation, name.rpartition("#")[2], self.rules.riders, polygons)
@@ -140,12 +140,14 @@ class ObjectCropDataModule(ClassificationDataModule):
 
     def readable_frames(self, root: Path, frames: list[Pair]) -> list[Pair]:
         """Return the frames below a root whose image can be decoded."""
-        findings = audit(root, [frame.name for frame in frames], Path(self.settings.cache_dir))
+        names, settings = [frame.name for frame in frames], self.settings
+        findings = audit(root, names, Path(settings.cache_dir), bits=settings.bit_depth)
         broken = [(name, finding.error) for name, finding in findings.items() if finding.error is not None]
         self.leave_out(broken, len(frames), "frames")
         self._image_sizes |= {name: (finding.height, finding.width) for name, finding in findings.items()}
-        names = {name for name, _ in broken}
-        return [frame for frame in frames if frame.name not in names]
+        self.notes += turned_note({f.name: root / f.truth for f in frames if findings[f.name].orientation != 1})
+        unusable = {name for name, _ in broken}
+        return [frame for frame in frames if frame.name not in unusable]
 
 
 def find_crops(
@@ -195,8 +197,8 @@ def _objects(
 
 
 @lru_cache(maxsize=8)  # crops are read frame by frame where order allows, and by several threads
-def _frame(image: Path, polygons: Path) -> tuple[RGB, Annotation]:
-    return read_image(image), read_annotation(polygons)
+def _frame(image: Path, polygons: Path, bits: int | None) -> tuple[RGB, Annotation]:
+    return read_image(image, bits), read_annotation(polygons)
 
 
 def box_extents(polygons: Callable[[str], Path], names: Sequence[str], riders: str = "separate") -> NDArray[np.float64]:

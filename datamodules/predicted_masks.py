@@ -14,9 +14,11 @@ from datamodules.errors import DatasetError, shortened
 from datamodules.files.audit import in_threads
 from datamodules.files.idd_polygons import IMAGES
 from datamodules.files.images import find_images, resize_mask
-from datamodules.files.masks import Mask, image_mask
+from datamodules.files.masks import ARRAYS, Mask, UnknownIdsError, image_mask
 from datamodules.segmentation import SegmentationDataModule
-from label_spaces.space import LabelSpace, normalised
+from label_spaces.catalogue import advice, base_of
+from label_spaces.crosswalk import find
+from label_spaces.space import LabelSpace, LabelSpaceError, normalised
 from metrics.confusion import confusion_matrix
 from metrics.counts import Counts
 from metrics.per_sample import MaskRecords
@@ -52,7 +54,7 @@ def match(wanted: Iterable[str], others: Iterable[str], folder: Path) -> Matches
     """
     if not folder.is_dir():
         raise DatasetError(f"predictions={folder}: there is no such folder.")
-    files = sorted(find_images(folder))
+    files = sorted(find_images(folder, further=ARRAYS))
     if not files:
         raise DatasetError(f"predictions={folder}: no image files in this folder; give the folder of the masks.")
     wanted = dict.fromkeys(wanted)
@@ -89,9 +91,14 @@ def count(datamodule: SegmentationDataModule, split: str, matches: Matches, spac
     sides = datamodule.label_space.num_classes, space.num_classes
     records, regions = MaskRecords(*sides), RegionConfusion(*sides)
 
+    unknown: set[int] = set()
+
     def compare(name: str) -> torch.Tensor | tuple[str, str]:
         try:
             truth, predicted = datamodule.read_mask(name), image_mask(matches.folder / matches.files[name], space)
+        except UnknownIdsError as error:
+            unknown.update(error.ids)
+            return "cannot be read or hold what is no class", str(error)
         except DatasetError as error:
             return "cannot be read or hold what is no class", str(error)
         size = datamodule.settings.eval_size or (truth.shape[0], truth.shape[1])
@@ -110,7 +117,13 @@ def count(datamodule: SegmentationDataModule, split: str, matches: Matches, spac
             regions.update(counts[None])
         index, loss = torch.tensor([places[name]]), torch.tensor([torch.nan])
         records.update(index=index, matrices=counts.sum(0)[None], loss=loss)
-    _refuse(problems, matches.folder, f"{split} of {datamodule.settings.name}", space)
+    way_out = ""
+    if unknown:
+        if records.update_called:  # the ids in the masks that could be read
+            predicted = records.counts().confusion.sum(axis=0)[:-1].tolist()
+            unknown |= {identity for identity, pixels in zip(space.id_of_index(), predicted, strict=False) if pixels}
+        way_out = _way_out(unknown, space, datamodule.label_space)
+    _refuse(problems, matches.folder, f"{split} of {datamodule.settings.name}", space, way_out)
     return replace(records.counts(), regions=regions.compute() if datamodule.region_sizes else None)
 
 
@@ -125,7 +138,19 @@ def _counted(datamodule: SegmentationDataModule, truth: Mask, predicted: Mask, s
     return confusion_matrix(prediction, target, ours.num_classes, space.num_classes)[None]
 
 
-def _refuse(problems: Mapping[str, list[str]], folder: Path, what: str, space: LabelSpace) -> None:
+def _way_out(ids: set[int], space: LabelSpace, target: LabelSpace) -> str:
+    """Return what to type where masks have ids that `space` lacks: label spaces that lead to the data's classes."""
+
+    def leads(other: LabelSpace) -> bool:
+        try:
+            return base_of(other.name) == base_of(target.name) or bool(find(other, target))
+        except LabelSpaceError:
+            return False
+
+    return advice(ids, space, "predictions_label_space", "predictions_void_ids", leads)
+
+
+def _refuse(problems: Mapping[str, list[str]], folder: Path, what: str, space: LabelSpace, way_out: str) -> None:
     separator = "\n  "
     lines = [
         f"{len(names)} {kind}:{separator}{shortened(names, LISTED, separator)}"
@@ -135,7 +160,10 @@ def _refuse(problems: Mapping[str, list[str]], folder: Path, what: str, space: L
     if lines:
         raise DatasetError(
             f"predictions={folder} cannot be scored as {what}. Give one mask per frame, of its size, with the ids or "
-            f"colours of {space.name}, called as the frame is or as IDD calls its masks:\n" + "\n".join(lines)
+            f"colours of {space.name}, called as the frame is or as IDD calls its masks"
+            + (f". Their ids: {way_out}" if way_out else "")
+            + ":\n"
+            + "\n".join(lines)
         )
 
 

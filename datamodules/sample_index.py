@@ -22,7 +22,8 @@ class IndexedDataModule(LightningDataModule, ABC):
     """Finds the samples of a dataset and splits them; `ImageDataModule` feeds them.
 
     After `find_samples`, `table` has the samples with their splits, `label_space` the classes, and `sizes`, by sample
-    name, each image's own (height, width) in pixels where that is known; `notes` are sentences for the user about what
+    name, each image's own (height, width) in pixels where that is known, `contents` hashes of its file and of its
+    truth's ("" where that is no file); `notes` are sentences for the user about what
     was found, and `skipped` (name, reason) of the files that are left out.
     """
 
@@ -38,6 +39,7 @@ class IndexedDataModule(LightningDataModule, ABC):
         self.notes: list[str] = []
         self.skipped: list[tuple[str, str]] = []
         self.sizes: dict[str, tuple[int, int]] = {}
+        self.contents: dict[str, tuple[str, str]] = {}
 
     # What a dataset defines
 
@@ -141,7 +143,8 @@ class IndexedDataModule(LightningDataModule, ABC):
         """Find the samples, and check that a split has some. Raises DatasetError."""
         self.find_samples()
         if not self.table.indices(split):
-            raise DatasetError(f"data={self.settings.name}: {split} has no samples; change data.split.")
+            left = f", as {len(self.skipped)} files are left out (data.on_corrupt=skip)" if self.skipped else ""
+            raise DatasetError(f"data={self.settings.name}: {split} has no samples{left}; change data.split.")
 
     @property
     def test_split(self) -> str:
@@ -158,8 +161,13 @@ class IndexedDataModule(LightningDataModule, ABC):
         """The split that is reported when training has ended."""
         return "test"
 
-    def leave_out(self, broken: Sequence[tuple[str, str]], total: int, what: str, cannot_be: str = "read") -> None:
-        """Record (name, reason) of what is left out of `total`. Raises DatasetError unless it is to be skipped."""
+    def leave_out(
+        self, broken: Sequence[tuple[str, str]], total: int, what: str, cannot_be: str = "read", advice: str = ""
+    ) -> None:
+        """Record (name, reason) of what is left out of `total`. Raises DatasetError unless it is to be skipped.
+
+        `advice` is what to do about them, where they are better not left out.
+        """
         if not broken:
             return
         # A name that is not UTF-8 must still be printed and written.
@@ -168,7 +176,7 @@ class IndexedDataModule(LightningDataModule, ABC):
             lines = shortened([f"{name}: {reason}" for name, reason in reasons], LISTED, "\n  ")
             raise DatasetError(
                 f"{len(reasons)} of {total} {what} under data.root={as_typed(self.settings.root)} cannot be {cannot_be}; "
-                f"mend or remove them, or leave them out with data.on_corrupt=skip:\n  {lines}"
+                f"{advice or 'mend or remove them, or leave them out with data.on_corrupt=skip'}:\n  {lines}"
             )
         self.skipped += reasons
         self.notes.append(

@@ -4,6 +4,7 @@ import hashlib
 import os
 from abc import abstractmethod
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
@@ -11,13 +12,13 @@ import numpy as np
 
 from datamodules.base import ImageDataModule
 from datamodules.errors import DatasetError
-from datamodules.files.audit import Finding, audit, mask_inspector
+from datamodules.files.audit import Finding, audit, mask_inspector, turned_note, unknown_ids, unusable
 from datamodules.files.frame_pairs import Listing, Pair, torn_drives
 from datamodules.files.image_cache import CachedImages, ReadImages, ReadMasks
 from datamodules.files.masks import Mask, image_mask
 from datamodules.loading.augmentation import Augmentation
 from datamodules.splits.sample_table import Candidate, Sample, SampleTable
-from label_spaces.catalogue import load
+from label_spaces.catalogue import advice, load
 from label_spaces.space import LabelSpace
 from run_folder import LONGEST_NAME
 from settings.base import as_typed, is_csv
@@ -30,7 +31,8 @@ MOST_SIZES = 5  # that a note names
 class SegmentationDataModule(ImageDataModule):
     """Feeds frames and their masks: ``target`` (B, H, W) uint8, class indices with `LabelSpace.void` for none.
 
-    With `own_sizes`, for external masks, each frame is scored at its own size unless `settings.eval_size` is set. After
+    With `own_sizes`, for external masks, each frame is scored at its own size unless `settings.eval_size` is set; a run's
+    own `label_space` takes the place of `known_classes`. After
     `find_samples`, `without_truth` has the frames that can only be predicted, such as an official test's, and `pixels`,
     by sample name, how many pixels it has of each class, of void last. A dataset defines `listing`, and `read_truth` where
     its masks are not images of ids or colours.
@@ -38,14 +40,21 @@ class SegmentationDataModule(ImageDataModule):
 
     unit: ClassVar[str] = "pixels"
 
-    def __init__(self, settings: DataSettings, *, own_sizes: bool = False, **options: Any) -> None:
+    def __init__(
+        self,
+        settings: DataSettings,
+        *,
+        own_sizes: bool = False,
+        label_space: LabelSpace | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(settings, **options)
         if settings.riders != "separate":
             raise DatasetError(
                 f"data.riders={settings.riders} is about crops of objects, for a model that classifies; masks show riders where "
                 "they are. Leave it out."
             )
-        self.label_space = self.known_classes()
+        self.label_space = label_space or self.named_classes()
         if self.augmentation is not None:
             self.augmentation = Augmentation(self.augmentation.transform, self.seed, self.label_space.void)
         self.without_truth: list[Pair] = []
@@ -77,6 +86,14 @@ class SegmentationDataModule(ImageDataModule):
             )
         return load(self.settings.label_space)
 
+    def named_classes(self) -> LabelSpace:
+        """Return `known_classes` with the ids in `settings.void_ids` as no class. Raises DatasetError or LabelSpaceError."""
+        return self.known_classes().with_void(self.settings.void_ids or ())
+
+    def settled_classes(self, masks: Collection[Finding]) -> LabelSpace:
+        """Return the label space, once all masks have been read."""
+        return self.label_space
+
     def classes_of(self, table: SampleTable) -> LabelSpace:
         """Return the label space, whatever classes the samples have."""
         return self.label_space
@@ -93,18 +110,29 @@ class SegmentationDataModule(ImageDataModule):
         self.without_truth = found.without_truth
         images = self._audited(found.pairs, "images")
         masks = self._audited(found.pairs, "masks")
-        reasons = {pair.name: why for pair in found.pairs if (why := _reason(images[pair.name], masks[pair.name]))}
+        settled = self.settled_classes(masks.values())
+        if settled != self.label_space:
+            self.label_space = settled
+            masks = self._audited(found.pairs, "masks")
+        reasons = {pair.name: why for pair in found.pairs if (why := unusable(images[pair.name], masks[pair.name]))}
         usable = [pair for pair in found.pairs if pair.name not in reasons]
         if self.settings.split in ("official", "folders"):
             reasons |= torn_drives((pair.name, pair.group, pair.split or "") for pair in usable)
         broken = [*found.alone, *reasons.items()]
-        self.leave_out(broken, len(found.pairs) + len(found.alone), "frames", "used")
+        ids = unknown_ids(masks.values(), self.label_space.id_of_index())
+        what_to_do = advice(ids, self.label_space, "data.label_space", "data.void_ids") if ids else ""
+        self.leave_out(broken, len(found.pairs) + len(found.alone), "frames", "used", what_to_do)
         self._pairs = {pair.name: pair for pair in found.pairs if pair.name not in reasons}
         if not self._pairs:
-            raise DatasetError(f"data.root={as_typed(self.settings.root)}: no frame is left that can be used.")
+            raise DatasetError(
+                f"data.root={as_typed(self.settings.root)}: no frame is left that can be used; {what_to_do or 'mend some'}."
+            )
         self.pixels = {name: masks[name].pixels for name in self._pairs}
         self.sizes = {name: (images[name].height, images[name].width) for name in self._pairs}
+        self.contents = {name: (images[name].content, masks[name].content) for name in self._pairs}
         self._note_sizes(Counter(self.sizes.values()))
+        turned = {name: self.truth_of(name) for name in self._pairs if images[name].orientation != 1}
+        self.notes += turned_note(turned)
         return [
             Candidate(name, pair.group, TARGET, pair.split, images[name].content) for name, pair in self._pairs.items()
         ]
@@ -241,18 +269,22 @@ class SegmentationDataModule(ImageDataModule):
     @property
     def _space_digest(self) -> str:
         space = self.label_space
-        facts = (space.classes, space.colours, space.ids, space.void_ids, sorted(space.labels.items()))
+        ids = (space.ids, space.void_ids, sorted(space.further_ids.items()))
+        facts = (space.classes, space.colours, space.void_colours, ids, sorted(space.labels.items()))
         return hashlib.blake2b(repr(facts).encode(), digest_size=8).hexdigest()
 
     def _audited(self, pairs: list[Pair], kind: str) -> dict[str, Finding]:
         """Return the findings of the images, or of the masks, by the images' names."""
         cache, found = Path(self.settings.cache_dir), {}
-        inspect = mask_inspector(self.read_truth, self.label_space.void) if kind == "masks" else None
+        inspect, bits = (
+            mask_inspector(self.read_truth, self.label_space.void) if kind == "masks" else None,
+            self.settings.bit_depth,
+        )
         kind = kind if inspect is None else f"masks {self._space_digest}"
         for root in dict.fromkeys(pair.root for pair in pairs):
             here = [pair for pair in pairs if pair.root == root]
             files = {pair.name: pair.name if inspect is None else pair.truth for pair in here}
-            findings = audit(root, list(files.values()), cache, kind=kind, inspect=inspect)
+            findings = audit(root, list(files.values()), cache, kind=kind, inspect=inspect, bits=bits)
             found.update({name: findings[file] for name, file in files.items()})
         return found
 
@@ -265,15 +297,6 @@ class SegmentationDataModule(ImageDataModule):
             self.notes.append(
                 f"Frames have {len(sizes)} sizes: {_listed(sizes)}; {where}, unless data.eval_size is set."
             )
-
-
-def _reason(image: Finding, mask: Finding) -> str | None:
-    """Return why a frame cannot be used, or None."""
-    if image.error or mask.error:
-        return "; ".join(error for error in (image.error, mask.error) if error)
-    if (image.height, image.width) != (mask.height, mask.width):
-        return f"the image has {image.width}×{image.height} pixels, its mask {mask.width}×{mask.height}"
-    return None if any(mask.pixels[:-1]) else "no pixel of its mask has a class"
 
 
 def _listed(sizes: Counter[tuple[int, int]]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from datamodules import predicted_masks
 from datamodules.segmentation import SegmentationDataModule
 from entry import console, hardware
-from entry.builders.crosswalk import crosswalk_of, external_space
+from entry.builders.crosswalk import crosswalk_of, external_space, keep_external
 from entry.builders.modules import build_datamodule
 from entry.config.resolve import resolved
 from entry.errors import RequestError
@@ -53,6 +53,7 @@ def evaluate_weights(request: Request) -> None:
         claimed(folder, settings, request, run.machine, run.datamodule, run.weights),
         session(folder.status_file()) as signal,
     ):
+        keep_external(folder, external_space(settings), run.crosswalk)
         console.external(run.datamodule, split, run.weights.note, run.crosswalk)
         launch(Job("external", str(folder.path), split=split, allow=request.allow), run, signal)
     print_summary(folder, split)
@@ -60,7 +61,7 @@ def evaluate_weights(request: Request) -> None:
 
 def evaluate_predictions(request: Request) -> None:
     """Evaluate the masks that `predictions=` names; all are read before a folder is made, and refused together."""
-    used = (*USED_KEYS, "predictions", "predictions_label_space")
+    used = (*USED_KEYS, "predictions", "predictions_label_space", "predictions_void_ids")
     unused = (*OF_TRAINING, "trainer.limit_batches")
     _refuse_unused(request, "predictions=", "the masks are there already", used, unused)
     if "segmentation" not in request.config.data.get("targets", {}):
@@ -91,6 +92,7 @@ def evaluate_predictions(request: Request) -> None:
         claimed(folder, settings, request, machine, datamodule, WeightsReport("none", "none")),
         session(folder.status_file()),
     ):
+        keep_external(folder, source, crosswalk)
         console.external(datamodule, split, matches.note, crosswalk)
         write_evaluation(
             folder,

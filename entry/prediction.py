@@ -10,6 +10,7 @@ from callbacks.finite_checks import FiniteLogits
 from callbacks.prediction_writer import PictureMasks
 from datamodules.loading.dataset import worker_count
 from datamodules.loading.unlabelled_images import find_pictures, picture_loader
+from entry.builders.crosswalk import own_space
 from entry.builders.modules import build_module
 from entry.builders.trainer import build_trainer
 from entry.checkpoint import find_checkpoint, load
@@ -19,6 +20,7 @@ from entry.request import Request
 from label_spaces import catalogue
 from label_spaces.space import LabelSpace, names_beside
 from run_folder import RunFolder, free_name, read_json, write_table
+from settings.data import DataSettings
 from settings.run import RunSettings
 
 MOST_NAMED = 20  # a longer list of unreadable files hides the rest of the message
@@ -44,11 +46,11 @@ def predict(
     load(module, found)
     data, trainer = settings.data, settings.trainer
     size = data.eval_size or _evaluated_size(folder) or data.image_size
-    loader = picture_loader(paths, size, data.eval_batch_size, worker_count(data.num_workers))
+    loader = picture_loader(paths, size, data.eval_batch_size, worker_count(data.num_workers), data.bit_depth)
     target = request.folder if request.folder_was_typed else free_name(request.folder)
     writer = None
     if settings.model.task == "segmentation":
-        writer = PictureMasks(target, paths, _with_colours(found.label_space))
+        writer = PictureMasks(target, paths, _with_colours(folder, data, found.label_space), data.bit_depth)
     alone = trainer.model_copy(update={"devices": 1, "num_nodes": 1})  # whatever it was trained with
     callbacks: list[Callback] = [FiniteLogits([str(path) for path in paths]), *([] if writer is None else [writer])]
     predictor = build_trainer(settings, choose(alone), folder, headline=module.headline, callbacks=callbacks)
@@ -115,9 +117,9 @@ def _labels(
     return rows, reasons
 
 
-def _with_colours(space: LabelSpace) -> LabelSpace:
-    """A checkpoint holds the names of the classes; where they are a label space of ours, it has colours too."""
-    known = catalogue.load(space.name) if space.name in catalogue.names() else space
+def _with_colours(folder: RunFolder, data: DataSettings, space: LabelSpace) -> LabelSpace:
+    """A checkpoint holds the names of the classes; the run's own label space, or one of ours, has colours too."""
+    known = own_space(folder, data) or (catalogue.load(space.name) if space.name in catalogue.names() else space)
     return known if known.classes == space.classes else space
 
 

@@ -65,7 +65,14 @@ def external_kind(request: Request) -> str | None:
     Raises RequestError where keys of the one and of the other are typed.
     """
     keys, typed = request.keys, request.typed_keys
-    beside = next((key for key in typed if key in ("predictions", "predictions_label_space", "crosswalk")), None)
+    beside = next(
+        (
+            key
+            for key in typed
+            if key in ("predictions", "predictions_label_space", "predictions_void_ids", "crosswalk")
+        ),
+        None,
+    )
     if keys.run is not None:
         if beside is not None:
             raise RequestError(f"{beside}= makes no sense with run=: a run has its own model. Leave one of them out.")

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from callbacks.checkpoints import earlier, link
+from datamodules.segmentation import SegmentationDataModule
 from entry import console
 from entry.builders import loggers
+from entry.builders.crosswalk import difference, keep_space
 from entry.checkpoint import find_checkpoint
 from entry.config.run_config import with_overrides
 from entry.errors import RequestError
 from entry.evaluation.summary import print_summary
 from entry.hardware import Hardware
 from entry.request import Request
-from entry.run import Run, assemble, first_weights, write_start
+from entry.run import Run, assemble, differences, digest, first_weights, write_start
 from lightning_modules import schedules
 from lightning_modules.weights.safe_load import damage
 from run_folder import RunFolder, now, read_csv, read_json, write_json, write_text
@@ -24,6 +26,7 @@ from settings.run import RunSettings
 
 # Keys that may change without the run becoming another one; a trailing dot stands for everything below.
 OF_EVALUATION = ("report.predictions", "report.region_sizes", "evaluation.")
+OF_CLASSES = {"data.label_space", "data.classes", "data.void_ids"}
 OF_SPLIT = ("data.fraction", "data.split", "data.select_from")
 HARMLESS = ("data.root", "data.num_workers", "data.cache", "data.cache_dir", "data.on_corrupt", "trainer.max_epochs",
             "trainer.progress", "checkpointing.", "logger.", *OF_EVALUATION)  # fmt: skip
@@ -87,12 +90,21 @@ def reopened(request: Request) -> Iterator[Run]:
         begun = folder.environment.exists() and folder.split.exists()
         weights = "none" if checkpoint else first_weights(folder) if begun else settings.model.weights
         run = assemble(folder, settings, weights, checkpoint, request.allow)
+        other = difference(folder, run.datamodule) if isinstance(run.datamodule, SegmentationDataModule) else None
+        if other and other[1] and not request.keys.resume_with_changes:
+            raise RequestError(
+                f"resume={folder.path}: {other[0]} Restore it, or type resume_with_changes=true to go on with the run's own."
+            )
         if checkpoint and "trainer.max_epochs" in changes:
             _check_schedule(run.module.make_scheduler)
         folder.clear_leftovers()
         if not begun:
             write_start(folder, settings, run.machine, run.datamodule, run.weights)
-        notes += _machine_notes(folder, run.machine)
+        notes += [*_machine_notes(folder, run.machine), *differences(folder, run.datamodule)]
+        if begun and not checkpoint and read_json(folder.environment)["weights"].get("sha256") != digest(weights):
+            notes.append(f"{weights} is not the file that the run began with: its SHA-256 is another one.")
+        if isinstance(run.datamodule, SegmentationDataModule) and OF_CLASSES & {*changes}:
+            keep_space(folder, run.datamodule)
         if "trainer.max_epochs" in changes:
             notes.append(
                 f"trainer.max_epochs is now {epochs}, not {before.trainer.max_epochs}; the learning rate follows its schedule "

@@ -1,8 +1,9 @@
 """A run: its folder, its settings and what is built from them; and its status, which is true at every moment."""
 
 import contextlib
+import hashlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from callbacks.signals import StopSignal
 from datamodules.base import ImageDataModule
+from datamodules.errors import shortened
 from datamodules.segmentation import SegmentationDataModule
+from datamodules.splits.sample_table import TABLE_SPLITS
 from entry import hardware
 from entry.builders import loggers
-from entry.builders.crosswalk import crosswalk_of, external_space
+from entry.builders.crosswalk import crosswalk_of, difference, external_space, keep_space, own_space
 from entry.builders.modules import build_datamodule, build_module, total_steps
 from entry.checkpoint import Checkpoint, find_checkpoint, load
 from entry.config.resolve import resolved
@@ -23,8 +26,10 @@ from entry.request import PROJECT, Request
 from label_spaces.crosswalk import Crosswalk
 from lightning_modules.supervised import SupervisedModule
 from lightning_modules.weights.load import WeightsReport
-from run_folder import RunFolder, Status, free_name, read_json, write_json
+from run_folder import RunFolder, Status, free_name, read_csv, read_json, write_csv, write_json
 from settings.run import RunSettings
+
+FILES = ("sample", "image", "truth")  # the columns of files.csv: hashes of a sample's files
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ def assemble(
     The folder's split.csv, where there is one, is the split; `weights` is as `model.weights`, ``none`` where a checkpoint follows.
     """
     machine = hardware.choose(settings.trainer)
-    datamodule = build_datamodule(settings, _split_file(folder))
+    datamodule = build_datamodule(settings, _split_file(folder), label_space=own_space(folder, settings.data))
     datamodule.prepare_training()
     module, report = build_module(
         settings,
@@ -99,7 +104,8 @@ def assemble_trained(
 ) -> Run:
     """Build a run with the weights of a checkpoint, for the evaluation of a split (None: the reported one), on any rank."""
     machine = hardware.choose(settings.trainer)
-    datamodule = build_datamodule(settings, _split_file(folder), test_split=split)
+    own = own_space(folder, settings.data)
+    datamodule = build_datamodule(settings, _split_file(folder), test_split=split, label_space=own)
     datamodule.find_samples()
     if isinstance(datamodule, SegmentationDataModule):
         datamodule.only_predict(datamodule.test_split)  # where it has no truth
@@ -116,7 +122,8 @@ def assemble_external(folder: RunFolder, settings: RunSettings, split: str | Non
     Frames of a split without truth are only predicted. Raises a request error where something does not fit.
     """
     machine = hardware.choose(settings.trainer)
-    datamodule = build_datamodule(settings, _split_file(folder), test_split=split)
+    own = own_space(folder, settings.data)
+    datamodule = build_datamodule(settings, _split_file(folder), test_split=split, label_space=own)
     # The weights come first: a dataset is not searched for weights that cannot be had.
     source, target = external_space(settings), datamodule.label_space
     crosswalk = crosswalk_of(settings, source, target)
@@ -169,19 +176,54 @@ def first_weights(folder: RunFolder) -> str:
 def write_start(
     folder: RunFolder, settings: RunSettings, machine: Hardware, datamodule: ImageDataModule, weights: WeightsReport
 ) -> None:
-    """Write split.csv and environment.json: what the run found before its first step."""
+    """Write split.csv, files.csv, label_space.json and environment.json: what the run found before its first step."""
     datamodule.write_split(folder.split)
+    if contents := datamodule.contents:
+        samples = [name for name in datamodule.names if name in contents]
+        write_csv(folder.files, [dict(zip(FILES, (name, *contents[name]), strict=True)) for name in samples], FILES)
+    if isinstance(datamodule, SegmentationDataModule):
+        keep_space(folder, datamodule)
     write_json(
         folder.environment,
         {
             **hardware.environment(machine),
             "git_commit": _git_commit(),
-            "weights": {"requested": weights.requested, "used": weights.used},
+            "weights": {
+                "requested": weights.requested,
+                "used": weights.used,
+                **({"sha256": found} if (found := digest(weights.used)) else {}),
+            },
             "logger": loggers.description(settings),
             "notes": datamodule.notes,
             "skipped": [{"sample": name, "reason": reason} for name, reason in datamodule.skipped],
         },
     )
+
+
+def differences(folder: RunFolder, datamodule: ImageDataModule, splits: Sequence[str] = TABLE_SPLITS) -> list[str]:
+    """What is not as it was when a run was made: the label space of its masks, and the files of some of its splits."""
+    found = difference(folder, datamodule) if isinstance(datamodule, SegmentationDataModule) else None
+    notes = [found[0]] if found else []
+    before = {row["sample"]: row for row in read_csv(folder.files)} if folder.files.exists() else {}
+    changed = []
+    for sample in datamodule.table.samples:
+        row, now = before.get(sample.name), datamodule.contents.get(sample.name)
+        if row and now and sample.split in splits:
+            kinds = [kind for kind, digest in zip(FILES[1:], now, strict=True) if row[kind] != digest]
+            changed += [f"{sample.name} ({' and '.join(kinds)})"] if kinds else []
+    if changed:
+        notes.append(
+            f"{len(changed)} samples have other files than when the run was made: {shortened(changed)}. Scores may differ."
+        )
+    return notes
+
+
+def digest(weights: str) -> str | None:
+    """The SHA-256 of a file of weights; None where they have a name instead."""
+    if not Path(weights).is_file():
+        return None
+    with Path(weights).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _git_commit() -> str | None:

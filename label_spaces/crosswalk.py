@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from label_spaces.catalogue import label_table, load
+from label_spaces.catalogue import base_of, label_table, load
 from label_spaces.csv_files import Row, read_rows
 from label_spaces.space import LabelSpace, LabelSpaceError
 
@@ -101,6 +101,20 @@ class Crosswalk:
         """Return the names of the target classes of a status."""
         return [name for name, found in zip(self.target.classes, self.statuses, strict=True) if found == status]
 
+    def rows(self) -> list[dict[str, str]]:
+        """Return the rows of a file that `read` reads as this crosswalk."""
+        own = self.class_of == tuple(range(self.target.num_classes))
+        table = None if own else label_table(self.target.name)
+        column, names = ("target", self.target.classes) if table is None else ("labels", table.classes)
+        return [
+            {
+                "source": name,
+                column: ";".join(names[label] for label in link.labels),
+                "relation": "rest" if link.rest else "none" if not link.labels else "equal" if link.full else "subset",
+            }
+            for name, link in zip(self.source.classes, self.links, strict=True)
+        ]
+
     def at_level(self, name: str) -> "Crosswalk":
         """Return the crosswalk to a coarser level of the target."""
         coarse = load(name)
@@ -116,12 +130,11 @@ def find(source: LabelSpace, target: LabelSpace) -> Crosswalk:
 
     Raises LabelSpaceError where there is none.
     """
-    table = label_table(target.name)
-    for name in (target.name, *([table.name] if table else ())):
-        path = FOLDER / f"{source.name}_to_{name}.csv"
+    table, own = label_table(target.name), label_table(source.name)
+    for name in (target.name, base_of(target.name), *([table.name] if table else ())):
+        path = FOLDER / f"{base_of(source.name)}_to_{name}.csv"
         if path.is_file():
             return read(path, source, target)
-    own = label_table(source.name)
     if table is not None and own == table:
         members = [[i for i, name in enumerate(table.classes) if source.labels[name] == c] for c in range(source.void)]
         found = Crosswalk(source, target, tuple(Link(tuple(each)) for each in members), _classes_of(table, target))

@@ -1,20 +1,24 @@
-"""Label spaces and label tables as CSV files with a row per label; errors name the file and the row."""
+"""Label spaces and label tables as files with a row per label; errors name the file and the row."""
 
 import csv
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from label_spaces.space import NO_ID, LabelSpace, LabelSpaceError
+from label_spaces.space import NO_ID, Colour, LabelSpace, LabelSpaceError
 
+ENDINGS = (".csv", ".txt")  # of files that hold a label space
 _CHANNELS = ("red", "green", "blue")
 _KNOWN = ("name", "id", *_CHANNELS, "colour", "void", "important", "note")
+# What other tools call these columns, in lower case: class_dict.csv (name,r,g,b), Roboflow's _classes.csv (Pixel Value,Class).
+_OTHER_NAMES = {"r": "red", "g": "green", "b": "blue", "color": "colour", "class": "name", "class name": "name",
+                "class_name": "name", "label": "name", "pixel value": "id", "class_id": "id", "label_id": "id"}  # fmt: skip
+_IGNORE = "__ignore__"  # what labelme calls the pixels of no class, before the first class
 _TRUTH = {"yes": True, "no": False, "": False}
 _BYTE = range(256)  # what a mask file can hold, and a channel of a colour
 _MOST_CLASSES = NO_ID - 1  # void's index, which follows the last class, must fit into a byte below NO_ID
-
-Colour = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -68,15 +72,9 @@ def read_rows(path: Path) -> list[Row]:
 
     Raises LabelSpaceError where the file cannot be read, has no row, or a row has more or fewer cells than the header.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise LabelSpaceError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise LabelSpaceError(f"{path} is not a text table (CSV in UTF-8): {error}") from error
     kept = [
         (number, [cell.strip() for cell in next(csv.reader([line]))])
-        for number, line in enumerate(lines, start=1)
+        for number, line in enumerate(_lines(path), start=1)
         if line.strip(" \t,") and not line.startswith("# ")  # spreadsheets write an empty row as ,,
     ]
     if len(kept) < 2:
@@ -93,17 +91,32 @@ def read_rows(path: Path) -> list[Row]:
     return rows
 
 
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise LabelSpaceError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise LabelSpaceError(f"{path} is not a text table (CSV in UTF-8): {error}") from error
+
+
 def read_space(path: Path) -> LabelSpace:
     """Read a label space, named after its file: a row per class, in index order.
 
-    Columns: ``name``; ``id``, its number 0–255 in a mask file; optionally its colour, as ``red``, ``green`` and ``blue``
-    in 0–255 or as ``colour`` (#rrggbb), for every class or for none; ``void``: a row with yes is no class, but a label
-    and an id of void; ``important``: yes where its confusions cost most in Safe mIoU; ``note``: anything.
+    Columns, in any case: ``name``; ``id``, its number 0–255 in a mask file, which may be missing where there are colours
+    and is then the position of the row, from 0; optionally its colour, as ``red``, ``green`` and ``blue`` (or ``r``,
+    ``g``, ``b``) in 0–255 or as ``colour`` (#rrggbb), for every class or for none; ``void``: a row with yes is no class,
+    but a label, an id and a colour of void; ``important``: yes where its confusions cost most in Safe mIoU; ``note``:
+    anything. Other columns are ignored, unless their name is close to one of these. A file that ends in ``.txt`` is
+    CVAT's labelmap.txt (``label:red,green,blue:parts:actions``), or has the name of a class in each line.
 
     Raises LabelSpaceError naming the file and the row.
     """
-    rows = read_rows(path)
-    _check_columns(path, tuple(rows[0].values))
+    given = _listed(path) if path.suffix.lower() == ".txt" else read_rows(path)
+    rows = _renamed(path, given)
+    _check_columns(path, tuple(rows[0].values), tuple(given[0].values))
+    if "id" not in rows[0].values:
+        rows = [Row(row.place, {**row.values, "id": str(number)}) for number, row in enumerate(rows)]
     _check_unique(rows)
     void = [row for row in rows if row.truth("void")]
     classes = [row for row in rows if not row.truth("void")]
@@ -120,18 +133,56 @@ def read_space(path: Path) -> LabelSpace:
         colours=_colours(classes),
         ids=tuple(row.byte("id") for row in classes),
         void_ids=tuple(row.byte("id") for row in void),
+        void_colours=tuple(colour for row in void if (colour := row.colour()) is not None),
         labels=labels | {row.values["name"]: len(classes) for row in void},
         important=tuple(index for index, row in enumerate(classes) if row.truth("important")),
     )
 
 
-def _check_columns(path: Path, columns: Sequence[str]) -> None:
-    missing = [column for column in ("name", "id") if column not in columns]
+def _listed(path: Path) -> list[Row]:
+    """Return the rows of a text file: of CVAT's form, or a name in each line. Raises LabelSpaceError where it has neither."""
+    lines = [(n, line.strip()) for n, line in enumerate(_lines(path), start=1)]
+    lines = [(n, line) for n, line in lines if line and not line.startswith("#")]
+    if not lines:
+        raise LabelSpaceError(f"{path} holds no classes; expected a class in each line")
+    first = int(lines[0][1] == _IGNORE)
+    rows = []
+    for number, (n, line) in enumerate(lines):
+        name, *rest = line.rsplit(":", 3)
+        if len(rest) not in (0, 3):
+            raise LabelSpaceError(f"{path}, line {n}: {line!r} is not label:red,green,blue:parts:actions")
+        void, identity = ("yes", NO_ID) if first and number == 0 else ("no", number - first)
+        values = {"name": name.strip(), "id": str(identity), "void": void}
+        channels = rest[0].split(",") if rest and rest[0].strip() else [""] * len(_CHANNELS)
+        if len(channels) != len(_CHANNELS):
+            raise LabelSpaceError(f"{path}, line {n}: {rest[0]!r} is no colour; write it as red,green,blue")
+        channels = [channel.strip() for channel in channels]
+        rows.append(Row(f"{path}, line {n}", values | dict(zip(_CHANNELS, channels, strict=True))))
+    return rows
+
+
+def _renamed(path: Path, rows: Sequence[Row]) -> list[Row]:
+    """Return the rows with the columns' own names, without those that are of no use here. Raises LabelSpaceError."""
+    plain = {column: " ".join(column.lower().split()) for column in rows[0].values}
+    known = {column: name for column, name in plain.items() if name in _KNOWN}
+    own = {*known.values()}
+    others = {column: _OTHER_NAMES[name] for column, name in plain.items() if name in _OTHER_NAMES}
+    known |= {column: name for column, name in others.items() if name not in own}
+    repeated = next((name for name in known.values() if list(known.values()).count(name) > 1), None)
+    if repeated is not None:
+        raise LabelSpaceError(f"{path}: the column {repeated} appears twice: {', '.join(rows[0].values)}")
+    unknown = [column for column in plain if column not in known and plain[column] not in _OTHER_NAMES]
+    near = [column for column in unknown if difflib.get_close_matches(plain[column], _KNOWN[:-1], 1, 0.7)]
+    if near:
+        raise LabelSpaceError(f"{path}: unknown column {', '.join(near)}; known are {', '.join(_KNOWN)}")
+    return [Row(row.place, {known[c]: value for c, value in row.values.items() if c in known}) for row in rows]
+
+
+def _check_columns(path: Path, columns: Sequence[str], given: Sequence[str]) -> None:
+    coloured = "colour" in columns or {*_CHANNELS} <= {*columns}
+    missing = [column for column in ("name", *(() if coloured else ("id",))) if column not in columns]
     if missing:
-        raise LabelSpaceError(f"{path} has no column {' and '.join(missing)}; it has {', '.join(columns)}")
-    unknown = [column for column in columns if column not in _KNOWN]
-    if unknown:
-        raise LabelSpaceError(f"{path}: unknown column {', '.join(unknown)}; known are {', '.join(_KNOWN)}")
+        raise LabelSpaceError(f"{path} has no column {' and '.join(missing)}; it has {', '.join(given)}")
     channels = [channel for channel in _CHANNELS if channel in columns]
     if channels and ("colour" in columns or len(channels) < len(_CHANNELS)):
         raise LabelSpaceError(f"{path}: give colours as red, green and blue, or as colour (#rrggbb)")

@@ -2,8 +2,12 @@
 
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
 
+from pydantic import TypeAdapter, ValidationError
+
+Colour = tuple[int, int, int]  # red, green and blue in 0–255
 NO_ID = 255  # the value in `LabelSpace.index_of_id` for ids that the label space does not have
 
 
@@ -28,6 +32,8 @@ class LabelSpace:
         colours: one (red, green, blue) in 0–255 per class, or nothing where there are none.
         ids: the number of each class in a mask file; nothing where that is its index.
         void_ids: the numbers of no class in a mask file.
+        void_colours: the colours of no class in a mask file, beside black.
+        further_ids: further numbers of classes in a mask file, with the classes' indices.
         labels: the index of each label that a dataset's annotations use, void for those that have no class here.
         levels: coarser label spaces, by name the index in them of each class of this one.
         important: the indices of the classes whose confusions cost most in Safe mIoU.
@@ -36,9 +42,11 @@ class LabelSpace:
 
     name: str
     classes: tuple[str, ...]
-    colours: tuple[tuple[int, int, int], ...] = ()
+    colours: tuple[Colour, ...] = ()
     ids: tuple[int, ...] = ()
     void_ids: tuple[int, ...] = ()
+    void_colours: tuple[Colour, ...] = ()
+    further_ids: Mapping[int, int] = field(default_factory=dict)
     labels: Mapping[str, int] = field(default_factory=dict)
     levels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     important: tuple[int, ...] = ()
@@ -81,9 +89,55 @@ class LabelSpace:
         table = [NO_ID] * 256
         for identity in self.void_ids:
             table[identity] = self.void
+        for identity, index in self.further_ids.items():
+            table[identity] = index
         for index, identity in enumerate(self.ids or range(self.num_classes)):
             table[identity] = index
         return tuple(table)
+
+    def legal_ids(self) -> list[int]:
+        """Return the numbers 0–255 that a mask file may hold, ascending."""
+        return [identity for identity, index in enumerate(self.index_of_id()) if index != NO_ID]
+
+    def with_void(self, ids: Collection[int]) -> "LabelSpace":
+        """Return the label space in which these ids are no class; classes that have them are left out.
+
+        Raises LabelSpaceError where a class is to be left out of a label space with coarser levels, or the last one.
+        """
+        if not ids:
+            return self
+        own = self.ids or tuple(range(self.num_classes))
+        kept = [index for index, identity in enumerate(own) if identity not in ids]
+        place = {index: new for new, index in enumerate(kept)}
+        if len(kept) < len(own) and (self.levels or not kept):
+            out = ", ".join(name for name, identity in zip(self.classes, own, strict=True) if identity in ids)
+            why = "its coarser levels need them" if self.levels else "no class would be left"
+            raise LabelSpaceError(f"{out} of {self.name} cannot be no class: {why}")
+        void = len(kept)
+        return replace(
+            self,
+            classes=tuple(self.classes[index] for index in kept),
+            colours=tuple(self.colours[index] for index in kept) if self.colours else (),
+            ids=tuple(own[index] for index in kept) if len(kept) < len(own) else self.ids,
+            void_ids=tuple(sorted({*self.void_ids, *ids})),
+            void_colours=(*self.void_colours, *(c for i, c in enumerate(self.colours) if i not in place)),
+            further_ids={i: place[c] for i, c in self.further_ids.items() if i not in ids and c in place},
+            labels={name: place.get(index, void) for name, index in self.labels.items()},
+            important=tuple(place[index] for index in self.important if index in place),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the label space as plain data, for a file."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the label space that `to_dict` described, also after its way through JSON. Raises LabelSpaceError."""
+        try:
+            return TypeAdapter(cls).validate_python(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise LabelSpaceError(f"not a label space: {first['loc']}: {first['msg']}") from None
 
 
 def names_beside(own: Collection[str], classes: Sequence[str]) -> list[str]:

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal, TypeGuard, Union, get_args, get_orig
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+LABEL_FILES = (".csv", ".txt")  # endings: a table of labels, or CVAT's labelmap.txt
+
 
 class Legal:
     """Describes the legal values of a type, after "must be", where its annotation does not.
@@ -82,6 +84,11 @@ def is_csv(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and value.lower().endswith(".csv")
 
 
+def is_label_file(value: str) -> bool:
+    """Whether a value names a file that holds a label space."""
+    return value.lower().endswith(LABEL_FILES)
+
+
 def as_typed(value: Any) -> str:
     """A value in the way it is typed on the command line."""
     if isinstance(value, BaseModel):
@@ -116,8 +123,11 @@ PathText = Annotated[str, Field(min_length=1), AfterValidator(absolute), Legal("
 NameOrCSV = Annotated[
     str,
     Field(min_length=1),
-    AfterValidator(lambda value: absolute(value) if is_csv(value) else value),
+    AfterValidator(lambda value: absolute(value) if is_label_file(value) else value),
     Legal("a name, or the path of a CSV file"),
+]
+Ids = Annotated[
+    list[Annotated[int, Ge(0), Le(255)]], Field(min_length=1), Legal("a list of whole numbers in 0–255, such as [11]")
 ]
 
 

@@ -3,10 +3,12 @@
 from fractions import Fraction
 from typing import Annotated, Any, Literal, Self
 
+from annotated_types import Ge, Le
 from pydantic import AfterValidator, Field, model_validator
 
 from settings.base import (
     Group,
+    Ids,
     Legal,
     NameOrCSV,
     Number,
@@ -86,6 +88,7 @@ class DataSettings(Group):
     classes: Names | None = Field(
         None, description="class names of masks that hold 0, 1, … for them, and 255 for no class"
     )
+    void_ids: Ids | None = Field(None, description="further ids of no class in masks, such as [11]")
     masks: Literal["polygons", "files"] = Field("polygons", description="IDD: draw the masks, or read ready mask files")
     riders: Literal["separate", "merge", "drop"] = Field(
         "separate", description="object crops: a class, with their vehicle, or out"
@@ -111,6 +114,10 @@ class DataSettings(Group):
     )
     train_eval_samples: Positive | None = Field(
         None, description="samples of train scored each epoch; null: as many as val has"
+    )
+    bit_depth: Annotated[int, Ge(1), Le(16)] | None = Field(
+        None,
+        description="significant bits of images of 16 bits a channel; null: as the file notes, else all where used",
     )
     options: dict[str, Any] = Field({}, description="further keyword arguments of a data module of your own")
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self, TypeVar
 import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from settings.base import Group, Legal, NameOrCSV, PathText, Target, Text, absolute, as_typed
+from settings.base import Group, Ids, Legal, NameOrCSV, PathText, Target, Text, absolute, as_typed
 from settings.data import DataSettings
 from settings.errors import SettingsError, sentences
 from settings.evaluation import EvaluationSettings, ReportSettings
@@ -47,6 +47,7 @@ class RequestKeys(Group):
     source: PathText | None = Field(None, description="an image, or a folder that is searched for images")
     predictions: PathText | None = Field(None, description="a folder of masks made by any tool")
     predictions_label_space: NameOrCSV | None = Field(None, description="their classes, such as cityscapes19, or a CSV")
+    predictions_void_ids: Ids | None = Field(None, description="further ids of no class in these masks, such as [19]")
     crosswalk: PathText | None = Field(None, description="a CSV from these classes to the data's; null: a shipped one")
 
 
@@ -128,6 +129,8 @@ class RunSettings(RequestKeys):
             "only evaluation.flip=true is possible.": evaluation.window is not None,
             f"data.label_space={data.label_space} is for masks; the classes of images are the names of their folders or objects. "
             "Leave it out.": data.label_space is not None,
+            f"data.void_ids={as_typed(data.void_ids)} is for masks, and model={model.name} classifies. Leave it out.": data.void_ids
+            is not None,
             f"data.masks={data.masks} is for segmentation; objects are cropped by their polygons. Leave it out.": data.masks
             != "polygons",
         }

@@ -48,7 +48,7 @@ def test_the_run_folder_is_complete(finished, workplace):
     evaluation = {"scores.json", "per_class.csv", "confusion.csv", "slices.csv", "per_sample.npz", "config.yaml", "status.json",
                   "figures/confusion.png", "figures/per_class.png", "figures/learning_curves.png", "figures/class_distribution.png"}  # fmt: skip
     assert files_below(folder) == {
-        "config.yaml", "overrides.txt", "status.json", "environment.json", "split.csv", "history.csv",
+        "config.yaml", "overrides.txt", "status.json", "environment.json", "split.csv", "files.csv", "history.csv",
         "checkpoints/best.ckpt", "checkpoints/last.ckpt", *(f"evaluation/test/{name}" for name in evaluation),
     }  # fmt: skip
     assert all("=" not in name for name in files_below(folder))

@@ -6,9 +6,10 @@ import json
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,9 +21,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from datamodules.errors import DatasetError
-from datamodules.files.images import decode_image
+from datamodules.files.images import decode_turned, stored_orientation
+from datamodules.files.masks import UnknownIdsError
 from run_folder import write_text
 
+VERSION = 2  # goes up when files are read in another way
 PATIENCE = 1.0  # seconds of work before a progress bar appears
 BLOCK = 64  # items handed to the threads at once: results wait in memory, which stays small
 
@@ -38,6 +41,8 @@ class Finding:
     width: int = 0
     error: str | None = None  # why it cannot be used
     pixels: tuple[int, ...] = ()  # of a mask: the pixels of each class, of void last
+    orientation: int = 1  # of an image: the EXIF orientation that is applied
+    ids: tuple[int, ...] = ()  # of a mask with ids that its label space lacks: all of them
 
 
 Item = TypeVar("Item")
@@ -46,13 +51,20 @@ Inspect = Callable[[Path, Finding], Finding]  # reads a file of which size and t
 
 
 def audit(
-    root: Path, names: Sequence[str], cache_dir: Path, *, kind: str = "images", inspect: Inspect | None = None
+    root: Path,
+    names: Sequence[str],
+    cache_dir: Path,
+    *,
+    kind: str = "images",
+    inspect: Inspect | None = None,
+    bits: int | None = None,
 ) -> dict[str, Finding]:
     """Read and decode every file of `names` under `root`, in the order given; a bar shows on stderr if that takes long.
 
     Findings are remembered in `cache_dir` by `kind`, name, size and time of change, so that only new and changed files,
-    and those with errors, are read again.
+    and those with errors, are read again. Files are images, with `bits` as in `read_image`, unless `inspect` is given.
     """
+    kind = kind if bits is None or inspect is not None else f"{kind} of {bits} bit"
     place = os.fsencode(root.resolve()) + (b"" if kind == "images" else b"\0" + kind.encode())
     memory = cache_dir / f"audit-{hashlib.blake2b(place, digest_size=8).hexdigest()}.json"
     known = _remembered(memory)
@@ -64,7 +76,7 @@ def audit(
         findings[name] = earlier if earlier and unchanged else stamp
     pending = [name for name, finding in findings.items() if not finding.content and finding.error is None]
     stamps = [(root / name, findings[name]) for name in pending]
-    read = inspect or inspect_image
+    read = inspect or (inspect_image if bits is None else partial(inspect_image, bits=bits))
     try:
         found = in_threads(lambda file: read(*file), stamps, f"Checking {kind.split(maxsplit=1)[0]}")
         findings.update(zip(pending, found, strict=True))
@@ -72,22 +84,22 @@ def audit(
         if pending or known.keys() - findings.keys():
             # Files with errors are read anew: the cause may lie outside the file.
             files = {name: astuple(each) for name, each in findings.items() if each.content and each.error is None}
-            remember(memory, {"pillow": PIL.__version__, "files": files})
+            remember(memory, {"pillow": PIL.__version__, "version": VERSION, "files": files})
     return findings
 
 
-def inspect_image(path: Path, stamp: Finding) -> Finding:
-    """Read an image file once, for both its hash and its size."""
+def inspect_image(path: Path, stamp: Finding, bits: int | None = None) -> Finding:
+    """Read an image file once, for both its hash and its size; `bits` as in `read_image`."""
     try:
         content = path.read_bytes()
     except OSError as error:
         return replace(stamp, error=error.strerror or str(error))
     digest = hashlib.blake2b(content, digest_size=16).hexdigest()
     try:
-        height, width, _ = decode_image(content).shape
+        image, orientation = decode_turned(content, bits)
     except DatasetError as error:
         return replace(stamp, content=digest, error=str(error))
-    return replace(stamp, content=digest, height=height, width=width)
+    return replace(stamp, content=digest, height=image.shape[0], width=image.shape[1], orientation=orientation)
 
 
 def mask_inspector(read: Callable[[Path], NDArray[np.uint8]], void: int) -> Inspect:
@@ -99,12 +111,42 @@ def mask_inspector(read: Callable[[Path], NDArray[np.uint8]], void: int) -> Insp
             mask = read(path)
         except OSError as error:
             return replace(stamp, error=f"{path}: {error.strerror or error}")
+        except UnknownIdsError as error:
+            return replace(stamp, error=str(error), ids=tuple(error.ids))
         except DatasetError as error:
             return replace(stamp, error=str(error))
         pixels = tuple(Image.fromarray(mask).histogram()[: void + 1])  # a tenth of numpy's time
         return replace(stamp, content=digest, height=mask.shape[0], width=mask.shape[1], pixels=pixels)
 
     return inspect
+
+
+def unusable(image: Finding, mask: Finding) -> str | None:
+    """Return why an image and its mask cannot be used, or None."""
+    if image.error or mask.error:
+        return "; ".join(error for error in (image.error, mask.error) if error)
+    if (image.height, image.width) != (mask.height, mask.width):
+        turned = f", once turned by its EXIF orientation {image.orientation}" if image.orientation != 1 else ""
+        return f"the image has {image.width}×{image.height} pixels{turned}, its mask {mask.width}×{mask.height}"
+    return None if any(mask.pixels[:-1]) else "no pixel of its mask has a class"
+
+
+def unknown_ids(masks: Collection[Finding], ids: Sequence[int]) -> set[int]:
+    """Return all ids in masks where half of them or more have some that their label space, with `ids`, lacks; else none."""
+    lacking = [mask.ids for mask in masks if mask.ids]
+    if not lacking or 2 * len(lacking) < len(masks):
+        return set()
+    known = {identity for mask in masks for identity, count in zip(ids, mask.pixels[:-1], strict=False) if count}
+    return known.union(*lacking)
+
+
+def turned_note(turned: Mapping[str, Path]) -> list[str]:
+    """Return a note where images are turned by their EXIF orientation and their truth, in `turned` by name, is not."""
+    apart = [name for name, mask in turned.items() if stored_orientation(mask) == 1]
+    if not apart:
+        return []
+    what = "images are turned by their EXIF orientation, and their masks or polygons, which have none, are not"
+    return [f"{len(apart)} {what}, such as {apart[0]}: look whether they fit."]
 
 
 def in_threads(
@@ -150,9 +192,10 @@ def _remembered(memory: Path) -> Mapping[str, Finding]:
     """Return the findings of an earlier audit with this Pillow; none where there is no file or a broken one."""
     try:
         stored = json.loads(memory.read_text(encoding="utf-8"))
-        if stored["pillow"] != PIL.__version__:
+        if (stored["pillow"], stored["version"]) != (PIL.__version__, VERSION):
             return {}
-        return {name: replace(Finding(*facts), pixels=tuple(facts[-1])) for name, facts in stored["files"].items()}
+        known = {name: Finding(*facts) for name, facts in stored["files"].items()}
+        return {name: replace(each, pixels=tuple(each.pixels), ids=()) for name, each in known.items()}
     except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return {}
 

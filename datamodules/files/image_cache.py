@@ -25,7 +25,7 @@ from settings.data import DataSettings
 
 Image = NDArray[np.uint8]  # (H, W, 3), or a mask (H, W)
 
-VERSION = 1  # goes up when reading or resizing changes pixels
+VERSION = 2  # goes up when reading or resizing changes pixels
 LARGEST_AUTOMATIC = 2 * 2**30  # bytes of the largest cache that cache=auto makes
 FREE_SHARE_AUTOMATIC = 0.1  # and the part of the free disk that it takes at most
 ANNOUNCED_ABOVE = 2**30  # bytes above which the size is printed before the disk fills

@@ -1,5 +1,6 @@
 """Masks of class indices: drawn from polygons as IDD's own generator draws them, or read from image files."""
 
+import re
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,13 +11,40 @@ from PIL import Image, ImageDraw
 
 from datamodules.errors import DatasetError, shortened
 from datamodules.files.idd_polygons import Annotation, AnnotationError, known_label, read_annotation
-from datamodules.files.images import WIDE_GREY, still_image
-from label_spaces.space import NO_ID, LabelSpace
+from datamodules.files.images import WIDE_GREY, find_images, still_image, stored_bits, turn_upright
+from label_spaces.catalogue import having_colours
+from label_spaces.space import NO_ID, Colour, LabelSpace
 
 Mask = npt.NDArray[np.uint8]  # (H, W) class indices, `LabelSpace.void` where there is no class
 
-LOSSY = frozenset({"JPEG", "MPO"})
+ARRAYS = frozenset({".npy"})  # extensions of masks that are no images
+LOSSY = frozenset({"JPEG", "MPO", "JPEG2000", "AVIF"})
+COLOURED = frozenset({"RGB", "RGBA", "RGBX", "LA"})
+ALPHA = {"RGBA": 3, "LA": 1, "PA": 1}  # the band that holds it
+STEPS = {2: 85, 4: 17}  # between the greys that Pillow makes of pixels of so many bits
+LOOKED_AT = 20  # masks of a folder whose label space is not known
 SHOWN = 10  # unknown ids or colours that a message lists
+
+
+class UnknownIdsError(DatasetError):
+    """A mask has ids that its label space lacks.
+
+    Args:
+        ids: all of the mask.
+        space: the label space.
+    """
+
+    def __init__(self, ids: list[int], space: LabelSpace) -> None:
+        legal = [identity for identity, index in enumerate(space.index_of_id()) if index != NO_ID]
+        unknown = sorted(set(ids) - set(legal))
+        super().__init__(f"it has the ids {shortened(unknown, SHOWN)}; the ids of {space.name} are {_ranges(legal)}")
+        self.ids, self.space = ids, space
+
+    def within(self, path: Path) -> "UnknownIdsError":
+        """Return the same error, naming the file."""
+        named = UnknownIdsError(self.ids, self.space)
+        named.args = (f"{path}: {self}",)
+        return named
 
 
 def draw_mask(annotation: Annotation, space: LabelSpace) -> Mask:
@@ -47,39 +75,91 @@ def polygon_mask(path: Path, space: LabelSpace) -> Mask:
 
 
 def image_mask(path: Path, space: LabelSpace) -> Mask:
-    """Read the mask that an image file holds.
+    """Read the mask that an image file or a numpy array (.npy) holds.
 
-    Greyscale and palette images hold the ids of `space`; a palette's colours are not used, but may not contradict them.
-    Colour images hold its colours, with black for no class unless a class has it, or else ids in three equal channels.
-    Raises DatasetError naming the file and what is wrong.
+    Greyscale and palette images and arrays hold the ids of `space`; a palette's colours are not used, but may not
+    contradict them. Colour images hold its colours, with black for no class unless a class has it, or else ids in three
+    equal channels. The EXIF orientation is applied, as to images. Raises DatasetError naming the file and what is wrong,
+    also where ids or colours may have been changed: by lossy compression, transparency, other colour models, scaling.
     """
     try:
-        with still_image(path.read_bytes()) as image:
-            return _of_picture(image, space)
+        if path.suffix.lower() in ARRAYS:
+            return _of_ids(_array(path), space)
+        content = path.read_bytes()
+        with still_image(content) as image:
+            _check_exact(image, content)
+            turn_upright(image)
+            return _of_picture(image, content, space)
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror or error}") from error
+    except UnknownIdsError as error:
+        raise error.within(path) from None
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from error
 
 
+def ids_found(folder: Path) -> set[int]:
+    """Return the ids that the first masks of a folder hold; none where they hold colours or there are none."""
+    found: set[int] = set()
+    for file in sorted(find_images(folder, further=ARRAYS))[:LOOKED_AT] if folder.is_dir() else ():
+        try:
+            image_mask(folder / file, LabelSpace("", ()))  # which has no id
+        except UnknownIdsError as error:
+            found.update(error.ids)
+        except DatasetError:
+            continue
+    return found
+
+
 def holds_colours(path: Path) -> bool:
     """Return whether a mask file is a colour image, not ids or a palette. Raises DatasetError naming the file."""
+    if path.suffix.lower() in ARRAYS:
+        return False
     try:
         with Image.open(path) as image:
-            return _is_coloured(image)
+            return image.mode in COLOURED
     except OSError as error:
         raise DatasetError(f"{path}: {error}") from error
 
 
-def _is_coloured(image: Image.Image) -> bool:
-    return image.mode not in {"L", "P", "1", *WIDE_GREY}
+def _array(path: Path) -> npt.NDArray[np.generic]:
+    """Return the ids (H, W) in a numpy file; what would have to be unpickled is refused."""
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise DatasetError(
+            f"not an array of whole numbers ({error}); save one with numpy.save(FILE, mask.astype('uint8'))"
+        ) from None
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iub" or array.ndim != 2 or not array.size:
+        shape = f"{array.dtype} of the shape {array.shape}" if isinstance(array, np.ndarray) else "an archive"
+        raise DatasetError(f"it holds {shape}; a mask is an array (height, width) of whole numbers or booleans")
+    return array
 
 
-def _of_picture(image: Image.Image, space: LabelSpace) -> Mask:
-    if image.format in LOSSY:
-        raise DatasetError("it is a JPEG, which changes ids and colours at every edge; save masks as PNG")
-    if not _is_coloured(image):
-        of_ids = _of_ids(np.asarray(image), space)
+def _check_exact(image: Image.Image, content: bytes) -> None:
+    """Raise DatasetError where a picture's pixels may not be the ids or colours that were meant."""
+    lossy = image.format == "WEBP" and b"VP8L" not in content  # the chunk of its lossless pixels
+    if image.format in LOSSY or lossy or image.info.get("compression") in ("jpeg", "webp"):
+        kind = "JPEG" if image.format in ("JPEG", "MPO") else f"{image.format} with lossy compression"
+        raise DatasetError(f"it is a {kind}, which changes ids and colours at every edge; save masks as PNG")
+    header = re.match(rb"P[2356]\s(?:\s|#.*\n)*\d+\s+\d+\s+(\d+)", content) if image.format == "PPM" else None
+    if header and header[1] != b"255":
+        raise DatasetError("its greys are scaled by the maximum in its header; save masks as PNG")
+    if image.mode not in {"L", "P", "1", "PA", *WIDE_GREY, *COLOURED}:
+        raise DatasetError(f"it holds neither ids nor RGB colours, but {image.mode}; save masks as PNG")
+    if image.mode in COLOURED and stored_bits(image, content) > 8:
+        raise DatasetError("its colours have 16 bits a channel; save masks of colours with 8")
+    if image.mode in ALPHA and image.getchannel(ALPHA[image.mode]).getextrema()[0] != 255:
+        raise DatasetError("parts of it are transparent, and may be of any class; save masks without transparency")
+
+
+def _of_picture(image: Image.Image, content: bytes, space: LabelSpace) -> Mask:
+    if image.mode not in COLOURED:
+        ids = np.asarray(image)
+        bits = stored_bits(image, content)
+        if image.mode == "L" and bits in STEPS:
+            ids = ids // STEPS[bits]
+        of_ids = _of_ids(ids if image.mode != "PA" else ids[..., 0], space)
         if image.mode == "P":
             _check_palette(image, space)
         return of_ids
@@ -92,8 +172,10 @@ def _of_picture(image: Image.Image, space: LabelSpace) -> Mask:
         unknown = "colours, and the label space has none"
     if (pixels == pixels[..., :1]).all():
         return _of_ids(pixels[..., 0], space)
+    fit = having_colours([(code >> 16, code >> 8 & 255, code & 255) for code in np.unique(_code(pixels)).tolist()])
+    ours = f"; label spaces with all of its colours are {', '.join(fit)}" if fit else ""
     raise DatasetError(
-        f"it has {unknown}; give masks of ids, or a label space whose CSV names these colours ({space.name})"
+        f"it has {unknown}; give masks of ids, or a label space whose CSV names these colours ({space.name}){ours}"
     )
 
 
@@ -124,15 +206,13 @@ def _of_ids(ids: npt.NDArray[np.generic], space: LabelSpace) -> Mask:
     table = np.array(space.index_of_id(), dtype=np.uint8)
     mask: Mask = np.asarray(cv2.LUT(values, table), dtype=np.uint8)  # a fifth of numpy's time
     if (values is not ids and (ids != values).any()) or mask.max(initial=0) == NO_ID:
-        legal = [identity for identity, index in enumerate(table.tolist()) if index != NO_ID]
-        unknown = np.setdiff1d(ids, legal).tolist()
-        raise DatasetError(f"it has the ids {shortened(unknown, SHOWN)}; the ids of {space.name} are {_ranges(legal)}")
+        raise UnknownIdsError(np.unique(ids).tolist(), space)
     return mask
 
 
 def _of_colours(pixels: npt.NDArray[np.uint8], space: LabelSpace) -> tuple[Mask | None, str]:
     """Return (mask, "") of a colour image (H, W, 3), or None and a description of the unknown colours."""
-    known, index = _codes(space.colours, space.name)
+    known, index = _codes(space.colours, space.void_colours, space.name)
     codes = _code(pixels)
     places = np.searchsorted(known, codes).clip(max=len(known) - 1)
     unknown = known[places] != codes
@@ -143,15 +223,15 @@ def _of_colours(pixels: npt.NDArray[np.uint8], space: LabelSpace) -> tuple[Mask 
 
 
 @lru_cache(maxsize=1)
-def _codes(colours: tuple[tuple[int, int, int], ...], name: str) -> tuple[npt.NDArray[np.int32], Mask]:
+def _codes(colours: tuple[Colour, ...], void: tuple[Colour, ...], name: str) -> tuple[npt.NDArray[np.int32], Mask]:
     """Return the numbers of all colours, ascending, and the class index of each; void follows the last class."""
     if len(set(colours)) < len(colours):
         raise DatasetError(f"classes of {name} share a colour, so that colours do not identify the classes of masks")
     black = (0, 0, 0)  # of IDD, Cityscapes and PASCAL VOC where there is no class
-    every = [*colours, *([] if black in colours else [black])]
+    every = [*colours, *({*void, black} - {*colours})]
     codes = _code(np.array(every, dtype=np.uint8))
     order = np.argsort(codes)
-    return codes[order], order.astype(np.uint8)
+    return codes[order], order.clip(max=len(colours)).astype(np.uint8)
 
 
 def _code(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:

@@ -32,13 +32,14 @@ class Pictures(Dataset[dict[str, Any]]):
 
     paths: Sequence[Path]
     image_size: tuple[int, int]
+    bits: int | None = None  # as in `read_image`
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         try:
-            image = resize(read_image(self.paths[index]), self.image_size)
+            image = resize(read_image(self.paths[index], self.bits), self.image_size)
         except DatasetError as error:
             return {"index": index, "reason": str(error)}
         return {"index": index, "image": torch.from_numpy(image).permute(2, 0, 1)}
@@ -55,8 +56,9 @@ def _collate(items: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def picture_loader(
-    paths: Sequence[Path], image_size: tuple[int, int], batch_size: int, num_workers: int
+    paths: Sequence[Path], image_size: tuple[int, int], batch_size: int, num_workers: int, bits: int | None = None
 ) -> DataLoader[dict[str, Any]]:
     """Return batches of pictures: image (B, 3, H, W) uint8 or None, index (B,), and by index why some are unreadable."""
     workers = num_workers if len(paths) > batch_size else 0  # one batch is read before a worker has started
-    return DataLoader(Pictures(paths, image_size), batch_size=batch_size, num_workers=workers, collate_fn=_collate)
+    pictures = Pictures(paths, image_size, bits)
+    return DataLoader(pictures, batch_size=batch_size, num_workers=workers, collate_fn=_collate)

@@ -1,14 +1,26 @@
-"""The label space of external weights or masks, and the crosswalk from it to the data's."""
+"""The label spaces of a run: of its data, kept in its folder, and of external weights or masks, with the crosswalk between them."""
 
 from pathlib import Path
+from typing import Any
 
+from datamodules.errors import DatasetError, shortened
+from datamodules.files.masks import ids_found
+from datamodules.segmentation import SegmentationDataModule
 from entry.errors import RequestError
 from label_spaces import crosswalk
-from label_spaces.catalogue import load
+from label_spaces.catalogue import base_of, fitting, load
 from label_spaces.crosswalk import Crosswalk
-from label_spaces.space import LabelSpace
+from label_spaces.space import LabelSpace, LabelSpaceError
 from lightning_modules.weights.load import PREDICTS
+from run_folder import RunFolder, read_json, write_csv, write_json
+from settings.base import as_typed
+from settings.data import DataSettings
 from settings.run import RunSettings
+
+MOST_NAMED, MOST_IDS = 5, 10  # label spaces and ids that a message lists
+# What is named in a message where it differs; the first decides whether a checkpoint still fits.
+PARTS = {"classes": "classes", "ids": "ids", "further_ids": "further ids", "void_ids": "ids of no class", "colours": "colours",
+         "void_colours": "colours of no class", "labels": "labels", "levels": "levels", "important": "important classes"}  # fmt: skip
 
 
 def external_space(settings: RunSettings) -> LabelSpace:
@@ -21,14 +33,84 @@ def external_space(settings: RunSettings) -> LabelSpace:
         key, name = "model.label_space", model.label_space or PREDICTS.get(model.weights)
         what = f"model.weights={model.weights}: which classes do these weights predict, and in which order?"
     if name is None:
-        raise RequestError(f"{what} Type {key}=NAME, such as voc21 or cityscapes19, or {key}=FILE.csv.")
-    return load(name)
+        ids = ids_found(Path(settings.predictions)) if settings.predictions else set()
+        fit = [f"{key}={name}" for name in fitting(ids)][:MOST_NAMED] if ids else []
+        found = f" Their ids ({shortened(sorted(ids), MOST_IDS)}) fit {', '.join(fit)}." if fit else ""
+        raise RequestError(f"{what} Type {key}=NAME, such as voc21 or cityscapes19, or {key}=FILE.csv.{found}")
+    return load(name).with_void(settings.predictions_void_ids or ())
 
 
 def crosswalk_of(settings: RunSettings, source: LabelSpace, target: LabelSpace) -> Crosswalk | None:
     """The crosswalk that `crosswalk=` names or that there is; None where both are the same. Raises LabelSpaceError."""
     if settings.crosswalk is not None:
         return crosswalk.read(Path(settings.crosswalk), source, target)
-    if (source.name, source.classes) == (target.name, target.classes):
+    if (base_of(source.name), source.classes) == (base_of(target.name), target.classes):
         return None
     return crosswalk.find(source, target)
+
+
+def own_space(folder: RunFolder, data: DataSettings) -> LabelSpace | None:
+    """The label space that a run was made with, as its folder keeps it.
+
+    None where the folder has none (a classifier, or a run of an earlier version), or the settings name another one.
+    Raises LabelSpaceError where the file is damaged.
+    """
+    if not folder.label_space.exists():
+        return None
+    kept = read_json(folder.label_space)
+    try:
+        space = LabelSpace.from_dict(kept["label_space"])
+        return space if {**kept["data"]} == _named(data) else None
+    except (LabelSpaceError, LookupError, TypeError) as error:
+        raise LabelSpaceError(f"{folder.label_space} is damaged: {error}") from None
+
+
+def keep_space(folder: RunFolder, datamodule: SegmentationDataModule) -> None:
+    """Write the label space of the data into a run's folder, with the keys that named it."""
+    used, named = datamodule.label_space, datamodule.named_classes()
+    content = {"data": _named(datamodule.settings), "label_space": used.to_dict()}
+    write_json(folder.label_space, content if named == used else {**content, "named": named.to_dict()})
+
+
+def keep_external(folder: RunFolder, source: LabelSpace, crosswalk_used: Crosswalk | None) -> None:
+    """Write the label space of external weights or masks, and the crosswalk from it to the data's, into a run's folder."""
+    write_json(folder.predicted_label_space, {"label_space": source.to_dict()})
+    if crosswalk_used is not None:
+        write_csv(folder.crosswalk, crosswalk_used.rows())
+
+
+def difference(folder: RunFolder, datamodule: SegmentationDataModule) -> tuple[str, bool] | None:
+    """How the label space that the settings name today differs from a run's own, and whether its classes do.
+
+    None where it does not, or the folder keeps none for these settings.
+    """
+    if own_space(folder, datamodule.settings) is None:
+        return None
+    kept = read_json(folder.label_space)
+    before = LabelSpace.from_dict(kept.get("named", kept["label_space"]))
+    key = next((key for key, value in _named(datamodule.settings).items() if value is not None), "label_space")
+    name = f"data.{key}={as_typed(getattr(datamodule.settings, key))}"
+    used = f"{folder.label_space.name} in the run's folder is used"
+    try:
+        today = datamodule.named_classes()
+    except (DatasetError, LabelSpaceError) as error:
+        return f"{name} can no longer be read ({error}); {used}.", False
+    parts = [part for part in PARTS if getattr(today, part) != getattr(before, part)]
+    if not parts:
+        return None
+    what = f"its {', '.join(PARTS[part] for part in parts)} differ{_example(before, today)}"
+    return f"{name} is not what the run was made with: {what}; {used}.", "classes" in parts
+
+
+def _example(before: LabelSpace, today: LabelSpace) -> str:
+    """The first class whose id or place is another one, in parentheses."""
+    old, new = (dict(zip(space.classes, space.id_of_index(), strict=False)) for space in (before, today))
+    name = next((name for name in old if old[name] != new.get(name)), None)
+    if name is None:
+        return ""
+    return f" ({name} had the id {old[name]}, now {new.get(name, 'none')})"
+
+
+def _named(data: DataSettings) -> dict[str, Any]:
+    """The keys that name the label space of masks."""
+    return data.model_dump(mode="json", include={"label_space", "classes", "void_ids"})

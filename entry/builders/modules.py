@@ -33,12 +33,17 @@ from settings.run import RunSettings
 
 
 def build_datamodule(
-    settings: RunSettings, split: Path | None = None, *, test_split: str | None = None, own_sizes: bool = False
+    settings: RunSettings,
+    split: Path | None = None,
+    *,
+    test_split: str | None = None,
+    own_sizes: bool = False,
+    label_space: LabelSpace | None = None,
 ) -> ImageDataModule:
     """The data module of a run, not prepared yet. Raises RequestError or DatasetError for settings that make no sense.
 
     `split` is a run's own split.csv, which is read instead of splitting a second time. `test_split` is what is evaluated
-    (None: the reported split), with `own_sizes` each frame at its own size, for external masks.
+    (None: the reported split), with `own_sizes` each frame at its own size, for external masks. `label_space` is a run's own.
     """
     data = settings.data if split is None else settings.data.model_copy(update={"split": str(split)})
     make = cast("type[ImageDataModule]", get_class(str(data.target)))
@@ -53,6 +58,7 @@ def build_datamodule(
         region_sizes=settings.report.region_sizes,
         test_split=test_split,
         **({"own_sizes": True} if own_sizes else {}),
+        **({} if label_space is None else {"label_space": label_space}),
         **data.options,
     )
 

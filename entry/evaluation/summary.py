@@ -7,6 +7,7 @@ from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
 from entry.console import printable
 from entry.request import Request
+from entry.run import Run, differences
 from reports.crosswalk import crosswalk_summary
 from reports.figures.style import undrawable
 from reports.intervals import FEW, with_interval
@@ -81,6 +82,12 @@ def print_resized(datamodule: ImageDataModule, split: str) -> None:
     """Print how many frames are not evaluated at their own size, if any."""
     note = datamodule.size_note(split) if isinstance(datamodule, SegmentationDataModule) else None
     if note:
+        print(f"note: {note}")
+
+
+def print_differences(run: Run) -> None:
+    """Print what is not as it was when a run was made."""
+    for note in differences(run.folder, run.datamodule, [run.datamodule.test_split]):
         print(f"note: {note}")
 
 

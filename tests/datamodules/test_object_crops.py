@@ -9,6 +9,7 @@ from PIL import Image
 
 from datamodules.crop_rules import CropRules
 from datamodules.errors import DatasetError
+from datamodules.files.frame_pairs import find_frames
 from datamodules.object_crops import ObjectCropDataModule
 from settings.data import DataSettings
 
@@ -252,3 +253,17 @@ def test_baselines_may_know_colour_and_box(root):
     np.testing.assert_allclose(found["mean_colour"][1], car, atol=3)
     with pytest.raises(DatasetError, match="has no object 0 to draw"):
         data.read("leftImg8bit/train/000/0_leftImg8bit.png#0")
+
+
+def test_frames_that_are_turned_alone_are_named(idd, settings):
+    root = idd()
+    image = root / "leftImg8bit/train/0/0_leftImg8bit.png"
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.open(image).save(image, exif=exif)
+    module = ObjectCropDataModule(settings(root=str(root), split={"train": 0.6, "val": 0.2, "test": 0.2}))
+    kept = module.readable_frames(root, find_frames(root))
+    assert len(kept) == 22
+    (note,) = module.notes
+    assert note.startswith("1 images are turned by their EXIF orientation")
+    assert "leftImg8bit/train/0/0_leftImg8bit.png" in note

@@ -6,7 +6,9 @@ from PIL import Image
 
 from datamodules.errors import DatasetError
 from datamodules.predicted_masks import count, match
+from label_spaces.catalogue import load
 from tests.datamodules.conftest import SIZE, scene
+from tests.datamodules.files.test_mask_files import STORED, turned, upright
 
 IDD = [
     "leftImg8bit/val/7/001_leftImg8bit.png",
@@ -114,3 +116,55 @@ def test_names_are_the_same_however_unicode_writes_them(tmp_path):
     assert found.files == {wanted[0]: "cafe\u0301/1.png", wanted[1]: "caf\u00e9/2.png"}
     again = match(wanted, wanted, masks(tmp_path, "caf\u00e9/1.png"))
     assert len(again.problems["are second masks of a frame"]) == 1
+
+
+@pytest.mark.parametrize("orientation", STORED)
+def test_a_mask_with_an_orientation_is_turned(make, tmp_path, orientation):
+    module = make(own_sizes=True)
+    names = [module.names[index] for index in module.indices("val")]
+    truth = [scene(100 * drive + frame) for drive in (20, 21) for frame in (0, 1)]
+    folder = predicted(tmp_path / "masks", *truth)
+    inverse = {6: 8, 8: 6}.get(orientation, orientation)
+    for path, ids in zip(sorted(folder.rglob("*.png")), truth, strict=True):
+        Image.fromarray(upright(ids, inverse)).save(path, exif=turned(orientation))
+    found = count(module, "val", match(names, names, folder), module.label_space)
+    assert np.trace(found.confusion) == found.confusion.sum() == 4 * SIZE[0] * SIZE[1]
+
+
+def test_arrays_are_predictions(make, tmp_path):
+    module = make(own_sizes=True)
+    names = [module.names[index] for index in module.indices("val")]
+    folder = tmp_path / "masks"
+    for drive in (20, 21):
+        for frame in (0, 1):
+            (folder / f"{drive:03}").mkdir(parents=True, exist_ok=True)
+            np.save(folder / f"{drive:03}/{frame}.npy", scene(100 * drive + frame))
+    found = count(module, "val", match(names, names, folder), module.label_space)
+    assert np.trace(found.confusion) == found.confusion.sum()
+
+
+def test_ids_of_another_label_space_are_answered_with_what_to_type(make, tmp_path):
+    module = make(own_sizes=True, label_space="idd_level1")
+    names = [module.names[index] for index in module.indices("val")]
+    folder = predicted(tmp_path / "masks", *[np.full(SIZE, each, np.uint8) for each in (7, 11, 26, 33)])
+    with pytest.raises(
+        DatasetError, match=r"type predictions_label_space=cityscapes_labels if they are its classes"
+    ) as refusal:
+        count(module, "val", match(names, names, folder), load("cityscapes19"))
+    assert "voc21" not in str(refusal.value)
+    twenty = predicted(tmp_path / "twenty", *[np.full(SIZE, each, np.uint8) for each in (0, 3, 18, 19)])
+    with pytest.raises(DatasetError, match=r"type predictions_void_ids=\[19\] if 19 is no class"):
+        count(module, "val", match(names, names, twenty), load("cityscapes19"))
+    found = count(module, "val", match(names, names, twenty), load("cityscapes19").with_void([19]))
+    assert found.confusion[:, -1].sum() == SIZE[0] * SIZE[1]
+
+
+@pytest.mark.filterwarnings("error")
+def test_masks_of_which_none_can_be_read_are_answered_too(make, tmp_path):
+    module = make(own_sizes=True)
+    names = [module.names[index] for index in module.indices("val")]
+    folder = predicted(tmp_path / "masks", *[np.full(SIZE, 77, np.uint8)] * 4)
+    with pytest.raises(
+        DatasetError, match=r"type predictions_void_ids=\[77\] if 77 is no class; or name each id in a table"
+    ):
+        count(module, "val", match(names, names, folder), load("cityscapes19"))

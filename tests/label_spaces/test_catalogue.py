@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from torchvision.datasets import Cityscapes
 
-from label_spaces.catalogue import load, names
+from label_spaces.catalogue import advice, fitting, having_colours, load, names
 from label_spaces.csv_files import read_rows
-from label_spaces.space import LabelSpaceError
+from label_spaces.space import LabelSpace, LabelSpaceError
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = ROOT / "label_spaces" / "tables"
@@ -222,8 +222,10 @@ def test_a_table_is_found_by_being_there(checkout):
 
 
 def test_messages_list_what_is_there(checkout):
-    assert "there is no label space 'lane'; there are idd_level3, " in (error := checkout("load('lane')").stderr)
-    assert "painted, lanes, voc21, or give the path" in error
+    assert "there is no label space 'lane'; did you mean lanes? there are idd_level3, " in (
+        error := checkout("load('lane')").stderr
+    )
+    assert "painted, lanes, voc21, cityscapes_labels, idd_labels, or give the path" in error
     error = checkout("find(load('lanes'), load('voc21'))").stderr
     assert "(there are cityscapes19_to_idd_labels, lanes_to_painted, voc21_to_idd_labels)" in error
 
@@ -242,3 +244,70 @@ def test_nor_that_of_a_table_of_labels(tmp_path):
     path.write_text("name,id\nlane,1\nrest,0\n")
     with pytest.raises(LabelSpaceError, match=r"idd_labels\.csv has the name of a table of labels .*: rename the file"):
         load(str(path))
+
+
+def test_cityscapes_label_ids_are_a_label_space():
+    """Against torchvision's copy of the official table."""
+    space = load("cityscapes_labels")
+    trained = [c for c in Cityscapes.classes if 0 <= c.train_id < 255]
+    assert space.ids == tuple(c.id for c in sorted(trained, key=lambda c: c.train_id))
+    assert space.classes == load("cityscapes19").classes
+    assert set(space.legal_ids()) == {*range(34), 255}
+    assert {space.index_of_id()[c.id] for c in Cityscapes.classes if c.id >= 0 and c not in trained} == {space.void}
+
+
+def test_idds_label_ids_are_a_label_space():
+    space, level3 = load("idd_labels"), load("idd_level3")
+    for row in read_rows(TABLES / "idd_labels.csv"):
+        assert space.index_of_id()[row.integer("id")] == level3.labels[row.values["name"]]
+    assert (space.classes, space.levels) == (level3.classes, level3.levels)
+
+
+def test_a_name_that_is_nearly_one_of_ours_is_guessed_at():
+    with pytest.raises(
+        LabelSpaceError, match=r"no label space 'cityscapes'; did you mean cityscapes19 or cityscapes_labels or "
+    ):
+        load("cityscapes")
+    with pytest.raises(LabelSpaceError, match=r"did you mean voc21\?"):
+        load("voc12")
+
+
+@pytest.mark.parametrize(
+    ("ids", "first"),
+    [
+        ({7, 8, 11, 26, 33}, "cityscapes_labels"),
+        ({0, 5, 39}, "idd_labels"),
+        ({0, 6, 255}, "idd_level1"),
+        ({0, 100}, None),
+    ],
+)
+def test_label_spaces_are_found_by_ids(ids, first):
+    assert next(iter(fitting(ids)), None) == first
+    assert all(ids <= set(load(name).legal_ids()) for name in fitting(ids))
+
+
+def test_advice_is_chosen_from_what_was_found():
+    own = LabelSpace("mask_folder", ("a", "b", "c"), void_ids=(255,))
+    camvid = advice({0, 1, 2, 11}, own, "data.label_space", "data.void_ids")
+    assert camvid.startswith("type data.void_ids=[11] if 11 is no class; ")
+    city = advice({0, 7, 8, 11, 12, 13, 17, 23, 26, 33}, own, "data.label_space", "data.void_ids")
+    assert city.startswith(
+        "type data.label_space=cityscapes_labels if they are its classes, whose ids fit (also idd_labels); "
+    )
+    twenty = advice({0, 18, 19}, load("cityscapes19"), "predictions_label_space", "predictions_void_ids")
+    assert "type predictions_void_ids=[19] if 19 is no class" in twenty
+    assert "smoothed edges" in advice({0, 255, *range(3, 90, 2)}, own, "data.label_space", "data.void_ids")
+    assert "ids of instances" in advice({7, 26001}, own, "data.label_space", "data.void_ids")
+    assert "void_ids" not in advice({7, 26001}, own, "data.label_space", "data.void_ids")
+
+
+def test_label_spaces_are_found_by_colours():
+    voc = load("voc21")
+    assert having_colours(voc.colours) == ["voc21"]
+    assert set(having_colours([(128, 64, 128), (0, 0, 0)])) >= {"cityscapes19", "idd_level3", "idd_cityscapes19"}
+    assert having_colours([(1, 2, 3)]) == []
+
+
+def test_a_table_of_ours_that_is_given_by_its_path_is_answered_with_its_name():
+    with pytest.raises(LabelSpaceError, match="type cityscapes_labels for that one"):
+        load(str(TABLES / "cityscapes_labels.csv"))

@@ -6,6 +6,7 @@ from label_spaces.catalogue import load
 from label_spaces.crosswalk import find, read
 from label_spaces.csv_files import read_rows
 from label_spaces.space import LabelSpace, LabelSpaceError
+from run_folder import write_csv
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "label_spaces" / "crosswalks"
@@ -221,3 +222,18 @@ def test_a_class_whose_name_holds_the_separator_is_one_class(tmp_path):
     assert read(path, source, LabelSpace("ours", ("a", "b"))).targets == ((0, 1),)
     with pytest.raises(LabelSpaceError, match="line 2: a;b is one class of ours and, by its parts, several; rename it"):
         read(path, source, LabelSpace("ours", ("a", "b", "a;b")))
+
+
+@pytest.mark.parametrize("pair", [("voc21", "idd_level3"), ("cityscapes19", "idd_level1"), ("idd_level3", "idd_level2"), ("cityscapes_labels", "idd_labels")])  # fmt: skip
+def test_a_crosswalk_is_read_back_from_its_rows(tmp_path, pair):
+    source, target = map(load, pair)
+    write_csv(tmp_path / "kept.csv", find(source, target).rows())
+    again = read(tmp_path / "kept.csv", source, target)
+    assert again == find(source, target)
+    assert (again.mapping, again.statuses) == (find(source, target).mapping, find(source, target).statuses)
+
+
+def test_ids_of_labels_have_the_crosswalk_of_their_classes():
+    for target in LEVELS:
+        ours, theirs = find(load("cityscapes_labels"), load(target)), find(load("cityscapes19"), load(target))
+        assert (ours.mapping, ours.statuses) == (theirs.mapping, theirs.statuses)

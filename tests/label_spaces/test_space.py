@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from label_spaces.catalogue import load
@@ -61,3 +63,43 @@ def test_names_that_are_one_to_the_reader_are_found():
         ["Car", "car"], ["bus", "\uff42\uff55\uff53"], ["bus stop", "bus  stop "],
     ]  # fmt: skip
     assert similar_names(["car", "cart", "a b", "ab"]) == []
+
+
+FRUIT = LabelSpace(
+    "fruit", ("fig", "plum", "pear"), ((1, 1, 1), (2, 2, 2), (3, 3, 3)), (4, 5, 6), (9,), ((7, 7, 7),), {8: 2},
+    {"fig": 0, "plum": 1, "pear": 2, "stone": 3}, {}, (1, 2),
+)  # fmt: skip
+
+
+def test_ids_of_no_class_are_added_and_classes_that_have_them_left_out():
+    more = FRUIT.with_void([11])
+    assert (more.classes, more.void_ids, more.index_of_id()[11]) == (FRUIT.classes, (9, 11), 3)
+    less = FRUIT.with_void([5])
+    assert (less.classes, less.ids, less.void_ids, less.important) == (("fig", "pear"), (4, 6), (5, 9), (1,))
+    assert (less.colours, less.void_colours) == (((1, 1, 1), (3, 3, 3)), ((7, 7, 7), (2, 2, 2)))
+    assert less.labels == {"fig": 0, "plum": 2, "pear": 1, "stone": 2}
+    assert [less.index_of_id()[identity] for identity in (4, 5, 6, 8, 9)] == [0, 2, 1, 1, 2]
+    plain = LabelSpace("plain", ("void", "sky", "car")).with_void([0])
+    assert (plain.classes, plain.ids, plain.index_of_id()[:3]) == (("sky", "car"), (1, 2), (2, 0, 1))
+
+
+def test_classes_that_cannot_be_left_out_are_named():
+    with pytest.raises(LabelSpaceError, match="road of idd_level3 cannot be no class: its coarser levels need them"):
+        load("idd_level3").with_void([0])
+    with pytest.raises(LabelSpaceError, match="no class would be left"):
+        LabelSpace("one", ("a",)).with_void([0])
+
+
+@pytest.mark.parametrize(
+    "space", [FRUIT, load("idd_level3"), load("idd_labels"), load("voc21"), LabelSpace("a", ("b", "c"))]
+)
+def test_a_label_space_comes_back_from_json(space):
+    assert LabelSpace.from_dict(json.loads(json.dumps(space.to_dict()))) == space
+
+
+@pytest.mark.parametrize(
+    "values", [None, [], {}, {"name": "a"}, {"name": "a", "classes": 3}, {"name": "a", "classes": ["b", "b"]}]
+)
+def test_what_is_no_label_space_is_refused(values):
+    with pytest.raises(LabelSpaceError, match="not a label space"):
+        LabelSpace.from_dict(values)

@@ -35,3 +35,13 @@ def test_the_paths_of_a_request_are_absolute(tmp_path, monkeypatch):
         str(tmp_path / name) for name in ("r", "s", "c.ckpt", "x.csv")
     ]
     assert validated(RequestKeys, {"checkpoint": "last"}).checkpoint == "last"
+
+
+def test_files_of_label_spaces_are_absolute_paths_and_names_are_not(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for typed, kept in (
+        ("a.csv", str(tmp_path / "a.csv")),
+        ("labelmap.txt", str(tmp_path / "labelmap.txt")),
+        ("voc21", "voc21"),
+    ):
+        assert validated(RequestKeys, {"predictions_label_space": typed}).predictions_label_space == kept

@@ -2,7 +2,9 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from entry.builders.crosswalk import crosswalk_of, external_space
 from entry.errors import RequestError
@@ -11,7 +13,8 @@ from label_spaces.catalogue import load
 
 def settings(predictions=None, named=None, crosswalk=None, weights="auto", label_space=None):
     model = SimpleNamespace(weights=weights, label_space=label_space)
-    return SimpleNamespace(predictions=predictions, predictions_label_space=named, crosswalk=crosswalk, model=model)
+    names = {"predictions": predictions, "predictions_label_space": named, "predictions_void_ids": None}
+    return SimpleNamespace(**names, crosswalk=crosswalk, model=model)
 
 
 @pytest.mark.parametrize(
@@ -53,3 +56,11 @@ def test_a_crosswalk_of_ones_own_is_read_instead(tmp_path):
     mapping = crosswalk_of(settings(crosswalk=str(tmp_path / "own.csv")), voc, idd).mapping
     assert mapping[voc.index("sofa")] == idd.index("road")
     assert {mapping[voc.index(name)] for name in voc.classes if name != "sofa"} == {idd.void}
+
+
+def test_the_ids_of_the_masks_name_label_spaces_that_fit(tmp_path):
+    Image.fromarray(np.array([[7, 8, 11, 33]], np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(
+        RequestError, match=r"Their ids \(7, 8, 11, 33\) fit predictions_label_space=cityscapes_labels, "
+    ):
+        external_space(settings(str(tmp_path)))
