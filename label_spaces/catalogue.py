@@ -39,8 +39,6 @@ def load(name: str) -> LabelSpace:
             raise LabelSpaceError(
                 f"{name} has the name of a label space of this project: type {path.stem} for that one, or rename the file"
             )
-        if (FOLDER / "tables" / f"{path.stem}.csv").exists() and path.is_file():
-            raise LabelSpaceError(f"{name} has the name of a table of labels of this project: rename the file")
         return read_space(path)
     alike = sorted((known for known in names() if name.lower() in known), key=lambda known: known.find(name.lower()))
     near = alike or difflib.get_close_matches(name, names(), 3)

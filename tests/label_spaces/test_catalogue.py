@@ -239,13 +239,6 @@ def test_every_table_names_its_source_and_is_shipped():
     assert shipped["label_spaces"] == ["*.csv", "tables/*.csv", "crosswalks/*.csv"]
 
 
-def test_nor_that_of_a_table_of_labels(tmp_path):
-    path = tmp_path / "idd_labels.csv"
-    path.write_text("name,id\nlane,1\nrest,0\n")
-    with pytest.raises(LabelSpaceError, match=r"idd_labels\.csv has the name of a table of labels .*: rename the file"):
-        load(str(path))
-
-
 def test_cityscapes_label_ids_are_a_label_space():
     """Against torchvision's copy of the official table."""
     space = load("cityscapes_labels")
