@@ -116,7 +116,7 @@ class IndexedDataModule(LightningDataModule, ABC):
     def prepare_training(self) -> None:
         """Find the samples, and check what training, selection and the closing evaluation need. Raises DatasetError."""
         self.find_samples()
-        note = selection_note(self.table)
+        note = selection_note(self.table, self.settings)
         self.notes += [note] if note and note not in self.notes else []
         for split in ("train", self.selection_split, self.closing_split):
             self.prepare_split(split)
@@ -124,8 +124,15 @@ class IndexedDataModule(LightningDataModule, ABC):
     def prepare_split(self, split: str) -> None:
         """Find the samples, and check that a split has some. Raises DatasetError."""
         self.find_samples()
-        if not self.table.indices(split):
-            raise DatasetError(f"data={self.settings.name}: {split} has no samples; change data.split.")
+        if self.table.indices(split):
+            return
+        having = ", ".join(f"{each} ({count})" for each in TABLE_SPLITS if (count := len(self.table.indices(each))))
+        remedy = "change data.split"
+        if split == "val" and self.table.indices("train"):
+            remedy = "type data.select_from=train: a piece of train is put aside to choose the best checkpoint"
+        raise DatasetError(
+            f"data={self.settings.name}: {split} has no samples; {remedy}. There are {having or 'none'}."
+        )
 
     @property
     def test_split(self) -> str:
@@ -139,8 +146,8 @@ class IndexedDataModule(LightningDataModule, ABC):
 
     @property
     def closing_split(self) -> str:
-        """The split that is reported when training has ended."""
-        return "test"
+        """The split that is reported when training has ended: test where it has samples with truth, else val."""
+        return "test" if self.table.indices("test") else "val"
 
     def leave_out(self, broken: Sequence[tuple[str, str]], total: int, what: str, cannot_be: str = "read") -> None:
         """Record (name, reason) of what is left out of `total`. Raises DatasetError unless it is to be skipped."""

@@ -7,14 +7,16 @@ import pytest
 
 from label_spaces.csv_reader import CSVError, read_table
 
-ROWS = [{"file": "a, b.png", "label": 'the "cat"'}, {"file": "c;d.png", "label": "Hündin"}, {"file": "e\tf", "label": ""}]
+ROWS = [
+    {"file": "a, b.png", "label": 'the "cat"'},
+    {"file": "c;d.png", "label": "Hündin"},
+    {"file": "e\tf", "label": ""},
+]
 
 
 def written(delimiter=",", lineterminator="\n", quoting=csv.QUOTE_MINIMAL):
     text = io.StringIO()
-    table = csv.DictWriter(
-        text, ["file", "label"], delimiter=delimiter, lineterminator=lineterminator, quoting=quoting
-    )
+    table = csv.DictWriter(text, ["file", "label"], delimiter=delimiter, lineterminator=lineterminator, quoting=quoting)
     table.writeheader()
     table.writerows(ROWS)
     return text.getvalue()
