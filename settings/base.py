@@ -85,7 +85,7 @@ def is_csv(value: object) -> TypeGuard[str]:
 def as_typed(value: Any) -> str:
     """A value in the way it is typed on the command line."""
     if isinstance(value, BaseModel):
-        return as_typed(value.model_dump(by_alias=True))
+        return as_typed(value.model_dump(by_alias=True, exclude_none=True))
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{key}:{as_typed(part)}" for key, part in value.items()) + "}"
     if isinstance(value, list | tuple):

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import struct
 import zlib
 from collections import Counter
@@ -24,6 +25,41 @@ RGB = npt.NDArray[np.uint8]  # (H, W, 3)
 NOT_PICTURES = frozenset({"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5"})
 # Their further frames are previews or layers of the one picture.
 ONE_PICTURE_IN_FRAMES = frozenset({"MPO", "PSD"})
+# Pictures that Pillow cannot read, at least not without plug-ins; and videos.
+UNREADABLE_PICTURES = frozenset(
+    [
+        ".heic",
+        ".heif",
+        ".hif",
+        ".avif",
+        ".jxl",
+        ".svg",
+        ".dng",
+        ".cr2",
+        ".cr3",
+        ".nef",
+        ".arw",
+        ".orf",
+        ".rw2",
+        ".raf",
+        ".raw",
+    ]
+)
+VIDEOS = frozenset(
+    [".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts", ".mts", ".ogv"]
+)
+FRAMES_OF_VIDEO = "mkdir frames && ffmpeg -i {} -vf fps=1 frames/%06d.png"
+# What operating systems and file servers leave in folders, beside hidden files.
+SYSTEM_FOLDERS = frozenset({"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"})
+# Formats that are recognised by their first bytes alone, for files without an image's ending.
+MARKED = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP")
+HEIF_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"})
+NO_IMAGES = {  # what files with an image's ending may be instead, by their first bytes
+    b"<": "it is a page of text in HTML or XML",
+    b"version https://git-lfs": "it is a pointer of Git LFS: fetch the files with git lfs pull",
+    b"%PDF": "it is a PDF",
+    b"PK\x03\x04": "it is a zip archive",
+}
 WIDE_GREY = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
 
 # What Pillow's decoders raise for broken bytes.
@@ -41,8 +77,8 @@ def image_extensions() -> frozenset[str]:
 def find_images(folder: Path, ignored: Counter[str] | None = None, *, follow_links: bool = True) -> list[str]:
     """Return the image files in a folder and below it, as POSIX paths relative to it, in sorted order folder by folder.
 
-    No folder is entered twice, whatever symbolic links there are. `ignored` counts hidden files and folders, and files
-    that are no images. Raises DatasetError where a folder cannot be listed.
+    No folder is entered twice, whatever symbolic links there are. `ignored` counts by kind what is left out: hidden files
+    and folders, and files that are no images. Raises DatasetError where a folder cannot be listed.
     """
     found, entered = [], set()
     ignored = Counter() if ignored is None else ignored
@@ -53,7 +89,9 @@ def find_images(folder: Path, ignored: Counter[str] | None = None, *, follow_lin
             continue
         entered.add((facts.st_dev, facts.st_ino))
         folders[:] = visible(folders, ignored)
-        found += [Path(place, name).relative_to(folder).as_posix() for name in visible_images(files, ignored)]
+        found += [
+            Path(place, name).relative_to(folder).as_posix() for name in visible_images(Path(place), files, ignored)
+        ]
     return found
 
 
@@ -64,18 +102,57 @@ def list_folder(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def visible(names: Sequence[str], ignored: Counter[str]) -> list[str]:
-    """Return the names that are not hidden, sorted; the others are counted in `ignored`."""
+    """Return the names that are neither hidden nor an operating system's, sorted; `ignored` counts the others."""
     shown = sorted(name for name in names if not name.startswith("."))
+    own = [name for name in shown if name.casefold() not in SYSTEM_FOLDERS]
     ignored["hidden files or folders"] += len(names) - len(shown)
-    return shown
+    if system := len(shown) - len(own):
+        ignored["folders of an operating system"] += system
+    return own
 
 
-def visible_images(files: Sequence[str], ignored: Counter[str]) -> list[str]:
-    """Return the visible names with an image's extension, sorted; the others are counted in `ignored`."""
-    shown = visible(files, ignored)
-    images = [name for name in shown if Path(name).suffix.lower() in image_extensions()]
-    ignored["files that are no images"] += len(shown) - len(images)
+def visible_images(folder: Path, files: Sequence[str], ignored: Counter[str]) -> list[str]:
+    """Return which of a folder's files are visible images, sorted; `ignored` counts the others by kind.
+
+    Images have the ending of a format that can be read, or no ending, or more after it (``a.jpg?size=large``), and
+    then the first bytes of an image.
+    """
+    images = []
+    for name in visible(files, ignored):
+        kind = _other_kind(folder / name)
+        if kind is None:
+            images.append(name)
+        else:
+            ignored[kind] += 1
     return images
+
+
+def _other_kind(file: Path) -> str | None:
+    """Return what a file is that is no image, for a list of what is left out; None for an image."""
+    ending = file.suffix.lower()
+    if ending in image_extensions():
+        return None
+    if ending in UNREADABLE_PICTURES:
+        return f"{ending[1:].upper()} pictures, which cannot be read"
+    if ending in VIDEOS:
+        return "videos"
+    beginning = "." + re.split(r"[^a-z0-9]", ending[1:])[0]
+    unsure = not re.search("[a-z]", ending) or (beginning != ending and beginning in image_extensions())
+    if unsure and not ending.endswith("~") and file.is_file():
+        with contextlib.suppress(*UNREADABLE), Image.open(file, formats=MARKED):
+            return None
+    return "files that are no images"
+
+
+def remedy(left_out: Counter[str]) -> str:
+    """Return sentences on what was found instead of images, and how to make images of it; empty for nothing."""
+    found = [f"{kind} ({count})" for kind, count in sorted(left_out.items()) if count]
+    sentences = [f"Found there: {', '.join(found)}."] if found else []
+    if endings := sorted({kind.split()[0].lower() for kind in left_out if kind.endswith("cannot be read")}):
+        sentences.append(f"Convert them first, for example with: magick mogrify -format jpg '*.{endings[0]}'")
+    if left_out["videos"]:
+        sentences.append(f"Extract frames first, for example with: {FRAMES_OF_VIDEO.format('VIDEO')}")
+    return " ".join(sentences)
 
 
 def _refuse(error: OSError) -> None:
@@ -126,9 +203,15 @@ def still_image(content: bytes) -> Iterator[Image.Image]:
     except DatasetError:
         raise
     except UnidentifiedImageError as error:
-        raise DatasetError("not an image, or damaged at its very beginning") from error
+        raise DatasetError(f"not an image, or damaged at its very beginning{_known_otherwise(content)}") from error
     except UNREADABLE as error:
         raise DatasetError(f"damaged: {str(error).strip() or type(error).__name__}") from error
+
+
+def _known_otherwise(content: bytes) -> str:
+    if content[4:8] == b"ftyp" and content[8:12] in HEIF_BRANDS:
+        return "; it is a HEIC picture: convert it to JPEG or PNG"
+    return next((f"; {what}" for start, what in NO_IMAGES.items() if content.lstrip().startswith(start)), "")
 
 
 def _check_still(image: Image.Image) -> None:

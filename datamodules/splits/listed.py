@@ -94,7 +94,7 @@ def match(written: Iterable[str], names: Collection[str], root: Path) -> Meant:
     differ where that leaves one name. What a path has beyond a name must be the same for the whole list, or be folders
     of `root`.
     """
-    found, by_last = Meant(), defaultdict(list)
+    found, by_last, written = Meant(), defaultdict(list), dict.fromkeys(written)
     pending = [each for each in written if each not in names]
     found.names = {each: each for each in written if each in names}
     if not pending:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from datamodules.errors import DatasetError
-from datamodules.image_folder import ImageFolderDataModule, ready_folders, scan
+from datamodules.image_folder import ImageFolderDataModule
 from datamodules.splits.sample_table import SPLITS
 from settings.data import DataSettings
 
@@ -211,18 +211,6 @@ def test_the_word_for_ready_folders_without_them_is_refused(tmp_path, module):
 def test_two_folders_for_one_split_are_refused(tmp_path, module):
     with pytest.raises(DatasetError, match="holds both val and valid; keep one folder for val"):
         module(ready(tmp_path / "root", train=2, val=2, valid=2), split="folders").find()
-
-
-def test_classes_may_be_called_as_splits_are_where_they_hold_only_pictures(tmp_path):
-    assert ready_folders(folder_per_class(tmp_path / "root", {"train": 3, "test": 3})) == {}
-
-
-def test_folders_beside_the_ready_ones_are_said(tmp_path):
-    root = ready(tmp_path / "root", train=2, val=2)
-    picture(root / "extra" / "a" / "0.png")
-    images, ignored = scan(root, ready_folders(root))
-    assert +ignored == {"folders beside train, val": 1}
-    assert len(images) == 8
 
 
 def test_a_runs_table_of_ready_folders_is_read_again(tmp_path, module):
