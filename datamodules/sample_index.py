@@ -15,6 +15,7 @@ from settings.base import as_typed
 from settings.data import DataSettings
 
 LISTED = 20  # corrupt files that a message names
+ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
 TRAIN_EVAL = "train_eval"  # the fixed part of train that is evaluated beside the selection's split
 
 
@@ -68,7 +69,8 @@ class IndexedDataModule(LightningDataModule, ABC):
         for folder in folders:
             if not folder.is_dir():
                 what = "is a file, not a folder" if folder.exists() else "does not exist"
-                raise DatasetError(f"data.root={folder} {what}; give the folder that holds the images.")
+                unpack = "unpack it, and " if folder.suffix.lower() in ARCHIVES and folder.exists() else ""
+                raise DatasetError(f"data.root={folder} {what}; {unpack}give the folder that holds the images.")
         if len(folders) > 1 and not self.several_roots:
             raise DatasetError(
                 f"data.root={as_typed(given)}: data={self.settings.name} reads one folder; give one of them."

@@ -51,7 +51,7 @@ def read_table(path: Path, *, comments: bool = False) -> CSVTable:
     The delimiter is the one that the header has most of, or that a first line such as ``sep=;`` names. With `comments`,
     lines that begin with ``# `` are left out too. Raises CSVError.
     """
-    text = _text(path)
+    text = read_text(path)
     if comments:
         text = re.sub(r"^# .*$", "", text, flags=re.MULTILINE)  # an empty line instead: line numbers stay
     first = next((line for line in text.splitlines() if line.strip()), "")
@@ -82,7 +82,8 @@ def _plain(name: str) -> str:
     return re.sub(r"[\W_]+", "", name).casefold()
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Return the text of a file in any encoding of Unicode, told by its mark or its zeros, UTF-8 without. Raises CSVError."""
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -138,7 +138,7 @@ def scan(
             seen.add(target)
             empty += [] if images else [folder]
     _check_classes(root, seen, classes)
-    problem = _problem(stray, empty, seen)
+    problem = _problem(stray, empty, seen, is_empty=not any(list_folder(root)))
     if problem:
         raise DatasetError(
             " ".join(filter(None, (f"data.root={root} {problem}", remedy(ignored), inside(root), tables(root))))
@@ -156,9 +156,10 @@ def _check_classes(root: Path, seen: Collection[str], classes: Collection[str] |
         )
 
 
-def _problem(stray: int, empty: Sequence[str], classes: Collection[str]) -> str | None:
+def _problem(stray: int, empty: Sequence[str], classes: Collection[str], *, is_empty: bool) -> str | None:
     if not classes:
-        what = f"holds {stray} images but no class folders" if stray else "holds no images"
+        none = "is empty: it holds no images" if is_empty else "holds no images"
+        what = f"holds {stray} images but no class folders" if stray else none
         return f"{what}; expected a folder per class with its images in it."
     if empty:
         return f"has no images in class folder {shortened(empty, MOST_SHOWN)}; put some there or remove it."
