@@ -109,9 +109,10 @@ class ImageFolderDataModule(ClassificationDataModule):
         names = find_images(self.root, ignored)
         if not names:
             raise DatasetError(f"data.root={self.root} holds no images. {remedy(ignored)}".strip())
-        path, columns = Path(str(self.settings.labels)), self.settings.label_columns
         if is_csv(self.settings.split) and has_targets(Path(self.settings.split)):
             path, columns = Path(self.settings.split), ["sample", "target"]  # as it was when the run was made
+        else:
+            path, columns = self._table(), self.settings.label_columns
         labels = read_labels(path, names, self.root, columns)
         self._check_labels(labels, path)
         ready = self._ready_folders()
@@ -128,6 +129,15 @@ class ImageFolderDataModule(ClassificationDataModule):
         if missing := [name for name in self._classes or () if name not in known]:
             raise DatasetError(f"data.classes names {shortened(missing)}, of which {path} has no image.")
         return images, ignored, labels.groups
+
+    def _table(self) -> Path:
+        """Return the table of classes: as typed, or relative to the root where it is there alone."""
+        typed = Path(str(self.settings.labels))
+        within = self.root / (typed.relative_to(Path.cwd()) if typed.is_relative_to(Path.cwd()) else typed)
+        if typed.exists() or not within.exists():
+            return typed
+        self.notes.append(f"data.labels: there is no {typed}, but {within}, which is read.")
+        return within
 
     def _check_labels(self, labels: Labels, path: Path) -> None:
         """Note what is left out. Raises DatasetError naming all that is wrong, unless it is to be skipped."""

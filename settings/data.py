@@ -144,11 +144,15 @@ class DataSettings(Group):
     on_corrupt: Literal["fail", "skip"] = Field(
         "fail", description="refuse unusable files, or leave them out and record them"
     )
-    batch_size: Positive = Field(32, description="samples of one optimiser step, on all devices together")
+    batch_size: Positive = Field(
+        32,
+        description="samples of one optimiser step, on all devices together; one that is left over joins an epoch's last step",
+    )
     eval_batch_size: Positive = Field(description="samples of an evaluation's batch, per device")
     drop_last: bool = Field(False, description="leave out an epoch's last batch where it is smaller")
     select_from: Literal["train"] | None = Field(
-        None, description="the best checkpoint is chosen on a part of train where val is reported"
+        None,
+        description="the best checkpoint is chosen on a part of train where val is reported, or where there is no val",
     )
     train_eval_samples: Positive | None = Field(
         None, description="samples of train scored each epoch; null: as many as val has"

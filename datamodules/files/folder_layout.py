@@ -8,7 +8,7 @@ from datamodules.errors import DatasetError, shortened
 from datamodules.files.images import find_images, list_folder, remedy, visible, visible_images
 from datamodules.splits.sample_table import SPLITS
 from datamodules.splits.split_names import split_of
-from settings.base import as_typed
+from settings.base import as_typed, override, quoted
 
 DEEPEST = 3  # folders below the root in which a usable dataset is looked for
 MOST_SHOWN = 6  # folders in a sentence
@@ -61,7 +61,9 @@ def doubt(root: Path) -> str | None:
     both = len(set(named.values())) > 1
     if len(inner) < 2 or not (named or _are_alike(root, inner)):
         return None
-    classes = f"if they are classes, type 'data.classes=[{shortened(list(inner), MOST_TYPED, ',')}]'"
+    classes = (
+        f"if they are classes, type 'data.classes=[{shortened([quoted(name) for name in inner], MOST_TYPED, ',')}]'"
+    )
     within = next((name for name in named if len(inner[name]) > 1 and not _has_images(root / name)), None)
     if _are_alike(root, inner):
         same = shortened(max(inner.values(), key=len), MOST_SHOWN)
@@ -71,13 +73,13 @@ def doubt(root: Path) -> str | None:
         )
     if within and (both or named[within] == "train"):
         others = [name for name in named if name != within]
-        then = f", and predict the others with predict.py source={root / others[0]}" if others else ""
+        then = f", and predict the others with predict.py {override('source', str(root / others[0]))}" if others else ""
         without = (
             f", but {shortened(others)} none, so that their images have no class" if others else " and no images itself"
         )
         return (
             f"data.root={root}: {within} holds folders ({shortened(inner[within], MOST_SHOWN)}){without}. If {within} is what is to be "
-            f"split, type data.root={root / within}{then}; {classes}."
+            f"split, type {override('data.root', str(root / within))}{then}; {classes}."
         )
     if both:
         return (
@@ -160,7 +162,8 @@ def _problem(stray: int, empty: Sequence[str], classes: Collection[str], *, is_e
     if not classes:
         none = "is empty: it holds no images" if is_empty else "holds no images"
         what = f"holds {stray} images but no class folders" if stray else none
-        return f"{what}; expected a folder per class with its images in it."
+        table = ", or a table of their classes: data.labels=FILE.csv" if stray else ""
+        return f"{what}; expected a folder per class with its images in it{table}."
     if empty:
         return f"has no images in class folder {shortened(empty, MOST_SHOWN)}; put some there or remove it."
     if len(classes) < 2:
@@ -174,15 +177,13 @@ def inside(root: Path) -> str:
     for folder in _below(root):
         if found and len(folder.parts) > len(found[0][0].parts):
             break
-        inner = inner_folders(folder)
+        inner, typed = inner_folders(folder), override("data.root", str(folder))
         ready = {split for name in inner if inner[name] and (split := split_of(name))}
         with_images = [name for name in inner if _has_images(folder / name)]
         if "train" in ready and len(ready) > 1:
-            found.append((folder, f"ready folders ({', '.join(inner)}): type data.root={folder} data.split=folders"))
+            found.append((folder, f"ready folders ({', '.join(inner)}): type {typed} data.split=folders"))
         elif len(with_images) > 1:
-            found.append(
-                (folder, f"a folder per class ({shortened(with_images, MOST_SHOWN)}): type data.root={folder}")
-            )
+            found.append((folder, f"a folder per class ({shortened(with_images, MOST_SHOWN)}): type {typed}"))
     return " ".join(f"{folder} has {what}." for folder, what in found[:DEEPEST])
 
 
@@ -197,4 +198,4 @@ def _below(root: Path) -> Iterator[Path]:
 def tables(root: Path) -> str:
     """Return what to type where tables beside the images may hold their classes; an empty text without any."""
     names = [name for name in sorted(list_folder(root)[1]) if name.lower().endswith((".csv", ".tsv"))]
-    return f"If {names[0]} holds the classes, type data.labels={root / names[0]}." if names else ""
+    return f"If {names[0]} holds the classes, type {override('data.labels', str(root / names[0]))}." if names else ""

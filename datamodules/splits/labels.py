@@ -40,7 +40,7 @@ def read_labels(path: Path, names: Collection[str], root: Path, columns: Sequenc
 
     Raises DatasetError where the columns are not there or not certain, or no row is about an image.
     """
-    table, known = table_of(path), dict.fromkeys(names)
+    table, known = table_of(path, "data.labels="), dict.fromkeys(names)
     if not table.rows:
         raise DatasetError(f"data.labels={path} has no rows; expected a header such as file,label and a row per image.")
     file, label = _columns(table, known, root, columns)
@@ -93,6 +93,10 @@ def _columns(table: CSVTable, names: Collection[str], root: Path, given: Sequenc
     named = [column for column in table.named(CLASS_COLUMNS) if column != file]
     if len(named) == 1 or (not named and len(rest) == 1):
         return file, (named or rest)[0]
+    if not named and not rest:
+        raise DatasetError(
+            f"data.labels={table.path} has no column of classes, such as label; it has {', '.join(table.columns)}."
+        )
     if not named and _is_one_hot(table.rows, rest):
         raise DatasetError(
             f"data.labels={table.path} has a column of 0 and 1 per class ({shortened(rest)}); write one column with the name of each "
@@ -100,7 +104,7 @@ def _columns(table: CSVTable, names: Collection[str], root: Path, given: Sequenc
         )
     raise DatasetError(
         f"data.labels={table.path}: which column has the classes is not certain; it has {', '.join(table.columns)}. Type the columns "
-        f"of files and classes, such as 'data.label_columns=[{file},{(named or rest or ['label'])[0]}]'."
+        f"of files and classes, such as 'data.label_columns=[{file},{(named or rest)[0]}]'."
     )
 
 

@@ -19,12 +19,12 @@ SPLIT_COLUMNS = ("split", "set", "subset", "partition", "usage", "datasplit", "d
 GROUP_COLUMNS = ("group", "drive")
 
 
-def table_of(path: Path) -> CSVTable:
-    """Return the table in a CSV file. Raises DatasetError."""
+def table_of(path: Path, key: str = "") -> CSVTable:
+    """Return the table in a CSV file. Raises DatasetError, its message beginning with `key` and the path."""
     try:
         return read_table(path)
     except CSVError as error:
-        raise DatasetError(f"{error}.") from error
+        raise DatasetError(f"{key}{error}.") from error
 
 
 def first_named(table: CSVTable, names: Sequence[str]) -> str | None:

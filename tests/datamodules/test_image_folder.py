@@ -363,6 +363,17 @@ def test_a_flat_folder_has_its_classes_from_a_table(tmp_path, module):
     assert again.table.sha256() == data.table.sha256()
 
 
+def test_a_table_may_be_named_relative_to_the_root(tmp_path, module, monkeypatch):
+    root = flat(tmp_path / "root")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    data = module(root, labels="labels.csv")
+    assert len(data.find()) == 20
+    assert f"data.labels: there is no {tmp_path}/here/labels.csv, but {root}/labels.csv, which is read." in data.notes
+    with pytest.raises(DatasetError, match=rf"data\.labels={tmp_path}/here/lables\.csv cannot be read: No such file"):
+        module(root, labels="lables.csv").find()
+
+
 def test_all_that_does_not_fit_a_table_is_named_or_left_out(tmp_path, module):
     rows = [f"{number:03},{'ab'[number % 2]}" for number in range(16)]
     root = flat(tmp_path / "root", [*rows, "003,c", "gone.png,a", "016,"])

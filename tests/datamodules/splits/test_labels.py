@@ -67,6 +67,7 @@ def test_a_group_may_stand_beside(tmp_path):
         ("file,label\n", "has no rows"),
         ("a/1.jpg,cat\na/2.jpg,dog\n", r"has no header: its first line names an image\. Put file,label above it"),
         ("file,kind,colour\na/1.jpg,x,y\n", r"which column has the classes is not certain; it has file, kind, colour\. .*'data\.label_columns=\[file,kind\]'"),
+        ("file,split\na/1.jpg,train\n", r"data\.labels=.* has no column of classes, such as label; it has file, split"),
         ("file,label,class\na/1.jpg,x,y\n", r"'data\.label_columns=\[file,label\]'"),
         ("image,MEL,NV,BCC\na/1,1.0,0.0,0.0\na/2,0.0,1.0,0.0\n", r"a column of 0 and 1 per class \(MEL, NV, BCC\); write one column"),
         ("file,label\nx.jpg,cat\n", r"no column names images under data\.root=/data/photos: file has 'x\.jpg', .*the images there: a/1\.jpg"),
