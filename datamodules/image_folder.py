@@ -109,10 +109,9 @@ class ImageFolderDataModule(ClassificationDataModule):
         names = find_images(self.root, ignored)
         if not names:
             raise DatasetError(f"data.root={self.root} holds no images. {remedy(ignored)}".strip())
-        if is_csv(self.settings.split) and has_targets(Path(self.settings.split)):
-            path, columns = Path(self.settings.split), ["sample", "target"]  # as it was when the run was made
-        else:
-            path, columns = self._table(), self.settings.label_columns
+        own = is_csv(self.settings.split) and has_targets(Path(self.settings.split))  # as it was when the run was made
+        path = Path(str(self.settings.split)) if own else self._table()
+        columns = ["sample", "target"] if own else self.settings.label_columns
         labels = read_labels(path, names, self.root, columns)
         self._check_labels(labels, path)
         ready = self._ready_folders()

@@ -67,7 +67,7 @@ def read_rows(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
 
 def has_targets(path: Path) -> bool:
     """Whether a split CSV has the samples' classes too, as a run's own has. Raises DatasetError."""
-    return "target" in table_of(path).columns
+    return {"sample", "target"} <= set(table_of(path).columns)
 
 
 @dataclass
