@@ -145,8 +145,30 @@ def scan(
         raise DatasetError(
             " ".join(filter(None, (f"data.root={root} {problem}", remedy(ignored), inside(root), tables(root))))
         )
+    _check_shared(root, ready, found)
     ignored["images outside class folders"] += stray
     return found, ignored
+
+
+def _check_shared(root: Path, ready: Mapping[str, str], images: Sequence[Image]) -> None:
+    """Raise DatasetError where the folders of a split are no classes: none of them is in train."""
+    classes: dict[str, set[str]] = {}
+    for name, target, _ in images if ready else ():
+        classes.setdefault(name.split("/")[0], set()).add(target)
+    learnt = {target for folder, split in ready.items() if split == "train" for target in classes.get(folder, ())}
+    strange = {folder: names for folder, names in classes.items() if not names & learnt}
+    kept = {folder: split for folder, split in ready.items() if folder not in strange}
+    if strange:
+        folder, names = next(iter(strange.items()))
+        otherwise = (
+            f"leave it out with {typed_folders(kept)}"
+            if len(set(kept.values())) > 1
+            else f"split train alone with {override('data.root', str(root / next(iter(kept))))}"
+        )
+        raise DatasetError(
+            f"data.root={root}: {folder} holds the folders {shortened(sorted(names), MOST_SHOWN)}, of which train has none, so that they "
+            f"are no classes. Sort its images into folders of train's classes, or {otherwise}."
+        )
 
 
 def _check_classes(root: Path, seen: Collection[str], classes: Collection[str] | None) -> None:

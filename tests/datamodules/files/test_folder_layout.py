@@ -107,6 +107,20 @@ def test_folders_beside_the_ready_ones_are_counted(tmp_path):
     assert len(images) == 5
 
 
+def test_folders_of_a_split_that_train_has_not_are_no_classes(tmp_path):
+    root = tree(tmp_path, *per_class("train"), "val/images/0.png", "val/images/1.png")
+    with pytest.raises(
+        DatasetError, match=rf"val holds the folders images, .* or split train alone with data\.root={root}/train"
+    ):
+        scan(root, ready_folders(root))
+    tree(tmp_path, *per_class("dev"))
+    ready = {"train": "train", "dev": "val", "val": "test"}
+    with pytest.raises(
+        DatasetError, match=r"leave it out with data\.split=folders 'data\.folders=\{train:train,val:dev\}'"
+    ):
+        scan(root, ready)
+
+
 def test_classes_may_be_named(tmp_path):
     root = tree(tmp_path, "train/0.png", "bus/0.png", "notes/0.png", "empty/x.txt")
     images, ignored = scan(root, {}, ["train", "bus"])
