@@ -6,7 +6,7 @@ from pathlib import Path
 
 from datamodules.classification import ClassificationDataModule
 from datamodules.errors import DatasetError, shortened
-from datamodules.files.folder_layout import Image, doubt, inner_folders, inside, ready_folders, scan
+from datamodules.files.folder_layout import Image, ambiguity, inner_folders, inside, ready_folders, scan
 from datamodules.files.images import find_images, list_folder, remedy
 from datamodules.splits.labels import Labels, read_labels
 from datamodules.splits.listed import has_targets
@@ -69,14 +69,14 @@ class ImageFolderDataModule(ClassificationDataModule):
             return {}
         ready = ready_folders(root, classes_within=not labelled)
         if settings.split == "folders" and not ready:
-            doubts = None if labelled else doubt(root)
+            question = None if labelled else ambiguity(root)
             otherwise = (
                 f"It has the folders {shortened(sorted(folders)) or 'none'}. Leave data.split out to split by fractions, or type "
                 "which folders are meant: 'data.folders={train:FOLDER,test:FOLDER}'."
             )
             raise DatasetError(
                 f"data.split=folders: data.root={root} has no train and val or test folders with class folders beneath. "
-                f"{doubts or inside(root) or otherwise}"
+                f"{question or inside(root) or otherwise}"
             )
         if ready and isinstance(settings.split, Fractions):
             raise DatasetError(
@@ -87,7 +87,7 @@ class ImageFolderDataModule(ClassificationDataModule):
         own = is_csv(settings.split) and has_targets(
             Path(settings.split)
         )  # it has the classes, whatever the folders are
-        if not ready and not own and (why := doubt(root)):
+        if not ready and not own and (why := ambiguity(root)):
             raise DatasetError(why)
         return ready
 

@@ -83,7 +83,7 @@ def _plain(name: str) -> str:
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a file in any encoding of Unicode, told by its mark or its zeros, UTF-8 without. Raises CSVError."""
+    """Return the text of a file in any encoding of Unicode, determined by its byte order mark or zero bytes, else UTF-8. Raises CSVError."""
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -64,7 +64,7 @@ class Fractions(Group):
 
 
 class SplitFolders(Group):
-    """The ready folders of each split, where their names do not tell it."""
+    """The ready folders of each split, where their names do not determine it."""
 
     train: FolderNames = Field(None, description="folders of train under data.root, for data.split=folders")
     val: FolderNames = Field(None, description="folders of val")

@@ -54,8 +54,8 @@ def typed_folders(split_of_folder: Mapping[str, str]) -> str:
     return f"data.split=folders 'data.folders={as_typed(plain)}'"
 
 
-def doubt(root: Path) -> str | None:
-    """Return why folders that are no ready splits may not be classes either, and both answers; None without doubt."""
+def ambiguity(root: Path) -> str | None:
+    """Return why folders that are no ready splits may not be classes either, and both answers; None without ambiguity."""
     inner = inner_folders(root)
     named = {name: split for name in inner if (split := split_of(name))}
     both = len(set(named.values())) > 1

@@ -30,11 +30,11 @@ MOST_NAMED = 10  # sources that a message names
 
 
 def find_pictures(sources: Sequence[str]) -> list[Path]:
-    """Return the pictures that sources mean, each once, in the order of the sources.
+    """Return the pictures that sources refer to, each once, in the order of the sources.
 
     A source is a picture, a folder (all pictures below it, sorted), a pattern such as ``photos/*.jpg``, or a list: a text
     file with a source in each line, relative to the list's folder or to the working directory, or a CSV with a column of
-    files. Raises DatasetError naming every source that means no picture.
+    files. Raises DatasetError naming every source without a picture.
     """
     found: dict[Path, None] = {}
     problems: list[str] = []
@@ -87,7 +87,7 @@ def _matching(pattern: Path) -> list[Path]:
 
 
 def _listed(source: Path) -> list[Path]:
-    """Return the pictures that a list file means. Raises DatasetError naming all its lines that mean none."""
+    """Return the pictures that a list file refers to. Raises DatasetError naming all its lines without one."""
     try:
         if source.suffix.lower() in {".csv", ".tsv"}:
             table = read_table(source)

@@ -21,7 +21,7 @@ CLASS_COLUMNS = (
     "categoryname",
     "classlabel",
 )
-MOST_TRIED = 1000  # rows that tell which column has the files
+MOST_TRIED = 1000  # rows that are compared with the files to find their column
 
 
 @dataclass
@@ -45,35 +45,35 @@ def read_labels(path: Path, names: Collection[str], root: Path, columns: Sequenc
         raise DatasetError(f"data.labels={path} has no rows; expected a header such as file,label and a row per image.")
     file, label = _columns(table, known, root, columns)
     found, rows = Labels(), defaultdict(list)
-    meant = match((row.cells[file] for row in table.rows), known, root)
-    if meant.beyond:
-        found.notes.append(f"All paths in {path} begin with {meant.beyond}, which is taken for data.root.")
-    unknown = set(meant.unknown)
+    matches = match((row.cells[file] for row in table.rows), known, root)
+    if matches.beyond:
+        found.notes.append(f"All paths in {path} begin with {matches.beyond}, which is taken for data.root.")
+    unknown = set(matches.unknown)
     for row in table.rows:
         written, place = row.cells[file], f"{row.cells[file].strip()} (line {row.line})"
         if written in unknown:
             found.problems["rows name no image that is there"].append(place)
-        elif written in meant.ambiguous:
+        elif written in matches.ambiguous:
             found.problems["rows fit several images; add folders"].append(
-                f"{place}: {shortened(meant.ambiguous[written], 2)}"
+                f"{place}: {shortened(matches.ambiguous[written], 2)}"
             )
         elif not row.cells[label].strip():
             found.problems["rows have no class"].append(place)
         else:
-            rows[meant.names[written]].append(row)
+            rows[matches.names[written]].append(row)
     group = first_named(table, GROUP_COLUMNS)
     for name, its_rows in rows.items():
         if len({row.cells[label].strip() for row in its_rows}) > 1:
-            said = ", ".join(f"{row.cells[label].strip()} in line {row.line}" for row in its_rows)
-            found.problems["images are listed with different classes"].append(f"{name} ({said})")
+            listed = ", ".join(f"{row.cells[label].strip()} in line {row.line}" for row in its_rows)
+            found.problems["images are listed with different classes"].append(f"{name} ({listed})")
             continue
         found.targets[name] = its_rows[0].cells[label].strip()
         if group:
             found.groups[name] = its_rows[0].cells[group]
     repeated = sum(len(its_rows) - 1 for name, its_rows in rows.items() if name in found.targets)
     found.notes += [f"Rows of {path} that repeat another one: {repeated}."] if repeated else []
-    listed = {*rows, *(meant.names[row.cells[file]] for row in table.rows if row.cells[file] in meant.names)}
-    found.unlabelled = [name for name in names if name not in listed]
+    covered = {*rows, *(matches.names[row.cells[file]] for row in table.rows if row.cells[file] in matches.names)}
+    found.unlabelled = [name for name in names if name not in covered]
     return found
 
 

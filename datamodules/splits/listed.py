@@ -1,4 +1,4 @@
-"""Tables that list samples: their columns, and which of a dataset's names their rows mean."""
+"""Tables that list samples: their columns, and which samples of a dataset their rows refer to."""
 
 import unicodedata
 from collections import defaultdict
@@ -71,8 +71,8 @@ def has_targets(path: Path) -> bool:
 
 
 @dataclass
-class Meant:
-    """Which names a list means, by what is written there; and what means none of them, or more than one."""
+class Matches:
+    """The sample names that a list refers to, by what is written there; and what fits none of them, or more than one."""
 
     names: dict[str, str] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
@@ -87,14 +87,14 @@ class Meant:
         return [written for written in by_name.values() if len(written) > 1]
 
 
-def match(written: Iterable[str], names: Collection[str], root: Path) -> Meant:
-    """Find the names, POSIX paths relative to `root`, that paths in a list mean.
+def match(written: Iterable[str], names: Collection[str], root: Path) -> Matches:
+    """Find the names, POSIX paths relative to `root`, that paths in a list refer to.
 
-    A path means a name if one is the end of the other, folder by folder; its ending may be missing, and the case may
+    A path fits a name if one is the end of the other, folder by folder; its ending may be missing, and the case may
     differ where that leaves one name. What a path has beyond a name must be the same for the whole list, or be folders
     of `root`.
     """
-    found, by_last, written = Meant(), defaultdict(list), dict.fromkeys(written)
+    found, by_last, written = Matches(), defaultdict(list), dict.fromkeys(written)
     pending = [each for each in written if each not in names]
     found.names = {each: each for each in written if each in names}
     if not pending:
@@ -165,19 +165,19 @@ def take_listed(
     """Return the samples that a CSV lists, with its values; notes; whether it has every column of a table."""
     rows = {row["sample"]: row for row in read_rows(path, ("sample", "split"))}
     roots = settings.root if isinstance(settings.root, list) else [settings.root or "."]
-    meant = match(rows, {candidate.name: None for candidate in found}, Path(roots[0]))
-    if meant.unknown:
+    matches = match(rows, {candidate.name: None for candidate in found}, Path(roots[0]))
+    if matches.unknown:
         raise DatasetError(
-            f"data.split={path} lists {len(meant.unknown)} samples that were not found or cannot be read: "
-            f"{shortened(meant.unknown)}; give paths relative to data.root, as a run's split.csv has them."
+            f"data.split={path} lists {len(matches.unknown)} samples that were not found or cannot be read: "
+            f"{shortened(matches.unknown)}; give paths relative to data.root, as a run's split.csv has them."
         )
-    if meant.ambiguous:
-        several = [f"{written} ({shortened(names, 2)})" for written, names in meant.ambiguous.items()]
+    if matches.ambiguous:
+        several = [f"{written} ({shortened(names, 2)})" for written, names in matches.ambiguous.items()]
         raise DatasetError(
             f"data.split={path} lists names that fit several samples: {shortened(several)}; add folders."
         )
-    row_of = {name: rows[written] for written, name in meant.names.items()}
-    if repeated := meant.repeated():
+    row_of = {name: rows[written] for written, name in matches.names.items()}
+    if repeated := matches.repeated():
         raise DatasetError(f"data.split={path} lists one sample as {' and as '.join(repeated[0])}; keep one of them.")
     chosen, relabelled = [], 0
     for candidate in found:
@@ -189,8 +189,8 @@ def take_listed(
                 replace(candidate, group=row.get("group") or candidate.group, target=target, split=row["split"])
             )
     notes = []
-    if meant.beyond:
-        notes.append(f"All paths in {path} begin with {meant.beyond}, which is taken for data.root.")
+    if matches.beyond:
+        notes.append(f"All paths in {path} begin with {matches.beyond}, which is taken for data.root.")
     if len(chosen) < len(found):
         notes.append(f"Samples that are not in {path}: {len(found) - len(chosen)} of {len(found)}; they are left out.")
     if relabelled:

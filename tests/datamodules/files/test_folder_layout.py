@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from datamodules.errors import DatasetError
-from datamodules.files.folder_layout import doubt, inside, ready_folders, scan, typed_folders
+from datamodules.files.folder_layout import ambiguity, inside, ready_folders, scan, typed_folders
 
 
 def tree(root, *names):
@@ -78,7 +78,7 @@ def test_how_folders_are_typed():
     ],
 )  # fmt: skip
 def test_what_may_be_splits_or_classes_is_asked_about(tmp_path, names, parts):
-    why = doubt(tree(tmp_path, *names))
+    why = ambiguity(tree(tmp_path, *names))
     assert all(part.replace("{root}", str(tmp_path)) in why for part in parts), why
 
 
@@ -94,7 +94,7 @@ def test_what_may_be_splits_or_classes_is_asked_about(tmp_path, names, parts):
     ],
 )
 def test_classes_are_beyond_doubt(tmp_path, names):
-    assert doubt(tree(tmp_path, *names)) is None
+    assert ambiguity(tree(tmp_path, *names)) is None
 
 
 def test_folders_beside_the_ready_ones_are_counted(tmp_path):

@@ -13,6 +13,7 @@ from datamodules.files.images import (
     image_extensions,
     list_folder,
     read_image,
+    remedy,
     resize,
 )
 
@@ -254,3 +255,48 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path):
     for find in (find_images, list_folder):
         with pytest.raises(DatasetError, match="none cannot be listed: No such file or directory"):
             find(tmp_path / "none")
+
+
+def test_images_are_recognised_by_their_first_bytes_where_their_names_have_no_ending(tmp_path):
+    names = ["a", "b.1", "c.jpg?size=large", "d.png!d", "e.jpg_large"]
+    for name in (*names, "f.jpg~", "g.png.bak", "h.part"):
+        (tmp_path / name).write_bytes(encoded(Image.fromarray(PICTURE)))
+    for name in ("README", "i.2", "k.jpg?size=small"):
+        (tmp_path / name).write_text("no image")
+    (tmp_path / "pipe").symlink_to("nowhere")
+    ignored = Counter()
+    assert find_images(tmp_path, ignored) == names
+    assert ignored["files that are no images"] == 7
+    np.testing.assert_array_equal(read_image(tmp_path / "a"), PICTURE)
+
+
+def test_what_is_left_out_is_counted_by_kind_with_what_to_do(tmp_path):
+    for name in ("__MACOSX/x.png", "@eaDir/x.png", "a.HEIC", "b.heic", "c.cr2", "d.MOV", "Thumbs.db"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    ignored = Counter()
+    assert find_images(tmp_path, ignored) == []
+    assert +ignored == {
+        "folders of an operating system": 2,
+        "HEIC pictures, which cannot be read": 2,
+        "CR2 pictures, which cannot be read": 1,
+        "videos": 1,
+        "files that are no images": 1,
+    }
+    assert "magick mogrify -format jpg '*.cr2'" in remedy(ignored)
+    assert "ffmpeg -i VIDEO" in remedy(ignored)
+    assert remedy(Counter()) == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\n<!DOCTYPE html>", "a page of text in HTML or XML"),
+        (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+        (b"\0\0\0\x18ftypheic\0\0", "a HEIC picture: convert it to JPEG or PNG"),
+        (b"PK\x03\x04", "a zip archive"),
+    ],
+)
+def test_what_a_file_is_instead_of_an_image_is_named(content, words):
+    with pytest.raises(DatasetError, match=rf"^not an image, or damaged at its very beginning; it is .*{words}"):
+        decode_image(content)
