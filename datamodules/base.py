@@ -81,6 +81,14 @@ class ImageDataModule(IndexedDataModule):
         bits = "" if self.settings.bit_depth is None else f":{self.settings.bit_depth}"
         return f"{facts.st_size}:{facts.st_mtime_ns}{bits}"
 
+    def prepare_training(self) -> None:
+        """As the base class; note also where a step has a sample more than `settings.batch_size`. Raises DatasetError."""
+        super().prepare_training()
+        size = self.settings.batch_size
+        note = f"The last step of each epoch has {size + 1} samples: one more than data.batch_size={size}, as one would be left over."
+        if self._training_batches(0, 0).joined and note not in self.notes:
+            self.notes.append(note)
+
     def prepare_split(self, split: str) -> None:
         """As the base class; for train, check also that optimiser steps can be distributed. Raises DatasetError."""
         super().prepare_split(split)

@@ -9,9 +9,9 @@ from datamodules.files.audit import Finding
 from datamodules.files.frame_pairs import Listing, Pair
 from datamodules.files.images import find_images
 from datamodules.files.masks import ARRAYS, holds_colours
-from datamodules.image_folder import SPLIT_FOLDERS
 from datamodules.segmentation import SegmentationDataModule
 from datamodules.splits.sample_table import Candidate
+from datamodules.splits.split_names import split_of
 from label_spaces import catalogue
 from label_spaces.space import LabelSpace, normalised
 from settings.base import as_typed, is_csv
@@ -63,7 +63,7 @@ class MaskFolderDataModule(SegmentationDataModule):
     def listing(self) -> Listing:
         """List the pairs of equal names. Raises DatasetError where there are none or `data.split` does not fit."""
         images, masks = _by_stem(self.root, IMAGES), _by_stem(self.root, MASKS)
-        of_folder = {stem: SPLIT_FOLDERS.get(stem.split("/")[0].lower()) for stem in images if "/" in stem}
+        of_folder = {stem: split_of(stem.split("/")[0]) for stem in images if "/" in stem}
         ready = set(of_folder.values()) - {None}
         self._check_split(ready)
         folders = {stem.split("/")[0] for stem in masks}

@@ -15,6 +15,7 @@ from settings.base import as_typed
 from settings.data import DataSettings
 
 LISTED = 20  # corrupt files that a message names
+ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
 TRAIN_EVAL = "train_eval"  # the fixed part of train that is evaluated beside the selection's split
 
 
@@ -70,7 +71,8 @@ class IndexedDataModule(LightningDataModule, ABC):
         for folder in folders:
             if not folder.is_dir():
                 what = "is a file, not a folder" if folder.exists() else "does not exist"
-                raise DatasetError(f"data.root={folder} {what}; give the folder that holds the images.")
+                unpack = "unpack it, and " if folder.suffix.lower() in ARCHIVES and folder.exists() else ""
+                raise DatasetError(f"data.root={folder} {what}; {unpack}give the folder that holds the images.")
         if len(folders) > 1 and not self.several_roots:
             raise DatasetError(
                 f"data.root={as_typed(given)}: data={self.settings.name} reads one folder; give one of them."
@@ -134,7 +136,7 @@ class IndexedDataModule(LightningDataModule, ABC):
     def prepare_training(self) -> None:
         """Find the samples, and check what training, selection and the closing evaluation need. Raises DatasetError."""
         self.find_samples()
-        note = selection_note(self.table)
+        note = selection_note(self.table, self.settings)
         self.notes += [note] if note and note not in self.notes else []
         for split in ("train", self.selection_split, self.closing_split):
             self.prepare_split(split)
@@ -142,9 +144,16 @@ class IndexedDataModule(LightningDataModule, ABC):
     def prepare_split(self, split: str) -> None:
         """Find the samples, and check that a split has some. Raises DatasetError."""
         self.find_samples()
-        if not self.table.indices(split):
-            left = f", as {len(self.skipped)} files are left out (data.on_corrupt=skip)" if self.skipped else ""
-            raise DatasetError(f"data={self.settings.name}: {split} has no samples{left}; change data.split.")
+        if self.table.indices(split):
+            return
+        having = ", ".join(f"{each} ({count})" for each in TABLE_SPLITS if (count := len(self.table.indices(each))))
+        remedy = "change data.split"
+        if split == "val" and self.table.indices("train"):
+            remedy = "type data.select_from=train: a piece of train is put aside to choose the best checkpoint"
+        left = f", as {len(self.skipped)} files are left out (data.on_corrupt=skip)" if self.skipped else ""
+        raise DatasetError(
+            f"data={self.settings.name}: {split} has no samples{left}; {remedy}. There are {having or 'none'}."
+        )
 
     @property
     def test_split(self) -> str:
@@ -158,8 +167,8 @@ class IndexedDataModule(LightningDataModule, ABC):
 
     @property
     def closing_split(self) -> str:
-        """The split that is reported when training has ended."""
-        return "test"
+        """The split that is reported when training has ended: test where it has samples with truth, else val."""
+        return "test" if self.table.indices("test") else "val"
 
     def leave_out(
         self, broken: Sequence[tuple[str, str]], total: int, what: str, cannot_be: str = "read", advice: str = ""

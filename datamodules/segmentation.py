@@ -156,11 +156,6 @@ class SegmentationDataModule(ImageDataModule):
         counts = np.array(pixels, dtype=np.int64).reshape(-1, self.label_space.num_classes + 1).sum(axis=0)
         return [int(count) for count in counts[:-1]]
 
-    @property
-    def closing_split(self) -> str:
-        """Test where its truth is known, else val: that is what an official test without truth leaves."""
-        return "test" if self.table.indices("test") else "val"
-
     def without_any_truth(self, split: str) -> list[Pair]:
         """Return the frames without truth of a split that has no others."""
         return [] if self.table.indices(split) else [pair for pair in self.without_truth if pair.split == split]

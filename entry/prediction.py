@@ -28,9 +28,10 @@ MOST_NAMED = 20  # a longer list of unreadable files hides the rest of the messa
 
 def pictures(request: Request) -> list[Path]:
     """The pictures that `source=` names. Raises RequestError or DatasetError where there are none."""
-    if request.keys.source is None:
+    source = request.keys.source
+    if source is None:
         raise RequestError("source is missing. Type an image or a folder: source=IMAGE_OR_FOLDER")
-    return find_pictures(Path(request.keys.source))
+    return find_pictures([source] if isinstance(source, str) else source)
 
 
 def predict(

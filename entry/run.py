@@ -93,9 +93,11 @@ def check_batches(module: SupervisedModule, datamodule: ImageDataModule, ranks: 
         size, count = datamodule.settings.batch_size, len(datamodule.table.indices("train"))
         parts = ranks * datamodule.accumulate
         among = f" on one of {parts} devices × accumulated batches" if parts > 1 else ""
+        enough = max(2 * parts, size)  # a larger size would not help a single sample
         raise RequestError(
             f"data.batch_size={size} leaves a batch of one sample{among} ({count} training samples), from which BatchNorm "
-            f"cannot learn. Type data.drop_last=true, or another size, such as data.batch_size={size + parts}."
+            f"cannot learn. Type two or more for each batch, such as data.batch_size={enough}"
+            f"{', and add training samples' if count < 2 else ''}."
         )
 
 

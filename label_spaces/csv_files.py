@@ -1,12 +1,12 @@
 """Label spaces and label tables as files with a row per label; errors name the file and the row."""
 
-import csv
 import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from label_spaces.csv_reader import CSVError, read_table, read_text
 from label_spaces.space import NO_ID, Colour, LabelSpace, LabelSpaceError
 
 ENDINGS = (".csv", ".txt")  # of files that hold a label space
@@ -68,36 +68,27 @@ class Row:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Read the rows of a CSV file. Lines that are empty (commas apart) or begin with ``# `` are comments, the first other one is the header.
+    """Read the rows of a CSV file as `csv_reader.read_table` does; lines that begin with ``# `` are comments.
 
     Raises LabelSpaceError where the file cannot be read, has no row, or a row has more or fewer cells than the header.
     """
-    kept = [
-        (number, [cell.strip() for cell in next(csv.reader([line]))])
-        for number, line in enumerate(_lines(path), start=1)
-        if line.strip(" \t,") and not line.startswith("# ")  # spreadsheets write an empty row as ,,
-    ]
-    if len(kept) < 2:
+    try:
+        table = read_table(path, comments=True)
+    except CSVError as error:
+        raise LabelSpaceError(str(error)) from error
+    if not table.rows:
         raise LabelSpaceError(f"{path} holds no classes; expected a header of columns, and a row per class")
-    header = kept[0][1]
-    repeated = sorted({column for column in header if header.count(column) > 1})
-    if repeated:
-        raise LabelSpaceError(f"{path}, line {kept[0][0]}: the column {', '.join(repeated)} appears twice")
-    rows = []
-    for number, cells in kept[1:]:
-        if len(cells) != len(header):
-            raise LabelSpaceError(f"{path}, line {number}: {len(cells)} cells under a header of {len(header)}")
-        rows.append(Row(f"{path}, line {number}", dict(zip(header, cells, strict=True))))
-    return rows
+    return [
+        Row(f"{path}, line {row.line}", {column: cell.strip() for column, cell in row.cells.items()})
+        for row in table.rows
+    ]
 
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise LabelSpaceError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise LabelSpaceError(f"{path} is not a text table (CSV in UTF-8): {error}") from error
+        return read_text(path).splitlines()
+    except CSVError as error:
+        raise LabelSpaceError(str(error)) from error
 
 
 def read_space(path: Path) -> LabelSpace:

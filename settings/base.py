@@ -1,6 +1,7 @@
 """What the settings of all groups share: strict models, common types, and how their values are written and described."""
 
 import math
+import re
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -80,8 +81,8 @@ def absolute(path: str) -> str:
 
 
 def is_csv(value: object) -> TypeGuard[str]:
-    """Whether a value names a CSV file."""
-    return isinstance(value, str) and value.lower().endswith(".csv")
+    """Whether a value names a CSV file, with any delimiter."""
+    return isinstance(value, str) and value.lower().endswith((".csv", ".tsv"))
 
 
 def is_label_file(value: str) -> bool:
@@ -90,16 +91,32 @@ def is_label_file(value: str) -> bool:
 
 
 def as_typed(value: Any) -> str:
-    """A value in the way it is typed on the command line."""
+    """A value in the way it is typed on the command line; texts within it in quotes where they need them."""
     if isinstance(value, BaseModel):
-        return as_typed(value.model_dump(by_alias=True))
+        return as_typed(value.model_dump(by_alias=True, exclude_none=True))
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{as_typed(part)}" for key, part in value.items()) + "}"
+        return "{" + ",".join(f"{key}:{_within(part)}" for key, part in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ",".join(as_typed(part) for part in value) + "]"
+        return "[" + ",".join(map(_within, value)) + "]"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return str(value)
+
+
+def _within(value: Any) -> str:
+    return quoted(value) if isinstance(value, str) else as_typed(value)
+
+
+def quoted(text: str) -> str:
+    """A text in double quotes, unless Hydra reads it as this text without them."""
+    plain = not text or (re.fullmatch(r"[A-Za-z_/.][A-Za-z0-9_/.@+ -]*", text) and text == text.strip())
+    return text if plain and text.lower() not in ("true", "false", "null", "nan", "inf") else f'"{text}"'
+
+
+def override(key: str, text: str) -> str:
+    """``key=text`` as it is typed in a shell."""
+    value = quoted(text)
+    return f"{key}={value}" if value == text and " " not in text else f"'{key}={value}'"
 
 
 def _finite(value: float) -> float:

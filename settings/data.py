@@ -4,7 +4,7 @@ from fractions import Fraction
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Ge, Le
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from settings.base import (
     Group,
@@ -34,7 +34,13 @@ def _split_name(value: str) -> str:
 
 
 Part = Annotated[Number, Field(gt=0, le=1)]
-Names = Annotated[list[Text], Field(min_length=1), Legal("a list of names such as [road,sky]")]
+# Hydra reads 0 and 2019 as numbers; as names they are the same text.
+Name = Annotated[Text, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
+Names = Annotated[list[Name], Field(min_length=1), Legal("a list of names such as [road,sky]")]
+FolderNames = Annotated[
+    Name | Annotated[list[Name], Field(min_length=1)] | None,
+    Legal("a folder directly under data.root, or a list of such folders, or null"),
+]
 Roots = Annotated[
     PathText | Annotated[list[PathText], Field(min_length=1)] | None, Legal("a folder, a list of folders, or null")
 ]
@@ -57,6 +63,33 @@ class Fractions(Group):
     def exact(self) -> dict[str, Fraction]:
         """The decimals that were typed, as exact fractions."""
         return {split: Fraction(str(getattr(self, split))) for split in SPLITS}
+
+
+class SplitFolders(Group):
+    """The ready folders of each split, where their names do not determine it."""
+
+    train: FolderNames = Field(None, description="folders of train under data.root, for data.split=folders")
+    val: FolderNames = Field(None, description="folders of val")
+    test: FolderNames = Field(None, description="folders of test")
+
+    def splits(self) -> dict[str, str]:
+        """The split of each folder."""
+        named = ((split, getattr(self, split)) for split in SPLITS)
+        return {
+            folder: split
+            for split, folders in named
+            for folder in ([folders] if isinstance(folders, str) else folders or [])
+        }
+
+    @model_validator(mode="after")
+    def _check_whole(self) -> Self:
+        given = [getattr(self, split) for split in SPLITS]
+        count = sum(1 if isinstance(folders, str) else len(folders) for folders in given if folders is not None)
+        if count != len(self.splits()):
+            raise ValueError(f"data.folders={as_typed(self)}: one folder is named twice.")
+        if count and (self.train is None or (self.val is None and self.test is None)):
+            raise ValueError(f"data.folders={as_typed(self)}: name folders of train, and of val or test or both.")
+        return self
 
 
 Split = Annotated[
@@ -82,11 +115,19 @@ class DataSettings(Group):
     split_by: Literal["sample", "group"] = Field("sample", description="group: a group (a drive) stays in one split")
     split_seed: Whole = Field(0, description="seed of the split")
     generator_seed: Whole = Field(0, description="seed of generated data")
+    folders: SplitFolders = Field(SplitFolders(), description="the ready folders of each split")
+    labels: PathText | None = Field(
+        None, description="a CSV with the class of each image, for images that are not in a folder per class"
+    )
+    label_columns: Annotated[list[Text], Field(min_length=2, max_length=2)] | None = Field(
+        None, description="its columns of files and of classes, such as [file,label]; null: recognised"
+    )
     label_space: NameOrCSV | None = Field(
         None, description="the classes of masks, such as idd_level3; docs/OWN_DATA.md has the CSV"
     )
     classes: Names | None = Field(
-        None, description="class names of masks that hold 0, 1, … for them, and 255 for no class"
+        None,
+        description="class names of masks that hold 0, 1, … for them, and 255 for no class; of images: which folders or labels are classes",
     )
     void_ids: Ids | None = Field(None, description="further ids of no class in masks, such as [11]")
     masks: Literal["polygons", "files"] = Field("polygons", description="IDD: draw the masks, or read ready mask files")
@@ -106,11 +147,15 @@ class DataSettings(Group):
     on_corrupt: Literal["fail", "skip"] = Field(
         "fail", description="refuse unusable files, or leave them out and record them"
     )
-    batch_size: Positive = Field(32, description="samples of one optimiser step, on all devices together")
+    batch_size: Positive = Field(
+        32,
+        description="samples of one optimiser step, on all devices together; one that is left over joins an epoch's last step",
+    )
     eval_batch_size: Positive = Field(description="samples of an evaluation's batch, per device")
     drop_last: bool = Field(False, description="leave out an epoch's last batch where it is smaller")
     select_from: Literal["train"] | None = Field(
-        None, description="the best checkpoint is chosen on a part of train where val is reported"
+        None,
+        description="the best checkpoint is chosen on a part of train where val is reported, or where there is no val",
     )
     train_eval_samples: Positive | None = Field(
         None, description="samples of train scored each epoch; null: as many as val has"
@@ -120,6 +165,12 @@ class DataSettings(Group):
         description="significant bits of images of 16 bits a channel; null: as the file notes, else all where used",
     )
     options: dict[str, Any] = Field({}, description="further keyword arguments of a data module of your own")
+
+    @model_validator(mode="after")
+    def _check_folders(self) -> Self:
+        if self.folders.splits() and self.split != "folders" and not is_csv(self.split):
+            raise ValueError(f"data.folders={as_typed(self.folders)} needs data.split=folders.")
+        return self
 
     @model_validator(mode="after")
     def _check_load_size(self) -> Self:

@@ -27,6 +27,11 @@ CheckpointName = Annotated[
     Legal("best, last or the path of a checkpoint"),
 ]
 
+Sources = Annotated[
+    PathText | Annotated[list[PathText], Field(min_length=1)] | None,
+    Legal("an image, a folder, a pattern such as photos/*.jpg, a list file, or a list of these, or null"),
+]
+
 
 class AllowedPackages(Group):
     """Which packages of the user's own a configuration may name; never read from a run folder."""
@@ -44,7 +49,10 @@ class RequestKeys(Group):
     split: Literal["train", "val", "test"] | None = Field(
         None, description="the split to evaluate; null: test, or val where test has no truth"
     )
-    source: PathText | None = Field(None, description="an image, or a folder that is searched for images")
+    source: Sources = Field(
+        None,
+        description="an image, a folder, a pattern such as 'photos/*.jpg', a list file (.txt, .csv), or several of these",
+    )
     predictions: PathText | None = Field(None, description="a folder of masks made by any tool")
     predictions_label_space: NameOrCSV | None = Field(None, description="their classes, such as cityscapes19, or a CSV")
     predictions_void_ids: Ids | None = Field(None, description="further ids of no class in these masks, such as [19]")

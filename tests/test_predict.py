@@ -46,6 +46,19 @@ def test_one_picture(run_command, run, image_folder):
     assert [row["file"] for row in rows(answer)] == [f"{image_folder}/red/red_000.png"]
 
 
+def test_a_pattern_a_list_and_several_sources(run_command, run, image_folder, tmp_path):
+    (tmp_path / "some.txt").write_text(f"{image_folder}/red/red_000.png\n{image_folder}/blue\n")
+    for source, count in (
+        (f"{image_folder}/red/*_00[0-4].png", 5),
+        ("some.txt", 13),
+        (f"[{image_folder}/red/red_001.png,some.txt,{image_folder}/red]", 24),
+    ):
+        quoted = source if source.startswith("[/") and "," in source else f'"{source}"'
+        answer = run_command("predict", f"run={run}", f"source={quoted}")
+        assert answer.code == 0, answer.err
+        assert len({row["file"] for row in rows(answer)}) == len(rows(answer)) == count
+
+
 def test_a_model_that_predicts_nan_has_no_labels(run_command, run, image_folder, tmp_path):
     content = torch.load(run / "checkpoints/best.ckpt", weights_only=True)
     content["state_dict"][next(reversed(content["state_dict"]))][0] = torch.nan
@@ -75,11 +88,15 @@ def test_unreadable_ones_are_named_and_the_rest_is_done(run_command, run, tmp_pa
         ([], "source is missing"),
         (["source=absent"], "absent: there is no such file or folder"),
         (["source=empty"], "no pictures in this folder"),
+        (["source=[absent,empty]"], "absent: there is no such file or folder"),
+        (["source=drive.mp4"], "drive.mp4 is a video"),
+        (["source=*.jpg"], "no picture matches this pattern"),
         (["source=pictures", "checkpoint=first"], "first: there is no"),
     ],
 )
 def test_wrong_requests(run_command, run, tmp_path, typed, message):
     (tmp_path / "empty").mkdir()
+    (tmp_path / "drive.mp4").touch()
     make_image_folder(tmp_path / "pictures", per_class=1)
     answer = run_command("predict", f"run={run}", *typed)
     assert answer.code == 2

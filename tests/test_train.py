@@ -215,7 +215,7 @@ def wrong_requests() -> dict[str, tuple[list[str], str]]:
         "weights that are not there": (["model.weights=absent.pt"], "absent.pt"),
         "weights that are text": (["model.weights=text.pt"], "text.pt"),
         "weights of no such kind": (["model.weights=imagenet"], "ImageNet"),
-        "a batch of one for BatchNorm": (["data.batch_size=24"], "BatchNorm"),
+        "a batch of one for BatchNorm": (["data.batch_size=1"], "BatchNorm"),
         "a misspelt key": (["data.bach_size=3"], "data.batch_size"),
         "a misspelt option": (["aug=flip_rotat"], "flip_rotate"),
         "a misspelt group": (["modell=resnet18"], "model"),

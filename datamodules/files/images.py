@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import struct
 import zlib
 from collections import Counter
@@ -17,6 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from datamodules.errors import DatasetError
+from datamodules.files.bit_depth import FULL_BITS, WIDE_GREY, restore_low_bytes, significant_bits, to_8_bit
 
 RGB = npt.NDArray[np.uint8]  # (H, W, 3)
 
@@ -25,8 +27,23 @@ RGB = npt.NDArray[np.uint8]  # (H, W, 3)
 NOT_PICTURES = frozenset({"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5"})
 # Their further frames are previews or layers of the one picture.
 ONE_PICTURE_IN_FRAMES = frozenset({"MPO", "PSD"})
-WIDE_GREY = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
-FULL_BITS = 16  # of the deepest pixels that are read
+# Pictures that Pillow cannot read, at least not without plug-ins; and videos.
+UNREADABLE_PICTURES = frozenset({".heic", ".heif", ".hif", ".avif", ".jxl", ".svg", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf",
+                                 ".rw2", ".raf", ".raw"})  # fmt: skip
+VIDEOS = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts", ".mts",
+                    ".ogv"})  # fmt: skip
+FRAMES_OF_VIDEO = "mkdir frames && ffmpeg -i {} -vf fps=1 frames/%06d.png"
+# What operating systems and file servers leave in folders, beside hidden files.
+SYSTEM_FOLDERS = frozenset({"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"})
+# Formats that are recognised by their first bytes alone, for files without an image's ending.
+MARKED = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP")
+HEIF_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"})
+NO_IMAGES = {  # what files with an image's ending may be instead, by their first bytes
+    b"<": "it is a page of text in HTML or XML",
+    b"version https://git-lfs": "it is a pointer of Git LFS: fetch the files with git lfs pull",
+    b"%PDF": "it is a PDF",
+    b"PK\x03\x04": "it is a zip archive",
+}
 CODESTREAM = b"\xff\x4f\xff\x51"  # begins a JPEG 2000 image; 42 bytes on is the depth of its first channel, less one
 BITS_PER_SAMPLE, ORIENTATION = 258, 274  # tags of TIFF and EXIF
 
@@ -51,8 +68,9 @@ def find_images(
 ) -> list[str]:
     """Return the image files in a folder and below it, as POSIX paths relative to it, in sorted order folder by folder.
 
-    No folder is entered twice, whatever symbolic links there are. `ignored` counts hidden files and folders, and files
-    that are no images; `further` extensions count as images'. Raises DatasetError where a folder cannot be listed.
+    No folder is entered twice, whatever symbolic links there are. `ignored` counts by kind what is left out: hidden files
+    and folders, and files that are no images; `further` extensions count as images'. Raises DatasetError where a folder
+    cannot be listed.
     """
     found, entered = [], set()
     ignored = Counter() if ignored is None else ignored
@@ -63,7 +81,8 @@ def find_images(
             continue
         entered.add((facts.st_dev, facts.st_ino))
         folders[:] = visible(folders, ignored)
-        found += [Path(place, name).relative_to(folder).as_posix() for name in visible_images(files, ignored, further)]
+        kept = visible_images(Path(place), files, ignored, further)
+        found += [Path(place, name).relative_to(folder).as_posix() for name in kept]
     return found
 
 
@@ -74,18 +93,59 @@ def list_folder(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def visible(names: Sequence[str], ignored: Counter[str]) -> list[str]:
-    """Return the names that are not hidden, sorted; the others are counted in `ignored`."""
+    """Return the names that are neither hidden nor an operating system's, sorted; `ignored` counts the others."""
     shown = sorted(name for name in names if not name.startswith("."))
+    own = [name for name in shown if name.casefold() not in SYSTEM_FOLDERS]
     ignored["hidden files or folders"] += len(names) - len(shown)
-    return shown
+    if system := len(shown) - len(own):
+        ignored["folders of an operating system"] += system
+    return own
 
 
-def visible_images(files: Sequence[str], ignored: Counter[str], further: frozenset[str] = frozenset()) -> list[str]:
-    """Return the visible names with an image's or a `further` extension, sorted; the others are counted in `ignored`."""
-    shown, extensions = visible(files, ignored), image_extensions() | further
-    images = [name for name in shown if Path(name).suffix.lower() in extensions]
-    ignored["files that are no images"] += len(shown) - len(images)
+def visible_images(
+    folder: Path, files: Sequence[str], ignored: Counter[str], further: frozenset[str] = frozenset()
+) -> list[str]:
+    """Return which of a folder's files are visible images, sorted; `ignored` counts the others by kind.
+
+    Images have the ending of a format that can be read, or a `further` one; or no ending, or more after it
+    (``a.jpg?size=large``), and then the first bytes of an image.
+    """
+    images = []
+    for name in visible(files, ignored):
+        kind = None if Path(name).suffix.lower() in further else _other_kind(folder / name)
+        if kind is None:
+            images.append(name)
+        else:
+            ignored[kind] += 1
     return images
+
+
+def _other_kind(file: Path) -> str | None:
+    """Return what a file is that is no image, for a list of what is left out; None for an image."""
+    ending = file.suffix.lower()
+    if ending in image_extensions():
+        return None
+    if ending in UNREADABLE_PICTURES:
+        return f"{ending[1:].upper()} pictures, which cannot be read"
+    if ending in VIDEOS:
+        return "videos"
+    beginning = "." + re.split(r"[^a-z0-9]", ending[1:])[0]
+    unsure = not re.search("[a-z]", ending) or (beginning != ending and beginning in image_extensions())
+    if unsure and not ending.endswith("~") and file.is_file():
+        with contextlib.suppress(*UNREADABLE), Image.open(file, formats=MARKED):
+            return None
+    return "files that are no images"
+
+
+def remedy(left_out: Counter[str]) -> str:
+    """Return sentences on what was found instead of images, and how to make images of it; empty for nothing."""
+    found = [f"{kind} ({count})" for kind, count in sorted(left_out.items()) if count]
+    sentences = [f"Found there: {', '.join(found)}."] if found else []
+    if endings := sorted({kind.split()[0].lower() for kind in left_out if kind.endswith("cannot be read")}):
+        sentences.append(f"Convert them first, for example with: magick mogrify -format jpg '*.{endings[0]}'")
+    if left_out["videos"]:
+        sentences.append(f"Extract frames first, for example with: {FRAMES_OF_VIDEO.format('VIDEO')}")
+    return " ".join(sentences)
 
 
 def _refuse(error: OSError) -> None:
@@ -130,7 +190,7 @@ def decode_turned(content: bytes, bits: int | None = None) -> tuple[RGB, int]:
     """Return `decode_image`, and the EXIF orientation (1–8) that was applied to it."""
     with still_image(content) as image:
         if stored_bits(image, content) > 8:
-            _restore_low_bytes(image, content, bits)
+            restore_low_bytes(image, content, bits)
         orientation = turn_upright(image)
         return np.array(_as_rgb(image, content, bits)), orientation
 
@@ -165,9 +225,15 @@ def still_image(content: bytes) -> Iterator[Image.Image]:
     except DatasetError:
         raise
     except UnidentifiedImageError as error:
-        raise DatasetError("not an image, or damaged at its very beginning") from error
+        raise DatasetError(f"not an image, or damaged at its very beginning{_known_otherwise(content)}") from error
     except UNREADABLE as error:
         raise DatasetError(f"damaged: {str(error).strip() or type(error).__name__}") from error
+
+
+def _known_otherwise(content: bytes) -> str:
+    if content[4:8] == b"ftyp" and content[8:12] in HEIF_BRANDS:
+        return "; it is a HEIC picture: convert it to JPEG or PNG"
+    return next((f"; {what}" for start, what in NO_IMAGES.items() if content.lstrip().startswith(start)), "")
 
 
 def _check_still(image: Image.Image) -> None:
@@ -190,66 +256,6 @@ def stored_bits(image: Image.Image, content: bytes) -> int:
     return {"F": 32, "I": 32}.get(image.mode, 16 if image.mode in WIDE_GREY else 8) if image.format != "PPM" else 8
 
 
-def _restore_low_bytes(image: Image.Image, content: bytes, bits: int | None) -> None:
-    """Where 16-bit colours do not use their whole range, scale all of their bits, of which Pillow keeps the higher 8.
-
-    Raises DatasetError where the pixels have no certain scale.
-    """
-    if image.mode in {*WIDE_GREY, "F"} or bits == FULL_BITS:
-        return
-    shown = np.asarray(image)
-    if bits is None and shown[..., :3].max(initial=0) >= 128:
-        return
-    wide = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    if wide is not None and wide.ndim == 3:
-        wide = wide[..., [2, 1, 0, 3][: wide.shape[2]]]
-    if wide is None or wide.dtype != np.uint16 or not np.array_equal(wide // 256, shown):
-        raise DatasetError(f"16-bit colours ({image.mode}) without a certain scale; convert the file to 8 bit")
-    colours = wide[..., :3].astype(np.int64)
-    scaled = np.array(shown)  # alpha has its whole range
-    scaled[..., :3] = _scaled(colours, _significant_bits(colours, FULL_BITS, content, bits))
-    image.paste(Image.fromarray(scaled, image.mode))
-
-
-def _significant_bits(values: npt.NDArray[np.int64], stored: int, content: bytes, bits: int | None) -> int:
-    """Return by how many bits pixels of more than 8 are to be scaled. Raises DatasetError where that is not certain."""
-    top = int(values.max(initial=0))
-    known = bits if bits is not None else stored if stored < FULL_BITS else None
-    if known is not None:
-        if top >= 1 << known:
-            raise DatasetError(f"pixels up to {top}, more than {known} bits (data.bit_depth) can hold")
-        return known
-    if stored > FULL_BITS:
-        raise DatasetError(f"{stored}-bit pixels have no fixed scale; convert the file to 8 or 16 bit")
-    noted = _noted_bits(content)
-    if top == 0 or top >= 1 << FULL_BITS - 1 or (noted is not None and top >= 1 << noted) or noted == FULL_BITS:
-        return FULL_BITS  # PNG wants pixels of fewer bits shifted to the highest ones; cameras leave them at the lowest
-    if noted is not None and (values & ((1 << FULL_BITS - noted) - 1)).any():
-        return noted
-    least = max(8, top.bit_length() + top.bit_length() % 2)
-    raise DatasetError(
-        f"16-bit pixels up to {top} only, which have no certain scale: type data.bit_depth={least} where white is "
-        f"{(1 << least) - 1}, or data.bit_depth=16 where it is 65535 and the picture is dark"
-    )
-
-
-def _noted_bits(content: bytes) -> int | None:
-    """Return the significant bits of colours that a PNG's chunk sBIT has; None where there is none."""
-    place = 8
-    while content[:4] == b"\x89PNG" and content[place + 4 : place + 8] not in (b"IDAT", b""):
-        length = int.from_bytes(content[place : place + 4])
-        if content[place + 4 : place + 8] == b"sBIT":
-            return max(content[place + 8 : place + 8 + min(length, 3)], default=None)
-        place += 12 + length
-    return None
-
-
-def _scaled(values: npt.NDArray[np.int64], bits: int) -> npt.NDArray[np.uint8]:
-    """Return pixels of `bits` rounded to 8 bit."""
-    white = (1 << bits) - 1
-    return ((values * 510 + white) // (2 * white)).astype(np.uint8)
-
-
 def _as_rgb(image: Image.Image, content: bytes, bits: int | None) -> Image.Image:
     if image.mode in WIDE_GREY:
         values = np.asarray(image).astype(np.int64)
@@ -257,7 +263,7 @@ def _as_rgb(image: Image.Image, content: bytes, bits: int | None) -> Image.Image
             raise DatasetError("negative pixels have no fixed scale; convert the file to 8 or 16 bit")
         exact = image.format == "PPM"  # scaled to the whole range by its header
         stored = FULL_BITS if exact else stored_bits(image, content)
-        grey = _scaled(values, FULL_BITS if exact else _significant_bits(values, stored, content, bits))
+        grey = to_8_bit(values, FULL_BITS if exact else significant_bits(values, stored, content, bits))
         return Image.fromarray(grey).convert("RGB")
     if image.mode == "F":
         raise DatasetError("floating-point pixels have no fixed scale; convert the file to 8 or 16 bit")

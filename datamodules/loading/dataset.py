@@ -35,8 +35,10 @@ class TrainingBatches(Batches):
     """A rank's batches of one epoch.
 
     An optimiser step has `batch_size` samples, the same ones on any number of ranks, cut into `accumulate` ×
-    `world_size` contiguous pieces, as even as possible: those of a rank are its batches. Where the last step has too
-    few samples, it has fewer batches, and a rank left without one gets a sample that is not counted.
+    `world_size` contiguous pieces, as even as possible: those of a rank are its batches. BatchNorm cannot learn from a
+    single sample: one that is left over joins the step before it, and where a smaller last step would have pieces of
+    one, it is cut into fewer of two or three, though no step of full size is. A rank left without samples gets two of
+    the step that are not counted.
 
     `start_batch` is how many batches were consumed; `len` stays that of the full epoch, because Lightning would end the
     epoch early otherwise. `drop_last` leaves out a last step of fewer samples than the others.
@@ -59,7 +61,13 @@ class TrainingBatches(Batches):
     def steps(self) -> int:
         """Optimiser steps of a full epoch."""
         whole, rest = divmod(len(self.indices), self.batch_size)
-        return whole if self.drop_last or rest == 0 else whole + 1
+        return whole if self.drop_last or rest == 0 or self.joined else whole + 1
+
+    @property
+    def joined(self) -> bool:
+        """Whether the last step has one sample more than `batch_size`, as no other is left for a step of its own."""
+        whole, rest = divmod(len(self.indices), self.batch_size)
+        return rest == 1 and whole > 0 and not self.drop_last
 
     def __len__(self) -> int:
         return (self.steps - 1) * self.accumulate + self._batches_of(self.steps - 1) if self.steps else 0
@@ -68,29 +76,34 @@ class TrainingBatches(Batches):
         order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.indices))
         for step in range(self.start_batch // self.accumulate, self.steps):
             first = step * self.batch_size
-            samples = [self.indices[place] for place in order[first : first + self.batch_size]]
-            batches = self._batches_of(step)
-            pieces = np.array_split(np.asarray(samples), batches * self.world_size)
-            for batch in range(batches):
+            samples = [self.indices[place] for place in order[first : first + self._samples_of(step)]]
+            pieces = np.split(np.asarray(samples), np.cumsum(self._pieces_of(step))[:-1])
+            for batch in range(self._batches_of(step)):
                 if step * self.accumulate + batch >= self.start_batch:
-                    piece = pieces[batch * self.world_size + self.rank].tolist()
+                    place = batch * self.world_size + self.rank
+                    piece = pieces[place].tolist() if place < len(pieces) else []
                     keys = [SampleKey(self.epoch, index) for index in piece]
-                    yield keys or [SampleKey(self.epoch, samples[0], counted=False)]
+                    yield keys or [SampleKey(self.epoch, index, counted=False) for index in samples[:2]]
 
     def batch_sizes(self) -> set[int]:
         """Return the sizes that a batch of any rank can have in an epoch, samples that are not counted left out."""
-        sizes: set[int] = set()
-        for step in {0, self.steps - 1} if self.steps else ():
-            pieces = self._batches_of(step) * self.world_size
-            samples = self._samples_of(step)
-            sizes |= {samples // pieces, math.ceil(samples / pieces)}
-        return sizes - {0}
+        return {size for step in {0, self.steps - 1} if self.steps for size in self._pieces_of(step)} - {0}
 
     def _samples_of(self, step: int) -> int:
-        return min(self.batch_size, len(self.indices) - step * self.batch_size)
+        rest = len(self.indices) - step * self.batch_size
+        return rest if step == self.steps - 1 and not self.drop_last else self.batch_size
+
+    def _pieces_of(self, step: int) -> list[int]:
+        """Return the sizes of a step's pieces: of its first batch on each rank, then of its second, and so on."""
+        samples, shares = self._samples_of(step), self.accumulate * self.world_size
+        if 1 < samples < 2 * shares <= self.batch_size:  # even pieces would be of one
+            count = samples // 2
+        else:
+            count = min(self.accumulate, math.ceil(samples / self.world_size)) * self.world_size
+        return [samples // count + (place < samples % count) for place in range(count)]
 
     def _batches_of(self, step: int) -> int:
-        return min(self.accumulate, math.ceil(self._samples_of(step) / self.world_size))
+        return math.ceil(len(self._pieces_of(step)) / self.world_size)
 
 
 @dataclass(frozen=True, eq=False)

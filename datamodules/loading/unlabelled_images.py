@@ -1,5 +1,7 @@
-"""Images without truth, for prediction: a file or a folder; one that cannot be read is reported, not raised."""
+"""Images without truth, for prediction: files, folders, patterns, lists; one that cannot be read is reported, not raised."""
 
+import difflib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,21 +11,116 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from datamodules.errors import DatasetError
-from datamodules.files.images import find_images, read_image, resize
+from datamodules.errors import DatasetError, shortened
+from datamodules.files.images import (
+    FRAMES_OF_VIDEO,
+    VIDEOS,
+    find_images,
+    read_image,
+    remedy,
+    resize,
+    visible,
+    visible_images,
+)
+from datamodules.splits.listed import SAMPLE_COLUMNS
+from label_spaces.csv_reader import CSVError, read_table, read_text
+
+LISTS = frozenset({".txt", ".lst", ".list", ".csv", ".tsv"})
+MOST_NAMED = 10  # sources that a message names
 
 
-def find_pictures(source: Path) -> list[Path]:
-    """Return the picture itself, or all pictures below a folder, sorted. Raises DatasetError where there are none."""
+def find_pictures(sources: Sequence[str]) -> list[Path]:
+    """Return the pictures that sources refer to, each once, in the order of the sources.
+
+    A source is a picture, a folder (all pictures below it, sorted), a pattern such as ``photos/*.jpg``, or a list: a text
+    file with a source in each line, relative to the list's folder or to the working directory, or a CSV with a column of
+    files. Raises DatasetError naming every source without a picture.
+    """
+    found: dict[Path, None] = {}
+    problems: list[str] = []
+    for source in sources:
+        try:
+            found.update(dict.fromkeys(_pictures(Path(source))))
+        except DatasetError as error:
+            problems.append(str(error))
+    if problems:
+        raise DatasetError(shortened(problems, MOST_NAMED, "\n"))
+    return list(found)
+
+
+def _pictures(source: Path) -> list[Path]:
+    if source.is_dir():
+        ignored: Counter[str] = Counter()
+        below = (source / name for name in find_images(source, ignored, follow_links=False))
+        pictures = sorted(path for path in below if path.is_file())
+        if not pictures:
+            raise DatasetError(f"source={source}: no pictures in this folder or below it. {remedy(ignored)}".strip())
+        return pictures
     if source.is_file():
-        return [source]
-    if not source.is_dir():
-        raise DatasetError(f"source={source}: there is no such file or folder.")
-    found = (source / name for name in find_images(source, follow_links=False))
-    pictures = sorted(path for path in found if path.is_file())
-    if not pictures:
-        raise DatasetError(f"source={source}: no pictures in this folder or below it.")
-    return pictures
+        if source.suffix.lower() in VIDEOS:
+            extract = FRAMES_OF_VIDEO.format(source)
+            raise DatasetError(
+                f"source={source} is a video, and images are predicted. Extract its frames, {extract} and type source=frames"
+            )
+        return _listed(source) if source.suffix.lower() in LISTS else [source]
+    if not source.exists() and any(sign in str(source) for sign in "*?["):
+        return _matching(source)
+    near = difflib.get_close_matches(source.name, _names_in(source.parent), n=3)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    raise DatasetError(f"source={source}: there is no such file or folder.{hint}")
+
+
+def _matching(pattern: Path) -> list[Path]:
+    """Return the visible pictures that match a pattern, and those below folders that do. Raises DatasetError for none."""
+    try:
+        matches = sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
+    except ValueError:  # such as **x
+        matches = []
+    hidden = {path for path in matches for part in path.parts if part.startswith(".") and part not in pattern.parts}
+    pictures = [path for path in matches if path.is_file() and visible_images(path.parent, [path.name], Counter())]
+    folders = [path for path in matches if path.is_dir() and visible([path.name], Counter())]
+    below = sorted(folder / name for folder in folders for name in find_images(folder, follow_links=False))
+    found = [path for path in (*pictures, *below) if path.is_file() and path not in hidden]
+    if not found:
+        raise DatasetError(f"source={pattern}: no picture matches this pattern.")
+    return found
+
+
+def _listed(source: Path) -> list[Path]:
+    """Return the pictures that a list file refers to. Raises DatasetError naming all its lines without one."""
+    try:
+        if source.suffix.lower() in {".csv", ".tsv"}:
+            table = read_table(source)
+            column = next((name for names in SAMPLE_COLUMNS for name in table.named([names])), None)
+            if column is None:
+                raise DatasetError(
+                    f"source={source} has no column of files, such as file; it has {', '.join(table.columns)}."
+                )
+            lines = [(row.line, row.cells[column]) for row in table.rows]
+        else:
+            lines = list(enumerate(read_text(source).splitlines(), start=1))
+    except CSVError as error:
+        raise DatasetError(f"source={error}.") from error
+    found: dict[Path, None] = {}
+    problems = []
+    for number, line in lines:
+        entry = line.strip().strip('"')
+        if not entry or entry.startswith("#"):
+            continue
+        beside = source.parent / Path(entry).expanduser()
+        try:
+            found.update(dict.fromkeys(_pictures(beside if beside.exists() else Path(entry).expanduser().absolute())))
+        except DatasetError as error:
+            problems.append(f"line {number}: {str(error).removeprefix('source=')}")
+    if problems:
+        raise DatasetError(f"source={source}:\n  {shortened(problems, MOST_NAMED, chr(10) + '  ')}")
+    if not found:
+        raise DatasetError(f"source={source}: this list names no pictures; write the path of one in each line.")
+    return list(found)
+
+
+def _names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()] if folder.is_dir() else []
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,9 +1,8 @@
 """Which samples there are, of which class, and which split each is in."""
 
-import csv
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -77,37 +76,6 @@ class SampleTable:
 def order_hash(seed: int, name: str) -> int:
     """Return a number in [0, 2**64) that orders samples and depends on the seed and the sample's name alone."""
     return int.from_bytes(hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest(), "big")
-
-
-def read_rows(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
-    """Return the rows of a split CSV. Raises DatasetError naming the row, or the `required` column, that is wrong."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True)
-            missing = [column for column in required if column not in (reader.fieldnames or ())]
-            if missing:
-                raise DatasetError(
-                    f"{path} has no column {', '.join(missing)}; its first line must name {', '.join(required)}."
-                )
-            seen: dict[str, int] = {}
-            return [_checked(row, reader.line_num, path, seen) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise DatasetError(f"{path} cannot be read as a split CSV: {reason}.") from error
-
-
-def _checked(row: dict[str, str], line: int, path: Path, seen: dict[str, int]) -> dict[str, str]:
-    """Return the row itself if it is whole; `seen` remembers each sample's line."""
-    where = f"{path}, line {line}"
-    if None in row or None in row.values():
-        raise DatasetError(f"{where}: the row has too few or too many cells; quote names that hold a comma.")
-    name, split = row["sample"], row["split"]
-    if split not in TABLE_SPLITS:
-        raise DatasetError(f"{where}: unknown split {split!r} of sample {name}; use {', '.join(SPLITS)}.")
-    if name in seen:
-        raise DatasetError(f"{where}: sample {name} already stands in line {seen[name]}; keep one of the two.")
-    seen[name] = line
-    return row
 
 
 def torn_groups(members: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

@@ -1,17 +1,15 @@
 """Which samples are used and which split each is in: pure functions of names, classes and a seed."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import groupby, islice
 from pathlib import Path
 
 from datamodules.errors import DatasetError, shortened
-from datamodules.splits import sample_table
 from datamodules.splits.group_assignment import fill, join_units, place
 from datamodules.splits.sample_table import SELECTION, SPLITS, Candidate, Sample, SampleTable, order_hash
-from label_spaces.space import normalised, same_names
 from settings.base import is_csv
 from settings.data import DataSettings
 
@@ -49,7 +47,9 @@ def make_table(candidates: Iterable[Candidate], settings: DataSettings) -> tuple
     notes: list[str] = []
     whole = False
     if is_csv(settings.split):
-        found, notes, whole = _listed(found, Path(settings.split))
+        from datamodules.splits.listed import take_listed  # few runs read a CSV
+
+        found, notes, whole = take_listed(found, settings, Path(settings.split))
     if whole and settings.fraction < 1:
         notes.append(
             f"data.fraction={settings.fraction} is not applied: {settings.split} is a whole split table, taken as it is."
@@ -88,98 +88,57 @@ def split_candidates(candidates: Iterable[Candidate], settings: DataSettings) ->
 
 
 def with_selection(table: SampleTable, settings: DataSettings) -> SampleTable:
-    """Put a tenth of train aside as `SELECTION` where the settings request it and the dataset's own split has no test.
+    """Put a tenth of train aside as `SELECTION` where the settings request it and the split lacks val or test.
 
-    Whole groups are moved, in an order by hashes of their names, except those that would make it more than a tenth. A
-    CSV is taken as it is: it may put samples into `SELECTION` itself. Raises DatasetError where train has one group.
+    Whole groups are moved, except those that would make it more than a tenth: each class in proportion, in an order by
+    hashes of their names. A CSV that has val is taken as it is: it may put samples into `SELECTION` itself. Raises
+    DatasetError where train has one group.
     """
-    sizes = Counter(sample.group for sample in table.samples if sample.split == "train")
-    if settings.select_from != "train" or is_csv(settings.split) or table.indices("test") or not sizes:
+    groups: dict[str, list[Sample]] = defaultdict(list)
+    for sample in table.samples:
+        if sample.split == "train":
+            groups[sample.group].append(sample)
+    has_val, has_test = (bool(table.indices(split)) for split in ("val", "test"))
+    complete = table.indices(SELECTION) or (has_val and (has_test or is_csv(settings.split)))
+    if settings.select_from != "train" or complete or not groups:
         return table
-    if len(sizes) < 2:
+    if len(groups) < 2:
         raise DatasetError(
             "data.select_from=train: train has one group only, of which no piece can be put aside; use data.select_from=null."
         )
-    order = sorted(sizes, key=lambda group: (order_hash(settings.split_seed, group), group))
-    room, chosen = int(SELECTION_SHARE * sizes.total()), set()
+    # A group of several classes counts as its first: they belong to crops and frames, whose splits are the datasets' own.
+    order = [
+        group.name
+        for group in stratified_order((Candidate(g, g, s[0].target) for g, s in groups.items()), settings.split_seed)
+    ]
+    room, chosen = int(SELECTION_SHARE * sum(map(len, groups.values()))), set()
     for group in order:
-        if sizes[group] <= room:
+        if len(groups[group]) <= room:
             chosen.add(group)
-            room -= sizes[group]
-    chosen = chosen or {min(order, key=sizes.__getitem__)}
+            room -= len(groups[group])
+    chosen = chosen or {min(order, key=lambda group: len(groups[group]))}
     return SampleTable(
         replace(sample, split=SELECTION) if sample.split == "train" and sample.group in chosen else sample
         for sample in table.samples
     )
 
 
-def selection_note(table: SampleTable) -> str | None:
-    """Return a sentence on what the best checkpoint is chosen on, where val is what is reported."""
-    if table.indices("test") or not table.indices("train"):
+def selection_note(table: SampleTable, settings: DataSettings) -> str | None:
+    """Return a sentence on what the best checkpoint is chosen on, where there is no val for it, or val is what is reported."""
+    has_test, aside = bool(table.indices("test")), len(table.indices(SELECTION))
+    if not table.indices("train") or (has_test and (table.indices("val") or not aside)):
         return None
-    if count := len(table.indices(SELECTION)):
-        return (
-            f"There is no test with truth: val is what is reported, and the best checkpoint is chosen on {count} "
-            f"samples of train that are put aside ({SELECTION})."
-        )
+    reported = "There is no val" if has_test else "There is no test with truth: val is what is reported"
+    if aside:
+        return f"{reported}, and the best checkpoint is chosen on {aside} samples of train that are put aside ({SELECTION})."
+    if is_csv(settings.split):
+        remedy = f"give some samples of train the split {SELECTION} in the CSV for the choice."
+    else:
+        remedy = "data.select_from=train puts a piece of train aside for the choice."
     return (
         "There is no test with truth, and the best checkpoint is chosen on val, which is also what is reported: its "
-        "scores will look better than they are. data.select_from=train puts a piece of train aside for the choice."
+        f"scores will look better than they are. {remedy}"
     )
-
-
-def _listed(found: Sequence[Candidate], path: Path) -> tuple[list[Candidate], list[str], bool]:
-    """Return the samples that a CSV lists, with its values; notes; whether it has every column of a table."""
-    names = {candidate.name for candidate in found}
-    rows, notes = _as_on_disk(sample_table.read_rows(path, ("sample", "split")), names, path)
-    unknown = [name for name in rows if name not in names]
-    if unknown:
-        raise DatasetError(
-            f"data.split={path} lists {len(unknown)} samples that were not found or cannot be read: {shortened(unknown)}; "
-            "give paths relative to data.root, as a run's split.csv has them."
-        )
-    listed, relabelled = [], 0
-    for candidate in found:
-        if row := rows.get(candidate.name):
-            target = row.get("target") or candidate.target
-            relabelled += normalised(target) != normalised(candidate.target)
-            listed.append(
-                replace(candidate, group=row.get("group") or candidate.group, target=target, split=row["split"])
-            )
-    if len(listed) < len(found):
-        notes.append(f"Samples that are not in {path}: {len(found) - len(listed)} of {len(found)}; they are left out.")
-    if relabelled:
-        notes.append(
-            f"Samples with another class in {path} than where they were found: {relabelled}; the CSV's class is taken."
-        )
-    whole = bool(rows) and set(sample_table.COLUMNS) <= set(next(iter(rows.values())))
-    return listed, notes, whole
-
-
-def _as_on_disk(
-    rows: Iterable[dict[str, str]], names: Collection[str], path: Path
-) -> tuple[dict[str, dict[str, str]], list[str]]:
-    """Return the rows by the names of their samples on disk, where Unicode may write a name in another way, and notes.
-
-    Raises DatasetError where two rows mean one sample.
-    """
-    ambiguous = {name for group in same_names(names) for name in group}
-    written = {normalised(name): name for name in names if name not in ambiguous}
-    found: dict[str, dict[str, str]] = {}
-    others = 0
-    for row in rows:
-        listed = row["sample"]
-        name = listed if listed in names else written.get(normalised(listed), listed)
-        if name in found:
-            raise DatasetError(
-                f"{path}: two rows are of {name}, which Unicode writes in two ways; keep one of the two."
-            )
-        others += name != listed
-        found[name] = {key: name if key == "group" and value == listed else value for key, value in row.items()}
-    note = (
-        f"Samples whose names Unicode writes in another way in {path} than on disk: {others}; they are the same files."
-    )
-    return found, [note] if others else []
 
 
 def _ready(found: Sequence[Candidate], settings: DataSettings) -> tuple[SampleTable, list[str]]:

@@ -114,7 +114,8 @@ def test_ranks_share_training_steps_and_deal_evaluation_batches(make):
         loop = fit_loop(epoch=3)
         module.trainer = SimpleNamespace(global_rank=rank, world_size=2, num_nodes=1, fit_loop=loop, strategy=device)
     for whole, first, second in zip(alone.training_dataloader(3), *(m.train_dataloader() for m in ranks), strict=True):
-        assert torch.equal(torch.cat([first["image"], second["image"]]), whole["image"])
+        counted = [batch["image"] for batch in (first, second) if batch["counted"]]
+        assert torch.equal(torch.cat(counted), whole["image"])
     dealt = [list(module.test_dataloader()) for module in ranks]
     assert [len(batches) for batches in dealt] == [2, 2]
     assert [batch["counted"] for batches in dealt for batch in batches] == [True, True, True, False]
@@ -125,10 +126,19 @@ def test_ranks_share_training_steps_and_deal_evaluation_batches(make):
 def test_batch_sizes_and_steps(make):
     assert make().steps_per_epoch == 6
     assert make().training_batch_sizes() == {8, 2}
-    assert make().training_batch_sizes(world_size=2) == {4, 1}
-    assert make(accumulate=2).training_batch_sizes() == {4, 1}
+    assert make().training_batch_sizes(world_size=2) == {4, 2}  # of 42 the last two stay together
+    assert make(accumulate=2).training_batch_sizes() == {4, 2}
     assert make(drop_last=True).training_batch_sizes() == {8}
     assert make(drop_last=True).steps_per_epoch == 5
+
+
+def test_a_last_step_with_a_sample_more_is_noted_once(make):
+    module = make(batch_size=41)
+    module.prepare_training()
+    assert (module.steps_per_epoch, module.training_batch_sizes()) == (1, {42})
+    assert module.notes.count("The last step of each epoch has 42 samples: one more than data.batch_size=41, as one would be left over.") == 1  # fmt: skip
+    assert not any("The last step" in note for note in make().notes)
+    assert make(batch_size=41, drop_last=True).training_batch_sizes() == {41}
 
 
 @pytest.mark.parametrize(

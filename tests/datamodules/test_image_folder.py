@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from datamodules.errors import DatasetError
-from datamodules.image_folder import ImageFolderDataModule, ready_folders, scan
+from datamodules.image_folder import ImageFolderDataModule
 from datamodules.splits.sample_table import SPLITS
 from settings.data import DataSettings
 
@@ -88,7 +88,7 @@ def test_links_are_followed_and_circles_are_not(tmp_path, module):
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ([], "holds no images; expected a folder per class"),
+        ([], "is empty: it holds no images; expected a folder per class"),
         (["x.png", "y.png"], "holds 2 images but no class folders"),
         (["x.txt"], "holds no images"),
         (["a/1.png", "a/2.png"], "has one class only, a"),
@@ -199,7 +199,10 @@ def test_ready_folders_are_used_as_they_are(tmp_path, module):
 
 def test_ready_folders_without_the_word_for_them_say_what_to_type(tmp_path, module):
     root = ready(tmp_path / "root", train=6, val=2, test=3)
-    with pytest.raises(DatasetError, match=r"holds ready folders \(test, train, val\); add data\.split=folders"):
+    with pytest.raises(
+        DatasetError,
+        match=r"holds ready folders \(test, train, val\); add data\.split=folders .*'data\.classes=\[test,train,val\]'",
+    ):
         module(root).find()
 
 
@@ -213,18 +216,6 @@ def test_two_folders_for_one_split_are_refused(tmp_path, module):
         module(ready(tmp_path / "root", train=2, val=2, valid=2), split="folders").find()
 
 
-def test_classes_may_be_called_as_splits_are_where_they_hold_only_pictures(tmp_path):
-    assert ready_folders(folder_per_class(tmp_path / "root", {"train": 3, "test": 3})) == {}
-
-
-def test_folders_beside_the_ready_ones_are_said(tmp_path):
-    root = ready(tmp_path / "root", train=2, val=2)
-    picture(root / "extra" / "a" / "0.png")
-    images, ignored = scan(root, ready_folders(root))
-    assert +ignored == {"folders beside train, val": 1}
-    assert len(images) == 8
-
-
 def test_a_runs_table_of_ready_folders_is_read_again(tmp_path, module):
     root = ready(tmp_path / "root", train=6, val=2, test=3)
     first = module(root, split="folders")
@@ -236,8 +227,212 @@ def test_a_runs_table_of_ready_folders_is_read_again(tmp_path, module):
     assert again.notes == []
 
 
+def splits_of(data):
+    return {split: len(data.table.indices(split)) for split in ("train", "select", "val", "test")}
+
+
+@pytest.mark.parametrize("names", [("Training", "Testing"), ("TRAIN", "holdout"), ("train_set", "test_set")])
+def test_train_and_test_without_val_select_on_a_piece_of_train(tmp_path, module, names):
+    root = ready(tmp_path / "root", **{names[0]: 20, names[1]: 3})
+    with pytest.raises(DatasetError, match=rf"holds ready folders .*{names[0]}.*; add data\.split=folders"):
+        module(root).find()
+    with pytest.raises(DatasetError, match=r"val has no samples; type data\.select_from=train"):
+        module(root, split="folders").prepare_training()
+    data = module(root, split="folders", select_from="train")
+    data.prepare_training()
+    assert splits_of(data) == {"train": 36, "select": 4, "val": 0, "test": 6}
+    assert (data.selection_split, data.closing_split, data.label_space.classes) == ("select", "test", ("a", "b"))
+    assert any(
+        "There is no val, and the best checkpoint is chosen on 4 samples of train" in note for note in data.notes
+    )
+
+
+@pytest.mark.parametrize("val", ["val", "eval", "dev", "Validation"])
+def test_imagenets_layout_reports_val_and_selects_on_a_piece_of_train(tmp_path, module, val):
+    root = ready(tmp_path / "root", train=20, **{val: 3})
+    data = module(root, split="folders", select_from="train")
+    data.prepare_training()
+    assert splits_of(data) == {"train": 36, "select": 4, "val": 6, "test": 0}
+    assert (data.selection_split, data.closing_split) == ("select", "val")
+    data.table.write_csv(tmp_path / "split.csv")
+    again = module(root, split=str(tmp_path / "split.csv"), select_from="train")
+    again.prepare_training()
+    assert again.table.sha256() == data.table.sha256()
+    plain = module(root, split="folders")
+    plain.prepare_training()
+    assert (plain.selection_split, plain.closing_split) == ("val", "val")
+    assert any("data.select_from=train puts a piece of train aside" in note for note in plain.notes)
+
+
+def test_folders_of_any_name_can_be_named(tmp_path, module):
+    root = ready(tmp_path / "root", fold1=2, fold2=3, fold3=4, rest=1)
+    folders = {"train": ["fold1", "fold2"], "test": "fold3"}
+    data = module(root, split="folders", folders=folders, select_from="train")
+    data.prepare_training()
+    assert splits_of(data) == {"train": 9, "select": 1, "val": 0, "test": 8}
+    assert "Ignored under the root: folders beside fold1, fold2, fold3 (1)." in data.notes
+    with pytest.raises(DatasetError, match=r"data\.folders names fold9, but .* it has fold1, fold2, fold3, rest"):
+        module(root, split="folders", folders={"train": "fold1", "val": "fold9"}).find()
+    with pytest.raises(DatasetError, match=r"fold1, fold2, fold3, rest\) hold the same folders \(a, b\)"):
+        module(root).find()
+
+
+def test_a_class_called_train_beside_another_is_a_class(tmp_path, module):
+    data = module(folder_per_class(tmp_path / "root", {"train": 10, "bus": 10}))
+    data.prepare_training()
+    assert data.label_space.classes == ("bus", "train")
+
+
+def test_classes_that_are_called_as_splits_are_asked_about_and_can_be_answered(tmp_path, module):
+    root = folder_per_class(tmp_path / "root", {"train": 10, "test": 10, "bus": 10})
+    with pytest.raises(DatasetError, match=r"named like splits.*'data\.classes=\[bus,test,train\]'"):
+        module(root).find()
+    data = module(root, classes=["train", "bus", "test"])
+    data.prepare_training()
+    assert data.label_space.classes == ("train", "bus", "test")  # in the order that was typed
+    data.table.write_csv(tmp_path / "split.csv")
+    again = module(root, classes=["train", "bus", "test"], split=str(tmp_path / "split.csv"))
+    again.prepare_training()
+    assert again.table.sha256() == data.table.sha256()
+    some = module(root, classes=["train", "bus"])
+    some.prepare_training()
+    assert some.label_space.classes == ("train", "bus")
+    assert "Ignored under the root: folders that are not in data.classes (1)." in some.notes
+
+
+def test_a_run_of_some_classes_in_ready_folders_comes_back(tmp_path, module):
+    root = ready(tmp_path / "root", train=6, val=2, test=3)
+    picture(root / "train" / "c" / "0.png", 7)
+    data = module(root, classes=["b", "a"], split="folders")
+    data.prepare_training()
+    assert (data.label_space.classes, splits_of(data)["train"]) == (("b", "a"), 12)
+    data.table.write_csv(tmp_path / "split.csv")
+    again = module(root, classes=["b", "a"], split=str(tmp_path / "split.csv"))
+    again.prepare_training()
+    assert (again.table.sha256(), again.label_space.classes) == (data.table.sha256(), ("b", "a"))
+
+
+def test_a_file_is_no_root(tmp_path, module):
+    (tmp_path / "photos.zip").write_text("x")
+    with pytest.raises(DatasetError, match=r"photos\.zip is a file, not a folder; unpack it, and give the folder"):
+        module(tmp_path / "photos.zip").find()
+
+
+def test_files_without_an_ending_and_what_a_download_leaves_behind(tmp_path, module):
+    root = folder_per_class(tmp_path / "root", {"a": 5, "b": 5})
+    for path in sorted(root.rglob("*.png")):
+        path.rename(path.with_suffix(""))
+    for name in ("__MACOSX/a/._000.png", "a/._000", "a/Thumbs.db", "b/desktop.ini", "b/.DS_Store", "b/x.HEIC"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("x")
+    data = module(root)
+    assert len(data.find()) == 10
+    for kind in (
+        "HEIC pictures, which cannot be read (1)",
+        "files that are no images (2)",
+        "hidden files or folders (2)",
+    ):
+        assert kind in data.notes[0]
+    assert "folders of an operating system (1)" in data.notes[0]
+
+
+# A table of classes
+
+
+def flat(root, rows=None, count=20):
+    """Pictures in one folder, and a table of their classes."""
+    for number in range(count):
+        picture(root / "images" / f"{number:03}.png", number)
+    lines = [f"images/{number:03}.png,{'ab'[number % 2]}" for number in range(count)] if rows is None else rows
+    (root / "labels.csv").write_text("\n".join(["file,label", *lines, ""]))
+    return root
+
+
+def test_a_flat_folder_has_its_classes_from_a_table(tmp_path, module):
+    root = flat(tmp_path / "root")
+    data = module(root, labels=str(root / "labels.csv"))
+    data.prepare_training()
+    assert {sample.name: sample.target for sample in data.table.samples} == {
+        f"images/{number:03}.png": "ab"[number % 2] for number in range(20)
+    }
+    assert data.notes == ["Ignored under the root: files that are no images (1)."]
+    data.table.write_csv(tmp_path / "split.csv")
+    (root / "labels.csv").write_text("file,label\nimages/000.png,b\n")  # the run keeps its own
+    again = module(root, labels=str(root / "labels.csv"), split=str(tmp_path / "split.csv"))
+    again.prepare_training()
+    assert again.table.sha256() == data.table.sha256()
+
+
+def test_a_table_may_be_named_relative_to_the_root(tmp_path, module, monkeypatch):
+    root = flat(tmp_path / "root")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    data = module(root, labels="labels.csv")
+    assert len(data.find()) == 20
+    assert f"data.labels: there is no {tmp_path}/here/labels.csv, but {root}/labels.csv, which is read." in data.notes
+    with pytest.raises(DatasetError, match=rf"data\.labels={tmp_path}/here/lables\.csv cannot be read: No such file"):
+        module(root, labels="lables.csv").find()
+
+
+def test_all_that_does_not_fit_a_table_is_named_or_left_out(tmp_path, module):
+    rows = [f"{number:03},{'ab'[number % 2]}" for number in range(16)]
+    root = flat(tmp_path / "root", [*rows, "003,c", "gone.png,a", "016,"])
+    labels = str(root / "labels.csv")
+    with pytest.raises(DatasetError) as refusal:
+        module(root, labels=labels).find()
+    for line in (
+        "1 rows name no image that is there: gone.png (line 19)",
+        "1 images are listed with different classes: images/003.png (b in line 5, c in line 18)",
+        "1 rows have no class: 016 (line 20)",
+        "3 images have no row: images/017.png, images/018.png, images/019.png",
+        "data.on_corrupt=skip",
+    ):
+        assert line in str(refusal.value)
+    data = module(root, labels=labels, on_corrupt="skip")
+    assert len(data.find()) == 15
+    assert len(data.skipped) == 3
+    assert any("Images without a row in" in note and ": 3, such as images/017.png" in note for note in data.notes)
+
+
+def test_a_table_and_ready_folders_of_pictures_alone(tmp_path, module):
+    root = tmp_path / "root"
+    for number in range(40):
+        picture(root / ("train" if number < 30 else "test") / f"{number:03}.png", number)
+    (root / "labels.csv").write_text("\n".join(["id;label", *(f"{n:03};{'ab'[n % 2]}" for n in range(40)), ""]))
+    keys = {"labels": str(root / "labels.csv"), "select_from": "train"}
+    data = module(root, split="folders", **keys)
+    data.prepare_training()
+    assert splits_of(data) == {"train": 27, "select": 3, "val": 0, "test": 10}
+    data = module(root, **keys)
+    data.prepare_training()
+    assert splits_of(data) == {"train": 28, "select": 0, "val": 4, "test": 8}
+
+
+def test_a_table_may_have_the_groups_and_the_split_too(tmp_path, module):
+    root = flat(tmp_path / "root")
+    rows = [f"{n:03}.png,{'ab'[n % 2]},{n // 4},{('Training', 'valid', 'test')[n % 3]}" for n in range(20)]
+    (root / "labels.csv").write_text("\n".join(["file,label,group,set", *rows, ""]))
+    data = module(root, labels=str(root / "labels.csv"), split=str(root / "labels.csv"))
+    data.prepare_training()
+    assert splits_of(data) == {"train": 7, "select": 0, "val": 7, "test": 6}
+    data = module(root, labels=str(root / "labels.csv"), split_by="group")
+    data.prepare_training()
+    sides = {(sample.group, sample.split) for sample in data.table.samples}
+    assert len(sides) == len({group for group, _ in sides}) == 5
+
+
+def test_classes_of_a_table_can_be_chosen(tmp_path, module):
+    root = flat(tmp_path / "root", [f"{n:03},{'abc'[n % 3]}" for n in range(20)])
+    data = module(root, labels=str(root / "labels.csv"), classes=["c", "a"])
+    data.prepare_training()
+    assert data.label_space.classes == ("c", "a")
+    assert any("images of classes that are not in data.classes (7)" in note for note in data.notes)
+    with pytest.raises(DatasetError, match=r"data\.classes names d, of which .*labels\.csv has no image"):
+        module(root, labels=str(root / "labels.csv"), classes=["a", "d"]).find()
+
+
 def test_there_are_no_groups(tmp_path, module):
-    with pytest.raises(DatasetError, match=r"data\.split_by=group: .*use data\.split_by=sample"):
+    with pytest.raises(DatasetError, match=r"data\.split_by=group: .*use data\.split_by=sample, or data\.labels"):
         module(folder_per_class(tmp_path / "root", {"a": 3, "b": 3}), split_by="group").find()
 
 

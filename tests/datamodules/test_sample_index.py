@@ -26,10 +26,6 @@ class Ready(Toy):
             for target in ("a", "b")
         ]
 
-    @property
-    def closing_split(self):
-        return "val"
-
 
 def test_samples_are_found_and_split_once(make):
     module = make(prepare=False)
@@ -51,21 +47,27 @@ def test_one_class_and_empty_splits_are_refused(make):
         def filter_split(self, table):
             return SampleTable(sample for sample in table.samples if sample.target == "bus")
 
-    class NoTest(Toy):
+    class NoVal(Toy):
         def filter_split(self, table):
-            return SampleTable(sample for sample in table.samples if sample.split != "test")
+            return SampleTable(sample for sample in table.samples if sample.split != "val")
 
     with pytest.raises(DatasetError, match=r"one class|1 class only \(bus\)"):
         make(kind=OneClass)
-    with pytest.raises(DatasetError, match="test has no samples"):
-        make(kind=NoTest)
+    with pytest.raises(
+        DatasetError, match=r"val has no samples; type data\.select_from=train: .* train \(42\), test \(12\)\."
+    ):
+        make(kind=NoVal)
+    module = make(kind=NoVal, select_from="train")
+    assert (module.selection_split, module.closing_split) == ("select", "test")
 
 
 def test_an_empty_split_is_refused_where_it_is_needed(make):
     module = make(kind=Ready, prepare=False, split="official")
     module.find_samples()
     module.prepare_split("val")
-    with pytest.raises(DatasetError, match=r"data=toy: test has no samples; change data\.split"):
+    with pytest.raises(
+        DatasetError, match=r"data=toy: test has no samples; change data\.split\. There are train \(16\), val \(8\)"
+    ):
         module.prepare_split("test")
 
 

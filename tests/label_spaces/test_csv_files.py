@@ -36,6 +36,14 @@ def test_rows_that_a_spreadsheet_left_empty_are_no_rows(tmp_path):
     assert space.classes == ("fig", "plum")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_label_space_as_a_spreadsheet_writes_it(tmp_path, encoding):
+    text = '# mine\r\nname ; id;red;green;blue\r\nfig;0;1;2;3\r\n\r\n"plum; ripe";1;4;5;6\r\n;;;;\r\n'
+    (tmp_path / "fruit.csv").write_bytes(text.encode(encoding))
+    space = read_space(tmp_path / "fruit.csv")
+    assert (space.classes, space.colours) == (("fig", "plum; ripe"), ((1, 2, 3), (4, 5, 6)))
+
+
 def test_a_colour_may_come_first_without_being_a_comment(tmp_path):
     assert read_space(write(tmp_path, "colour,name,id\n#010203,fig,0\n")).colours == ((1, 2, 3),)
 

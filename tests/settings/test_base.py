@@ -1,10 +1,12 @@
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from pydantic import Field
 
-from settings.base import Group, Legal, Number, Positive, Size, Target, absolute, as_typed, is_csv, legal
+from settings.base import Group, Legal, Number, Positive, Size, Target, absolute, as_typed, is_csv, legal, override
 from settings.errors import SettingsError
 from settings.run import validated
 
@@ -33,6 +35,37 @@ def test_values_are_written_as_they_are_typed():
     assert as_typed({"a": [1, None, True], "b": "c"}) == "{a:[1,null,true],b:c}"
 
 
+TEXTS = [
+    "road",
+    "golden retriever",
+    "a(b)",
+    "a,b",
+    "Hündin",
+    "1e5",
+    "007",
+    "0",
+    "true",
+    "null",
+    " x",
+    "a:b",
+    "a=b",
+    "x.jpg",
+    "/my/data",
+    "~",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_texts_are_typed_so_that_hydra_reads_them_back(text):
+    def read(line):
+        return OverridesParser.create().parse_override(line).value()
+
+    assert read(f"key={as_typed([text, 'b'])}") == [text, "b"]
+    assert read(f"key={as_typed({'a': text, 'b': [text]})}") == {"a": text, "b": [text]}
+    [line] = shlex.split(override("key", text))
+    assert read(line) == text
+
+
 def test_paths_are_absolute_and_expanded(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/someone")
@@ -43,7 +76,7 @@ def test_paths_are_absolute_and_expanded(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("value", "is_one"), [("a.csv", True), ("A.CSV", True), ("csv", False), (3, False), (None, False)]
+    ("value", "is_one"), [("a.csv", True), ("A.CSV", True), ("a.tsv", True), ("csv", False), (3, False), (None, False)]
 )
 def test_csv_files_are_known_by_their_ending(value, is_one):
     assert is_csv(value) is is_one

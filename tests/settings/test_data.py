@@ -3,6 +3,8 @@ from fractions import Fraction
 import pytest
 
 from settings.data import DataSettings
+from settings.errors import SettingsError
+from settings.run import RunSettings, validated
 from tests.settings.conftest import PLAIN
 
 LEGAL = PLAIN["data"]
@@ -45,3 +47,25 @@ def test_a_name_is_that_of_one_class():
     assert DataSettings(**LEGAL | {"classes": ["void", "Void", " void"]}).classes == ["void", "Void", " void"]
     with pytest.raises(ValueError, match=r"data\.classes=\[road,sky,road\]: a name .* but road is there twice"):
         DataSettings(**LEGAL | {"classes": ["road", "sky", "road"]})
+
+
+def test_names_that_hydra_reads_as_numbers_are_texts():
+    assert DataSettings(**LEGAL | {"classes": [0, "a", 2019]}).classes == ["0", "a", "2019"]
+    folders = DataSettings(**LEGAL | {"split": "folders", "folders": {"train": [1, 2], "val": 3}}).folders
+    assert folders.splits() == {"1": "train", "2": "train", "3": "val"}
+    assert DataSettings(**LEGAL).folders.splits() == {}
+
+
+@pytest.mark.parametrize(
+    ("folders", "split", "words"),
+    [
+        ({"train": "a", "test": "b"}, LEGAL["split"], r"data\.folders=\{train:a,test:b\} needs data\.split=folders"),
+        ({"train": "a", "test": ["b", "a"]}, "folders", "one folder is named twice"),
+        ({"val": "a", "test": "b"}, "folders", "name folders of train, and of val or test"),
+        ({"train": "a"}, "folders", "name folders of train, and of val or test"),
+        ({"train": True, "val": "a"}, "folders", r"must be a folder directly under data\.root"),
+    ],
+)
+def test_folders_that_make_no_sense_are_refused(folders, split, words):
+    with pytest.raises(SettingsError, match=words):
+        validated(RunSettings, PLAIN | {"data": LEGAL | {"split": split, "folders": folders}})

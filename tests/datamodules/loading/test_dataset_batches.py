@@ -46,7 +46,9 @@ def test_ranks_take_slices_of_the_steps_of_one_rank(world_size, count):
     for number, step in enumerate(alone):
         slices = [batches[number] for batches in ranks]
         assert flat(slices) == step
-        assert max(map(len, slices)) - min(map(len, slices)) <= 1
+        assert 1 not in map(len, slices)
+        if len(step) >= 2 * world_size:
+            assert max(map(len, slices)) - min(map(len, slices)) <= 1
 
 
 @pytest.mark.parametrize(
@@ -65,19 +67,60 @@ def test_accumulated_batches_add_up_to_the_step(count, accumulate, world_size):
         assert flat(dealt[rank][batch] for batch in window for rank in range(world_size)) == step
 
 
-def test_a_rank_without_a_sample_gets_one_that_is_not_counted():
-    ranks = [list(TrainingBatches(range(9), 8, seed=0, epoch=0, rank=rank, world_size=4)) for rank in range(4)]
+def test_a_rank_without_a_sample_gets_two_that_are_not_counted():
+    ranks = [list(TrainingBatches(range(11), 8, seed=0, epoch=0, rank=rank, world_size=4)) for rank in range(4)]
     assert [len(batches) for batches in ranks] == [2, 2, 2, 2]
     last = [batches[1] for batches in ranks]
-    assert [[key.counted for key in batch] for batch in last] == [[True], [False], [False], [False]]
-    assert len({batch[0].sample for batch in last}) == 1
+    assert [[key.counted for key in batch] for batch in last] == [[True] * 3, [False] * 2, [False] * 2, [False] * 2]
+    assert {key.sample for batch in last[1:] for key in batch} < {key.sample for key in last[0]}
+
+
+@pytest.mark.parametrize(("accumulate", "world_size"), [(1, 1), (1, 2), (2, 2), (4, 1)])
+def test_a_sample_that_is_left_over_joins_the_step_before(accumulate, world_size):
+    alone = samples(TrainingBatches(range(33), 8, seed=1, epoch=3))
+    order = flat(samples(TrainingBatches(range(33), 1, seed=1, epoch=3)))
+    assert alone == [order[0:8], order[8:16], order[16:24], order[24:33]]
+    ranks = [
+        TrainingBatches(range(33), 8, 1, 3, rank=rank, world_size=world_size, accumulate=accumulate)
+        for rank in range(world_size)
+    ]
+    dealt = [samples(batches) for batches in ranks]
+    assert {len(batches) for batches in ranks} == {len(batches) for batches in dealt} == {4 * accumulate}
+    for number, step in enumerate(alone):
+        window = range(number * accumulate, (number + 1) * accumulate)
+        assert flat(dealt[rank][batch] for batch in window for rank in range(world_size)) == step
+    assert all(batches.joined and batches.steps == 4 for batches in ranks)
+    assert not TrainingBatches(range(33), 8, 1, 3, drop_last=True).joined
+    assert samples(TrainingBatches(range(33), 8, 1, 3, drop_last=True)) == [
+        order[0:8],
+        order[8:16],
+        order[16:24],
+        order[24:32],
+    ]
+    assert samples(TrainingBatches(range(1), 8, 1, 3)) == [[0]]  # there is none before
+    assert not any(TrainingBatches(range(count), 8, 1, 3).joined for count in (1, 8, 32, 34, 40))
+
+
+def test_a_batch_has_one_sample_only_where_full_steps_have_such_batches():
+    for count, world_size, accumulate in itertools.product(range(2, 70), (1, 2, 3, 4), (1, 2, 4)):
+        shares = world_size * accumulate
+        for size in (shares, 2 * shares, 3 * shares):
+            batches = [
+                TrainingBatches(range(count), size, 0, 0, rank=rank, world_size=world_size, accumulate=accumulate)
+                for rank in range(world_size)
+            ]
+            assert {len(each) for each in batches} == {len(list(each)) for each in batches} == {len(batches[0])}
+            assert sorted(flat(flat(samples(each)) for each in batches)) == list(range(count))
+            if size > shares:
+                assert 1 not in batches[0].batch_sizes()
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_starting_at_a_batch_gives_the_rest_of_the_epoch(accumulate):
-    full = list(TrainingBatches(INDICES, 4, seed=0, epoch=5, accumulate=accumulate))
+@pytest.mark.parametrize("indices", [INDICES, INDICES[:27]])
+def test_starting_at_a_batch_gives_the_rest_of_the_epoch(accumulate, indices):
+    full = list(TrainingBatches(indices, 4, seed=0, epoch=5, accumulate=accumulate))
     for start in range(len(full) + 1):
-        rest = TrainingBatches(INDICES, 4, seed=0, epoch=5, start_batch=start, accumulate=accumulate)
+        rest = TrainingBatches(indices, 4, seed=0, epoch=5, start_batch=start, accumulate=accumulate)
         assert list(rest) == full[start:]
         assert len(rest) == len(full)
 

@@ -22,17 +22,72 @@ def folder(tmp_path):
     return tmp_path
 
 
+def names(folder, *sources):
+    return [path.relative_to(folder).as_posix() for path in find_pictures([str(folder / source) for source in sources])]
+
+
 def test_images_are_found_at_any_depth_and_sorted(folder):
-    names = [path.relative_to(folder).as_posix() for path in find_pictures(folder)]
-    assert names == ["a/broken.png", "a/c.PNG", "a/d.jpg", "b.png"]
-    assert find_pictures(folder / "notes.txt") == [folder / "notes.txt"]  # named by the user, so it is reported
+    assert names(folder, "") == ["a/broken.png", "a/c.PNG", "a/d.jpg", "b.png"]
+    assert names(folder, "a/broken.png") == ["a/broken.png"]  # named by the user, so it is reported
 
 
-def test_no_images_and_no_folder_are_refused(tmp_path):
-    with pytest.raises(DatasetError, match="no pictures in this folder or below it"):
-        find_pictures(tmp_path)
-    with pytest.raises(DatasetError, match="there is no such file or folder"):
-        find_pictures(tmp_path / "none")
+def test_several_sources_keep_their_order_and_each_image_is_taken_once(folder):
+    assert names(folder, "b.png", "a", "a/d.jpg") == ["b.png", "a/broken.png", "a/c.PNG", "a/d.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("a/*.jpg", ["a/d.jpg"]),
+        ("*", ["b.png", "a/broken.png", "a/c.PNG", "a/d.jpg", "linked/broken.png", "linked/c.PNG", "linked/d.jpg"]),
+        ("a/?.*", ["a/c.PNG", "a/d.jpg"]),
+        ("a/[cd].*", ["a/c.PNG", "a/d.jpg"]),
+        ("a/**/*.jpg", ["a/d.jpg"]),
+    ],
+)
+def test_patterns(folder, pattern, found):
+    assert names(folder, pattern) == found
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_that_file(folder):
+    (folder / "b.png").rename(folder / "b[1].png")
+    assert names(folder, "b[1].png") == ["b[1].png"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_list_file_names_its_sources_from_its_own_folder_or_the_working_directory(folder, monkeypatch, encoding):
+    (folder / "lists").mkdir()
+    (folder / "lists/e.png").write_bytes((folder / "b.png").read_bytes())
+    text = '# two and a folder\r\n\r\ne.png\r\n "b.png" \r\na\r\n'
+    (folder / "lists/some.txt").write_bytes(text.encode(encoding))
+    monkeypatch.chdir(folder)
+    assert names(folder, "lists/some.txt") == ["lists/e.png", "b.png", "a/broken.png", "a/c.PNG", "a/d.jpg"]
+    (folder / "lists/some.csv").write_text("label;filename\ncat;e.png\n;b.png\n")
+    assert names(folder, "lists/some.csv") == ["lists/e.png", "b.png"]
+
+
+def test_sources_that_mean_no_image_are_all_refused(folder, tmp_path_factory):
+    empty = tmp_path_factory.mktemp("empty")
+    (empty / "x.heic").write_text("x")
+    (folder / "drive.MP4").write_text("x")
+    (folder / "list.txt").write_text("b.png\ngone.png\n\na/gone.jpg\n")
+    (folder / "none.txt").write_text("\n# nothing\n")
+    for source, words in {
+        empty: "no pictures in this folder or below it. Found there: HEIC pictures, which cannot be read (1). Convert them first",
+        folder / "none": "there is no such file or folder. Did you mean none.txt?",
+        folder
+        / "drive.MP4": f"is a video, and images are predicted. Extract its frames, mkdir frames && ffmpeg -i {folder}/drive.MP4",
+        folder / "x*.png": "no picture matches this pattern",
+        folder / "list.txt": "line 2: ",
+        folder / "none.txt": "names no pictures",
+        "https://example.org/a.jpg": "there is no such file or folder",
+    }.items():
+        with pytest.raises(DatasetError, match="source=") as refusal:
+            find_pictures([str(source), str(folder / "also gone")])
+        assert words in str(refusal.value)
+        assert "also gone: there is no such" in str(refusal.value)
+    with pytest.raises(DatasetError, match=r"(?s)line 2: .*gone\.png: there is no .*line 4: .*a/gone\.jpg"):
+        find_pictures([str(folder / "list.txt")])
 
 
 def test_an_item_is_an_image_at_the_size_of_the_model_or_a_reason(folder):

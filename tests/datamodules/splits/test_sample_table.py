@@ -4,7 +4,8 @@ import hashlib
 import pytest
 
 from datamodules.errors import DatasetError
-from datamodules.splits.sample_table import COLUMNS, Sample, SampleTable, order_hash, read_rows, torn_groups
+from datamodules.splits.listed import read_rows
+from datamodules.splits.sample_table import COLUMNS, Sample, SampleTable, order_hash, torn_groups
 from tests.names import draw
 
 ROWS = [
@@ -43,39 +44,6 @@ def test_the_hash_is_that_of_the_file_and_of_a_split_alone(tmp_path):
     text = "sample,group,target,split\nb/2.png,drive 2,bus,val\n"
     assert table.sha256("val") == hashlib.sha256(text.encode()).hexdigest()
     assert SampleTable(reversed(ROWS)).sha256() == table.sha256()
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("sample,group,target\na,g,c\n", "has no column split"),
-        ("", "has no column sample, group, target, split"),
-        ("sample,group,target,split\na,g,c,tain\n", "line 2: unknown split 'tain' of sample a; use train, val, test"),
-        ("sample,group,target,split\na,g,c,val\nb,g,c,val\na,g,c,val\n", "line 4: sample a already stands in line 2"),
-        ("sample,group,target,split\na,g,c\n", "line 2: the row has too few or too many cells"),
-        ("sample,group,target,split\na,b,g,c,val\n", "line 2: the row has too few or too many cells"),
-        ('sample,group,target,split\n"a,g,c,val\n', "cannot be read as a split CSV"),
-        (b"\xff\xfe\x00s", "cannot be read as a split CSV"),
-    ],
-)
-def test_a_broken_csv_is_refused_with_its_row(tmp_path, text, words):
-    path = tmp_path / "split.csv"
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(DatasetError) as refusal:
-        read_rows(path, COLUMNS)
-    assert words in str(refusal.value)
-    assert str(path) in str(refusal.value)
-
-
-def test_a_missing_csv_is_refused(tmp_path):
-    with pytest.raises(DatasetError, match="No such file"):
-        read_rows(tmp_path / "split.csv", COLUMNS)
-
-
-def test_a_spreadsheets_byte_order_mark_and_line_ends_do_no_harm(tmp_path):
-    path = tmp_path / "split.csv"
-    path.write_bytes(b"\xef\xbb\xbfsample,split\r\na.png,train\r\n")
-    assert read_rows(path, ("sample", "split")) == [{"sample": "a.png", "split": "train"}]
 
 
 def test_a_table_in_which_a_sample_repeats_or_has_no_split_is_refused():

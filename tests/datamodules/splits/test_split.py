@@ -340,16 +340,17 @@ def test_a_tenth_of_train_is_put_aside_drive_by_drive_in_hashed_order():
         aside(drives(5))
 
 
-def test_nothing_is_put_aside_where_there_is_a_test_or_the_split_is_a_csv():
-    table = drives(5, 5)
+def test_nothing_is_put_aside_where_there_are_val_and_test_or_a_csv_has_val():
+    table, own = drives(5, 5), settings(split="official", select_from="train")
     tested = SampleTable([*table.samples, Sample("t", "t", "mask", "test")])
-    assert with_selection(tested, settings(split="official", select_from="train")) is tested
+    assert with_selection(tested, own) is tested
     assert with_selection(table, settings(split="official")) is table
     assert with_selection(table, settings(split="a.csv", select_from="train")) is table
-    assert selection_note(tested) is None
-    assert "also what is reported" in selection_note(table)
-    assert "chosen on 5 samples of train" in selection_note(
-        with_selection(table, settings(split="official", select_from="train"))
+    assert selection_note(tested, own) is None
+    assert "also what is reported" in selection_note(table, own)
+    assert "give some samples of train the split select in the CSV" in selection_note(table, settings(split="a.csv"))
+    assert "val is what is reported, and the best checkpoint is chosen on 5 samples of train" in selection_note(
+        with_selection(table, own), own
     )
 
 
@@ -368,3 +369,16 @@ def test_a_csv_may_write_names_in_another_way_of_unicode_than_the_disk(tmp_path)
     path.write_text(path.read_text(encoding="utf-8") + f"\n{twice}/0.jpg,g,c,val\n", encoding="utf-8")
     with pytest.raises(DatasetError, match="keep one of"):
         make_table(found, settings(split=str(path)))
+
+
+@pytest.mark.parametrize("split", ["folders", "a.csv"])
+def test_without_val_the_choice_is_made_on_a_piece_of_train_with_each_class_in_proportion(split):
+    sizes = {"a": 100, "b": 50, "few": 4}
+    train = [Sample(f"{name}/{n}", f"{name}/{n}", name, "train") for name, size in sizes.items() for n in range(size)]
+    table = SampleTable([*train, Sample("t", "t", "a", "test")])
+    own = settings(split=split, select_from="train")
+    chosen = with_selection(table, own)
+    assert chosen.counts("select") == {"a": 10, "b": 5, "few": 0}
+    assert chosen.counts("test") == table.counts("test")
+    assert "There is no val, and the best checkpoint is chosen on 15 samples of train" in selection_note(chosen, own)
+    assert with_selection(chosen, own) is chosen  # as a run's own CSV comes back
