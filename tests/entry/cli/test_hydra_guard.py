@@ -1,5 +1,6 @@
 """What Hydra would build before a command starts: nothing that the user brings."""
 
+import logging
 import os
 import pickle
 import subprocess
@@ -16,7 +17,22 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, tmp_path):
+def logging_as_before():
+    """Hydra's logging options count for a whole process: later tests of this one must see messages again."""
+
+    def loggers():
+        named = logging.root.manager.loggerDict.values()
+        return [logging.root, *(logger for logger in named if isinstance(logger, logging.Logger))]
+
+    before = {logger: (logger.level, logger.handlers[:], logger.disabled) for logger in loggers()}
+    yield
+    for logger in loggers():
+        level, logger.handlers, logger.disabled = before.get(logger, (logging.NOTSET, [], False))
+        logger.setLevel(level)
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, tmp_path, logging_as_before):
     """Run a command whose task only remembers that it was entered: (exit code, stdout, stderr, times)."""
 
     def run(*arguments):
