@@ -41,7 +41,7 @@ class ClassificationDataModule(ImageDataModule):
         """
         findings = audit(self.root, [each.name for each in found], Path(self.settings.cache_dir))
         broken = [(name, finding.error) for name, finding in findings.items() if finding.error is not None]
-        self.leave_out(broken, len(findings), "images")
+        self.leave_out(broken, len(findings), "images", found=found)
         usable = [each for each in found if findings[each.name].error is None]
         self.sizes = {each.name: (findings[each.name].height, findings[each.name].width) for each in usable}
         return [replace(each, content=findings[each.name].content) for each in usable]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from datamodules.errors import DatasetError
+from datamodules.errors import DatasetError, Defect
 from datamodules.files.frame_pairs import Listing, Pair
 from datamodules.files.images import find_images
 from datamodules.files.masks import holds_colours
@@ -48,15 +48,15 @@ class MaskFolderDataModule(SegmentationDataModule):
             split = of_folder.get(stem) if self.settings.split == "folders" else None
             if len(files) > 1 or len(masks.get(stem, ())) > 1:
                 twice = ", ".join(files if len(files) > 1 else masks[stem])
-                found.alone.append((name, f"there are several files of this name: {twice}"))
+                found.alone.append(Defect(name, f"there are several files of this name: {twice}"))
             elif stem in masks:
                 found.pairs.append(Pair(name, f"{MASKS}/{masks[stem][0]}", self.root, name, split))
             elif split == "test" and stem.split("/")[0] not in folders:
                 found.without_truth.append(Pair(name, "", self.root, name, split))
             else:
-                found.alone.append((name, f"has no mask {MASKS}/{stem}.(png|…)"))
+                found.alone.append(Defect(name, f"has no mask {MASKS}/{stem}.(png|…)", "has no mask"))
         found.alone += [
-            (f"{MASKS}/{files[0]}", f"has no image {IMAGES}/{stem}.(jpg|png|…)")
+            Defect(f"{MASKS}/{files[0]}", f"has no image {IMAGES}/{stem}.(jpg|png|…)", "has no image")
             for stem, files in masks.items()
             if stem not in images
         ]

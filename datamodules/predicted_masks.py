@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from datamodules import mask_folder
-from datamodules.errors import DatasetError, shortened
+from datamodules.errors import FEWEST, NAMED, DatasetError, Defect, grouped, shortened
 from datamodules.files.audit import in_threads
 from datamodules.files.idd_polygons import IMAGES
 from datamodules.files.images import find_images, resize_mask
@@ -21,11 +21,15 @@ from metrics.confusion import confusion_matrix
 from metrics.counts import Counts
 from metrics.per_sample import MaskRecords
 from metrics.regions import RegionConfusion, confusion_by_region, region_sizes
+from settings.base import as_typed
 
 # The endings of IDD, IDD-Lite and Cityscapes after the name that a frame's files have in common.
 _ENDINGS = re.compile(r"_(gtFine_[A-Za-z0-9]+|leftImg8bit|image|label)$")
-LISTED = 20  # names that a message lists of each kind of problem
+LISTED = 20  # causes that a message lists of each kind of problem
 
+SEPARATOR = "\n  "
+
+Pixels = tuple[int, int]  # height, width
 Key = tuple[str, ...]  # the folders of a file, and the frame's part of its name
 
 
@@ -89,28 +93,43 @@ def count(datamodule: SegmentationDataModule, split: str, matches: Matches, spac
     sides = datamodule.label_space.num_classes, space.num_classes
     records, regions = MaskRecords(*sides), RegionConfusion(*sides)
 
-    def compare(name: str) -> torch.Tensor | tuple[str, str]:
+    def compare(name: str) -> torch.Tensor | Defect | tuple[Pixels, Pixels]:
+        file = matches.files[name]
         try:
-            truth, predicted = datamodule.read_mask(name), image_mask(matches.folder / matches.files[name], space)
+            truth, predicted = datamodule.read_mask(name), image_mask(matches.folder / file, space)
         except DatasetError as error:
-            return "cannot be read or hold what is no class", str(error)
-        size = datamodule.settings.eval_size or (truth.shape[0], truth.shape[1])
-        if predicted.shape not in (truth.shape, size):
-            sides = f"{predicted.shape[1]}×{predicted.shape[0]}, the frame {truth.shape[1]}×{truth.shape[0]}"
-            return "have another size than their frame", f"{matches.files[name]} ({sides})"
+            return Defect(file, str(error).removeprefix(f"{matches.folder / file}: "))
+        frame, given = (truth.shape[0], truth.shape[1]), (predicted.shape[0], predicted.shape[1])
+        size = datamodule.settings.eval_size or frame
+        if given not in (frame, size):
+            return given, frame
         return _counted(datamodule, resize_mask(truth, size), resize_mask(predicted, size), space)
 
-    problems: dict[str, list[str]] = {kind: list(names) for kind, names in matches.problems.items()}
+    unreadable: list[Defect] = []
+    sizes: dict[tuple[Pixels, Pixels], list[str]] = defaultdict(list)
     names = [name for name in places if name in matches.files]
     for name, counts in zip(names, in_threads(compare, names, "Checking predictions"), strict=True):
+        if isinstance(counts, Defect):
+            unreadable.append(counts)
+            continue
         if isinstance(counts, tuple):
-            problems.setdefault(counts[0], []).append(counts[1])
+            sizes[counts].append(matches.files[name])
             continue
         if datamodule.region_sizes:
             regions.update(counts[None])
         index, loss = torch.tensor([places[name]]), torch.tensor([torch.nan])
         records.update(index=index, matrices=counts.sum(0)[None], loss=loss)
-    _refuse(problems, matches.folder, f"{split} of {datamodule.settings.name}", space)
+    lines = [f"{len(files)} {kind}:{_listed(files)}" for kind, files in matches.problems.items() if files]
+    lines += _of_other_sizes(sizes, datamodule.settings.eval_size)
+    if unreadable:
+        causes = shortened(grouped(unreadable), LISTED, SEPARATOR)
+        lines.append(f"{len(unreadable)} cannot be read or hold what is no class:{SEPARATOR}{causes}")
+    if lines:
+        raise DatasetError(
+            f"predictions={matches.folder} cannot be scored as {split} of {datamodule.settings.name}. Give one mask per frame, "
+            f"of its size, with the ids or colours of {space.name}, called as the frame is or as IDD calls its masks:\n"
+            + "\n".join(lines)
+        )
     return replace(records.counts(), regions=regions.compute() if datamodule.region_sizes else None)
 
 
@@ -125,18 +144,35 @@ def _counted(datamodule: SegmentationDataModule, truth: Mask, predicted: Mask, s
     return confusion_matrix(prediction, target, ours.num_classes, space.num_classes)[None]
 
 
-def _refuse(problems: Mapping[str, list[str]], folder: Path, what: str, space: LabelSpace) -> None:
-    separator = "\n  "
-    lines = [
-        f"{len(names)} {kind}:{separator}{shortened(names, LISTED, separator)}"
-        for kind, names in problems.items()
-        if names
-    ]
-    if lines:
-        raise DatasetError(
-            f"predictions={folder} cannot be scored as {what}. Give one mask per frame, of its size, with the ids or "
-            f"colours of {space.name}, called as the frame is or as IDD calls its masks:\n" + "\n".join(lines)
-        )
+def _of_other_sizes(sizes: Mapping[tuple[Pixels, Pixels], list[str]], eval_size: Pixels | None) -> list[str]:
+    """Return lines on the masks of another (their size, their frames' size), and what to type where one size fits all."""
+    lines, few = [], []
+    for (given, frame), files in sizes.items():
+        if len(files) >= FEWEST:
+            lines.append(f"{len(files)} are {_sides(given)} and their frames {_sides(frame)}:{_listed(files)}")
+        else:
+            few += [f"{file} ({_sides(given)}, the frame {_sides(frame)})" for file in files]
+    if few:
+        lines.append(f"{len(few)} have another size than their frame:{SEPARATOR}{shortened(few, LISTED, SEPARATOR)}")
+    different = {given for given, _ in sizes}
+    turned = any(given == frame[::-1] for given, frame in sizes)
+    if turned:
+        lines.append("Height and width of some are exchanged: turn these masks.")
+    elif len(different) == 1 and eval_size is None:
+        given = different.pop()
+        lines.append(f"To compare masks and truth at {_sides(given)}, type data.eval_size={as_typed(given)}")
+    elif eval_size is not None:
+        lines.append(f"Masks must have the size of their frame, or that of data.eval_size={as_typed(eval_size)}.")
+    return lines if sizes else []
+
+
+def _sides(size: Pixels) -> str:
+    return f"{size[1]}×{size[0]}"
+
+
+def _listed(names: list[str]) -> str:
+    """Return a few names on lines of their own, the first of more on one."""
+    return SEPARATOR + (SEPARATOR.join(names) if len(names) <= NAMED else shortened(names, NAMED))
 
 
 def _frame_key(name: str) -> Key:

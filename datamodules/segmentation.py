@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from datamodules.base import ImageDataModule
-from datamodules.errors import DatasetError
+from datamodules.errors import DatasetError, Defect
 from datamodules.files.audit import Finding, audit, mask_inspector
 from datamodules.files.frame_pairs import Listing, Pair, torn_drives
 from datamodules.files.image_cache import CachedImages, ReadImages, ReadMasks
@@ -91,21 +91,25 @@ class SegmentationDataModule(ImageDataModule):
         self.without_truth = found.without_truth
         images = self._audited(found.pairs, "images")
         masks = self._audited(found.pairs, "masks")
-        reasons = {pair.name: why for pair in found.pairs if (why := _reason(images[pair.name], masks[pair.name]))}
-        usable = [pair for pair in found.pairs if pair.name not in reasons]
-        if self.settings.split in ("official", "folders"):
-            reasons |= torn_drives((pair.name, pair.group, pair.split or "") for pair in usable)
-        broken = [*found.alone, *reasons.items()]
-        self.leave_out(broken, len(found.pairs) + len(found.alone), "frames", "used")
-        self._pairs = {pair.name: pair for pair in found.pairs if pair.name not in reasons}
+        defects = {
+            pair.name: why for pair in found.pairs if (why := _defect(pair, images[pair.name], masks[pair.name]))
+        }
+        usable = [pair for pair in found.pairs if pair.name not in defects]
+        if isinstance(self.settings.split, str) and not is_csv(self.settings.split):
+            torn = torn_drives((pair.name, pair.group, pair.split or "") for pair in usable)
+            defects |= {name: Defect(name, reason) for name, reason in torn.items()}
+        candidates = [
+            Candidate(pair.name, pair.group, TARGET, pair.split, images[pair.name].content) for pair in found.pairs
+        ]
+        broken = [*found.alone, *defects.values()]
+        self.leave_out(broken, len(found.pairs) + len(found.alone), "frames", "used", candidates)
+        self._pairs = {pair.name: pair for pair in found.pairs if pair.name not in defects}
         if not self._pairs:
             raise DatasetError(f"data.root={as_typed(self.settings.root)}: no frame is left that can be used.")
         self.pixels = {name: masks[name].pixels for name in self._pairs}
         self.sizes = {name: (images[name].height, images[name].width) for name in self._pairs}
         self._note_sizes(Counter(self.sizes.values()))
-        return [
-            Candidate(name, pair.group, TARGET, pair.split, images[name].content) for name, pair in self._pairs.items()
-        ]
+        return [candidate for candidate in candidates if candidate.name in self._pairs]
 
     def filter_split(self, table: SampleTable) -> SampleTable:
         """Leave out frames of drives that a CSV tears apart. Raises DatasetError unless they are to be skipped."""
@@ -258,13 +262,16 @@ class SegmentationDataModule(ImageDataModule):
             )
 
 
-def _reason(image: Finding, mask: Finding) -> str | None:
+def _defect(pair: Pair, image: Finding, mask: Finding) -> Defect | None:
     """Return why a frame cannot be used, or None."""
     if image.error or mask.error:
-        return "; ".join(error for error in (image.error, mask.error) if error)
+        causes = [error for error in (image.error, mask.error) if error]
+        named = [error for error in (image.error, mask.error and f"{pair.truth}: {mask.error}") if error]
+        return Defect(pair.name, "; ".join(named), "; ".join(causes))
     if (image.height, image.width) != (mask.height, mask.width):
-        return f"the image has {image.width}×{image.height} pixels, its mask {mask.width}×{mask.height}"
-    return None if any(mask.pixels[:-1]) else "no pixel of its mask has a class"
+        sizes = f"the image has {image.width}×{image.height} pixels, its mask {mask.width}×{mask.height}"
+        return Defect(pair.name, sizes)
+    return None if any(mask.pixels[:-1]) else Defect(pair.name, "no pixel of its mask has a class")
 
 
 def _listed(sizes: Counter[tuple[int, int]]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datamodules.errors import DatasetError
+from datamodules.errors import DatasetError, Defect
 from datamodules.files.idd_polygons import IMAGES, POLYGONS, POLYGONS_ENDING
 from datamodules.splits.sample_table import torn_groups
 
@@ -25,11 +25,11 @@ class Pair:
 
 @dataclass
 class Listing:
-    """The frames with truth, those of splits without any (an official test), and (name, reason) of incomplete pairs."""
+    """The frames with truth, those of splits without any (an official test), and incomplete pairs."""
 
     pairs: list[Pair] = field(default_factory=list)
     without_truth: list[Pair] = field(default_factory=list)
-    alone: list[tuple[str, str]] = field(default_factory=list)
+    alone: list[Defect] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,13 @@ def list_pairs(roots: Iterable[Path], layout: Layout) -> Listing:
             if key in truths:
                 found.pairs.append(Pair(f"{IMAGES}/{name}", f"{POLYGONS}/{truths[key]}", root, drive, split))
             elif split in annotated:
-                found.alone.append((f"{IMAGES}/{name}", f"has no truth {POLYGONS}/{'/'.join(key)}{layout.truth}"))
+                wanted = f"{POLYGONS}/{'/'.join(key)}{layout.truth}"
+                found.alone.append(Defect(f"{IMAGES}/{name}", f"has no truth {wanted}", "has no truth"))
             else:
                 found.without_truth.append(Pair(f"{IMAGES}/{name}", "", root, drive, split))
         for key in truths.keys() - images.keys():
             wanted = f"{IMAGES}/{'/'.join(key)}({'|'.join(layout.images)})"
-            found.alone.append((f"{POLYGONS}/{truths[key]}", f"has no image {wanted}"))
+            found.alone.append(Defect(f"{POLYGONS}/{truths[key]}", f"has no image {wanted}", "has no image"))
     if not found.pairs and not found.alone:
         raise DatasetError(
             f"No frames with truth under data.root={', '.join(map(str, roots))}; expected {IMAGES}/train/<drive>/"
@@ -82,7 +83,7 @@ def list_pairs(roots: Iterable[Path], layout: Layout) -> Listing:
 def find_frames(root: Path) -> list[Pair]:
     """Return the frames of IDD's layout, sorted. Raises DatasetError for none, or a polygon file without image."""
     found = list_pairs([root], IDD_LAYOUT)
-    alone = [f"{name} {reason}" for name, reason in found.alone if name.startswith(f"{POLYGONS}/")]
+    alone = [f"{name} {reason}" for name, reason, _ in found.alone if name.startswith(f"{POLYGONS}/")]
     if alone:
         raise DatasetError(
             f"{root}: {len(alone)} polygon files have no image, first {alone[0]}; complete the folder {IMAGES}, or remove the files."
