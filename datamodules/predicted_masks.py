@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from datamodules import mask_folder
+from datamodules import layout_search
 from datamodules.errors import FEWEST, NAMED, DatasetError, Defect, grouped, shortened
 from datamodules.files.audit import in_threads
 from datamodules.files.idd_polygons import IMAGES
@@ -178,7 +178,7 @@ def _listed(names: list[str]) -> str:
 def _frame_key(name: str) -> Key:
     """Return a frame's key, without the folders of a dataset's images: leftImg8bit/<split>, and images."""
     key = _key(name)
-    return key[{IMAGES: 2, mask_folder.IMAGES: 1}.get(key[0], 0) :]
+    return key[{IMAGES: 2, layout_search.IMAGES: 1}.get(key[0], 0) :]
 
 
 def _key(name: str) -> Key:

@@ -10,7 +10,7 @@ import numpy as np
 
 from datamodules.base import ImageDataModule
 from datamodules.errors import DatasetError, Defect
-from datamodules.files.audit import Finding, audit, mask_inspector
+from datamodules.files.audit import Finding, audit, container, mask_inspector
 from datamodules.files.frame_pairs import Listing, Pair, torn_drives
 from datamodules.files.image_cache import CachedImages, ReadImages, ReadMasks
 from datamodules.files.masks import Mask, image_mask
@@ -201,7 +201,7 @@ class SegmentationDataModule(ImageDataModule):
         return self.read_truth(self.truth_of(name))
 
     def truth_of(self, name: str) -> Path:
-        """Return the file that a frame's mask is read or drawn from."""
+        """Return the file, or ``FILE#PART``, that a frame's mask is read or drawn from."""
         pair = self._pairs[name]
         return pair.root / pair.truth
 
@@ -230,7 +230,7 @@ class SegmentationDataModule(ImageDataModule):
 
     def _mask_fingerprint(self, name: str) -> str:
         path = self.truth_of(name)
-        facts = path.stat()
+        facts = container(path).stat()
         return f"{path.name}:{facts.st_size}:{facts.st_mtime_ns}:{self._space_digest}"
 
     @property

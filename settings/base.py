@@ -1,6 +1,8 @@
 """What the settings of all groups share: strict models, common types, and how their values are written and described."""
 
 import math
+import re
+import shlex
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -93,6 +95,14 @@ def as_typed(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return str(value)
+
+
+def as_override(key: str, value: str) -> str:
+    """``key=value`` as it is typed in a shell, with quotes where the value needs them."""
+    if re.fullmatch(r"[\w/.+%@-]+", value, re.ASCII):
+        return f"{key}={value}"
+    escaped = value.replace('"', '\\"')
+    return shlex.quote(f'{key}="{escaped}"')
 
 
 def _finite(value: float) -> float:

@@ -133,11 +133,16 @@ def core_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def container(path: Path) -> Path:
+    """Return the file itself or, of ``FILE#PART``, the file that a part of it is meant of."""
+    return path if "#" not in path.name or path.exists() else path.with_name(path.name.rpartition("#")[0])
+
+
 def _stamp(path: Path) -> Finding:
     """Return size and time of a file that has not been read yet, or why it cannot be."""
     try:
         str(path).encode()
-        facts = path.stat()
+        facts = container(path).stat()
     except UnicodeEncodeError:
         return Finding(0, 0, error="its name is not valid UTF-8; rename it")
     except OSError as error:

@@ -6,7 +6,7 @@ import os
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +18,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from datamodules.errors import DatasetError
 
 RGB = npt.NDArray[np.uint8]  # (H, W, 3)
+
+# What macOS, Windows and a NAS leave in folders and archives, in lower case; names such as ._x.png are hidden anyway.
+SYSTEM_NAMES = frozenset(
+    {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
+)
 
 # Formats that Pillow lists but cannot open as a still picture by itself: EPS starts another program on the file,
 # the others are video, metafiles, or stubs for libraries that are not installed.
@@ -38,11 +43,17 @@ def image_extensions() -> frozenset[str]:
     return frozenset(ending for ending, kind in extensions.items() if kind in Image.OPEN and kind not in NOT_PICTURES)
 
 
-def find_images(folder: Path, ignored: Counter[str] | None = None, *, follow_links: bool = True) -> list[str]:
+def find_images(
+    folder: Path,
+    ignored: Counter[str] | None = None,
+    *,
+    follow_links: bool = True,
+    endings: Collection[str] | None = None,
+) -> list[str]:
     """Return the image files in a folder and below it, as POSIX paths relative to it, in sorted order folder by folder.
 
     No folder is entered twice, whatever symbolic links there are. `ignored` counts hidden files and folders, and files
-    that are no images. Raises DatasetError where a folder cannot be listed.
+    that are no images: whose names have none of `endings` (lower case, with the dot), if these are given. Raises DatasetError where a folder cannot be listed.
     """
     found, entered = [], set()
     ignored = Counter() if ignored is None else ignored
@@ -53,7 +64,7 @@ def find_images(folder: Path, ignored: Counter[str] | None = None, *, follow_lin
             continue
         entered.add((facts.st_dev, facts.st_ino))
         folders[:] = visible(folders, ignored)
-        found += [Path(place, name).relative_to(folder).as_posix() for name in visible_images(files, ignored)]
+        found += [Path(place, name).relative_to(folder).as_posix() for name in visible_images(files, ignored, endings)]
     return found
 
 
@@ -64,16 +75,16 @@ def list_folder(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def visible(names: Sequence[str], ignored: Counter[str]) -> list[str]:
-    """Return the names that are not hidden, sorted; the others are counted in `ignored`."""
-    shown = sorted(name for name in names if not name.startswith("."))
+    """Return the names that are not hidden or an operating system's, sorted; the others are counted in `ignored`."""
+    shown = sorted(name for name in names if not name.startswith(".") and name.lower() not in SYSTEM_NAMES)
     ignored["hidden files or folders"] += len(names) - len(shown)
     return shown
 
 
-def visible_images(files: Sequence[str], ignored: Counter[str]) -> list[str]:
-    """Return the visible names with an image's extension, sorted; the others are counted in `ignored`."""
-    shown = visible(files, ignored)
-    images = [name for name in shown if Path(name).suffix.lower() in image_extensions()]
+def visible_images(files: Sequence[str], ignored: Counter[str], endings: Collection[str] | None = None) -> list[str]:
+    """Return the visible names with an image's extension, or one of `endings`, sorted; the others are counted in `ignored`."""
+    shown, endings = visible(files, ignored), image_extensions() if endings is None else endings
+    images = [name for name in shown if Path(name).suffix.lower() in endings]
     ignored["files that are no images"] += len(shown) - len(images)
     return images
 

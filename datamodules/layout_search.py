@@ -1,0 +1,100 @@
+"""Find how a root arranges images and masks, or write what was found in it and what to type."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from datamodules.errors import DatasetError, shortened
+from datamodules.files.images import find_images, image_extensions
+from datamodules.files.layouts import MASK_WORDS, Layout, common_folder, recognise, split_in
+from datamodules.files.patterns import Pattern, pair
+from datamodules.image_folder import SPLIT_FOLDERS
+from settings.base import as_override
+
+IMAGES, MASKS = "images", "masks"
+EQUAL_NAMES = Layout(f"{IMAGES}/{{name}}.*", f"{MASKS}/{{name}}.*")
+ARRAYS = ".npy"
+MOST_LINES = 6  # that a message offers
+
+
+def find_layout(root: Path, mask_endings: Sequence[str] = ()) -> Layout:
+    """Return where images and masks are: in ``images`` and ``masks`` if some have equal names, else as names show.
+
+    Args:
+        root: the folder.
+        mask_endings: endings that only masks have, such as ``.json``; nothing where masks are images.
+
+    Raises:
+        DatasetError: there is no layout that names show, or several; the message has what was found and what to type.
+    """
+    usual = not mask_endings and all((root / folder).is_dir() for folder in (IMAGES, MASKS))
+    if usual and _has_pairs(root):
+        return EQUAL_NAMES
+    endings = image_extensions() | {ARRAYS, *mask_endings}
+    files = find_images(root, endings=endings)
+    found = recognise(files, SPLIT_FOLDERS, mask_endings)
+    if len(found) == 1:
+        inner = common_folder(found[0])
+        if not inner:
+            return found[0]
+        raise DatasetError(
+            f"data.root={root} is too high: images and masks are in {inner}. Type {as_override('data.root', str(root / inner))}"
+        )
+    if usual:
+        return EQUAL_NAMES
+    raise DatasetError(_unknown(root, files, found, mask_endings))
+
+
+def _has_pairs(root: Path) -> bool:
+    images, masks = (
+        Pattern(text, SPLIT_FOLDERS).find(root, image_extensions() | {ARRAYS})
+        for text in (EQUAL_NAMES.image, EQUAL_NAMES.mask)
+    )
+    return bool(pair(images, masks, by_split=False).pairs)
+
+
+def _unknown(root: Path, files: Sequence[str], found: Sequence[Layout], mask_endings: Sequence[str]) -> str:
+    """Return the message for a root whose layout is not certain."""
+    message = f"data.root={root} has no folders {IMAGES} and {MASKS}, and the names of its files do not show "
+    if found:
+        lines = "\n  ".join(layout.typed for layout in found[:MOST_LINES])
+        return f"{message}which of several files are the masks. Type one of:\n  {lines}"
+    around = _layout_around(root, mask_endings)
+    if around is not None:
+        return f"{message}masks, but those of the folder around it do. Type {as_override('data.root', str(around))}"
+    counts = Counter(PurePosixPath(file).parent.as_posix() for file in files)
+    folders = [f"{folder} ({count})" for folder, count in counts.most_common()]
+    there = f"images in {shortened(folders)}" if folders else f"no images, but {_entries(root)}"
+    guesses = recognise(files, SPLIT_FOLDERS, by_words=False) if not mask_endings else []
+    lines = "".join(f"\n  {layout.typed}" for layout in guesses[:MOST_LINES] or [_template(counts)])
+    return (
+        f"{message}where images and masks are. Found: {there}. Understood are {IMAGES}/NAME.* with {MASKS}/NAME.*, train/NAME.* with "
+        "trainannot/NAME.*, NAME.jpg with NAME_mask.png, and other folders and suffixes with a word such as mask, label, annot or "
+        f"gt, split folders included. For others type where they are, such as:{lines}"
+    )
+
+
+def _template(counts: Counter[str]) -> Layout:
+    """Return patterns with the folders that have the most images."""
+    folders = [folder for folder, _ in counts.most_common(2)]
+    image, mask = (folders * 2)[:2] if folders else (IMAGES, MASKS)
+    start = "" if image == "." else f"{image}/"
+    suffix = "" if image != mask else "_mask"
+    return Layout(f"{start}{{name}}.jpg", f"{'' if mask == '.' else f'{mask}/'}{{name}}{suffix}.png")
+
+
+def _layout_around(root: Path, mask_endings: Sequence[str]) -> Path | None:
+    """Return the folder around a root that is one of images, of masks or of a split, if its layout is certain."""
+    name, around = root.absolute().name, root.absolute().parent
+    one_kind = (
+        name.lower().startswith(("im", "jpeg", "left")) or MASK_WORDS.search(name) or split_in(name, SPLIT_FOLDERS)[1]
+    )
+    if not one_kind:
+        return None
+    found = recognise(find_images(around, endings=image_extensions() | {*mask_endings}), SPLIT_FOLDERS, mask_endings)
+    return around if len(found) == 1 and not common_folder(found[0]) else None
+
+
+def _entries(root: Path) -> str:
+    names = sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
+    return shortened(names) or "nothing at all"
