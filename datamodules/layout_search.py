@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from datamodules.errors import DatasetError, shortened
-from datamodules.files.images import find_images, image_extensions
+from datamodules.files.images import find_images
 from datamodules.files.layouts import MASK_WORDS, Layout, common_folder, recognise, split_in
+from datamodules.files.masks import ARRAYS
 from datamodules.files.patterns import Pattern, pair
-from datamodules.image_folder import SPLIT_FOLDERS
+from datamodules.splits.split_names import SPLIT_WORDS
 from settings.base import as_override
 
 IMAGES, MASKS = "images", "masks"
 EQUAL_NAMES = Layout(f"{IMAGES}/{{name}}.*", f"{MASKS}/{{name}}.*")
-ARRAYS = ".npy"
 MOST_LINES = 6  # that a message offers
 
 
@@ -30,9 +30,8 @@ def find_layout(root: Path, mask_endings: Sequence[str] = ()) -> Layout:
     usual = not mask_endings and all((root / folder).is_dir() for folder in (IMAGES, MASKS))
     if usual and _has_pairs(root):
         return EQUAL_NAMES
-    endings = image_extensions() | {ARRAYS, *mask_endings}
-    files = find_images(root, endings=endings)
-    found = recognise(files, SPLIT_FOLDERS, mask_endings)
+    files = find_images(root, further=ARRAYS.union(mask_endings))
+    found = recognise(files, SPLIT_WORDS, mask_endings)
     if len(found) == 1:
         inner = common_folder(found[0])
         if not inner:
@@ -46,10 +45,7 @@ def find_layout(root: Path, mask_endings: Sequence[str] = ()) -> Layout:
 
 
 def _has_pairs(root: Path) -> bool:
-    images, masks = (
-        Pattern(text, SPLIT_FOLDERS).find(root, image_extensions() | {ARRAYS})
-        for text in (EQUAL_NAMES.image, EQUAL_NAMES.mask)
-    )
+    images, masks = (Pattern(text, SPLIT_WORDS).find(root, ARRAYS) for text in (EQUAL_NAMES.image, EQUAL_NAMES.mask))
     return bool(pair(images, masks, by_split=False).pairs)
 
 
@@ -65,7 +61,7 @@ def _unknown(root: Path, files: Sequence[str], found: Sequence[Layout], mask_end
     counts = Counter(PurePosixPath(file).parent.as_posix() for file in files)
     folders = [f"{folder} ({count})" for folder, count in counts.most_common()]
     there = f"images in {shortened(folders)}" if folders else f"no images, but {_entries(root)}"
-    guesses = recognise(files, SPLIT_FOLDERS, by_words=False) if not mask_endings else []
+    guesses = recognise(files, SPLIT_WORDS, by_words=False) if not mask_endings else []
     lines = "".join(f"\n  {layout.typed}" for layout in guesses[:MOST_LINES] or [_template(counts)])
     return (
         f"{message}where images and masks are. Found: {there}. Understood are {IMAGES}/NAME.* with {MASKS}/NAME.*, train/NAME.* with "
@@ -87,11 +83,11 @@ def _layout_around(root: Path, mask_endings: Sequence[str]) -> Path | None:
     """Return the folder around a root that is one of images, of masks or of a split, if its layout is certain."""
     name, around = root.absolute().name, root.absolute().parent
     one_kind = (
-        name.lower().startswith(("im", "jpeg", "left")) or MASK_WORDS.search(name) or split_in(name, SPLIT_FOLDERS)[1]
+        name.lower().startswith(("im", "jpeg", "left")) or MASK_WORDS.search(name) or split_in(name, SPLIT_WORDS)[1]
     )
     if not one_kind:
         return None
-    found = recognise(find_images(around, endings=image_extensions() | {*mask_endings}), SPLIT_FOLDERS, mask_endings)
+    found = recognise(find_images(around, further=frozenset(mask_endings)), SPLIT_WORDS, mask_endings)
     return around if len(found) == 1 and not common_folder(found[0]) else None
 
 

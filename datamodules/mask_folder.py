@@ -10,20 +10,21 @@ from datamodules.errors import DatasetError, Defect, shortened
 from datamodules.files.coco import CocoFile, is_coco, list_coco
 from datamodules.files.frame_pairs import Listing, Pair
 from datamodules.files.images import find_images, image_extensions
-from datamodules.files.labelme import BACKGROUND, ENDING, labelme_mask, labels_in
+from datamodules.files.labelme import BACKGROUND, ENDING, is_labelme, labelme_mask, labels_in
 from datamodules.files.layouts import Layout, split_in
-from datamodules.files.masks import Mask, holds_colours
+from datamodules.files.masks import ARRAYS, Mask, holds_colours
 from datamodules.files.patterns import Match, Pairs, Pattern, check_comparable, pair
-from datamodules.image_folder import SPLIT_FOLDERS
-from datamodules.layout_search import ARRAYS, EQUAL_NAMES, IMAGES, find_layout
+from datamodules.layout_search import EQUAL_NAMES, IMAGES, find_layout
 from datamodules.segmentation import SegmentationDataModule
 from datamodules.splits.sample_table import Candidate
 from datamodules.splits.split_lists import read_split_lists
+from datamodules.splits.split_names import SPLIT_WORDS
 from label_spaces.space import LabelSpace
 from settings.base import as_typed, is_csv
 from settings.data import DataSettings, is_split_list
 
 NO_CLASS = 255  # in masks whose classes are only named: what most tools write for pixels of no class
+JSON = frozenset({ENDING})
 MOST_FILES = 50  # JSON files that are opened to find COCO's among them
 EXAMPLES = {"image": ".(jpg|png|…)", "mask": ".(png|…)"}  # endings in messages
 
@@ -119,11 +120,11 @@ class MaskFolderDataModule(SegmentationDataModule):
 
     def _list_pairs(self) -> tuple[Listing, str, set[str | None]]:
         """Return the pairs of files, where splits are looked for, and those that were found."""
-        image = Pattern(self._layout.image, SPLIT_FOLDERS)
-        mask = Pattern(self._layout.mask, SPLIT_FOLDERS, "data.mask_pattern")
+        image = Pattern(self._layout.image, SPLIT_WORDS)
+        mask = Pattern(self._layout.mask, SPLIT_WORDS, "data.mask_pattern")
         check_comparable(image, mask)
         self._image_folder = image.folder or "."
-        masks = mask.find(self.root, self._mask_endings)
+        masks = self._mask_files(mask)
         taken = {each.file for each in masks}
         images = [each for each in image.find(self.root) if each.file not in taken]
         pairs = pair(images, masks, by_split=image.has_split and mask.has_split)
@@ -165,7 +166,7 @@ class MaskFolderDataModule(SegmentationDataModule):
                 wanted = mask.example(each.values, EXAMPLES["mask"])
                 found.alone.append(Defect(each.file, f"has no mask {wanted}", "has no mask"))
         if not is_split_list(self.settings.split):
-            for each in pairs.masks:
+            for each in filter(self._is_truth, pairs.masks):
                 wanted = image.example(each.values, EXAMPLES["image"])
                 found.alone.append(Defect(each.file, f"has no image {wanted}", "has no image"))
         return found
@@ -177,14 +178,14 @@ class MaskFolderDataModule(SegmentationDataModule):
             return {each.file: each.split for each in images}
         if not (isinstance(split, str) and is_split_list(split)):
             return None
-        found = read_split_lists(self.root, split, SPLIT_FOLDERS, (each.file for each in images))
+        found = read_split_lists(self.root, split, SPLIT_WORDS, (each.file for each in images))
         if len(found) < len(images):
             self.notes.append(f"Images that no list of {split} names: {len(images) - len(found)}; they are left out.")
         return found
 
-    @property
-    def _mask_endings(self) -> Collection[str]:
-        return [ENDING] if self.settings.masks == "labelme" else image_extensions() | {ARRAYS}
+    def _mask_files(self, mask: Pattern) -> list[Match]:
+        drawn = self.settings.masks == "labelme"
+        return mask.find(self.root, JSON if drawn else ARRAYS, images=not drawn)
 
     def _note_inexact(self, pairs: Pairs) -> None:
         if pairs.inexact:
@@ -195,7 +196,7 @@ class MaskFolderDataModule(SegmentationDataModule):
             )
 
     def _check_split(self, ready: set[str | None], where: str) -> None:
-        split, both = self.settings.split, {"train", "val"} <= ready
+        split, both = self.settings.split, "train" in ready and len(ready) > 1
         grouped = self.settings.image_pattern is not None and "{group}" in self.settings.image_pattern
         if self.settings.split_by == "group" and not is_csv(split) and not grouped:
             raise DatasetError(
@@ -219,12 +220,16 @@ class MaskFolderDataModule(SegmentationDataModule):
         if self.settings.masks == "coco":
             names = dict.fromkeys(name for file in self._coco.values() for name in file.categories)
         else:
-            mask = Pattern(self._layout.mask, SPLIT_FOLDERS, "data.mask_pattern")
-            files = [self.root / each.file for each in mask.find(self.root, self._mask_endings)]
+            mask = Pattern(self._layout.mask, SPLIT_WORDS, "data.mask_pattern")
+            files = [self.root / each.file for each in self._mask_files(mask)]
             names = dict.fromkeys(sorted(set[str]().union(*map(self._labels, files))))
         classes = [name for name in names if name not in BACKGROUND]
         self.notes.append(f"Classes named in the files: {', '.join(classes)}; pixels that none covers are background.")
         return LabelSpace(self.settings.name, (BACKGROUND[0], *classes), void_ids=(NO_CLASS,))
+
+    def _is_truth(self, found: Match) -> bool:
+        """Return whether a file without an image is a mask at all: not any JSON file is LabelMe's."""
+        return self.settings.masks != "labelme" or is_labelme(self.root / found.file)
 
     def _labels(self, path: Path) -> set[str]:
         try:
@@ -237,24 +242,30 @@ class MaskFolderDataModule(SegmentationDataModule):
         """COCO's files, by their paths. Raises DatasetError where there are none."""
         typed = self.settings.mask_pattern
         if typed is not None:
-            names = [each.file for each in Pattern(typed, SPLIT_FOLDERS, "data.mask_pattern").find(self.root, [ENDING])]
+            names = [
+                each.file
+                for each in Pattern(typed, SPLIT_WORDS, "data.mask_pattern").find(self.root, JSON, images=False)
+            ]
         else:
-            names = find_images(self.root, endings=[ENDING])
+            names = self._json_files()
             if len(names) <= MOST_FILES:
                 names = [name for name in names if is_coco(self.root / name)]
         if not names or (typed is None and len(names) > MOST_FILES):
-            found = find_images(self.root, endings=[ENDING])
+            found = self._json_files()
             raise DatasetError(
                 f"data.masks=coco: data.root={self.root} has {len(found)} JSON files ({shortened(found) or 'none'}); type the ones "
                 "with images, annotations and categories: data.mask_pattern=annotations/instances_{split}.json"
             )
         return {name: CocoFile(self.root / name) for name in names}
 
+    def _json_files(self) -> list[str]:
+        return [name for name in find_images(self.root, further=JSON) if name.lower().endswith(ENDING)]
+
     def _list_coco(self) -> Listing:
         typed = self.settings.image_pattern
         images = find_images(self.root)
         if typed is not None:
-            images = [each.file for each in Pattern(typed, SPLIT_FOLDERS).find(self.root)]
+            images = [each.file for each in Pattern(typed, SPLIT_WORDS).find(self.root)]
         splits = {name: _split_of(PurePosixPath(name).parent) for name in images}
         splits |= {name: _split_of(PurePosixPath(name)) for name in self._coco}
         return list_coco(self.root, self._coco, images, splits)
@@ -262,5 +273,5 @@ class MaskFolderDataModule(SegmentationDataModule):
 
 def _split_of(path: PurePosixPath) -> str | None:
     """Return the split that a part of a path names, the last one that does."""
-    found = [split for part in path.parts if (split := split_in(part, SPLIT_FOLDERS)[1])]
+    found = [split for part in path.parts if (split := split_in(part, SPLIT_WORDS)[1])]
     return found[-1] if found else None

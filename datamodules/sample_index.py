@@ -185,7 +185,8 @@ class IndexedDataModule(LightningDataModule, ABC):
             table = with_selection(make_table(left, self.settings)[0], self.settings) if found else None
         except DatasetError as error:
             return f"the split fails ({str(error).rstrip('.')})"
-        empty = [split for split in ("train", "val") if table is not None and not table.indices(split)]
+        needed = {"train": ("train",), "val": ("val", "test")}
+        empty = [split for split, any_of in needed.items() if table and not any(map(table.indices, any_of))]
         return f"{' and '.join(empty)} would have no samples" if empty else None
 
     def counts(self) -> dict[str, dict[str, int]]:

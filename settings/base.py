@@ -97,12 +97,12 @@ def as_typed(value: Any) -> str:
     return str(value)
 
 
-def as_override(key: str, value: str) -> str:
-    """``key=value`` as it is typed in a shell, with quotes where the value needs them."""
-    if re.fullmatch(r"[\w/.+%@-]+", value, re.ASCII):
-        return f"{key}={value}"
-    escaped = value.replace('"', '\\"')
-    return shlex.quote(f'{key}="{escaped}"')
+def as_override(key: str, value: str | Sequence[str]) -> str:
+    """``key=value`` as it is typed in a shell, with quotes where a text or one of several needs them."""
+    texts = [value] if isinstance(value, str) else value
+    plain = re.compile(r"[\w/.+%@-]+", re.ASCII)
+    quoted = [text if plain.fullmatch(text) else '"' + text.replace('"', '\\"') + '"' for text in texts]
+    return shlex.quote(f"{key}={quoted[0] if isinstance(value, str) else '[' + ','.join(quoted) + ']'}")
 
 
 def _finite(value: float) -> float:

@@ -9,7 +9,7 @@ from datamodules.errors import DatasetError, Defect, shortened
 from datamodules.files.idd_polygons import IMAGES, POLYGONS, POLYGONS_ENDING
 from datamodules.files.images import list_folder, visible
 from datamodules.splits.sample_table import torn_groups
-from settings.base import as_override, as_typed
+from settings.base import as_override
 
 DEEPEST = 2  # levels of folders within a root in which frames are looked for
 
@@ -98,8 +98,10 @@ def _advice(root: Path, layout: Layout) -> str:
     nearby = [place for place in _folders_near(root) if (place / IMAGES).is_dir()]
     fitting = [place for place in nearby if _files(place / IMAGES, layout.images)]
     if fitting:
-        value = str(fitting[0]) if len(fitting) == 1 else as_typed([str(place) for place in fitting])
-        return f"They are in {shortened(fitting)}: type {as_override('data.root', value)}"
+        typed = [as_override("data.root", str(place)) for place in fitting]
+        if len(fitting) > 1 and layout.images == IDD_LAYOUT.images:
+            typed.append(as_override("data.root", [str(place) for place in fitting]))
+        return f"They are in {shortened(fitting)}: type {' or '.join(typed)}"
     for place in (root, *nearby):
         files = sorted(path for path in (place / IMAGES).glob("*/*/*") if not path.name.startswith("."))
         if files:

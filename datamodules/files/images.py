@@ -6,7 +6,7 @@ import os
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -19,16 +19,13 @@ from datamodules.errors import DatasetError
 
 RGB = npt.NDArray[np.uint8]  # (H, W, 3)
 
-# What macOS, Windows and a NAS leave in folders and archives, in lower case; names such as ._x.png are hidden anyway.
-SYSTEM_NAMES = frozenset(
-    {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
-)
-
 # Formats that Pillow lists but cannot open as a still picture by itself: EPS starts another program on the file,
 # the others are video, metafiles, or stubs for libraries that are not installed.
 NOT_PICTURES = frozenset({"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5"})
 # Their further frames are previews or layers of the one picture.
 ONE_PICTURE_IN_FRAMES = frozenset({"MPO", "PSD"})
+# What operating systems and file servers leave in folders, beside hidden files.
+SYSTEM_FOLDERS = frozenset({"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"})
 WIDE_GREY = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
 
 # What Pillow's decoders raise for broken bytes.
@@ -48,12 +45,12 @@ def find_images(
     ignored: Counter[str] | None = None,
     *,
     follow_links: bool = True,
-    endings: Collection[str] | None = None,
+    further: frozenset[str] = frozenset(),
 ) -> list[str]:
     """Return the image files in a folder and below it, as POSIX paths relative to it, in sorted order folder by folder.
 
     No folder is entered twice, whatever symbolic links there are. `ignored` counts hidden files and folders, and files
-    that are no images: whose names have none of `endings` (lower case, with the dot), if these are given. Raises DatasetError where a folder cannot be listed.
+    that are no images; `further` extensions count as images'. Raises DatasetError where a folder cannot be listed.
     """
     found, entered = [], set()
     ignored = Counter() if ignored is None else ignored
@@ -64,7 +61,7 @@ def find_images(
             continue
         entered.add((facts.st_dev, facts.st_ino))
         folders[:] = visible(folders, ignored)
-        found += [Path(place, name).relative_to(folder).as_posix() for name in visible_images(files, ignored, endings)]
+        found += [Path(place, name).relative_to(folder).as_posix() for name in visible_images(files, ignored, further)]
     return found
 
 
@@ -75,16 +72,19 @@ def list_folder(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def visible(names: Sequence[str], ignored: Counter[str]) -> list[str]:
-    """Return the names that are not hidden or an operating system's, sorted; the others are counted in `ignored`."""
-    shown = sorted(name for name in names if not name.startswith(".") and name.lower() not in SYSTEM_NAMES)
+    """Return the names that are neither hidden nor an operating system's, sorted; `ignored` counts the others."""
+    shown = sorted(name for name in names if not name.startswith("."))
+    own = [name for name in shown if name.casefold() not in SYSTEM_FOLDERS]
     ignored["hidden files or folders"] += len(names) - len(shown)
-    return shown
+    if system := len(shown) - len(own):
+        ignored["folders of an operating system"] += system
+    return own
 
 
-def visible_images(files: Sequence[str], ignored: Counter[str], endings: Collection[str] | None = None) -> list[str]:
-    """Return the visible names with an image's extension, or one of `endings`, sorted; the others are counted in `ignored`."""
-    shown, endings = visible(files, ignored), image_extensions() if endings is None else endings
-    images = [name for name in shown if Path(name).suffix.lower() in endings]
+def visible_images(files: Sequence[str], ignored: Counter[str], further: frozenset[str] = frozenset()) -> list[str]:
+    """Return the visible names with an image's or a `further` extension, sorted; the others are counted in `ignored`."""
+    shown, extensions = visible(files, ignored), image_extensions() | further
+    images = [name for name in shown if Path(name).suffix.lower() in extensions]
     ignored["files that are no images"] += len(shown) - len(images)
     return images
 

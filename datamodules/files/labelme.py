@@ -41,6 +41,15 @@ def labels_in(path: Path) -> set[str]:
     return {str(shape["label"]) for shape in shapes} - {IGNORED, *BACKGROUND}
 
 
+def is_labelme(path: Path) -> bool:
+    """Return whether a JSON file has the shapes of LabelMe."""
+    try:
+        _read(path)
+    except AnnotationError:
+        return False
+    return True
+
+
 def labelme_mask(path: Path, space: LabelSpace, image: Path) -> Mask:
     """Draw the shapes of a file in their order, later ones over earlier ones, (H, W).
 

@@ -17,6 +17,7 @@ from label_spaces.space import NO_ID, LabelSpace
 Mask = npt.NDArray[np.uint8]  # (H, W) class indices, `LabelSpace.void` where there is no class
 
 LOSSY = frozenset({"JPEG", "MPO"})
+ARRAYS = frozenset({".npy"})  # endings of masks that are no images
 SHOWN = 10  # unknown ids or colours that a message lists
 
 

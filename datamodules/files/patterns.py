@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -97,13 +97,17 @@ class Pattern:
             split = self.splits.get(last.split("/")[0].lower())
         return Match(file, values, self.fields, split)
 
-    def find(self, root: Path, endings: Collection[str] | None = None) -> list[Match]:
-        """Return the files below a root that are meant, sorted, by default of images. Raises DatasetError without the folder."""
+    def find(self, root: Path, further: frozenset[str] = frozenset(), *, images: bool = True) -> list[Match]:
+        """Return the files below a root that are meant, sorted: `images` and those of `further` endings.
+
+        Raises DatasetError where the folder does not exist.
+        """
         folder = root / self.folder
         if not folder.is_dir():
             raise DatasetError(f"{self.setting}: data.root={root} has no folder {self.folder}.")
         prefix = f"{self.folder}/" if self.folder else ""
-        files = (f"{prefix}{name}" for name in find_images(folder, endings=endings))
+        files = (f"{prefix}{name}" for name in find_images(folder, further=further))
+        files = (file for file in files if images or PurePosixPath(file).suffix.lower() in further)
         return [found for file in files if (found := self.match(file))]
 
     def example(self, values: Mapping[str, str], ending: str) -> str:

@@ -1,10 +1,12 @@
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from pydantic import Field
 
-from settings.base import Group, Legal, Number, Positive, Size, Target, absolute, as_typed, is_csv, legal
+from settings.base import Group, Legal, Number, Positive, Size, Target, absolute, as_override, as_typed, is_csv, legal
 from settings.errors import SettingsError
 from settings.run import validated
 
@@ -71,3 +73,16 @@ def test_a_target_keeps_its_arguments():
     target = validated(Target, values)
     assert target.target == "torch.optim.Adam"
     assert target.to_dict() == values
+
+
+@pytest.mark.parametrize(
+    ("value", "typed"),
+    [
+        ("/data/idd", "key=/data/idd"), ("/my data", "'key=\"/my data\"'"), ("/a=b", "'key=\"/a=b\"'"), (["/a", "/b"], "'key=[/a,/b]'"),
+        (["/a b", "/c"], "'key=[\"/a b\",/c]'"),
+    ],
+)  # fmt: skip
+def test_an_override_can_be_typed_as_it_is_shown(value, typed):
+    assert as_override("key", value) == typed
+    parsed = OverridesParser.create().parse_overrides([shlex.split(typed)[0]])[0].value()
+    assert [str(each) for each in parsed] == value if isinstance(value, list) else str(parsed) == value

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from datamodules.files.idd_polygons import AnnotationError
-from datamodules.files.labelme import labelme_mask, labels_in
+from datamodules.files.labelme import is_labelme, labelme_mask, labels_in
 from label_spaces.space import LabelSpace
 
 SPACE = LabelSpace("mine", ("background", "road", "car"))
@@ -87,6 +87,7 @@ def test_another_image_and_another_file_are_named(draw, tmp_path):
     with pytest.raises(AnnotationError, match=r"its imagePath is b\.jpg, another image than a\.jpg"):
         draw(name="b.jpg")
     (tmp_path / "b.json").write_text('{"shapes": [{"label": "car"}]}')
+    assert (is_labelme(tmp_path / "a.json"), is_labelme(tmp_path / "b.json")) == (True, False)
     with pytest.raises(AnnotationError, match=r"b\.json: it is not a file of LabelMe"):
         labels_in(tmp_path / "b.json")
     (tmp_path / "b.json").write_text("[")
