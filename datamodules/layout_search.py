@@ -32,13 +32,12 @@ def find_layout(root: Path, mask_endings: Sequence[str] = ()) -> Layout:
         return EQUAL_NAMES
     files = find_images(root, further=ARRAYS.union(mask_endings))
     found = recognise(files, SPLIT_WORDS, mask_endings)
-    if len(found) == 1:
-        inner = common_folder(found[0])
-        if not inner:
-            return found[0]
-        raise DatasetError(
-            f"data.root={root} is too high: images and masks are in {inner}. Type {as_override('data.root', str(root / inner))}"
-        )
+    inner = list(dict.fromkeys(map(common_folder, found)))
+    if len(found) == 1 and not inner[0]:
+        return found[0]
+    if inner and all(inner):
+        typed = " or ".join(as_override("data.root", str(root / folder)) for folder in inner)
+        raise DatasetError(f"data.root={root} is too high: images and masks are in {shortened(inner)}. Type {typed}")
     if usual:
         return EQUAL_NAMES
     raise DatasetError(_unknown(root, files, found, mask_endings))
@@ -58,11 +57,14 @@ def _unknown(root: Path, files: Sequence[str], found: Sequence[Layout], mask_end
     around = _layout_around(root, mask_endings)
     if around is not None:
         return f"{message}masks, but those of the folder around it do. Type {as_override('data.root', str(around))}"
-    counts = Counter(PurePosixPath(file).parent.as_posix() for file in files)
+    outlines = [file for file in files if file.lower().endswith(tuple(mask_endings))] if mask_endings else []
+    counts = Counter(PurePosixPath(file).parent.as_posix() for file in files if file not in outlines)
+    if mask_endings and not outlines:
+        return f"data.root={root} has no {' or '.join(mask_endings)} file, of which each image needs one; images: {counts.total()}."
     folders = [f"{folder} ({count})" for folder, count in counts.most_common()]
     there = f"images in {shortened(folders)}" if folders else f"no images, but {_entries(root)}"
     guesses = recognise(files, SPLIT_WORDS, by_words=False) if not mask_endings else []
-    lines = "".join(f"\n  {layout.typed}" for layout in guesses[:MOST_LINES] or [_template(counts)])
+    lines = "".join(f"\n  {layout.typed}" for layout in guesses[:MOST_LINES] or [_template(counts, *mask_endings[:1])])
     return (
         f"{message}where images and masks are. Found: {there}. Understood are {IMAGES}/NAME.* with {MASKS}/NAME.*, train/NAME.* with "
         "trainannot/NAME.*, NAME.jpg with NAME_mask.png, and other folders and suffixes with a word such as mask, label, annot or "
@@ -70,13 +72,13 @@ def _unknown(root: Path, files: Sequence[str], found: Sequence[Layout], mask_end
     )
 
 
-def _template(counts: Counter[str]) -> Layout:
+def _template(counts: Counter[str], ending: str = ".png") -> Layout:
     """Return patterns with the folders that have the most images."""
     folders = [folder for folder, _ in counts.most_common(2)]
     image, mask = (folders * 2)[:2] if folders else (IMAGES, MASKS)
     start = "" if image == "." else f"{image}/"
-    suffix = "" if image != mask else "_mask"
-    return Layout(f"{start}{{name}}.jpg", f"{'' if mask == '.' else f'{mask}/'}{{name}}{suffix}.png")
+    suffix = "_mask" if image == mask and ending == ".png" else ""
+    return Layout(f"{start}{{name}}.jpg", f"{'' if mask == '.' else f'{mask}/'}{{name}}{suffix}{ending}")
 
 
 def _layout_around(root: Path, mask_endings: Sequence[str]) -> Path | None:

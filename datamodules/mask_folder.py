@@ -17,10 +17,10 @@ from datamodules.files.patterns import Match, Pairs, Pattern, check_comparable, 
 from datamodules.layout_search import EQUAL_NAMES, IMAGES, find_layout
 from datamodules.segmentation import SegmentationDataModule
 from datamodules.splits.sample_table import Candidate
-from datamodules.splits.split_lists import read_split_lists
+from datamodules.splits.split_lists import find_split_lists, read_split_lists
 from datamodules.splits.split_names import SPLIT_WORDS
 from label_spaces.space import LabelSpace
-from settings.base import as_typed, is_csv
+from settings.base import as_override, as_typed, is_csv
 from settings.data import DataSettings, is_split_list
 
 NO_CLASS = 255  # in masks whose classes are only named: what most tools write for pixels of no class
@@ -158,18 +158,23 @@ class MaskFolderDataModule(SegmentationDataModule):
             return Pair(each.file, truth, self.root, group, splits[each.file] if splits is not None else None)
 
         found.pairs = [made(i, m.file) for i, m in pairs.pairs if listed(i)]
+        lists = "" if splits is not None or not pairs.images else self._advice_on_lists()
         masked = {each.split for each in found.pairs} | {m.split for m in pairs.masks}
         for each in filter(listed, pairs.images):
             if splits is not None and splits[each.file] == "test" and "test" not in masked:
                 found.without_truth.append(made(each, ""))
             else:
                 wanted = mask.example(each.values, EXAMPLES["mask"])
-                found.alone.append(Defect(each.file, f"has no mask {wanted}", "has no mask"))
+                found.alone.append(Defect(each.file, f"has no mask {wanted}", f"has no mask{lists}"))
         if not is_split_list(self.settings.split):
             for each in filter(self._is_truth, pairs.masks):
                 wanted = image.example(each.values, EXAMPLES["image"])
                 found.alone.append(Defect(each.file, f"has no image {wanted}", "has no image"))
         return found
+
+    def _advice_on_lists(self) -> str:
+        lists = find_split_lists(self.root)
+        return f"; to take only those that lists name, type {as_override('data.split', lists[0])}" if lists else ""
 
     def _splits(self, images: Collection[Match]) -> Mapping[str, str | None] | None:
         """Return the split of each image that is used, where `data.split` takes ready ones; else None."""
@@ -253,8 +258,8 @@ class MaskFolderDataModule(SegmentationDataModule):
         if not names or (typed is None and len(names) > MOST_FILES):
             found = self._json_files()
             raise DatasetError(
-                f"data.masks=coco: data.root={self.root} has {len(found)} JSON files ({shortened(found) or 'none'}); type the ones "
-                "with images, annotations and categories: data.mask_pattern=annotations/instances_{split}.json"
+                f"data.masks=coco: data.root={self.root} has {len(found) or 'no'} JSON files{': ' * bool(found)}{shortened(found)}. Type "
+                "which have images, annotations and categories, such as data.mask_pattern=annotations/instances_{split}.json"
             )
         return {name: CocoFile(self.root / name) for name in names}
 

@@ -148,27 +148,26 @@ class IndexedDataModule(LightningDataModule, ABC):
         total: int,
         what: str,
         cannot_be: str = "read",
-        found: Sequence[Candidate] = (),
+        found: Sequence[Candidate] | None = None,
     ) -> None:
         """Record what is left out of `total`. Raises DatasetError unless it is to be skipped.
 
-        Skipping is advised only where the samples of `found` that remain, if these are given, can be split.
+        `found`, where it is given, has all samples: skipping is advised only where those that remain can be split, and it is
+        an error where none remain.
         """
         # A name that is not UTF-8 must still be printed and written.
         defects = [Defect(name.encode(errors="backslashreplace").decode(), *reason) for name, *reason in broken]
         if not defects:
             return
-        if self.settings.on_corrupt == "fail":
-            obstacle = (
-                "nothing is left" if len(defects) >= total else self._obstacle(found, {name for name, *_ in broken})
-            )
-            otherwise = (
-                f"because without them {obstacle}" if obstacle else "or leave them out with data.on_corrupt=skip"
-            )
+        everything = len(defects) >= total
+        if self.settings.on_corrupt == "fail" or (everything and found is not None):
+            obstacle = "nothing is left" if everything else self._obstacle(found or (), {name for name, *_ in broken})
+            remedy = "mend or remove them, or leave them out with data.on_corrupt=skip"
+            remedy = f"mend them, because without them {obstacle}" if obstacle else remedy
             lines = shortened(grouped(defects), LISTED, "\n  ")
             raise DatasetError(
                 f"{len(defects)} of {total} {what} under data.root={as_typed(self.settings.root)} cannot be {cannot_be}; "
-                f"mend or remove them, {otherwise}:\n  {lines}"
+                f"{remedy}:\n  {lines}"
             )
         self.skipped += [(defect.name, defect.reason) for defect in defects]
         self.notes.append(

@@ -48,6 +48,13 @@ def read_split_lists(root: Path, pattern: str, splits: Mapping[str, str], files:
     return found
 
 
+def find_split_lists(root: Path) -> list[str]:
+    """Return the patterns of lists of train and val in a root or up to two folders deep, such as ``sets/{split}.txt``."""
+    found = [path for depth in ("", "*/", "*/*/") for path in sorted(root.glob(f"{depth}train.txt"))]
+    both = [path.relative_to(root) for path in found if path.with_name("val.txt").is_file()]
+    return [path.with_name("{split}.txt").as_posix() for path in both]
+
+
 def _by_end(files: Iterable[str]) -> Mapping[str, set[str]]:
     """Return the files by each end of their paths, with and without the ending."""
     by_end: dict[str, set[str]] = defaultdict(set)

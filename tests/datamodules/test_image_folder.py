@@ -277,6 +277,6 @@ def test_skipping_is_not_advised_where_a_class_would_be_lost(tmp_path, module):
     root = folder_per_class(tmp_path / "root", {"a": 6, "b": 6, "c": 6})
     for path in (root / "c").iterdir():
         path.write_bytes(b"")
-    with pytest.raises(DatasetError, match="because without them no sample of c is left") as refusal:
+    with pytest.raises(DatasetError, match="mend them, because without them no sample of c is left") as refusal:
         module(root).find()
     assert "on_corrupt" not in str(refusal.value)

@@ -31,6 +31,12 @@ def test_a_folder_with_a_space_is_typed_with_quotes(tmp_path):
     assert str(refusal.value).endswith(f"""Type 'data.root="{tmp_path}/my data"'""")
 
 
+def test_several_datasets_in_a_root_are_offered(tmp_path):
+    touch(tmp_path, "one/images/a.jpg", "one/masks/a.png", "two/train/a.png", "two/trainannot/a.png")
+    with pytest.raises(DatasetError, match=rf"Type data\.root={tmp_path}/one or data\.root={tmp_path}/two$"):
+        find_layout(tmp_path)
+
+
 def test_what_is_there_and_what_to_type_where_names_show_nothing(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(DatasetError, match=r"Found: no images, but notes\.txt\.") as refusal:

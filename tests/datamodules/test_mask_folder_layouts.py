@@ -134,13 +134,20 @@ def test_lists_of_voc(make, tmp_path):
     (tmp_path / "ImageSets/Segmentation").mkdir(parents=True)
     for split, numbers in {"train": "012", "val": "34"}.items():
         (tmp_path / f"ImageSets/Segmentation/{split}.txt").write_text("".join(f"2007_{n}\n" for n in numbers))
+    with pytest.raises(DatasetError, match=r"mask SegmentationClass/2007_5\.") as refusal:
+        make(tmp_path)
+    Image.fromarray(picture(scene(7))).save(tmp_path / "JPEGImages/2007_7.png")
+    Image.fromarray(picture(scene(8))).save(tmp_path / "JPEGImages/2007_8.png")
+    with pytest.raises(DatasetError, match=r"3 files .*: has no mask; to take only those that lists name") as refusal:
+        make(tmp_path)
+    assert "type 'data.split=\"ImageSets/Segmentation/{split}.txt\"'" in str(refusal.value)
     module = make(tmp_path, split="ImageSets/Segmentation/{split}.txt")
     assert {split: len(module.indices(split)) for split in ("train", "select", "val")} == {
         "train": 2,
         "select": 1,
         "val": 2,
     }
-    assert "Images that no list of ImageSets/Segmentation/{split}.txt names: 1; they are left out." in module.notes
+    assert "Images that no list of ImageSets/Segmentation/{split}.txt names: 3; they are left out." in module.notes
     check(module)
 
 
@@ -257,9 +264,9 @@ def test_outlines_of_coco(make, tmp_path):
 
 def test_a_run_without_files_of_outlines_is_answered(make, tmp_path):
     save(tmp_path, "a.jpg", "", 1)
-    with pytest.raises(DatasetError, match=r"has 0 JSON files \(none\); type the ones with images, annotations"):
+    with pytest.raises(DatasetError, match=r"has no JSON files\. Type which have images, annotations"):
         make(tmp_path, masks="coco", label_space=None)
-    with pytest.raises(DatasetError, match=r"where images and masks are. Found: images in \. \(1\)"):
+    with pytest.raises(DatasetError, match=r"has no \.json file, of which each image needs one; images: 1\."):
         make(tmp_path, masks="labelme", label_space=None)
     with pytest.raises(DatasetError, match=r"data\.masks=polygons: data=tiny has masks=files, labelme or coco"):
         make(tmp_path, masks="polygons")
