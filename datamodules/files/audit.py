@@ -99,7 +99,8 @@ def mask_inspector(read: Callable[[Path], NDArray[np.uint8]], void: int) -> Insp
         except OSError as error:
             return replace(stamp, error=error.strerror or str(error))
         except DatasetError as error:
-            return replace(stamp, error=str(error).removeprefix(str(path)).lstrip(": "))
+            reason = str(error).removeprefix(str(path)).removeprefix(str(container(path)))
+            return replace(stamp, error=reason.lstrip(": "))
         digest = hashlib.blake2b(mask.tobytes(), digest_size=16).hexdigest()
         pixels = tuple(Image.fromarray(mask).histogram()[: void + 1])  # a tenth of numpy's time
         return replace(stamp, content=digest, height=mask.shape[0], width=mask.shape[1], pixels=pixels)

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from datamodules.errors import Defect
 from datamodules.files.frame_pairs import Listing, Pair
 from datamodules.files.idd_polygons import AnnotationError, corners
-from datamodules.files.labelme import background_index, label_indices
+from datamodules.files.labelme import ADVICE, background_index, label_indices
 from datamodules.files.masks import Mask, refuse_unknown
 from label_spaces.space import LabelSpace
 
@@ -67,7 +67,7 @@ class CocoFile:
         indices = label_indices(space)
         objects = json.loads(self._objects.get(place, "[]"))
         try:
-            refuse_unknown((name for name, *_ in objects if name not in indices), space)
+            refuse_unknown((name for name, *_ in objects if name not in indices), space, ADVICE)
             picture = Image.new("L", (width, height), background_index(space))
             for name, _, segmentation, identity in sorted(objects, key=lambda found: not found[1]):
                 _draw(picture, segmentation, indices[name], f"annotation {identity} ({name})")

@@ -20,6 +20,7 @@ from label_spaces.space import LabelSpace
 
 IGNORED = "__ignore__"  # LabelMe's own name of pixels of no class
 BACKGROUND = ("background", "_background_")  # names of the class of pixels that no shape covers
+ADVICE = "; add to data.classes, or to the label space's CSV, as void where it is no class"  # of unknown labels
 LINE_WIDTH, POINT_RADIUS = 10, 5  # pixels, as in LabelMe's own conversion to masks
 ENDING = ".json"
 
@@ -68,7 +69,7 @@ def labelme_mask(path: Path, space: LabelSpace, image: Path) -> Mask:
         raise AnnotationError(f"{path}: its imagePath is {content['imagePath']}, another image than {image.name}")
     indices = label_indices(space)
     try:
-        refuse_unknown((str(s["label"]) for s in content["shapes"] if str(s["label"]) not in indices), space)
+        refuse_unknown((str(s["label"]) for s in content["shapes"] if str(s["label"]) not in indices), space, ADVICE)
         picture = Image.new("L", _size(content, image), background_index(space))
         for number, shape in enumerate(content["shapes"]):
             _draw(picture, shape, number, indices[str(shape["label"])])

@@ -38,11 +38,13 @@ def draw_mask(annotation: Annotation, space: LabelSpace) -> Mask:
     return np.array(picture)
 
 
-def refuse_unknown(labels: Iterable[str], space: LabelSpace) -> None:
+def refuse_unknown(labels: Iterable[str], space: LabelSpace, advice: str = "") -> None:
     """Raise AnnotationError naming labels that `space` does not have; nothing where there are none."""
     if unknown := sorted({*labels}):
         quoted = shortened([repr(label) for label in unknown], SHOWN)
-        raise AnnotationError(f"it has the label{'s'[: len(unknown) > 1]} {quoted}, which {space.name} does not have")
+        raise AnnotationError(
+            f"it has the label{'s'[: len(unknown) > 1]} {quoted}, which {space.name} does not have{advice}"
+        )
 
 
 def polygon_mask(path: Path, space: LabelSpace) -> Mask:

@@ -253,6 +253,11 @@ def test_outlines_of_coco(make, tmp_path):
     np.testing.assert_array_equal(module.read_mask("train2017/train3.jpg"), expected)
     batch = next(iter(module.evaluation_dataloader("val")))
     np.testing.assert_array_equal(batch["target"][1], expected)
+    with pytest.raises(
+        DatasetError,
+        match=r"\n  7 files \(.*\): it has the label 'road', which tiny does not have; add to data\.classes",
+    ):
+        make(tmp_path, split="folders", classes=["background", "car"], **keys)
     typed = {"mask_pattern": "annotations/instances_{split}2017.json", "image_pattern": "{split}2017/{name}.jpg"}
     assert make(tmp_path, split="folders", **keys, **typed).table.samples == module.table.samples
     (tmp_path / "annotations/instances_val2017.json").unlink()
