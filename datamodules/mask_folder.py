@@ -24,6 +24,7 @@ from settings.base import as_override, as_typed, is_csv
 from settings.data import DataSettings, is_split_list
 
 NO_CLASS = 255  # in masks whose classes are only named: what most tools write for pixels of no class
+OUTLINES = ("labelme", "coco")  # values of data.masks: masks are drawn
 JSON = frozenset({ENDING})
 MOST_FILES = 50  # JSON files that are opened to find COCO's among them
 EXAMPLES = {"image": ".(jpg|png|…)", "mask": ".(png|…)"}  # endings in messages
@@ -49,7 +50,7 @@ class MaskFolderDataModule(SegmentationDataModule):
             raise DatasetError(
                 f"data.masks=polygons: data={settings.name} has masks=files, labelme or coco; polygons of IDD need data=idd."
             )
-        drawn = settings.masks in ("labelme", "coco")
+        drawn = settings.masks in OUTLINES
         names, space = settings.classes, settings.label_space
         if (names is None and space is None and not drawn) or not (names is None or space is None):
             raise DatasetError(
@@ -80,12 +81,12 @@ class MaskFolderDataModule(SegmentationDataModule):
     def find(self) -> list[Candidate]:
         """As the base class, with a note on whether masks hold ids or colours where both are possible."""
         found = super().find()
-        if self.settings.classes is None and self.settings.masks not in ("labelme", "coco"):
+        if self.settings.classes is None and self.settings.masks not in OUTLINES:
             first = self.truth_of(found[0].name)
             if first.suffix.lower() in image_extensions():
                 held = "the colours" if holds_colours(first) else "the ids"
-                example = first.relative_to(self.root).as_posix()
-                self.notes.append(f"Masks hold {held} of {self.label_space.name}: found in {example}.")
+                example = first.relative_to(self.root) if first.is_relative_to(self.root) else first
+                self.notes.append(f"Masks hold {held} of {self.label_space.name}: found in {example.as_posix()}.")
         return found
 
     def read_truth(self, path: Path) -> Mask:
@@ -123,6 +124,10 @@ class MaskFolderDataModule(SegmentationDataModule):
         image = Pattern(self._layout.image, SPLIT_WORDS)
         mask = Pattern(self._layout.mask, SPLIT_WORDS, "data.mask_pattern")
         check_comparable(image, mask)
+        if image.text.startswith("/"):
+            raise DatasetError(
+                f"{image.setting} must be a path within data.root={self.root}, without a / at its beginning."
+            )
         self._image_folder = image.folder or "."
         masks = self._mask_files(mask)
         taken = {each.file for each in masks}

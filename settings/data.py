@@ -1,6 +1,7 @@
 """`data`: which samples there are, how they are split, read and batched."""
 
 from fractions import Fraction
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -62,7 +63,12 @@ class Fractions(Group):
         return {split: Fraction(str(getattr(self, split))) for split in SPLITS}
 
 
-Pattern = Annotated[str, Field(min_length=1), Legal("a pattern of paths such as {split}/images/{name}.jpg")]
+Pattern = Annotated[
+    str,
+    Field(min_length=1),
+    AfterValidator(lambda text: str(Path(text).expanduser()) if text.startswith("~") else text),
+    Legal("a pattern of paths such as {split}/images/{name}.jpg"),
+]
 Split = Annotated[
     Fractions | Annotated[str, AfterValidator(_split_name)],
     Legal(

@@ -118,6 +118,17 @@ def test_typed_patterns_and_groups(make, tmp_path):
         make(tmp_path, image_pattern="rgb/{name}.png", mask_pattern="classes/{name}.png")
 
 
+def test_masks_in_another_place(make, tmp_path):
+    for n in range(4):
+        save(tmp_path, f"here/{n}.png", f"there/masks/{n}.png", n)
+    for mask in (f"{tmp_path}/there/masks/{{name}}.png", "../there/masks/{name}.png"):
+        module = make(tmp_path / "here", image_pattern="{name}.png", mask_pattern=mask)
+        check(module)
+        assert len(module.indices("train")) == 2
+    with pytest.raises(DatasetError, match=r"must be a path within data\.root="):
+        make(tmp_path, image_pattern=f"{tmp_path}/here/{{name}}.png", mask_pattern="there/masks/{name}.png")
+
+
 def test_masks_beside_images_are_no_images(make, tmp_path):
     for n in range(4):
         save(tmp_path, f"{n}.png", f"{n}_L.png", n)
