@@ -43,7 +43,7 @@ class ClassificationDataModule(ImageDataModule):
         names = [each.name for each in found]
         findings = audit(self.root, names, Path(settings.cache_dir), bits=settings.bit_depth)
         broken = [(name, finding.error) for name, finding in findings.items() if finding.error is not None]
-        self.leave_out(broken, len(findings), "images")
+        self.leave_out(broken, len(findings), "images", found=found)
         usable = [each for each in found if findings[each.name].error is None]
         self.contents = {each.name: (findings[each.name].content, "") for each in usable}
         self.sizes = {each.name: (findings[each.name].height, findings[each.name].width) for each in usable}

@@ -32,6 +32,11 @@ class IDDDataModule(SegmentationDataModule):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.layout = IDD_LAYOUT
+        if self.settings.masks not in ("polygons", "files"):
+            raise DatasetError(
+                f"data.masks={self.settings.masks}: data={self.settings.name} has polygons or files. Outlines in LabelMe's or "
+                "COCO's files are read with data=mask_folder."
+            )
         if self.settings.masks == "files":
             if self.label_space.name not in READY_MASKS:
                 raise DatasetError(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from datamodules import mask_folder
-from datamodules.errors import DatasetError, shortened
+from datamodules import layout_search
+from datamodules.errors import FEWEST, NAMED, DatasetError, Defect, grouped, shortened
 from datamodules.files.audit import in_threads
 from datamodules.files.idd_polygons import IMAGES
 from datamodules.files.images import find_images, resize_mask
@@ -23,11 +23,15 @@ from metrics.confusion import confusion_matrix
 from metrics.counts import Counts
 from metrics.per_sample import MaskRecords
 from metrics.regions import RegionConfusion, confusion_by_region, region_sizes
+from settings.base import as_typed
 
 # The endings of IDD, IDD-Lite and Cityscapes after the name that a frame's files have in common.
 _ENDINGS = re.compile(r"_(gtFine_[A-Za-z0-9]+|leftImg8bit|image|label)$")
-LISTED = 20  # names that a message lists of each kind of problem
+LISTED = 20  # causes that a message lists of each kind of problem
 
+SEPARATOR = "\n  "
+
+Pixels = tuple[int, int]  # height, width
 Key = tuple[str, ...]  # the folders of a file, and the frame's part of its name
 
 
@@ -90,40 +94,44 @@ def count(datamodule: SegmentationDataModule, split: str, matches: Matches, spac
     places = {datamodule.table.samples[index].name: index for index in datamodule.table.indices(split)}
     sides = datamodule.label_space.num_classes, space.num_classes
     records, regions = MaskRecords(*sides), RegionConfusion(*sides)
-
     unknown: set[int] = set()
 
-    def compare(name: str) -> torch.Tensor | tuple[str, str]:
+    def compare(name: str) -> torch.Tensor | Defect | tuple[Pixels, Pixels]:
+        file = matches.files[name]
         try:
-            truth, predicted = datamodule.read_mask(name), image_mask(matches.folder / matches.files[name], space)
-        except UnknownIdsError as error:
-            unknown.update(error.ids)
-            return "cannot be read or hold what is no class", str(error)
+            truth, predicted = datamodule.read_mask(name), image_mask(matches.folder / file, space)
         except DatasetError as error:
-            return "cannot be read or hold what is no class", str(error)
-        size = datamodule.settings.eval_size or (truth.shape[0], truth.shape[1])
-        if predicted.shape not in (truth.shape, size):
-            sides = f"{predicted.shape[1]}×{predicted.shape[0]}, the frame {truth.shape[1]}×{truth.shape[0]}"
-            return "have another size than their frame", f"{matches.files[name]} ({sides})"
+            unknown.update(error.ids if isinstance(error, UnknownIdsError) else ())
+            return Defect(file, str(error).removeprefix(f"{matches.folder / file}: "))
+        frame, given = (truth.shape[0], truth.shape[1]), (predicted.shape[0], predicted.shape[1])
+        size = datamodule.settings.eval_size or frame
+        if given not in (frame, size):
+            return given, frame
         return _counted(datamodule, resize_mask(truth, size), resize_mask(predicted, size), space)
 
-    problems: dict[str, list[str]] = {kind: list(names) for kind, names in matches.problems.items()}
+    unreadable: list[Defect] = []
+    sizes: dict[tuple[Pixels, Pixels], list[str]] = defaultdict(list)
     names = [name for name in places if name in matches.files]
     for name, counts in zip(names, in_threads(compare, names, "Checking predictions"), strict=True):
+        if isinstance(counts, Defect):
+            unreadable.append(counts)
+            continue
         if isinstance(counts, tuple):
-            problems.setdefault(counts[0], []).append(counts[1])
+            sizes[counts].append(matches.files[name])
             continue
         if datamodule.region_sizes:
             regions.update(counts[None])
         index, loss = torch.tensor([places[name]]), torch.tensor([torch.nan])
         records.update(index=index, matrices=counts.sum(0)[None], loss=loss)
-    way_out = ""
-    if unknown:
-        if records.update_called:  # the ids in the masks that could be read
-            predicted = records.counts().confusion.sum(axis=0)[:-1].tolist()
-            unknown |= {identity for identity, pixels in zip(space.id_of_index(), predicted, strict=False) if pixels}
-        way_out = _way_out(unknown, space, datamodule.label_space)
-    _refuse(problems, matches.folder, f"{split} of {datamodule.settings.name}", space, way_out)
+    if unknown and records.update_called:  # the ids in the masks that could be read
+        predicted = records.counts().confusion.sum(axis=0)[:-1].tolist()
+        unknown |= {identity for identity, pixels in zip(space.id_of_index(), predicted, strict=False) if pixels}
+    problems = _of_other_sizes(sizes, datamodule.settings.eval_size)
+    if unreadable:
+        causes = shortened(grouped(unreadable), LISTED, SEPARATOR)
+        problems.append(f"{len(unreadable)} cannot be read or hold what is no class:{SEPARATOR}{causes}")
+    way_out = _way_out(unknown, space, datamodule.label_space) if unknown else ""
+    _refuse(matches, problems, f"{split} of {datamodule.settings.name}", space, way_out)
     return replace(records.counts(), regions=regions.compute() if datamodule.region_sizes else None)
 
 
@@ -150,16 +158,12 @@ def _way_out(ids: set[int], space: LabelSpace, target: LabelSpace) -> str:
     return advice(ids, space, "predictions_label_space", "predictions_void_ids", leads)
 
 
-def _refuse(problems: Mapping[str, list[str]], folder: Path, what: str, space: LabelSpace, way_out: str) -> None:
-    separator = "\n  "
-    lines = [
-        f"{len(names)} {kind}:{separator}{shortened(names, LISTED, separator)}"
-        for kind, names in problems.items()
-        if names
-    ]
+def _refuse(matches: Matches, problems: list[str], what: str, space: LabelSpace, way_out: str) -> None:
+    """Raise DatasetError where masks do not match frames, or there are further problems."""
+    lines = [f"{len(files)} {kind}:{_listed(files)}" for kind, files in matches.problems.items() if files] + problems
     if lines:
         raise DatasetError(
-            f"predictions={folder} cannot be scored as {what}. Give one mask per frame, of its size, with the ids or "
+            f"predictions={matches.folder} cannot be scored as {what}. Give one mask per frame, of its size, with the ids or "
             f"colours of {space.name}, called as the frame is or as IDD calls its masks"
             + (f". Their ids: {way_out}" if way_out else "")
             + ":\n"
@@ -167,10 +171,41 @@ def _refuse(problems: Mapping[str, list[str]], folder: Path, what: str, space: L
         )
 
 
+def _of_other_sizes(sizes: Mapping[tuple[Pixels, Pixels], list[str]], eval_size: Pixels | None) -> list[str]:
+    """Return lines on the masks of another (their size, their frames' size), and what to type where one size fits all."""
+    lines, few = [], []
+    for (given, frame), files in sizes.items():
+        if len(files) >= FEWEST:
+            lines.append(f"{len(files)} are {_sides(given)} and their frames {_sides(frame)}:{_listed(files)}")
+        else:
+            few += [f"{file} ({_sides(given)}, the frame {_sides(frame)})" for file in files]
+    if few:
+        lines.append(f"{len(few)} have another size than their frame:{SEPARATOR}{shortened(few, LISTED, SEPARATOR)}")
+    different = {given for given, _ in sizes}
+    turned = any(given == frame[::-1] for given, frame in sizes)
+    if turned:
+        lines.append("Height and width of some are exchanged: turn these masks.")
+    elif len(different) == 1 and eval_size is None:
+        given = different.pop()
+        lines.append(f"To compare masks and truth at {_sides(given)}, type data.eval_size={as_typed(given)}")
+    elif eval_size is not None:
+        lines.append(f"Masks must have the size of their frame, or that of data.eval_size={as_typed(eval_size)}.")
+    return lines if sizes else []
+
+
+def _sides(size: Pixels) -> str:
+    return f"{size[1]}×{size[0]}"
+
+
+def _listed(names: list[str]) -> str:
+    """Return a few names on lines of their own, the first of more on one."""
+    return SEPARATOR + (SEPARATOR.join(names) if len(names) <= NAMED else shortened(names, NAMED))
+
+
 def _frame_key(name: str) -> Key:
     """Return a frame's key, without the folders of a dataset's images: leftImg8bit/<split>, and images."""
     key = _key(name)
-    return key[{IMAGES: 2, mask_folder.IMAGES: 1}.get(key[0], 0) :]
+    return key[{IMAGES: 2, layout_search.IMAGES: 1}.get(key[0], 0) :]
 
 
 def _key(name: str) -> Key:

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from datamodules.base import ImageDataModule
-from datamodules.errors import DatasetError
-from datamodules.files.audit import Finding, audit, mask_inspector, turned_note, unknown_ids, unusable
+from datamodules.errors import DatasetError, Defect
+from datamodules.files.audit import Finding, audit, container, mask_inspector, turned_note, unknown_ids, unusable
 from datamodules.files.frame_pairs import Listing, Pair, torn_drives
 from datamodules.files.image_cache import CachedImages, ReadImages, ReadMasks
 from datamodules.files.masks import Mask, image_mask
@@ -114,28 +114,30 @@ class SegmentationDataModule(ImageDataModule):
         if settled != self.label_space:
             self.label_space = settled
             masks = self._audited(found.pairs, "masks")
-        reasons = {pair.name: why for pair in found.pairs if (why := unusable(images[pair.name], masks[pair.name]))}
-        usable = [pair for pair in found.pairs if pair.name not in reasons]
-        if self.settings.split in ("official", "folders"):
-            reasons |= torn_drives((pair.name, pair.group, pair.split or "") for pair in usable)
-        broken = [*found.alone, *reasons.items()]
+        defects = {
+            pair.name: why for pair in found.pairs if (why := unusable(pair, images[pair.name], masks[pair.name]))
+        }
+        usable = [pair for pair in found.pairs if pair.name not in defects]
+        if isinstance(self.settings.split, str) and not is_csv(self.settings.split):
+            torn = torn_drives((pair.name, pair.group, pair.split or "") for pair in usable)
+            defects |= {name: Defect(name, reason) for name, reason in torn.items()}
+        candidates = [
+            Candidate(pair.name, pair.group, TARGET, pair.split, images[pair.name].content) for pair in found.pairs
+        ]
+        broken = [*found.alone, *defects.values()]
         ids = unknown_ids(masks.values(), self.label_space.id_of_index())
         what_to_do = advice(ids, self.label_space, "data.label_space", "data.void_ids") if ids else ""
-        self.leave_out(broken, len(found.pairs) + len(found.alone), "frames", "used", what_to_do)
-        self._pairs = {pair.name: pair for pair in found.pairs if pair.name not in reasons}
+        total = len(found.pairs) + len(found.alone)
+        self.leave_out(broken, total, "frames", "used", advice=what_to_do, found=candidates)
+        self._pairs = {pair.name: pair for pair in found.pairs if pair.name not in defects}
         if not self._pairs:
-            raise DatasetError(
-                f"data.root={as_typed(self.settings.root)}: no frame is left that can be used; {what_to_do or 'mend some'}."
-            )
+            raise DatasetError(f"data.root={as_typed(self.settings.root)}: no frame is left that can be used.")
         self.pixels = {name: masks[name].pixels for name in self._pairs}
         self.sizes = {name: (images[name].height, images[name].width) for name in self._pairs}
         self.contents = {name: (images[name].content, masks[name].content) for name in self._pairs}
         self._note_sizes(Counter(self.sizes.values()))
-        turned = {name: self.truth_of(name) for name in self._pairs if images[name].orientation != 1}
-        self.notes += turned_note(turned)
-        return [
-            Candidate(name, pair.group, TARGET, pair.split, images[name].content) for name, pair in self._pairs.items()
-        ]
+        self.notes += turned_note({n: self.truth_of(n) for n in self._pairs if images[n].orientation != 1})
+        return [candidate for candidate in candidates if candidate.name in self._pairs]
 
     def filter_split(self, table: SampleTable) -> SampleTable:
         """Leave out frames of drives that a CSV tears apart. Raises DatasetError unless they are to be skipped."""
@@ -229,7 +231,7 @@ class SegmentationDataModule(ImageDataModule):
         return self.read_truth(self.truth_of(name))
 
     def truth_of(self, name: str) -> Path:
-        """Return the file that a frame's mask is read or drawn from."""
+        """Return the file, or ``FILE#PART``, that a frame's mask is read or drawn from."""
         pair = self._pairs[name]
         return pair.root / pair.truth
 
@@ -258,7 +260,7 @@ class SegmentationDataModule(ImageDataModule):
 
     def _mask_fingerprint(self, name: str) -> str:
         path = self.truth_of(name)
-        facts = path.stat()
+        facts = container(path).stat()
         return f"{path.name}:{facts.st_size}:{facts.st_mtime_ns}:{self._space_digest}"
 
     @property
@@ -271,15 +273,14 @@ class SegmentationDataModule(ImageDataModule):
     def _audited(self, pairs: list[Pair], kind: str) -> dict[str, Finding]:
         """Return the findings of the images, or of the masks, by the images' names."""
         cache, found = Path(self.settings.cache_dir), {}
-        inspect, bits = (
-            mask_inspector(self.read_truth, self.label_space.void) if kind == "masks" else None,
-            self.settings.bit_depth,
-        )
+        inspect = mask_inspector(self.read_truth, self.label_space.void) if kind == "masks" else None
         kind = kind if inspect is None else f"masks {self._space_digest}"
         for root in dict.fromkeys(pair.root for pair in pairs):
             here = [pair for pair in pairs if pair.root == root]
             files = {pair.name: pair.name if inspect is None else pair.truth for pair in here}
-            findings = audit(root, list(files.values()), cache, kind=kind, inspect=inspect, bits=bits)
+            findings = audit(
+                root, list(files.values()), cache, kind=kind, inspect=inspect, bits=self.settings.bit_depth
+            )
             found.update({name: findings[file] for name, file in files.items()})
         return found
 

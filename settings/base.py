@@ -2,6 +2,7 @@
 
 import math
 import re
+import shlex
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -110,13 +111,15 @@ def _within(value: Any) -> str:
 def quoted(text: str) -> str:
     """A text in double quotes, unless Hydra reads it as this text without them."""
     plain = not text or (re.fullmatch(r"[A-Za-z_/.][A-Za-z0-9_/.@+ -]*", text) and text == text.strip())
-    return text if plain and text.lower() not in ("true", "false", "null", "nan", "inf") else f'"{text}"'
+    if plain and text.lower() not in ("true", "false", "null", "nan", "inf"):
+        return text
+    escaped = re.sub(r'(\\+)(?="|$)', r"\1\1", text).replace('"', r"\"")  # other backslashes stand for themselves
+    return f'"{escaped}"'
 
 
-def override(key: str, text: str) -> str:
-    """``key=text`` as it is typed in a shell."""
-    value = quoted(text)
-    return f"{key}={value}" if value == text and " " not in text else f"'{key}={value}'"
+def override(key: str, value: str | Sequence[str]) -> str:
+    """``key=value`` as it is typed in a shell, of a text or a list of texts."""
+    return shlex.quote(f"{key}={quoted(value) if isinstance(value, str) else as_typed(value)}")
 
 
 def _finite(value: float) -> float:

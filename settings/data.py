@@ -1,6 +1,7 @@
 """`data`: which samples there are, how they are split, read and batched."""
 
 from fractions import Fraction
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Ge, Le
@@ -25,10 +26,15 @@ from settings.base import (
 SPLITS = ("train", "val", "test")
 
 
+def is_split_list(value: object) -> bool:
+    """Whether a value of `data.split` is the pattern of text files that list the samples of each split."""
+    return isinstance(value, str) and "{split}" in value and value.lower().endswith(".txt")
+
+
 def _split_name(value: str) -> str:
     if is_csv(value):
         return absolute(value)
-    if value not in ("official", "folders"):
+    if value not in ("official", "folders") and not is_split_list(value):
         raise ValueError("no such split")
     return value
 
@@ -92,10 +98,16 @@ class SplitFolders(Group):
         return self
 
 
+Pattern = Annotated[
+    str,
+    Field(min_length=1),
+    AfterValidator(lambda text: str(Path(text).expanduser()) if text.startswith("~") else text),
+    Legal("a pattern of paths such as {split}/images/{name}.jpg"),
+]
 Split = Annotated[
     Fractions | Annotated[str, AfterValidator(_split_name)],
     Legal(
-        "fractions of train, val and test that add to 1, such as {train:0.7,val:0.1,test:0.2}, official, folders or the path of a CSV"
+        "fractions of train, val and test that add to 1, such as {train:0.7,val:0.1,test:0.2}, official, folders, the path of a CSV, or lists such as sets/{split}.txt"
     ),
 ]
 
@@ -110,7 +122,7 @@ class DataSettings(Group):
     root: Roots = Field(None, description="the dataset's folder; IDD also takes a list: [PART1,PART2]")
     fraction: Part = Field(1.0, description="the part of the samples that is used; larger parts contain smaller ones")
     split: Split = Field(
-        description="fractions; official; folders (train, val, test); or a CSV with the columns sample and split"
+        description="fractions; official; folders (train, val, test); a CSV with the columns sample and split; or lists: sets/{split}.txt"
     )
     split_by: Literal["sample", "group"] = Field("sample", description="group: a group (a drive) stays in one split")
     split_seed: Whole = Field(0, description="seed of the split")
@@ -130,7 +142,15 @@ class DataSettings(Group):
         description="class names of masks that hold 0, 1, … for them, and 255 for no class; of images: which folders or labels are classes",
     )
     void_ids: Ids | None = Field(None, description="further ids of no class in masks, such as [11]")
-    masks: Literal["polygons", "files"] = Field("polygons", description="IDD: draw the masks, or read ready mask files")
+    masks: Literal["polygons", "files", "labelme", "coco"] = Field(
+        "polygons", description="read mask files, or draw them from IDD's polygons, LabelMe's or COCO's files"
+    )
+    image_pattern: Pattern | None = Field(
+        None, description="where a mask_folder's images are, such as {split}/images/{name}.jpg; null: recognised"
+    )
+    mask_pattern: Pattern | None = Field(
+        None, description="where their masks are, such as {split}/labels/{name}_mask.png; null: recognised"
+    )
     riders: Literal["separate", "merge", "drop"] = Field(
         "separate", description="object crops: a class, with their vehicle, or out"
     )

@@ -20,7 +20,8 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from datamodules.errors import DatasetError
+from datamodules.errors import DatasetError, Defect
+from datamodules.files.frame_pairs import Pair
 from datamodules.files.images import decode_turned, stored_orientation
 from datamodules.files.masks import UnknownIdsError
 from run_folder import write_text
@@ -107,28 +108,33 @@ def mask_inspector(read: Callable[[Path], NDArray[np.uint8]], void: int) -> Insp
 
     def inspect(path: Path, stamp: Finding) -> Finding:
         try:
-            digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
             mask = read(path)
+            file = container(path)  # of a part, what is drawn from it counts
+            content = path.read_bytes() if file == path else mask.tobytes()
         except OSError as error:
-            return replace(stamp, error=f"{path}: {error.strerror or error}")
-        except UnknownIdsError as error:
-            return replace(stamp, error=str(error), ids=tuple(error.ids))
+            return replace(stamp, error=error.strerror or str(error))
         except DatasetError as error:
-            return replace(stamp, error=str(error))
+            ids = tuple(error.ids) if isinstance(error, UnknownIdsError) else ()
+            reason = str(error).removeprefix(str(path)).removeprefix(str(container(path)))
+            return replace(stamp, error=reason.lstrip(": "), ids=ids)
+        digest = hashlib.blake2b(content, digest_size=16).hexdigest()
         pixels = tuple(Image.fromarray(mask).histogram()[: void + 1])  # a tenth of numpy's time
         return replace(stamp, content=digest, height=mask.shape[0], width=mask.shape[1], pixels=pixels)
 
     return inspect
 
 
-def unusable(image: Finding, mask: Finding) -> str | None:
+def unusable(pair: Pair, image: Finding, mask: Finding) -> Defect | None:
     """Return why an image and its mask cannot be used, or None."""
     if image.error or mask.error:
-        return "; ".join(error for error in (image.error, mask.error) if error)
+        causes = [error for error in (image.error, mask.error) if error]
+        named = [error for error in (image.error, mask.error and f"{pair.truth}: {mask.error}") if error]
+        return Defect(pair.name, "; ".join(named), "; ".join(causes))
     if (image.height, image.width) != (mask.height, mask.width):
         turned = f", once turned by its EXIF orientation {image.orientation}" if image.orientation != 1 else ""
-        return f"the image has {image.width}×{image.height} pixels{turned}, its mask {mask.width}×{mask.height}"
-    return None if any(mask.pixels[:-1]) else "no pixel of its mask has a class"
+        sizes = f"the image has {image.width}×{image.height} pixels{turned}, its mask {mask.width}×{mask.height}"
+        return Defect(pair.name, sizes)
+    return None if any(mask.pixels[:-1]) else Defect(pair.name, "no pixel of its mask has a class")
 
 
 def unknown_ids(masks: Collection[Finding], ids: Sequence[int]) -> set[int]:
@@ -175,11 +181,16 @@ def core_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def container(path: Path) -> Path:
+    """Return the file itself or, of ``FILE#PART``, the file that a part of it is meant of."""
+    return path if "#" not in path.name or path.exists() else path.with_name(path.name.rpartition("#")[0])
+
+
 def _stamp(path: Path) -> Finding:
     """Return size and time of a file that has not been read yet, or why it cannot be."""
     try:
         str(path).encode()
-        facts = path.stat()
+        facts = container(path).stat()
     except UnicodeEncodeError:
         return Finding(0, 0, error="its name is not valid UTF-8; rename it")
     except OSError as error:

@@ -1,13 +1,17 @@
 """Frames and the files of their truth, found by name in folders per split and drive: the layout of IDD's datasets."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datamodules.errors import DatasetError
+from datamodules.errors import DatasetError, Defect, shortened
 from datamodules.files.idd_polygons import IMAGES, POLYGONS, POLYGONS_ENDING
+from datamodules.files.images import list_folder, visible
 from datamodules.splits.sample_table import torn_groups
+from settings.base import override
+
+DEEPEST = 2  # levels of folders within a root in which frames are looked for
 
 Key = tuple[str, str, str]  # split, drive, what the names of a frame's files have in common
 
@@ -25,11 +29,11 @@ class Pair:
 
 @dataclass
 class Listing:
-    """The frames with truth, those of splits without any (an official test), and (name, reason) of incomplete pairs."""
+    """The frames with truth, those of splits without any (an official test), and incomplete pairs."""
 
     pairs: list[Pair] = field(default_factory=list)
     without_truth: list[Pair] = field(default_factory=list)
-    alone: list[tuple[str, str]] = field(default_factory=list)
+    alone: list[Defect] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -55,23 +59,33 @@ def list_pairs(roots: Iterable[Path], layout: Layout) -> Listing:
     found, roots = Listing(), [*roots]
     for root in roots:
         images = _files(root / IMAGES, layout.images)
-        truths = _files(root / POLYGONS, (layout.truth,), layout.not_truth)
+        truths = {key: names[0] for key, names in _files(root / POLYGONS, (layout.truth,), layout.not_truth).items()}
         annotated = {split for split, *_ in truths}
-        for key, name in images.items():
+        if not images and not truths:
+            raise DatasetError(
+                f"No frames with truth under data.root={root}; expected {IMAGES}/train/<drive>/<frame>"
+                f"({'|'.join(layout.images)}) and {POLYGONS}/train/<drive>/<frame>{layout.truth}. {_advice(root, layout)}"
+            )
+        for key, (name, *others) in images.items():
             split, drive, _ = key
-            if key in truths:
+            if others:
+                files = ", ".join(Path(each).name for each in (name, *others))
+                several = f"there are several images of this frame: {files}"
+                found.alone += [Defect(f"{IMAGES}/{each}", several) for each in (name, *others)]
+            elif key in truths:
                 found.pairs.append(Pair(f"{IMAGES}/{name}", f"{POLYGONS}/{truths[key]}", root, drive, split))
             elif split in annotated:
-                found.alone.append((f"{IMAGES}/{name}", f"has no truth {POLYGONS}/{'/'.join(key)}{layout.truth}"))
+                wanted = f"{POLYGONS}/{'/'.join(key)}{layout.truth}"
+                found.alone.append(Defect(f"{IMAGES}/{name}", f"has no truth {wanted}", "has no truth"))
             else:
                 found.without_truth.append(Pair(f"{IMAGES}/{name}", "", root, drive, split))
         for key in truths.keys() - images.keys():
             wanted = f"{IMAGES}/{'/'.join(key)}({'|'.join(layout.images)})"
-            found.alone.append((f"{POLYGONS}/{truths[key]}", f"has no image {wanted}"))
+            found.alone.append(Defect(f"{POLYGONS}/{truths[key]}", f"has no image {wanted}", "has no image"))
     if not found.pairs and not found.alone:
         raise DatasetError(
-            f"No frames with truth under data.root={', '.join(map(str, roots))}; expected {IMAGES}/train/<drive>/"
-            f"<frame>({'|'.join(layout.images)}) and {POLYGONS}/train/<drive>/<frame>{layout.truth}."
+            f"No frames with truth under data.root={', '.join(map(str, roots))}: none of {len(found.without_truth)} images has "
+            f"a file {POLYGONS}/<split>/<drive>/<frame>{layout.truth}."
         )
     found.pairs.sort(key=lambda pair: pair.name)
     found.without_truth.sort(key=lambda pair: pair.name)
@@ -79,10 +93,44 @@ def list_pairs(roots: Iterable[Path], layout: Layout) -> Listing:
     return found
 
 
+def _advice(root: Path, layout: Layout) -> str:
+    """Return what was found instead of frames, and what to type where frames are in folders within the root, or around."""
+    nearby = [place for place in _folders_near(root) if (place / IMAGES).is_dir()]
+    fitting = [place for place in nearby if _files(place / IMAGES, layout.images)]
+    if fitting:
+        typed = [override("data.root", str(place)) for place in fitting]
+        if len(fitting) > 1 and layout.images == IDD_LAYOUT.images:
+            typed.append(override("data.root", [str(place) for place in fitting]))
+        return f"They are in {shortened(fitting)}: type {' or '.join(typed)}"
+    for place in (root, *nearby):
+        files = sorted(path for path in (place / IMAGES).glob("*/*/*") if not path.name.startswith("."))
+        if files:
+            return f"Found: {len(files)} files such as {files[0]}: names of another dataset; see data=idd, idd_lite, mask_folder."
+    entries = visible([path.name for path in root.iterdir()], Counter())
+    return f"Found: {shortened(entries) or 'nothing'}."
+
+
+def _folders_near(root: Path) -> Iterator[Path]:
+    """Yield the folders within a root, two levels deep, and those around it: where an archive may have put the dataset."""
+    level = [root]
+    for _ in range(DEEPEST):
+        level = [
+            folder / name
+            for folder in level
+            for name in visible(list_folder(folder)[0], Counter())
+            if name not in (IMAGES, POLYGONS)
+        ]
+        yield from level
+    yield from root.absolute().parents[:2]
+
+
 def find_frames(root: Path) -> list[Pair]:
-    """Return the frames of IDD's layout, sorted. Raises DatasetError for none, or a polygon file without image."""
+    """Return the frames of IDD's layout, sorted. Raises DatasetError for none, or a polygon file without one image."""
     found = list_pairs([root], IDD_LAYOUT)
-    alone = [f"{name} {reason}" for name, reason in found.alone if name.startswith(f"{POLYGONS}/")]
+    several = [each for each in found.alone if not each.cause]
+    if several:
+        raise DatasetError(f"{root}: {several[0].name}: {several[0].reason}; keep one of them.")
+    alone = [f"{name} {reason}" for name, reason, _ in found.alone if name.startswith(f"{POLYGONS}/")]
     if alone:
         raise DatasetError(
             f"{root}: {len(alone)} polygon files have no image, first {alone[0]}; complete the folder {IMAGES}, or remove the files."
@@ -100,9 +148,9 @@ def refuse_repeated(names: Iterable[str], root: str) -> None:
         )
 
 
-def _files(folder: Path, endings: Sequence[str], not_these: Sequence[str] = ()) -> dict[Key, str]:
+def _files(folder: Path, endings: Sequence[str], not_these: Sequence[str] = ()) -> dict[Key, list[str]]:
     """Return the files ``<split>/<drive>/<…><ending>`` in a folder, by split, drive and the common part of their names."""
-    found: dict[Key, str] = {}
+    found: dict[Key, list[str]] = defaultdict(list)
     for place in sorted(folder.glob("*/*")):
         if not place.is_dir():
             continue
@@ -110,7 +158,7 @@ def _files(folder: Path, endings: Sequence[str], not_these: Sequence[str] = ()) 
         for name in sorted(path.name for path in place.iterdir()):
             ending = next((ending for ending in endings if name.endswith(ending)), None)
             if ending is not None and not name.startswith(".") and not name.endswith(tuple(not_these)):
-                found.setdefault((split, drive, name.removesuffix(ending)), f"{split}/{drive}/{name}")
+                found[split, drive, name.removesuffix(ending)].append(f"{split}/{drive}/{name}")
     return found
 
 

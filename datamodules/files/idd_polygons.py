@@ -82,17 +82,17 @@ def _objects(entries: Any) -> tuple[AnnotatedObject, ...]:
         if not (len(entry["polygon"]) < 3 or entry.get("deleted"))
     ]
     # One array of all corners: an array for each polygon takes as long as drawing them.
-    corners = _corners(list(chain.from_iterable(polygon for *_, polygon in drawn))) if drawn else np.empty((0, 2))
+    every = corners(list(chain.from_iterable(polygon for *_, polygon in drawn))) if drawn else np.empty((0, 2))
     for index, label, polygon in drawn:
-        if not isinstance(label, str) or (corners is None and _corners(polygon) is None):
+        if not isinstance(label, str) or (every is None and corners(polygon) is None):
             raise ValueError(f"object {index} needs a label and pairs of numbers")
-    assert corners is not None, "corners that are sound in each object are sound in all"
+    assert every is not None, "corners that are sound in each object are sound in all"
     ends = np.cumsum([len(polygon) for *_, polygon in drawn])
-    parts = [corners[end - len(polygon) : end] for end, (*_, polygon) in zip(ends.tolist(), drawn, strict=True)]
+    parts = [every[end - len(polygon) : end] for end, (*_, polygon) in zip(ends.tolist(), drawn, strict=True)]
     return tuple(AnnotatedObject(index, label, part) for (index, label, _), part in zip(drawn, parts, strict=True))
 
 
-def _corners(pairs: Any) -> npt.NDArray[np.float64] | None:
+def corners(pairs: Any) -> npt.NDArray[np.float64] | None:
     """Return (N, 2) from pairs of finite numbers; None for anything else."""
     try:
         if set(map(len, pairs)) != {2}:

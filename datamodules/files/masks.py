@@ -1,6 +1,7 @@
 """Masks of class indices: drawn from polygons as IDD's own generator draws them, or read from image files."""
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -56,14 +57,22 @@ def draw_mask(annotation: Annotation, space: LabelSpace) -> Mask:
     """
     picture = Image.new("L", (annotation.width, annotation.height), space.void)
     draw = ImageDraw.Draw(picture)
-    for thing in annotation.objects:
-        label = known_label(thing.label, space.labels)
-        if label is None:
-            raise AnnotationError(
-                f"object {thing.index} has the label {thing.label!r}, which {space.name} does not know"
-            )
-        draw.polygon(thing.polygon.ravel().tolist(), fill=space.labels[label])
+    labels = [known_label(thing.label, space.labels) for thing in annotation.objects]
+    refuse_unknown(
+        (thing.label for thing, label in zip(annotation.objects, labels, strict=True) if label is None), space
+    )
+    for thing, label in zip(annotation.objects, labels, strict=True):
+        draw.polygon(thing.polygon.ravel().tolist(), fill=space.labels[str(label)])
     return np.array(picture)
+
+
+def refuse_unknown(labels: Iterable[str], space: LabelSpace, advice: str = "") -> None:
+    """Raise AnnotationError naming labels that `space` does not have; nothing where there are none."""
+    if unknown := sorted({*labels}):
+        quoted = shortened([repr(label) for label in unknown], SHOWN)
+        raise AnnotationError(
+            f"it has the label{'s'[: len(unknown) > 1]} {quoted}, which {space.name} does not have{advice}"
+        )
 
 
 def polygon_mask(path: Path, space: LabelSpace) -> Mask:

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from callbacks.stderr import print_to_stderr
 from entry.cli.hydra_errors import reworded
-from entry.cli.hydra_guard import guarded, refusal
+from entry.cli.hydra_guard import guarded, refusal, with_quotes
 from entry.errors import DONE, FAILED, FAILURES, REFUSED, REQUEST_ERRORS, RequestError, RunStopped, exit_code
 from entry.request import PROJECT, Request, launched, rank
 from run_folder import folder_name
@@ -161,6 +161,7 @@ def _compose(name: str, task: Callable[[Request], None]) -> int:
 
 def _call_hydra(name: str, enter: Callable[[DictConfig], None]) -> None:
     """Let Hydra compose and enter each job; print help instead, or end with 2 where that was typed which is not allowed."""
+    sys.argv[1:] = map(with_quotes, sys.argv[1:])
     refused = refusal(sys.argv[1:])
     if refused is not None:
         print(refused, file=sys.stderr)

@@ -37,6 +37,20 @@ BUILT = ("callbacks", "launcher", "sweeper", "job_logging", "hydra_logging")
 COMPOSE = "load_configuration"
 
 
+# A placeholder of a pattern of paths, which Hydra would read as the beginning of a dictionary.
+PLACEHOLDER = re.compile(r"\{\w+\}")
+
+
+def with_quotes(argument: str) -> str:
+    """Return an override with Hydra's quotes around values that hold placeholders, such as ``{split}/{name}.png``."""
+    key, equals, value = argument.partition("=")
+    if not PLACEHOLDER.search(value) or "${" in value or any(mark in value for mark in "\"'"):
+        return argument
+    parts = value[1:-1].split(",") if value[0] == "[" and value[-1] == "]" else value.split(",")
+    quoted = ",".join(f'"{part}"' if PLACEHOLDER.search(part) else part for part in parts)
+    return f"{key}{equals}{f'[{quoted}]' if value[0] == '[' else quoted}"
+
+
 def refusal(arguments: Sequence[str]) -> str | None:
     """Why a command line is refused before Hydra reads anything for it; None where it is not.
 

@@ -98,3 +98,28 @@ def test_the_audits_memory_is_plain_json(make, tmp_path):
     assert len(memories) == 2
     pixels = [row[-1] for memory in memories for row in memory["files"].values() if row[-1]]
     assert all(sum(counts) == SIZE[0] * SIZE[1] and len(counts) == 8 for counts in pixels)
+
+
+def test_a_cause_that_many_frames_share_has_one_line(make, lite):
+    for number in range(6):
+        Image.fromarray(np.full(SIZE, 9, np.uint8)).save(lite / f"gtFine/train/{number:03}/0_label.png")
+        (lite / f"gtFine/train/{number:03}/1_label.png").unlink()
+    with pytest.raises(DatasetError, match="12 of 28 frames") as refusal:
+        make()
+    first = ", ".join(f"leftImg8bit/train/{number:03}/{{}}_image.jpg" for number in range(5))
+    assert f"6 files ({first.format(*'11111')} and 1 more): has no truth" in str(refusal.value)
+    assert f"6 files ({first.format(*'00000')} and 1 more): it has the ids 9; the ids of" in str(refusal.value)
+
+
+def test_skipping_is_advised_only_where_something_is_left_of_train_and_val(make, lite):
+    for path in (lite / "gtFine/val").rglob("*.png"):
+        Image.fromarray(np.full(SIZE, 9, np.uint8)).save(path)
+    with pytest.raises(DatasetError, match=r"mend them, because without them val would have no samples:") as one:
+        make()
+    for path in (lite / "gtFine").rglob("*.png"):
+        Image.fromarray(np.full(SIZE, 9, np.uint8)).save(path)
+    with pytest.raises(DatasetError, match="mend them, because without them nothing is left:") as all_:
+        make()
+    assert "on_corrupt" not in str(one.value) + str(all_.value)
+    with pytest.raises(DatasetError, match=r"(?s)nothing is left:.* it has the ids 9"):
+        make(on_corrupt="skip")

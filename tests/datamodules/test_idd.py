@@ -96,6 +96,8 @@ def test_ready_masks_are_read_where_they_are_asked_for(idd, make, name, word):
     assert ready.counts() == drawn.counts()
     with pytest.raises(DatasetError, match=r"no ready masks for data\.label_space=idd_lite, only for idd_level3, "):
         make(root, label_space="idd_lite", masks="files")
+    with pytest.raises(DatasetError, match=r"data\.masks=coco: .* has polygons or files\. .* data=mask_folder"):
+        make(root, masks="coco")
 
 
 def test_unknown_labels_are_all_named_before_anything_is_used(idd, make):
@@ -103,7 +105,7 @@ def test_unknown_labels_are_all_named_before_anything_is_used(idd, make):
     broken = ["gtFine/train/2/1_gtFine_polygons.json", "gtFine/val/50/0_gtFine_polygons.json"]
     for name in broken:
         (root / name).write_text((root / name).read_text().replace('"car"', '"spaceship"'))
-    with pytest.raises(DatasetError, match="object 2 has the label 'spaceship'") as refusal:
+    with pytest.raises(DatasetError, match="it has the label 'spaceship', which idd_level3 does not have") as refusal:
         make(root)
     assert all(name in str(refusal.value) for name in broken)
     skipping = make(root, on_corrupt="skip")

@@ -117,12 +117,13 @@ def test_what_does_not_match_is_named(tmp_path, make):
     (root / "masks/street 03.png").unlink()
     (root / "images/street 05.jpg").unlink()
     Image.new("RGB", (36, 24)).save(root / "images/street 07.png")
-    with pytest.raises(DatasetError, match="3 of 20 frames") as refusal:
+    with pytest.raises(DatasetError, match="4 of 21 frames") as refusal:
         make(root)
     for words in (
         r"images/street 03.jpg: has no mask masks/street 03.(png|…)",
         "masks/street 05.png: has no image images/street 05.(jpg|png|…)",
         "images/street 07.jpg: there are several files of this name: street 07.jpg, street 07.png",
+        "images/street 07.png: there are several files of this name: street 07.jpg, street 07.png",
     ):
         assert words in str(refusal.value)
     assert len(make(root, on_corrupt="skip").table) == 17
@@ -157,8 +158,11 @@ def test_wrong_requests_are_answered(tmp_path, make, keys, words):
 def test_other_folders_and_label_spaces_are_answered(tmp_path, make):
     root = make_root(tmp_path / "mine")
     (root / "masks").rename(root / "labels")
-    with pytest.raises(DatasetError, match="has no folder masks; expected images and masks"):
+    assert make(root).names == [f"images/street {number:02}.jpg" for number in range(20)]
+    (root / "labels").rename(root / "second")
+    with pytest.raises(DatasetError, match=r"Found: images in images \(20\), second \(20\)\.") as refusal:
         make(root)
+    assert "\n  'data.image_pattern=images/{name}.*' 'data.mask_pattern=second/{name}.*'" in str(refusal.value)
     (root / "masks").mkdir()
     with pytest.raises(DatasetError, match=r"no pair of files such as .*; images found: 20, masks: 0"):
         make(root)

@@ -168,3 +168,42 @@ def test_masks_of_which_none_can_be_read_are_answered_too(make, tmp_path):
         DatasetError, match=r"type predictions_void_ids=\[77\] if 77 is no class; or name each id in a table"
     ):
         count(module, "val", match(names, names, folder), load("cityscapes19"))
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [((20, 36), "type data.eval_size=[20,36]"), ((36, 24), "Height and width of some are exchanged")],
+)
+def test_masks_that_all_have_another_size_share_a_line_with_what_to_type(make, tmp_path, size, words):
+    module = make(own_sizes=True)
+    names = [module.names[index] for index in module.indices("val")]
+    folder = predicted(tmp_path / "masks", *[scene(1, size)] * 4)
+    with pytest.raises(DatasetError) as refusal:
+        count(module, "val", match(names, names, folder), module.label_space)
+    shared = f"4 are {size[1]}×{size[0]} and their frames 36×24:\n  020/0_label.png"
+    assert shared in str(refusal.value)
+    assert words in str(refusal.value)
+
+
+def test_the_size_to_type_is_accepted_and_another_one_is_answered_with_it(make, tmp_path):
+    folder = predicted(tmp_path / "masks", *[scene(1, (20, 36))] * 4)
+    for size in ((20, 36), (10, 18)):
+        module = make(own_sizes=True, eval_size=size)
+        names = [module.names[index] for index in module.indices("val")]
+        if size == (20, 36):
+            assert count(module, "val", match(names, names, folder), module.label_space).confusion.sum() == 4 * 20 * 36
+            continue
+        with pytest.raises(DatasetError, match=r"of their frame, or that of data\.eval_size=\[10,18\]"):
+            count(module, "val", match(names, names, folder), module.label_space)
+
+
+def test_unknown_ids_of_many_masks_share_a_line(make, tmp_path):
+    module = make(own_sizes=True)
+    names = [module.names[index] for index in module.indices("val")]
+    folder = predicted(tmp_path / "masks", *[np.full(SIZE, 9, np.uint8)] * 4)
+    with pytest.raises(DatasetError) as refusal:
+        count(module, "val", match(names, names, folder), module.label_space)
+    assert str(refusal.value).count("it has the ids 9") == 1
+    assert "4 files (020/0_label.png, 020/1_label.png, 021/0_label.png, 021/1_label.png): it has the ids 9" in str(
+        refusal.value
+    )

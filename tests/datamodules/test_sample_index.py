@@ -121,10 +121,10 @@ def test_a_file_is_found_in_any_of_several_roots(make, root, tmp_path):
 
 
 def test_what_cannot_be_used_is_named_or_left_out(make):
-    broken = [(f"{n}.png", "empty") for n in range(22)]
+    broken = [(f"{n}.png", f"damaged at {n}") for n in range(22)]
     with pytest.raises(DatasetError, match=r"22 of 30 images under data\.root=.* cannot be read; .*skip:\n") as refusal:
         make(prepare=False).leave_out(broken, 30, "images")
-    assert str(refusal.value).endswith("\n  19.png: empty\n  and 2 more")
+    assert str(refusal.value).endswith("\n  19.png: damaged at 19\n  and 2 more")
     module = make(prepare=False, on_corrupt="skip")
     module.leave_out([], 30, "images")
     module.leave_out([("\udcff.png", "empty")], 30, "images", "used")

@@ -12,6 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
+from entry.cli.hydra_guard import with_quotes
 from label_spaces.catalogue import load
 from label_spaces.crosswalk import read
 
@@ -56,7 +57,7 @@ def one_job_each(arguments: str) -> Iterator[list[str]]:
     """The overrides of each job that a command line stands for: one, unless it is a sweep."""
     overrides = [word for word in shlex.split(arguments, comments=True) if not word.startswith("-")]  # no --help, no -m
     choices = []
-    for override in OverridesParser.create().parse_overrides(overrides):
+    for override in OverridesParser.create().parse_overrides([with_quotes(each) for each in overrides]):
         key = override.get_key_element()
         swept = [f"{key}={value}" for value in override.sweep_string_iterator()] if override.is_sweep_override() else []
         choices.append(swept or [str(override.input_line)])
@@ -92,7 +93,7 @@ def example(page: str, header: str) -> str:
 
 def test_the_csv_examples_can_be_read(tmp_path: Path) -> None:
     own, walk, source = (tmp_path / name for name in ("own.csv", "walk.csv", "four.csv"))
-    own.write_text(example("OWN_DATA.md", "name,id"))
+    own.write_text(example("OWN_DATA.md", "name,id,red"))
     assert (load(str(own)).classes, load(str(own)).void_ids) == (("road", "sky"), (0,))
     walk.write_text(example("EXTERNAL_MODELS.md", "source,target"))
     source.write_text("name,id\nbackground,0\nhuman,1\ncow,2\nlamp,3\n")

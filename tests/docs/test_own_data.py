@@ -74,6 +74,9 @@ def test_a_class_dict(typed, tmp_path):
 @pytest.mark.slow
 def test_a_labelmap(typed, tmp_path):
     root = make_masks(tmp_path / "cvat", paint)
+    (root / "images").rename(root / "JPEGImages")
+    (root / "masks").rename(root / "SegmentationClass")
+    shutil.copytree(root / "SegmentationClass", root / "SegmentationObject")
     (root / "labelmap.txt").write_text(
         "# label:color_rgb:parts:actions\nbackground:0,0,0::\nroad:128,64,128::\nsky:70,130,180::\n"
     )
@@ -112,7 +115,7 @@ def test_label_ids_of_cityscapes(typed, tmp_path):
     numbers = np.zeros(256, np.uint8)
     numbers[:3] = [CITY.ids[CITY.classes.index(name)] for name in ("sky", "road", "car")]
     root = make_masks(tmp_path / "city", lambda path, ids: Image.fromarray(numbers[ids]).save(path))
-    train, evaluate = commands("Cityscapes")
+    train, evaluate = commands("Ids of Cityscapes")
     check(typed(train), list(CITY.classes))
     shutil.copytree(root / "masks", tmp_path / "labels")
     found = check(typed(evaluate, "trainer=cpu"), list(CITY.classes))

@@ -52,6 +52,10 @@ TEXTS = [
     "x.jpg",
     "/my/data",
     "~",
+    "100%",
+    'it\'s "fine"',
+    "C:\\data\\",
+    'back\\"quote',
 ]
 
 
@@ -104,3 +108,16 @@ def test_a_target_keeps_its_arguments():
     target = validated(Target, values)
     assert target.target == "torch.optim.Adam"
     assert target.to_dict() == values
+
+
+@pytest.mark.parametrize(
+    ("value", "typed"),
+    [
+        ("/data/idd", "key=/data/idd"), ("/my data", "'key=/my data'"), ("/a=b", "'key=\"/a=b\"'"), (["/a", "/b"], "'key=[/a,/b]'"),
+        (["/a b", "/c"], "'key=[/a b,/c]'"), ("sets/{split}.txt", "'key=\"sets/{split}.txt\"'"),
+    ],
+)  # fmt: skip
+def test_an_override_can_be_typed_as_it_is_shown(value, typed):
+    assert override("key", value) == typed
+    parsed = OverridesParser.create().parse_overrides([shlex.split(typed)[0]])[0].value()
+    assert [str(each) for each in parsed] == value if isinstance(value, list) else str(parsed) == value

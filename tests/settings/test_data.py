@@ -25,8 +25,8 @@ def test_fractions_are_the_decimals_that_were_typed():
         DataSettings(**LEGAL | {"split": "official"}).fractions()
 
 
-@pytest.mark.parametrize("split", ["official", "folders", "/my/split.csv", "/my/SPLIT.CSV"])
-def test_a_split_may_be_a_name_or_a_csv(split):
+@pytest.mark.parametrize("split", ["official", "folders", "/my/split.csv", "/my/SPLIT.CSV", "sets/{split}.txt"])
+def test_a_split_may_be_a_name_a_csv_or_lists(split):
     assert DataSettings(**LEGAL | {"split": split}).split == split
 
 

@@ -7,7 +7,7 @@ from settings.run import RunSettings, validated
 from tests.settings.conftest import SEGMENTS, changed
 
 NAN = float("nan")
-SPLIT = "must be fractions of train, val and test that add to 1, such as {train:0.7,val:0.1,test:0.2}, official, folders or the path of a CSV."
+SPLIT = "must be fractions of train, val and test that add to 1, such as {train:0.7,val:0.1,test:0.2}, official, folders, the path of a CSV, or lists such as sets/{split}.txt."
 SIZE = "must be [height,width], two positive whole numbers of pixels"
 
 
@@ -90,7 +90,7 @@ SIZE = "must be [height,width], two positive whole numbers of pixels"
         ({"data.root": ["a", ""]}, "data.root=[a,]: must be a folder"),
         ({"data.label_space": ["a"]}, "data.label_space=[a]: must be a name, or the path of a CSV file or null."),
         ({"data.classes": "road"}, "data.classes=road: must be a list of names such as [road,sky] or null."),
-        ({"data.masks": "drawn"}, "data.masks=drawn: must be polygons or files."),
+        ({"data.masks": "drawn"}, "data.masks=drawn: must be polygons, files, labelme or coco."),
         ({"data": None}, "data=null: it is a group of keys: "),
         # what values of several keys must agree on
         ({"data.batch_size": 10, "trainer.accumulate": 4}, "data.batch_size=10 does not divide by trainer.accumulate=4"),

@@ -1,5 +1,6 @@
 """Frames and their truth, by name alone."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,7 @@ def test_images_and_truth_are_paired_across_roots(tmp_path):
 def test_files_whose_other_half_is_missing_are_named(tmp_path):
     touch(tmp_path, "leftImg8bit/val/1/a_image.jpg", "leftImg8bit/val/1/b_image.jpg", "gtFine/val/1/a_label.png")
     touch(tmp_path, "gtFine/val/1/c_label.png")
-    assert list_pairs([tmp_path], LAYOUT).alone == [
+    assert [(each.name, each.reason) for each in list_pairs([tmp_path], LAYOUT).alone] == [
         ("gtFine/val/1/c_label.png", "has no image leftImg8bit/val/1/c(_image.jpg|_image.png)"),
         ("leftImg8bit/val/1/b_image.jpg", "has no truth gtFine/val/1/b_label.png"),
     ]
@@ -90,3 +91,49 @@ def test_a_frame_in_two_folders_is_refused():
     refuse_repeated(["a", "b"], "[one,two]")
     with pytest.raises(DatasetError, match=r"data\.root=\[one,two\]: 1 frames are in more than one .*, such as b"):
         refuse_repeated(["a", "b", "b"], "[one,two]")
+
+
+def answer(*roots):
+    with pytest.raises(DatasetError) as refusal:
+        list_pairs(roots, LAYOUT)
+    return str(refusal.value)
+
+
+def test_a_root_too_high_or_too_low_is_answered_with_the_right_one(tmp_path):
+    touch(tmp_path, "idd/idd/leftImg8bit/train/7/b_image.png", "idd/idd/gtFine/train/7/b_label.png")
+    touch(tmp_path, "__MACOSX/idd/leftImg8bit/train/7/b_image.png")
+    for root in ("", "idd", "idd/idd/leftImg8bit", "idd/idd/leftImg8bit/train"):
+        assert answer(tmp_path / root).endswith(f" type data.root={tmp_path}/idd/idd")
+    touch(tmp_path, "idd/other/leftImg8bit/train/8/c_image.png")
+    assert answer(tmp_path).endswith(f" type data.root={tmp_path}/idd/idd or data.root={tmp_path}/idd/other")
+    for part in ("one", "two"):
+        make_frame(tmp_path / "both" / part, "train", part, "a")
+    with pytest.raises(DatasetError, match=re.escape(f" or 'data.root=[{tmp_path}/both/one,{tmp_path}/both/two]'")):
+        find_frames(tmp_path / "both")
+
+
+def test_a_root_of_another_dataset_or_of_nothing_is_answered_with_what_is_there(tmp_path):
+    touch(tmp_path, "one/leftImg8bit/train/7/b_leftImg8bit.png", "two/notes.txt", "two/.hidden")
+    assert f"Found: 1 files such as {tmp_path}/one/leftImg8bit/train/7/b_leftImg8bit.png" in answer(tmp_path / "one")
+    (tmp_path / "alone/empty").mkdir(parents=True)
+    assert answer(tmp_path / "alone/empty").endswith("Found: nothing.")
+
+
+def test_one_of_several_roots_that_has_no_frames_is_named(tmp_path):
+    touch(tmp_path, "one/leftImg8bit/train/7/b_image.png", "one/gtFine/train/7/b_label.png", "two/x")
+    assert f"No frames with truth under data.root={tmp_path}/two;" in answer(tmp_path / "one", tmp_path / "two")
+
+
+def test_two_images_of_one_frame_are_both_named(tmp_path):
+    touch(tmp_path, "leftImg8bit/val/1/a_image.jpg", "leftImg8bit/val/1/a_image.png", "gtFine/val/1/a_label.png")
+    reason = "there are several images of this frame: a_image.jpg, a_image.png"
+    assert [(each.name, each.reason) for each in list_pairs([tmp_path], LAYOUT).alone] == [
+        ("leftImg8bit/val/1/a_image.jpg", reason),
+        ("leftImg8bit/val/1/a_image.png", reason),
+    ]
+    make_frame(tmp_path / "idd", "val", "1", "a", ".jpg")
+    make_frame(tmp_path / "idd", "val", "1", "a", ".png")
+    with pytest.raises(
+        DatasetError, match=r"several images of this frame: a_leftImg8bit\.jpg, a_leftImg8bit\.png; keep one"
+    ):
+        find_frames(tmp_path / "idd")

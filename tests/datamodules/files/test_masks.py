@@ -74,7 +74,8 @@ def test_an_unknown_label_is_named_with_its_file(idd):
     path = idd() / "gtFine/train/0/0_gtFine_polygons.json"
     path.write_text(path.read_text().replace('"car"', '"spaceshipgroup"'))
     with pytest.raises(
-        AnnotationError, match=r"0_gtFine_polygons.json: object 2 has the label 'spaceshipgroup', which idd_level3"
+        AnnotationError,
+        match=r"0_gtFine_polygons.json: it has the label 'spaceshipgroup', which idd_level3 does not have",
     ):
         polygon_mask(path, load("idd_level3"))
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from entry.cli import command as commands
+from entry.cli.hydra_guard import with_quotes
 from tests.entry.config.test_targets import Payload, typed
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -223,3 +224,20 @@ def test_the_commands_themselves_refuse(elsewhere, tmp_path):
         assert "Traceback" not in done.stderr
         assert not list(work.iterdir())
     assert not canary.exists()
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("data.image_pattern={split}/{name}.jpg", 'data.image_pattern="{split}/{name}.jpg"'),
+        ("data.mask_pattern=a/{name}.png,b/{name}.png", 'data.mask_pattern="a/{name}.png","b/{name}.png"'),
+        ('data.split="sets/{split}.txt"', 'data.split="sets/{split}.txt"'),
+        ("data.split={train: 0.7, val: 0.1, test: 0.2}", "data.split={train: 0.7, val: 0.1, test: 0.2}"),
+        ("data.split={train:0.7,val:0.1,test:0.2}", "data.split={train:0.7,val:0.1,test:0.2}"),
+        ("optimizer.lr=1e-3,3e-4", "optimizer.lr=1e-3,3e-4"),
+        ("data.root=${oc.env:HOME}/x", "data.root=${oc.env:HOME}/x"),
+        ("-m", "-m"),
+    ],
+)
+def test_values_with_placeholders_need_no_quotes_of_their_own(typed, read):
+    assert with_quotes(typed) == read
