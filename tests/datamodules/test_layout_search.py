@@ -28,7 +28,7 @@ def test_a_folder_with_a_space_is_typed_with_quotes(tmp_path):
     touch(tmp_path, "my data/images/a.jpg", "my data/masks/a.png")
     with pytest.raises(DatasetError) as refusal:
         find_layout(tmp_path)
-    assert str(refusal.value).endswith(f"""Type 'data.root="{tmp_path}/my data"'""")
+    assert str(refusal.value).endswith(f"Type 'data.root={tmp_path}/my data'")
 
 
 def test_several_datasets_in_a_root_are_offered(tmp_path):

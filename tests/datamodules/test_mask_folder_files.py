@@ -163,7 +163,7 @@ def test_an_id_of_no_class_is_typed(tmp_path, make):
     ) as refusal:
         make(root, classes=names)
     assert "on_corrupt=skip" not in str(refusal.value)
-    with pytest.raises(DatasetError, match=r"no frame is left that can be used; type data\.void_ids=\[11\]"):
+    with pytest.raises(DatasetError, match=r"10 of 10 frames .* cannot be used; type data\.void_ids=\[11\]"):
         make(root, classes=names, on_corrupt="skip")
     module = make(root, classes=names, void_ids=[11], image_size=SIZE)
     assert module.label_space.classes == tuple(names)

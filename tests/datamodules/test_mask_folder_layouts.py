@@ -1,5 +1,6 @@
 """Folders of images and masks as public datasets and tools leave them, read without conversion."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -186,7 +187,7 @@ def test_names_in_another_case_are_paired_with_a_note(make, tmp_path):
 
 def test_skipping_is_not_advised_where_no_frame_is_left(make, camvid):
     for path in camvid.glob("*annot/*.png"):
-        Image.fromarray(np.full(SIZE, 11, np.uint8)).save(path)
+        Image.fromarray(np.full(SIZE, 255, np.uint8)).save(path)
     with pytest.raises(DatasetError, match="because without them nothing is left:\n  10 files") as refusal:
         make(camvid, split="folders")
     assert "on_corrupt" not in str(refusal.value)
@@ -198,6 +199,7 @@ CAR = [[2, 2], [9, 2], [9, 7], [2, 7]]
 
 
 def labelme(root, name, *shapes):
+    root.mkdir(exist_ok=True)
     save(root, f"{name}.jpg", "", int(name))
     height, width = SIZE
     shapes = [{"label": label, "points": points, "shape_type": kind} for label, points, kind in shapes]
@@ -223,6 +225,27 @@ def test_outlines_of_labelme(make, tmp_path):
     ]
     with pytest.raises(DatasetError, match=r"6 files \(0\.jpg, .*\): it has the label 'car', which tiny does not have"):
         make(tmp_path, masks="labelme", label_space=None, classes=["background", "road"])
+
+
+def test_pixels_outside_outlines_are_not_the_second_of_two_classes(make, tmp_path):
+    """Unlike mask files, where 255 beside 0 alone is the second class."""
+    for n in range(6):
+        labelme(tmp_path, f"{n}", ("road", CAR, "polygon"))
+    module = make(tmp_path, masks="labelme", label_space=None, classes=["road", "car"])
+    assert module.class_counts("train") == [3 * 6 * 8, 0]
+    assert not any("0 and 255" in note for note in module.notes)
+
+
+def test_a_label_of_outlines_is_made_no_class(make, tmp_path):
+    for n in range(6):
+        labelme(tmp_path, f"{n}", ("road", [[0, 12], [35, 23]], "rectangle"), ("void", CAR, "polygon"))
+    three = make(tmp_path, masks="labelme", label_space=None)
+    assert three.label_space.classes == ("background", "road", "void")
+    assert "void is a class like others; type data.void_ids=[2] if it is no class." in three.notes
+    two = make(tmp_path, masks="labelme", label_space=None, void_ids=[2])
+    assert two.label_space.classes == ("background", "road")
+    np.testing.assert_array_equal(two.read_mask("1.jpg"), three.read_mask("1.jpg"))  # void follows the classes
+    assert two.class_counts("train") == three.class_counts("train")[:2]
 
 
 def coco(root, name, files, folder=""):
@@ -286,3 +309,16 @@ def test_a_run_without_files_of_outlines_is_answered(make, tmp_path):
         make(tmp_path, masks="labelme", label_space=None)
     with pytest.raises(DatasetError, match=r"data\.masks=polygons: data=tiny has masks=files, labelme or coco"):
         make(tmp_path, masks="polygons")
+
+
+def test_hashes_are_of_files_and_of_what_is_drawn_from_a_part(make, tmp_path):
+    def hashed(content):
+        return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+    for n in range(6):
+        labelme(tmp_path / "labelme", f"{n}", ("road", CAR, "polygon"))
+    coco(tmp_path / "coco", "all.json", [f"{n}.jpg" for n in range(6)])
+    alone = make(tmp_path / "labelme", masks="labelme", label_space=None)
+    assert alone.contents["3.jpg"][1] == hashed((tmp_path / "labelme/3.json").read_bytes())
+    parts = make(tmp_path / "coco", masks="coco", label_space=None)
+    assert parts.contents["3.jpg"][1] == hashed(parts.read_mask("3.jpg").tobytes())
