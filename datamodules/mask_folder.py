@@ -39,6 +39,8 @@ class MaskFolderDataModule(SegmentationDataModule):
     ``data.split=folders`` takes the splits of ``{split}``, or of the first folder of ``{name}``.
     """
 
+    split_lists = True
+
     def __init__(self, settings: DataSettings, **options: Any) -> None:
         self._image_folder = IMAGES
         self._image_of: dict[Path, Path] = {}  # by the file of its mask
@@ -74,9 +76,8 @@ class MaskFolderDataModule(SegmentationDataModule):
         """Return two named classes with the ids 0 and 255 where no mask has other ids: the second would have no pixel."""
         space, names = self.label_space, self.settings.classes
         pixels = [mask.pixels for mask in masks if mask.pixels]
-        if self.settings.masks in OUTLINES or space.num_classes != 2 or names is None or space.ids:
-            return space
-        if NO_CLASS in (self.settings.void_ids or ()):
+        certain = space.ids or NO_CLASS in (self.settings.void_ids or ()) or self.settings.masks in OUTLINES
+        if names is None or space.num_classes != 2 or certain:
             return space
         first, second, void = (sum(counts) for counts in zip(*pixels, strict=True)) if pixels else (0, 0, 0)
         if second or not (first and void) or any(mask.ids for mask in masks):

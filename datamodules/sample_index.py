@@ -12,7 +12,7 @@ from datamodules.splits.sample_table import SELECTION, TABLE_SPLITS, Candidate, 
 from datamodules.splits.split import make_table, selection_note, with_selection
 from label_spaces.space import VOID, LabelSpace, same_names, similar_names
 from settings.base import as_typed
-from settings.data import DataSettings
+from settings.data import DataSettings, is_split_list
 
 LISTED = 20  # causes that a message names
 ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
@@ -30,6 +30,7 @@ class IndexedDataModule(LightningDataModule, ABC):
 
     unit: ClassVar[str]  # what `counts` counts: images or pixels
     several_roots: ClassVar[bool] = False  # whether `data.root` may name several folders
+    split_lists: ClassVar[bool] = False  # whether `data.split` may name lists of samples
 
     def __init__(self, settings: DataSettings, *, test_split: str | None = None) -> None:
         super().__init__()
@@ -98,6 +99,11 @@ class IndexedDataModule(LightningDataModule, ABC):
         """Find and split the samples, once; a second call does nothing. Raises DatasetError."""
         if hasattr(self, "table"):
             return
+        if is_split_list(self.settings.split) and not self.split_lists:
+            raise DatasetError(
+                f"data.split={self.settings.split}: data={self.settings.name} reads no lists of names; give a CSV with the "
+                "columns sample and split."
+            )
         table, notes = make_table(self.find(), self.settings)
         self.notes += notes
         table = with_selection(self.filter_split(table), self.settings)

@@ -71,6 +71,13 @@ def test_an_empty_split_is_refused_where_it_is_needed(make):
         module.prepare_split("test")
 
 
+def test_lists_of_names_are_refused_where_they_are_not_read(make):
+    with pytest.raises(
+        DatasetError, match=r"data\.split=sets/\{split\}\.txt: data=tiny reads no lists of names; give a CSV"
+    ):
+        make(split="sets/{split}.txt").find_samples()
+
+
 def test_the_note_on_selection_is_given_once_and_only_for_training(make):
     module = make(kind=Ready, prepare=False, split="official")
     module.find_samples()
