@@ -73,7 +73,7 @@ def test_an_empty_split_is_refused_where_it_is_needed(make):
 
 def test_lists_of_names_are_refused_where_they_are_not_read(make):
     with pytest.raises(
-        DatasetError, match=r"data\.split=sets/\{split\}\.txt: data=tiny reads no lists of names; give a CSV"
+        DatasetError, match=r"data\.split=sets/\{split\}\.txt: data=toy reads no lists of names; give a CSV"
     ):
         make(split="sets/{split}.txt").find_samples()
 
