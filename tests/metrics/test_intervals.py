@@ -134,7 +134,7 @@ def test_quick(grouped):
     jackknife_intervals(image_matrices(target[:9], prediction[:9], 12))
     start = time.process_time()
     jackknife_intervals(sum_by_group(image_matrices(target, prediction, 12), groups))
-    assert time.process_time() - start < 5  # generous: other work may share the cores
+    assert time.process_time() - start < 0.5
 
 
 def simulate_drives(rng, num_classes, drives, presence, size):

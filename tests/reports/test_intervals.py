@@ -128,7 +128,7 @@ def test_hundreds_of_drives_are_quick():
     crosswalk_intervals(rows[:3], walk)
     start = time.process_time()
     crosswalk_intervals(rows, walk)
-    assert time.process_time() - start < 5  # generous: other work may share the cores
+    assert time.process_time() - start < 0.5
 
 
 LEVEL3 = load("idd_level3")

@@ -107,7 +107,7 @@ def test_the_others_get_the_job_or_are_dismissed_but_not_both(tmp_path, shares, 
         for rank, program in enumerate(programs)
     ]  # fmt: skip
     try:
-        outs = [process.communicate(timeout=90) for process in processes]
+        outs = [process.communicate(timeout=240) for process in processes]
     finally:
         for process in processes:
             process.kill()
