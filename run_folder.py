@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import errno
 import fcntl
 import io
 import json
@@ -109,7 +110,17 @@ class Status:
         with self._lock:
             if self._fields["state"] == "running":  # a beat that comes late must not undo the end
                 self._fields.update(changes)
-                write_json(self.path, self._fields)
+                self._write_file(json.dumps(self._fields, indent=2) + "\n")
+
+    def _write_file(self, text: str) -> None:
+        try:
+            write_text(self.path, text)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not self.path.exists():
+                raise
+            with self.path.open("r+", encoding="utf-8") as file:  # a full disk still has the blocks of the file itself
+                file.write(text)
+                file.truncate()
 
 
 class RunFolder:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from callbacks.checkpoints import earlier, link
+from callbacks.signals import StopSignal
 from entry import console
 from entry.builders import loggers
 from entry.checkpoint import find_checkpoint
@@ -16,7 +17,7 @@ from entry.errors import RequestError
 from entry.evaluation.summary import print_summary
 from entry.hardware import Hardware
 from entry.request import Request
-from entry.run import Run, assemble, first_weights, write_start
+from entry.run import Run, assemble, first_weights, session, write_start
 from lightning_modules import schedules
 from lightning_modules.weights.safe_load import damage
 from run_folder import RunFolder, now, read_csv, read_json, write_json, write_text
@@ -64,8 +65,8 @@ def _of_evaluation(request: Request, changes: Sequence[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def reopened(request: Request) -> Iterator[Run]:
-    """The run that `resume=` names, ready to continue, and this process's alone while the context lasts.
+def reopened(request: Request) -> Iterator[tuple[Run, StopSignal]]:
+    """The run that `resume=` names, ready to continue and this process's alone while the context lasts; and what receives its signals.
 
     Raises RequestError where a changed key would make the rest another run, RunFolderError where it is still running.
     """
@@ -102,7 +103,8 @@ def reopened(request: Request) -> Iterator[Run]:
             notes.append(f"The final evaluation uses {' '.join(overrides)}; training continues as before.")
         _write_down(folder, settings, changes, request, step)
         console.resuming(folder, notes)
-        yield run
+        with session(folder.status_file()) as signal:
+            yield run, signal
 
 
 def _check_kept(before: RunSettings, after: RunSettings, changes: Sequence[str]) -> None:

@@ -3,6 +3,8 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -151,3 +153,33 @@ def test_where_folders_cannot_be_locked_nothing_is_cleared_away(tmp_path, monkey
     monkeypatch.setattr("fcntl.flock", cannot)
     with RunFolder(tmp_path).in_use():
         assert [path.name for path in tmp_path.iterdir()] == [".ranks-1.tmp"]
+
+
+FILLED = """
+import json, os, sys
+from pathlib import Path
+from run_folder import Status
+status = Status(Path(sys.argv[1]) / "status.json")
+status.start()
+try:
+    (Path(sys.argv[1]) / "data").write_bytes(bytes(10_000_000))
+except OSError as error:
+    status.finish("failed", 1, f"{type(error).__name__}: {error}")
+print(json.dumps(json.loads(status.path.read_text())))
+print(sorted(os.listdir(sys.argv[1])))
+"""
+
+
+def test_status_is_true_after_the_disk_has_filled_up(tmp_path):
+    typed = f"mount -t tmpfs -o size=64k none {tmp_path} && '{sys.executable}' -c '{FILLED}' {tmp_path}"
+    if subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no mount namespaces here")
+    root = Path(run_folder.__file__).parent
+    answer = subprocess.run(
+        ["unshare", "-rm", "bash", "-c", typed], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
+    facts, files = answer.stdout.splitlines()
+    assert (json.loads(facts)["state"], json.loads(facts)["exit_code"]) == ("failed", 1)
+    assert "No space left on device" in json.loads(facts)["error"]
+    assert files == "['data', 'status.json']"

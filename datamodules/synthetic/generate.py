@@ -45,7 +45,7 @@ def ensure(root: Path, *, seed: int = 0, drives: int = DRIVES, frames_per_drive:
             temporary = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=root))
             temporary.chmod(0o755)
             generate(temporary, seed=seed, drives=drives, frames_per_drive=frames_per_drive)
-            (temporary / "request.json").write_text(json.dumps(request, indent=2) + "\n")
+            (temporary / "request.json").write_text(json.dumps(request, indent=2) + "\n", encoding="utf-8")
             temporary.rename(folder)
     return folder
 
@@ -78,4 +78,4 @@ def write_drive(root: Path, seed: int, number: int, drives: int, frames: int) ->
         if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
             raise OSError(f"{path}: the image cannot be written")
         polygons = json.dumps(annotation, separators=(",", ":"))
-        (root / "gtFine" / folder / f"{stem}_gtFine_polygons.json").write_text(polygons)
+        (root / "gtFine" / folder / f"{stem}_gtFine_polygons.json").write_text(polygons, encoding="utf-8")

@@ -12,10 +12,10 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from callbacks.stderr import print_to_stderr
 from entry.errors import REFUSED, RankError, RequestError, RunStopped, TrainingError
 from entry.hardware import Hardware
 from entry.request import PROJECT
+from streams import print_to_stderr
 
 GRACE_SECONDS = 20  # in which ranks must end themselves when one of them has failed
 POLL_SECONDS = 0.1
@@ -96,10 +96,12 @@ class _Ranks:
 
     def ends(self) -> dict[int, dict[str, Any]]:
         """How each rank ended, of those that wrote it."""
-        return {int(path.stem): json.loads(path.read_text()) for path in self.control.glob("[0-9]*.end")}
+        return {
+            int(path.stem): json.loads(path.read_text(encoding="utf-8")) for path in self.control.glob("[0-9]*.end")
+        }
 
     def _pids(self) -> dict[int, int]:
-        pids = {int(path.stem): path.read_text() for path in self.control.glob("[0-9]*.pid")}
+        pids = {int(path.stem): path.read_text(encoding="utf-8") for path in self.control.glob("[0-9]*.pid")}
         return {rank: int(pid) for rank, pid in pids.items() if pid}
 
 

@@ -20,7 +20,7 @@ POLL_SECONDS = 0.5
 def main(job_text: str, control: Path) -> int:
     """Do this rank's part of a job, and write how it ended into `control`, where the supervisor reads it."""
     rank = int(os.environ["RANK"])
-    (control / f"{rank}.pid").write_text(str(os.getpid()))
+    (control / f"{rank}.pid").write_text(str(os.getpid()), encoding="utf-8")
     _end_with_parent(os.getppid())
     from callbacks.signals import StopSignal
     from entry.errors import FAILURES, REQUEST_ERRORS, RunStopped, exit_code
@@ -45,7 +45,7 @@ def main(job_text: str, control: Path) -> int:
         "time": time.time(),
     }
     temporary = control / f".{rank}.end"
-    temporary.write_text(json.dumps(end))
+    temporary.write_text(json.dumps(end), encoding="utf-8")
     temporary.rename(control / f"{rank}.end")
     return 0 if error is None or isinstance(error, RunStopped) else 1
 
