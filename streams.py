@@ -3,6 +3,7 @@
 import codecs
 import contextlib
 import io
+import math
 import os
 import sys
 import threading
@@ -13,6 +14,7 @@ from typing import Any, TextIO, cast
 
 FIRST_LINE_SECONDS = 10.0  # of waiting, before it is reported
 NEXT_LINE_SECONDS = 60.0
+POLL_SECONDS = 1.0
 ENCODING_ERRORS = "substitute"
 SUBSTITUTES = {"×": "x", "…": "...", "–": "-", "’": "'", "·": "-", "²": "^2"}  # where an encoding lacks them
 
@@ -24,26 +26,26 @@ def print_to_stderr(text: str) -> None:
 
 
 @contextlib.contextmanager
-def waiting(what: str, first: float = FIRST_LINE_SECONDS) -> Iterator[Callable[[], None]]:
+def waiting(what: str, first: float = FIRST_LINE_SECONDS) -> Iterator[Callable[[bool], None]]:
     """Report on stderr what is waited for, after `first` seconds and then every minute, until the block ends.
 
-    Yields a function that begins the wait anew, for a block that waits many times.
+    Yields a function for a block that waits many times: called with False when a wait is over, with True when one begins.
     """
     over, state = threading.Event(), {"since": time.monotonic(), "due": first}
 
     def report() -> None:
-        while not over.wait(max(0.01, state["since"] + state["due"] - time.monotonic())):
+        while not over.wait(min(first, POLL_SECONDS)):
             waited = time.monotonic() - state["since"]
             if waited >= state["due"]:
                 print_to_stderr(f"waiting for {what} ({waited:.0f} s)")
                 state["due"] += NEXT_LINE_SECONDS
 
-    def restart() -> None:
-        state.update(since=time.monotonic(), due=first)
+    def waits(begins: bool) -> None:
+        state.update(since=time.monotonic(), due=first if begins else math.inf)
 
     threading.Thread(target=report, name="waiting", daemon=True).start()
     try:
-        yield restart
+        yield waits
     finally:
         over.set()
 

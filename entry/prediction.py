@@ -8,7 +8,6 @@ from lightning.pytorch.callbacks import Callback
 
 from callbacks.finite_checks import FiniteLogits
 from callbacks.prediction_writer import PictureMasks
-from datamodules.loading.dataset import worker_count
 from datamodules.loading.unlabelled_images import find_pictures, picture_loader
 from entry.builders.modules import build_module
 from entry.builders.trainer import build_trainer
@@ -44,7 +43,7 @@ def predict(
     load(module, found)
     data, trainer = settings.data, settings.trainer
     size = data.eval_size or _evaluated_size(folder) or data.image_size
-    loader = picture_loader(paths, size, data.eval_batch_size, worker_count(data.num_workers))
+    loader = picture_loader(paths, size, data.eval_batch_size, data.num_workers)
     target = request.folder if request.folder_was_typed else free_name(request.folder)
     writer = None
     if settings.model.task == "segmentation":

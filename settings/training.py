@@ -26,7 +26,9 @@ class TrainerSettings(Group):
         None, description="largest norm of the gradient; null: any"
     )
     channels_last: bool = Field(True, description="keep network and images in channels-last memory layout")
-    threads: Positive | None = Field(None, description="threads per process; null: the cores, shared among them")
+    threads: Positive | None = Field(
+        None, description="threads per process; null: OMP_NUM_THREADS, else the cores, shared among them"
+    )
     sync_batchnorm: bool = Field(False, description="BatchNorm statistics over the batches of all GPUs")
     find_unused_parameters: bool = Field(False, description="for networks that leave a part unused")
     progress: bool | Literal["auto"] = Field("auto", description="show a progress bar; auto: on a terminal only")

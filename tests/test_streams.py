@@ -110,11 +110,13 @@ def test_a_short_wait_is_not_reported(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().err == ""
 
 
-def test_a_long_wait_is_reported_and_one_that_begins_anew_is_not(capsys: pytest.CaptureFixture[str]) -> None:
-    with waiting("the lock", first=0.2) as anew:
+def test_a_long_wait_is_reported_and_one_that_is_over_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    with waiting("the lock", first=0.2) as waits:
+        waits(False)
+        time.sleep(0.5)
         for _ in range(6):
-            time.sleep(0.06)
-            anew()
+            waits(True)
+            time.sleep(0.05)
         assert capsys.readouterr().err == ""
-        time.sleep(0.4)
+        time.sleep(0.5)
     assert capsys.readouterr().err == "waiting for the lock (0 s)\n"

@@ -1,5 +1,6 @@
 """Images without truth, for prediction: a file or a folder; one that cannot be read is reported, not raised."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,10 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
 
 from datamodules.errors import DatasetError
 from datamodules.files.images import find_images, read_image, resize
+from datamodules.loading.dataset import make_loader, read_ahead, worker_count
 
 
 def find_pictures(source: Path) -> list[Path]:
@@ -55,8 +57,16 @@ def _collate(items: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def picture_loader(
-    paths: Sequence[Path], image_size: tuple[int, int], batch_size: int, num_workers: int
+    paths: Sequence[Path], image_size: tuple[int, int], batch_size: int, num_workers: int | None
 ) -> DataLoader[dict[str, Any]]:
-    """Return batches of pictures: image (B, 3, H, W) uint8 or None, index (B,), and by index why some are unreadable."""
-    workers = num_workers if len(paths) > batch_size else 0  # one batch is read before a worker has started
-    return DataLoader(Pictures(paths, image_size), batch_size=batch_size, num_workers=workers, collate_fn=_collate)
+    """Return batches of pictures: image (B, 3, H, W) uint8 or None, index (B,), and by index why some are unreadable.
+
+    `num_workers` processes read, None: as many as the cores allow. Raises DatasetError where they lack shared memory.
+    """
+    pictures, size = Pictures(paths, image_size), batch_size * math.prod(image_size) * 3
+    workers = (
+        worker_count(num_workers, 1, size) if len(paths) > batch_size else 0
+    )  # one batch is read before one has started
+    batches = BatchSampler(SequentialSampler(pictures), batch_size, drop_last=False)
+    ahead = read_ahead(workers, 1, size)
+    return make_loader(pictures, batches, workers, pin_memory=False, read_ahead=ahead, collate_fn=_collate)
