@@ -123,6 +123,13 @@ class Status:
                 file.truncate()
 
 
+def mark_failed(path: Path, error: str) -> None:
+    """Write state ``failed`` into a status file of this process, just before it ends without being able to finish it."""
+    facts = read_json(path)
+    if (facts["state"], facts["pid"], facts["host"]) == ("running", os.getpid(), socket.gethostname()):
+        write_json(path, facts | {"state": "failed", "exit_code": 1, "error": error, "finished": now()})
+
+
 class RunFolder:
     """The paths of a run's files, in a folder that need not exist until `claim`."""
 

@@ -72,6 +72,7 @@ def reopened(request: Request) -> Iterator[tuple[Run, StopSignal]]:
     """
     folder = folder_of(request)
     before, settings = with_overrides(folder, request)
+    loggers.kind_of(settings)  # refused now, where the environment is wrong
     changes = _changes(before, settings)
     _check_kept(before, settings, changes)
     harmful = [key for key in changes if not key.startswith(HARMLESS)]
@@ -183,7 +184,7 @@ def _write_down(folder: RunFolder, settings: RunSettings, changes: list[str], re
     if changes:
         write_text(folder.config, settings.to_yaml())
     facts = read_json(folder.environment)
-    if facts["logger"]["kind"] != settings.logger.name:
+    if facts["logger"]["kind"] != loggers.kind_of(settings):
         facts["logger"] = loggers.description(settings)
     typed = [override for override in request.overrides if not override.startswith("resume")]
     facts.setdefault("resumed", []).append({"time": now(), "step": step, "overrides": typed})

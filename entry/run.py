@@ -139,6 +139,7 @@ def _split_file(folder: RunFolder) -> Path | None:
 def opened(request: Request) -> Iterator[tuple[Run, StopSignal]]:
     """A new run, and what receives its signals; all is checked and built before its folder is claimed: a refused request leaves none."""
     settings = resolved(request)
+    loggers.kind_of(settings)  # refused now, where the environment is wrong
     folder = RunFolder(request.folder if request.folder_was_typed else free_name(request.folder))
     run = assemble(folder, settings, settings.model.weights, allow=request.allow)
     with claimed(folder, settings, request, run.machine, run.datamodule, run.weights) as signal:

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+for name in [name for name in os.environ if name.startswith("WANDB_")]:  # of whoever runs the tests
+    del os.environ[name]
 os.environ.update(WANDB_MODE="offline", NO_ALBUMENTATIONS_UPDATE="1", WANDB_SILENT="true")
 COLOURS = {"blue": (30, 40, 200), "green": (30, 190, 60), "red": (210, 40, 30)}
 

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -186,6 +187,19 @@ def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _shared(collate_fn: Callable[[list[Any]], dict[str, Any]], items: list[Any]) -> dict[str, Any]:
+    """Collate; in a worker, move each tensor to shared memory here, where a lack of it is an error.
+
+    The thread that sends batches would only print it, and the process that waits for this batch would wait on.
+    """
+    batch = collate_fn(items)
+    if torch.utils.data.get_worker_info() is not None:
+        for value in batch.values():
+            if isinstance(value, torch.Tensor):
+                value.share_memory_()
+    return batch
+
+
 class ReportedLoader(DataLoader[dict[str, Any]]):
     """A loader that reports on stderr when a batch takes long."""
 
@@ -215,7 +229,7 @@ def make_loader(
     return ReportedLoader(
         dataset,
         batch_sampler=batches,
-        collate_fn=collate_fn,
+        collate_fn=partial(_shared, collate_fn),
         num_workers=workers,
         worker_init_fn=_start_worker,
         prefetch_factor=read_ahead if workers else None,
