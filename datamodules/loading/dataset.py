@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -196,7 +196,7 @@ def _shared(collate_fn: Callable[[list[Any]], dict[str, Any]], items: list[Any])
     if torch.utils.data.get_worker_info() is not None:
         for value in batch.values():
             if isinstance(value, torch.Tensor):
-                value.share_memory_()
+                cast(Any, value).share_memory_()
     return batch
 
 

@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
@@ -67,7 +68,7 @@ def opened(settings: RunSettings, folder: RunFolder) -> Iterator[Logger | None]:
     Where it fails, a warning is logged and the run continues without it.
     """
     # Lightning takes a stray LOCAL_RANK or SLURM_PROCID for a number of this process, and would leave the logger silent.
-    rank_zero_only.rank = 0
+    cast(Any, rank_zero_only).rank = 0
     logger = _open(settings, folder)
     code = 1
     try:
