@@ -17,7 +17,7 @@ from entry.builders.crosswalk import crosswalk_of, external_space
 from entry.builders.modules import build_datamodule, build_module, total_steps
 from entry.checkpoint import Checkpoint, find_checkpoint, load
 from entry.config.resolve import resolved
-from entry.errors import RequestError, RunStopped, exit_code
+from entry.errors import RequestError, RunStopped, exit_code, shortage
 from entry.hardware import Hardware
 from entry.request import PROJECT, Request
 from label_spaces.crosswalk import Crosswalk
@@ -207,7 +207,7 @@ def session(status: Status) -> Iterator[StopSignal]:
             yield signal
     except BaseException as error:
         state, code = "stopped" if isinstance(error, RunStopped) else "failed", exit_code(error)
-        message = str(error) if state == "stopped" else f"{type(error).__name__}: {error}"
+        message = str(error) if state == "stopped" else shortage(error) or f"{type(error).__name__}: {error}"
         raise
     finally:
         status.finish(state, code, message)

@@ -134,7 +134,9 @@ SHARED_MEMORY = Path("/", "dev", "shm")  # through which workers pass their batc
 PAGE = 4096  # bytes; each tensor of a batch has pages of its own
 IN_USE = 2  # batches that were read, and whose memory is not free yet
 # What a terminal, a batch system or a time limit sends to all processes at once; the main process decides what follows.
-OF_GROUPS = ("SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGALRM")
+OF_GROUPS = {
+    getattr(signal, f"SIG{name}", signal.SIGINT) for name in ("INT", "HUP", "QUIT", "USR1", "USR2", "XCPU", "ALRM")
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,15 +190,11 @@ def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _shared(collate_fn: Callable[[list[Any]], dict[str, Any]], items: list[Any]) -> dict[str, Any]:
-    """Collate; in a worker, move each tensor to shared memory here, where a lack of it is an error.
-
-    The thread that sends batches would only print it, and the process that waits for this batch would wait on.
-    """
+    """Collate; in a worker, move each tensor to shared memory: the thread that sends batches only prints a lack of it."""
     batch = collate_fn(items)
     if torch.utils.data.get_worker_info() is not None:
-        for value in batch.values():
-            if isinstance(value, torch.Tensor):
-                cast(Any, value).share_memory_()
+        for value in filter(torch.is_tensor, batch.values()):
+            cast(Any, value).share_memory_()
     return batch
 
 
@@ -208,8 +206,7 @@ class ReportedLoader(DataLoader[dict[str, Any]]):
         return self._reported(super().__iter__())
 
     def _reported(self, batches: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        processes = f"; {self.num_workers} processes read (data.num_workers)" if self.num_workers else ""
-        with waiting(f"the next batch of images{processes}", REPORTED_SECONDS) as waits:
+        with waiting(f"the next batch of images (data.num_workers={self.num_workers})", REPORTED_SECONDS) as waits:
             for batch in batches:
                 waits(False)
                 yield batch
@@ -242,12 +239,10 @@ def make_loader(
 
 
 def _start_method() -> str:
-    """How workers are started: forked on Linux, unless ``multiprocessing.set_start_method("spawn")`` was called.
-
-    A forked worker starts in a fraction of a second and shares the caches; a fresh interpreter would import torch anew for
-    every epoch. A worker computes with one thread and never touches the device; against what else may go wrong when
-    forking beside threads there are `entry.distributed.rendezvous.together` and the timeout.
-    """
+    """How workers are started: forked on Linux, unless ``multiprocessing.set_start_method("spawn")`` was called."""
+    # A forked worker starts in a fraction of a second and shares the caches; a fresh interpreter would import torch anew for
+    # every epoch. A worker computes with one thread and never touches the device; against what else may go wrong when
+    # forking beside threads there are `entry.distributed.rendezvous.together` and the timeout.
     spawned = multiprocessing.get_start_method(allow_none=True) == "spawn" or sys.platform != "linux"
     return "spawn" if spawned else "fork"
 
@@ -255,9 +250,8 @@ def _start_method() -> str:
 def _start_worker(_worker: int) -> None:
     """Limit a reading process to one thread, as there is one process per core already; let it survive one SIGTERM."""
     signal.signal(signal.SIGTERM, _exit_at_the_second)
-    for name in OF_GROUPS:
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for number in OF_GROUPS:
+        signal.signal(number, signal.SIG_IGN)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
 
@@ -271,8 +265,7 @@ def _exit_at_the_second(number: int, _: FrameType | None) -> None:
 def worker_count(requested: int | None, processes: int = 1, batch_bytes: int = 0) -> int:
     """Return the reading processes for each of `processes` that share the cores; None leaves a core to each.
 
-    Raises DatasetError where `requested` ones have no room in shared memory for batches of `batch_bytes`; of those that
-    are chosen here there are only as many as have room.
+    There are only as many as shared memory has room for batches of `batch_bytes`; DatasetError where more are requested.
     """
     room = _batches_of_room(processes, batch_bytes)
     if requested is None:
@@ -293,9 +286,8 @@ def read_ahead(workers: int, processes: int = 1, batch_bytes: int = 0) -> int:
 
 def _batches_of_room(processes: int, batch_bytes: int) -> int:
     """Return how many batches that are read ahead shared memory has room for, in each of the processes."""
-    if not batch_bytes:
-        return sys.maxsize
-    return max(0, _free_shared_memory() // processes // (batch_bytes + 4 * PAGE) - IN_USE)
+    room = _free_shared_memory() // processes // (batch_bytes + 4 * PAGE) - IN_USE
+    return max(0, room) if batch_bytes else sys.maxsize
 
 
 def _free_shared_memory() -> int:
