@@ -65,7 +65,9 @@ IN_WORDS = {  # what torch reports as RuntimeError
 
 
 def shortage(error: BaseException) -> str | None:
-    """What this machine lacked, where that is why something failed; None for any other error."""
+    """What this machine lacked, where that is why something failed; None for errors with a message of their own, and bugs."""
+    if isinstance(error, (*REQUEST_ERRORS, *FAILURES)):
+        return None
     for cause in _chain(error):
         text = str(cause)
         if isinstance(cause, MemoryError):

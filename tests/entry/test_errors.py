@@ -6,7 +6,16 @@ import pytest
 
 from callbacks.errors import RunStopped
 from datamodules.errors import DatasetError
-from entry.errors import FAILURES, REQUEST_ERRORS, IncompleteError, RankError, RequestError, exit_code, print_failure
+from entry.errors import (
+    FAILURES,
+    REQUEST_ERRORS,
+    IncompleteError,
+    RankError,
+    RequestError,
+    exit_code,
+    print_failure,
+    shortage,
+)
 from label_spaces.space import LabelSpaceError
 from lightning_modules.errors import TrainingError, WeightsError
 from run_folder import RunFolderError
@@ -57,6 +66,12 @@ def test_what_the_machine_lacks_is_a_line_and_no_traceback(capsys, error, printe
     err = capsys.readouterr().err
     assert printed in err
     assert err.count("\n") == 1
+
+
+def test_an_error_with_a_message_of_its_own_keeps_it():
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert shortage(full) is not None
+    assert shortage(caused_by(TrainingError("last.ckpt cannot be written"), full)) is None
 
 
 def test_a_bug_keeps_its_traceback(capsys):
