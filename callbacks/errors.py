@@ -9,7 +9,6 @@ from types import FrameType
 _OTHERS = ("SIGTSTP", "SIGCONT", "SIGTTIN", "SIGTTOU", "SIGCHLD", "SIGURG", "SIGWINCH", "SIGINFO", "SIGPIPE", "SIGXFSZ", "SIGILL",
            "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGSEGV", "SIGSYS", "SIGEMT", "SIGKILL", "SIGSTOP")  # fmt: skip
 SIGNALS = tuple(sorted(map(int, signal.valid_signals() - {getattr(signal, name, None) for name in _OTHERS})))
-IGNORED = {number for number in SIGNALS if signal.getsignal(number) == signal.SIG_IGN}  # when the process began
 USUAL = ("SIGINT", "SIGTERM", "SIGUSR1")  # handled also where something else handles them
 
 
@@ -41,7 +40,7 @@ def handled(act: Callable[[int], None]) -> Iterator[Callable[[], None]]:
     """Call `act` for each signal that would end the process inside the block; yields a function that ensures it anew.
 
     A signal that was ignored when the process began stays ignored, as SIGHUP under nohup, and a handler of somebody
-    else's is left, except for the usual signals. After a RunStopped signals are ignored: the process still has to write
+    else's is left, except for the usual signals. After a RunStopped signals change nothing: the process still has to write
     its status and to exit with the right code.
     """
     before = {number: signal.getsignal(number) for number in SIGNALS}
@@ -56,7 +55,8 @@ def handled(act: Callable[[int], None]) -> Iterator[Callable[[], None]]:
     try:
         yield install
     except RunStopped:
-        ours = dict.fromkeys(ours, signal.SIG_IGN)
+        # Not SIG_IGN, which processes that are started later would inherit.
+        ours = dict.fromkeys(ours, Handler(lambda _: None))
         raise
     finally:
         for number, earlier in ours.items():
@@ -73,7 +73,7 @@ def signal_name(number: int) -> str:
 
 def _replaceable(number: int, handler: object) -> bool:
     """Whether a signal may be handled here; None is a handler that Python has not installed."""
-    if handler is None or number in IGNORED:
+    if handler in (None, signal.SIG_IGN):
         return False
-    free = handler in (signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler)
+    free = handler in (signal.SIG_DFL, signal.default_int_handler)
     return free or isinstance(handler, Handler) or signal_name(number) in USUAL
