@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import errno
 import fcntl
 import hashlib
 import io
@@ -129,7 +130,24 @@ class Status:
         with self._lock:
             if self._fields["state"] == "running":  # a beat that comes late must not undo the end
                 self._fields.update(changes)
-                write_json(self.path, self._fields)
+                self._write_file(json.dumps(self._fields, indent=2) + "\n")
+
+    def _write_file(self, text: str) -> None:
+        try:
+            write_text(self.path, text)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not self.path.exists():
+                raise
+            with self.path.open("r+", encoding="utf-8") as file:  # a full disk still has the blocks of the file itself
+                file.write(text)
+                file.truncate()
+
+
+def mark_failed(path: Path, error: str) -> None:
+    """Write state ``failed`` into a status file of this process, just before it ends without being able to finish it."""
+    facts = read_json(path)
+    if (facts["state"], facts["pid"], facts["host"]) == ("running", os.getpid(), socket.gethostname()):
+        write_json(path, facts | {"state": "failed", "exit_code": 1, "error": error, "finished": now()})
 
 
 class RunFolder:

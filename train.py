@@ -10,13 +10,13 @@ def train(request: Request) -> None:
     from entry.evaluation.summary import print_summary
     from entry.job import Job
     from entry.launch import launch
-    from entry.run import opened, session
+    from entry.run import opened
 
     if request.keys.resume and resume.is_finished(request):
         resume.print_finished(request)
         return
     ready = resume.reopened(request) if request.keys.resume else opened(request)
-    with ready as run, session(run.folder.status_file()) as signal:
+    with ready as (run, signal):
         console.announce(run)
         launch(Job.training(run), run, signal)
     print_summary(run.folder, run.datamodule.closing_split)

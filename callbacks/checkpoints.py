@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 
 from callbacks.errors import RunStopped
 from callbacks.signals import StopSignal
-from callbacks.stderr import print_to_stderr
+from streams import print_to_stderr
 
 
 class Checkpoints(Checkpoint):

@@ -7,9 +7,9 @@ from typing import Any
 import lightning
 from lightning.pytorch.callbacks import Callback
 
-from callbacks.stderr import print_to_stderr
 from metrics.scores import TASKS, headline_scores
 from run_folder import read_csv, write_csv
+from streams import print_to_stderr
 
 
 def columns() -> list[str]:

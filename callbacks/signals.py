@@ -3,19 +3,17 @@
 import contextlib
 import math
 import os
-import signal
 import time
-from collections.abc import Iterator
-from types import FrameType
+from collections.abc import Callable, Iterator
 
 import lightning
 from lightning.pytorch.callbacks import Callback
 
-from callbacks.errors import RunStopped
-from callbacks.stderr import print_to_stderr
+from callbacks.errors import RunStopped, handled, signal_name
+from streams import print_to_stderr
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 ECHO_SECONDS = 0.3
+REPEATED = ("SIGXCPU",)  # sent each second by the kernel, until the run has ended
 
 
 class StopSignal(Callback):
@@ -32,34 +30,23 @@ class StopSignal(Callback):
         self._training = False
         self._process = os.getpid()
         self._received: dict[int, float] = {}
+        self._install: Callable[[], None] = lambda: None
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
         """Handle signals inside the block, and restore the previous handlers afterwards."""
-        after = {number: signal.getsignal(number) for number in SIGNALS}
-        self._install()
-        try:
+        with handled(self._handle) as self._install:
             yield
-        except RunStopped:  # the process still has to write its status and to exit with the right code
-            after = dict.fromkeys(SIGNALS, signal.SIG_IGN)
-            raise
-        finally:
-            for number, handler in after.items():
-                signal.signal(number, handler)
 
-    def _install(self) -> None:
-        for number in SIGNALS:
-            signal.signal(number, self._handle)
-
-    def _handle(self, number: int, _: FrameType | None) -> None:
-        now = time.monotonic()
-        if os.getpid() != self._process or now - self._received.get(number, -math.inf) < self.echo_seconds:
+    def _handle(self, number: int) -> None:
+        now, echo = time.monotonic(), math.inf if signal_name(number) in REPEATED else self.echo_seconds
+        if os.getpid() != self._process or now - self._received.get(number, -math.inf) < echo:
             return
         self._received[number] = now
         if not self._training or self.number:
             raise RunStopped(number)
         self.number = number
-        print_to_stderr(f"{signal.Signals(number).name}: stopping after this step. Once more stops at once.")
+        print_to_stderr(f"{signal_name(number)}: stopping after this step. Once more stops at once.")
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Install the handlers again: Lightning has replaced them by now."""

@@ -21,6 +21,7 @@ from datamodules.loading.dataset import (
     ImageDataset,
     TrainingBatches,
     make_loader,
+    read_ahead,
     worker_count,
 )
 from datamodules.sample_index import TRAIN_EVAL, IndexedDataModule
@@ -67,6 +68,10 @@ class ImageDataModule(IndexedDataModule):
         self.region_sizes = region_sizes
         self._open: dict[tuple[str, str, tuple[int, int]], ReadImages | CachedImages] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a spawned worker needs to read images."""
+        return {**self.__dict__, "trainer": None, "_open": {}}
+
     def read(self, name: str) -> Image:
         """Return an image, (H, W, 3) uint8 RGB, at its own size; called from several threads and processes."""
         return read_image(self.file(name), self.settings.bit_depth)
@@ -90,8 +95,9 @@ class ImageDataModule(IndexedDataModule):
             self.notes.append(note)
 
     def prepare_split(self, split: str) -> None:
-        """As the base class; for train, check also that optimiser steps can be distributed. Raises DatasetError."""
+        """As the base class; check also that shared memory suffices, and for train that steps can be distributed. Raises DatasetError."""
         super().prepare_split(split)
+        self._check_workers(split, self.train_size if split == "train" else self.eval_size)
         if split == "train":
             self.training_batch_sizes()
             self._check_training_size()
@@ -253,12 +259,28 @@ class ImageDataModule(IndexedDataModule):
         find_regions = partial(region_sizes, void=self.label_space.void) if regions else None
         dataset = ImageDataset(self.names, self.targets(part, size), images, augmentation, find_regions)
         small = isinstance(images, CachedImages) and images.image_bytes <= SMALL_IMAGE
+        processes = 1 if self.trainer is None else self.world_size // self.trainer.num_nodes
+        batch_bytes = self._batch_bytes(part, size) + (math.prod(size) if regions else 0)
         if self.settings.num_workers is None and small and augmentation is None and not regions:
             workers = 0  # starting a worker and passing batches would cost more than reading
         else:
-            processes = 1 if self.trainer is None else self.world_size // self.trainer.num_nodes
-            workers = worker_count(self.settings.num_workers, processes)
-        return make_loader(dataset, batches, workers, pin_memory=on_cuda)
+            workers = worker_count(self.settings.num_workers, processes, batch_bytes)
+        ahead = read_ahead(workers, processes, batch_bytes)
+        return make_loader(dataset, batches, workers, pin_memory=on_cuda, read_ahead=ahead)
+
+    def _batch_bytes(self, part: str, size: tuple[int, int]) -> int:
+        """Return the bytes of a batch of a part, on one rank, as they are passed between processes."""
+        training = -(-self.settings.batch_size // (self.world_size * self.accumulate))
+        samples = training if part == "train" else self.settings.eval_batch_size
+        return min(samples, len(self.indices(part))) * self.sample_bytes(size)
+
+    def _check_workers(self, part: str, size: tuple[int, int]) -> None:
+        """Add a note where shared memory leaves fewer workers than the cores do. Raises DatasetError for typed ones."""
+        found = worker_count(self.settings.num_workers, batch_bytes=self._batch_bytes(part, size))
+        cores = worker_count(self.settings.num_workers)
+        note = f"Shared memory has room for {found} processes that read images, the cores for {cores}: docker run --shm-size=1g gives more."
+        if found < cores and not any(each.startswith("Shared memory") for each in self.notes):
+            self.notes.append(note)
 
     def sample_bytes(self, size: tuple[int, int]) -> int:
         """Return the bytes of all that a cache would hold of a sample at (height, width) `size`."""

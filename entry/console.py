@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from callbacks.stderr import print_to_stderr
 from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
 from entry.run import Run
 from label_spaces.crosswalk import Crosswalk
 from run_folder import RunFolder
+from streams import print_to_stderr
 
 MOST_NAMED = 6  # rare classes in a note
 MOST_CLASSES = 30  # more rows than this push everything else off the screen

@@ -16,7 +16,7 @@ from entry.evaluation.summary import print_summary
 from entry.job import Job
 from entry.launch import launch
 from entry.request import Request
-from entry.run import assemble_external, claimed, session
+from entry.run import assemble_external, claimed
 from lightning_modules.segmentation import SegmentationModule
 from lightning_modules.weights.load import WeightsReport
 from run_folder import RunFolder, folder_name, free_name
@@ -49,10 +49,7 @@ def evaluate_weights(request: Request) -> None:
     run = assemble_external(folder, settings, settings.split, request.allow)
     assert isinstance(run.datamodule, SegmentationDataModule)
     split = run.datamodule.test_split
-    with (
-        claimed(folder, settings, request, run.machine, run.datamodule, run.weights),
-        session(folder.status_file()) as signal,
-    ):
+    with claimed(folder, settings, request, run.machine, run.datamodule, run.weights) as signal:
         keep_external(folder, external_space(settings), run.crosswalk)
         console.external(run.datamodule, split, run.weights.note, run.crosswalk)
         launch(Job("external", str(folder.path), split=split, allow=request.allow), run, signal)
@@ -88,10 +85,7 @@ def evaluate_predictions(request: Request) -> None:
     wanted = [datamodule.table.samples[index].name for index in datamodule.table.indices(split)]
     matches = predicted_masks.match(wanted, datamodule.frames, Path(str(settings.predictions)))
     counts = predicted_masks.count(datamodule, split, matches, source)
-    with (
-        claimed(folder, settings, request, machine, datamodule, WeightsReport("none", "none")),
-        session(folder.status_file()),
-    ):
+    with claimed(folder, settings, request, machine, datamodule, WeightsReport("none", "none")):
         keep_external(folder, source, crosswalk)
         console.external(datamodule, split, matches.note, crosswalk)
         write_evaluation(

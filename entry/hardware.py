@@ -1,5 +1,6 @@
 """What this machine can do: accelerator, precision and threads."""
 
+import os
 import platform
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -7,12 +8,13 @@ from typing import Any
 
 import torch
 
-from datamodules.files.audit import core_count
+from datamodules.files.audit import core_count, core_share
 from entry.errors import RequestError
-from entry.request import launched, world_size
+from entry.request import STRAY, launched, world_size
 from settings.training import TrainerSettings
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "albumentations", "numpy", "wandb")
+OWN_RANKS = "idd-lightning"  # how the id of a run under torch's launcher begins where this command has started it
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def choose(trainer: TrainerSettings) -> Hardware:
     available = torch.cuda.is_available()
     if wanted == "gpu" and not available:
         raise RequestError(
-            "trainer.accelerator=gpu: torch sees no GPU on this machine. Use trainer=cpu, or install torch with CUDA support."
+            f"trainer.accelerator=gpu: torch sees no GPU on this machine{_hidden()}. Use trainer=cpu, or install torch with CUDA support."
         )
     accelerator = "gpu" if available and wanted != "cpu" else "cpu"
     devices, nodes = _devices(trainer.devices, accelerator), trainer.num_nodes
@@ -63,8 +65,23 @@ def choose(trainer: TrainerSettings) -> Hardware:
     if precision == "auto":
         precision = "bf16-mixed" if has_bf16(accelerator) else "32-true"
     name = torch.cuda.get_device_name() if accelerator == "gpu" else platform.processor() or platform.machine()
-    threads = trainer.threads or max(1, core_count() // devices)
+    threads = trainer.threads or _threads_of_environment() or core_share(devices)
     return Hardware(accelerator, name, precision, threads, devices, nodes)
+
+
+def _threads_of_environment() -> int | None:
+    """The threads that OMP_NUM_THREADS (of nested ones the outermost) or MKL_NUM_THREADS sets, for each process."""
+    run = os.environ.get("TORCHELASTIC_RUN_ID", OWN_RANKS)
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        value = os.environ.get(name, "").split(",")[0].strip()
+        if value.isdecimal() and int(value) > 0 and (run.startswith(OWN_RANKS) or value != "1"):
+            return int(value)  # torchrun sets 1 by itself, which nobody has asked for
+    return None
+
+
+def _hidden() -> str:
+    value = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return "" if value is None else f" (CUDA_VISIBLE_DEVICES={value!r} may hide it)"
 
 
 def _devices(wanted: int | str, accelerator: str) -> int:
@@ -84,7 +101,7 @@ def _check_world(devices: int, nodes: int) -> None:
     if launched() and world_size() != devices * nodes:
         raise RequestError(
             f"The launcher started {world_size()} processes, but trainer.devices × trainer.num_nodes is {devices} × {nodes} = "
-            f"{devices * nodes}. Make the two numbers equal."
+            f"{devices * nodes}. Make the two numbers equal. {STRAY}"
         )
     if nodes > 1 and not launched():
         raise RequestError(

@@ -8,7 +8,6 @@ from lightning.pytorch.callbacks import Callback
 
 from callbacks.finite_checks import FiniteLogits
 from callbacks.prediction_writer import PictureMasks
-from datamodules.loading.dataset import worker_count
 from datamodules.loading.unlabelled_images import find_pictures, picture_loader
 from entry.builders.crosswalk import own_space
 from entry.builders.modules import build_module
@@ -47,7 +46,7 @@ def predict(
     load(module, found)
     data, trainer = settings.data, settings.trainer
     size = data.eval_size or _evaluated_size(folder) or data.image_size
-    loader = picture_loader(paths, size, data.eval_batch_size, worker_count(data.num_workers), data.bit_depth)
+    loader = picture_loader(paths, size, data.eval_batch_size, data.num_workers, data.bit_depth)
     target = request.folder if request.folder_was_typed else free_name(request.folder)
     writer = None
     if settings.model.task == "segmentation":

@@ -1,6 +1,7 @@
 """What a command line requests, and how this process was started."""
 
 import os
+import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,8 @@ from entry.errors import RequestError
 from settings.base import Group
 from settings.run import AllowedPackages, RequestKeys, validated
 
+LONGEST_TEMPORARY = 70  # bytes; a socket's path has 107, of which multiprocessing appends 32
+SHORT_FOLDERS = tuple(str(Path("/", name)) for name in ("tmp", "var/tmp", "dev/shm"))
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -91,7 +94,7 @@ def external_kind(request: Request) -> str | None:
 
 def launched() -> bool:
     """Whether this process is one of several that an outer launcher, such as torchrun, has started."""
-    return "RANK" in os.environ and world_size() > 1
+    return "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") not in ("", "1")
 
 
 def rank() -> int:
@@ -101,4 +104,49 @@ def rank() -> int:
 
 def world_size() -> int:
     """How many processes there are."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    value = os.environ.get("WORLD_SIZE", "1")
+    return int(value) if value.isdecimal() else 1
+
+
+STRAY = "If no launcher started this command, the variables were left in the environment: type env -u RANK -u WORLD_SIZE before it."
+
+
+def environment_error() -> str | None:
+    """Why no command can be carried out from here, whatever was typed; None where it can."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return "The working directory has been deleted. Change to one that exists: cd FOLDER"
+    if not launched():
+        return None
+    found = {name: os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")}
+    given = " ".join(f"{name}={value}" for name, value in found.items() if value)
+    if missing := [name for name, value in found.items() if not value]:
+        return (
+            f"{given}: several processes need RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT, as torchrun sets them; "
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing. {STRAY}"
+        )
+    numbers = [found[name] for name in ("RANK", "WORLD_SIZE", "MASTER_PORT")]
+    if not all(value.isdecimal() for value in numbers) or int(found["RANK"]) >= int(found["WORLD_SIZE"]):
+        return f"{given}: RANK must be a whole number below WORLD_SIZE, and MASTER_PORT one as well. {STRAY}"
+    return None
+
+
+def choose_temporary_folder() -> str | None:
+    """Replace a folder of temporary files whose path is too long for sockets, for this process and those that it starts.
+
+    Returns a note on it, or None where nothing was changed. Raises RequestError where no such folder can be written to.
+    """
+    try:
+        found = tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise RequestError(
+            f"There is no folder for temporary files ({error.strerror or error}). Type one: TMPDIR=FOLDER"
+        ) from None
+    if len(os.fsencode(found)) <= LONGEST_TEMPORARY:
+        return None
+    for short in SHORT_FOLDERS:
+        if os.access(short, os.W_OK | os.X_OK):
+            os.environ["TMPDIR"] = tempfile.tempdir = short
+            return f"{found} is too long for the sockets of processes that read images; temporary files are in {short}."
+    return None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from callbacks.checkpoints import earlier, link
+from callbacks.signals import StopSignal
 from datamodules.segmentation import SegmentationDataModule
 from entry import console
 from entry.builders import loggers
@@ -18,7 +19,7 @@ from entry.errors import RequestError
 from entry.evaluation.summary import print_summary
 from entry.hardware import Hardware
 from entry.request import Request
-from entry.run import Run, assemble, differences, digest, first_weights, write_start
+from entry.run import Run, assemble, differences, digest, first_weights, session, write_start
 from lightning_modules import schedules
 from lightning_modules.weights.safe_load import damage
 from run_folder import RunFolder, now, read_csv, read_json, write_json, write_text
@@ -67,13 +68,14 @@ def _of_evaluation(request: Request, changes: Sequence[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def reopened(request: Request) -> Iterator[Run]:
-    """The run that `resume=` names, ready to continue, and this process's alone while the context lasts.
+def reopened(request: Request) -> Iterator[tuple[Run, StopSignal]]:
+    """The run that `resume=` names, ready to continue and this process's alone while the context lasts; and what receives its signals.
 
     Raises RequestError where a changed key would make the rest another run, RunFolderError where it is still running.
     """
     folder = folder_of(request)
     before, settings = with_overrides(folder, request)
+    loggers.kind_of(settings)  # refused now, where the environment is wrong
     changes = _changes(before, settings)
     _check_kept(before, settings, changes)
     harmful = [key for key in changes if not key.startswith(HARMLESS)]
@@ -114,7 +116,8 @@ def reopened(request: Request) -> Iterator[Run]:
             notes.append(f"The final evaluation uses {' '.join(overrides)}; training continues as before.")
         _write_down(folder, settings, changes, request, step)
         console.resuming(folder, notes)
-        yield run
+        with session(folder.status_file()) as signal:
+            yield run, signal
 
 
 def _check_kept(before: RunSettings, after: RunSettings, changes: Sequence[str]) -> None:
@@ -193,7 +196,7 @@ def _write_down(folder: RunFolder, settings: RunSettings, changes: list[str], re
     if changes:
         write_text(folder.config, settings.to_yaml())
     facts = read_json(folder.environment)
-    if facts["logger"]["kind"] != settings.logger.name:
+    if facts["logger"]["kind"] != loggers.kind_of(settings):
         facts["logger"] = loggers.description(settings)
     typed = [override for override in request.overrides if not override.startswith("resume")]
     facts.setdefault("resumed", []).append({"time": now(), "step": step, "overrides": typed})

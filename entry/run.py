@@ -20,7 +20,7 @@ from entry.builders.crosswalk import crosswalk_of, difference, external_space, k
 from entry.builders.modules import build_datamodule, build_module, total_steps
 from entry.checkpoint import Checkpoint, find_checkpoint, load
 from entry.config.resolve import resolved
-from entry.errors import RequestError, RunStopped, exit_code
+from entry.errors import RequestError, RunStopped, exit_code, shortage
 from entry.hardware import Hardware
 from entry.request import PROJECT, Request
 from label_spaces.crosswalk import Crosswalk
@@ -145,13 +145,14 @@ def _split_file(folder: RunFolder) -> Path | None:
 
 
 @contextlib.contextmanager
-def opened(request: Request) -> Iterator[Run]:
-    """A new run; everything is checked and built before its folder is claimed: a refused request leaves none."""
+def opened(request: Request) -> Iterator[tuple[Run, StopSignal]]:
+    """A new run, and what receives its signals; all is checked and built before its folder is claimed: a refused request leaves none."""
     settings = resolved(request)
+    loggers.kind_of(settings)  # refused now, where the environment is wrong
     folder = RunFolder(request.folder if request.folder_was_typed else free_name(request.folder))
     run = assemble(folder, settings, settings.model.weights, allow=request.allow)
-    with claimed(folder, settings, request, run.machine, run.datamodule, run.weights):
-        yield run
+    with claimed(folder, settings, request, run.machine, run.datamodule, run.weights) as signal:
+        yield run, signal
 
 
 @contextlib.contextmanager
@@ -162,12 +163,12 @@ def claimed(
     machine: Hardware,
     datamodule: ImageDataModule,
     weights: WeightsReport,
-) -> Iterator[None]:
-    """Make a folder the run's own, write what was found before the start, and hold it inside."""
+) -> Iterator[StopSignal]:
+    """Make a folder the run's own, write what was found before the start, and hold it inside, with a status that is true."""
     folder.claim(settings.to_yaml(), request.overrides)
-    with folder.in_use():
+    with folder.in_use(), session(folder.status_file()) as signal:
         write_start(folder, settings, machine, datamodule, weights)
-        yield
+        yield signal
 
 
 def first_weights(folder: RunFolder) -> str:
@@ -232,7 +233,7 @@ def _git_commit() -> str | None:
     """The project's commit, or None outside a checkout."""
     try:
         answer = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=PROJECT, capture_output=True, text=True, check=True, timeout=5
+            ["git", "rev-parse", "HEAD"], cwd=PROJECT, capture_output=True, encoding="utf-8", check=True, timeout=5
         )
     except (OSError, subprocess.SubprocessError):
         return None
@@ -250,7 +251,7 @@ def session(status: Status) -> Iterator[StopSignal]:
             yield signal
     except BaseException as error:
         state, code = "stopped" if isinstance(error, RunStopped) else "failed", exit_code(error)
-        message = str(error) if state == "stopped" else f"{type(error).__name__}: {error}"
+        message = str(error) if state == "stopped" else shortage(error) or f"{type(error).__name__}: {error}"
         raise
     finally:
         status.finish(state, code, message)

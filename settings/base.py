@@ -78,7 +78,10 @@ class TargetError(ValueError):
 
 def absolute(path: str) -> str:
     """A path with ``~`` expanded, relative to no folder; an empty one stays empty."""
-    return str(Path(path).expanduser().absolute()) if path else path
+    try:
+        return str(Path(path).expanduser().absolute()) if path else path
+    except RuntimeError:
+        raise ValueError(f"{path}: this user has no home folder; type the path in full") from None
 
 
 def is_csv(value: object) -> TypeGuard[str]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from settings.base import Group, Number, Positive, Text, Whole
 
@@ -26,7 +26,9 @@ class TrainerSettings(Group):
         None, description="largest norm of the gradient; null: any"
     )
     channels_last: bool = Field(True, description="keep network and images in channels-last memory layout")
-    threads: Positive | None = Field(None, description="threads per process; null: the cores, shared among them")
+    threads: Positive | None = Field(
+        None, description="threads per process; null: OMP_NUM_THREADS, else the cores, shared among them"
+    )
     sync_batchnorm: bool = Field(False, description="BatchNorm statistics over the batches of all GPUs")
     find_unused_parameters: bool = Field(False, description="for networks that leave a part unused")
     progress: bool | Literal["auto"] = Field("auto", description="show a progress bar; auto: on a terminal only")
@@ -58,11 +60,28 @@ class CheckpointingSettings(Group):
     keep: Whole = Field(1, description="earlier ones kept while it trains, if last.ckpt gets damaged")
 
 
+def _unless_empty(value: object) -> object:
+    """An environment variable that is set to nothing is none."""
+    return None if value == "" else value
+
+
+def _to_list(value: object) -> object:
+    """The names in an environment variable, which commas separate."""
+    if isinstance(value, str):
+        return [name.strip() for name in value.split(",") if name.strip()]
+    return [] if value is None else value
+
+
+Named = Annotated[Text | None, BeforeValidator(_unless_empty)]
+
+
 class LoggerSettings(Group):
     """`logger`: where scores are recorded beside the run folder."""
 
     name: Literal["csv", "tensorboard", "wandb"] = Field("wandb", description="csv: nothing beside history.csv")
-    project: Text | None = Field(None, description="wandb: project")
-    entity: Text | None = Field(None, description="wandb: user or team")
-    group: Text | None = Field(None, description="wandb: group of runs")
-    tags: list[str] = Field([], description="wandb: tags")
+    project: Named = Field(None, description="wandb: project; unless typed, WANDB_PROJECT")
+    entity: Named = Field(None, description="wandb: user or team; unless typed, WANDB_ENTITY")
+    group: Named = Field(None, description="wandb: group of runs; unless typed, WANDB_RUN_GROUP")
+    tags: Annotated[list[str], BeforeValidator(_to_list)] = Field(
+        [], description="wandb: tags; unless typed, WANDB_TAGS"
+    )

@@ -3,6 +3,7 @@
 import importlib
 import io
 import os
+import signal
 import sys
 import uuid
 from collections.abc import Callable
@@ -14,7 +15,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+for name in [name for name in os.environ if name.startswith("WANDB_")]:  # of whoever runs the tests
+    del os.environ[name]
 os.environ.update(WANDB_MODE="offline", NO_ALBUMENTATIONS_UPDATE="1", WANDB_SILENT="true")
+for number in (
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+):  # a shell's background or nohup ignore them, and so would runs
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 COLOURS = {"blue": (30, 40, 200), "green": (30, 190, 60), "red": (210, 40, 30)}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = {"train", "evaluate", "predict", "explore", "compare", "export"}
-GROUND = {"settings", "metrics", "label_spaces", "run_folder"}
+GROUND = {"settings", "metrics", "label_spaces", "run_folder", "streams"}
 MIDDLE = {"datamodules", "lightning_modules", "callbacks", "reports"}
 TOP = {"entry", *COMMANDS}
 OURS = GROUND | MIDDLE | TOP
@@ -205,6 +205,44 @@ def test_settings_are_passed_as_objects():
 def test_a_configuration_that_is_a_dict_is_noticed():
     text = "def f(config: Mapping[str, Any]): ...\ndef g(*, settings: dict[str, Any] | None = None): ...\ndef h(values: dict[str, Any]): ..."
     assert untyped_settings(text) == ["f(config: Mapping[str, Any])", "g(settings: dict[str, Any] | None)"]
+
+
+def without_encoding(text: str) -> list[str]:
+    """Text files that are read or written in the encoding of the machine's locale."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.Call) or any(keyword.arg == "encoding" for keyword in node.keywords):
+            continue
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        keywords = {keyword.arg: keyword.value for keyword in node.keywords}
+        values = [value.value for value in (*node.args, *keywords.values()) if isinstance(value, ast.Constant)]
+        mode = next((value for value in values if isinstance(value, str) and set(value) <= set("rwaxbt+")), "r")
+        of_text = called == "open" and "b" not in mode and ast.unparse(node.func) not in ("os.open", "Image.open", "RunFolder.open", "opener.open")  # fmt: skip
+        method = called in ("read_text", "write_text") and isinstance(node.func, ast.Attribute)
+        in_words = called in ("run", "Popen", "check_output") and (
+            "text" in keywords or "universal_newlines" in keywords
+        )
+        if of_text or method or in_words:
+            found.append(ast.unparse(node))
+    return found
+
+
+def test_text_files_have_their_encoding():
+    assert [
+        f"{name_of(path)}: {each}" for path in sources() for each in without_encoding(path.read_text("utf-8"))
+    ] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "noticed"),
+    [
+        ("path.read_text()", True), ("path.read_text(encoding='utf-8')", False), ("path.write_text(text)", True), ("write_text(path, text)", False),
+        ("path.open()", True), ("open(name, 'w')", True), ("path.open('rb')", False), ("path.open('w', encoding='utf-8')", False),
+        ("subprocess.run(['git'], text=True)", True), ("subprocess.run(['git'])", False), ("os.open(path, os.O_RDONLY)", False),
+    ],
+)  # fmt: skip
+def test_a_text_file_without_its_encoding_is_noticed(text, noticed):
+    assert bool(without_encoding(text)) == noticed
 
 
 def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:

@@ -4,6 +4,8 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -201,3 +203,33 @@ def test_names_that_fit_stay_and_long_ones_stay_different():
     long = [fitting_name("é" * 200 + end, ".png") for end in "ab"]
     assert len(set(long)) == 2
     assert all(len(name.encode()) <= 255 and name.endswith(".png") for name in long)
+
+
+FILLED = """
+import json, os, sys
+from pathlib import Path
+from run_folder import Status
+status = Status(Path(sys.argv[1]) / "status.json")
+status.start()
+try:
+    (Path(sys.argv[1]) / "data").write_bytes(bytes(10_000_000))
+except OSError as error:
+    status.finish("failed", 1, f"{type(error).__name__}: {error}")
+print(json.dumps(json.loads(status.path.read_text())))
+print(sorted(os.listdir(sys.argv[1])))
+"""
+
+
+def test_status_is_true_after_the_disk_has_filled_up(tmp_path):
+    typed = f"mount -t tmpfs -o size=64k none {tmp_path} && '{sys.executable}' -c '{FILLED}' {tmp_path}"
+    if subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no mount namespaces here")
+    root = Path(run_folder.__file__).parent
+    answer = subprocess.run(
+        ["unshare", "-rm", "bash", "-c", typed], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
+    facts, files = answer.stdout.splitlines()
+    assert (json.loads(facts)["state"], json.loads(facts)["exit_code"]) == ("failed", 1)
+    assert "No space left on device" in json.loads(facts)["error"]
+    assert files == "['data', 'status.json']"

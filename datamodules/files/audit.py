@@ -176,9 +176,46 @@ def in_threads(
                 bar.stop()
 
 
-def core_count() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def core_count(root: Path = Path("/")) -> int:
+    """Return how many cores this process may use.
+
+    That is the fewest of the cores that it may run on, of the quota of its control groups (a container's ``--cpus``), whose
+    files are read below `root`, and of SLURM's share of a task.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    share = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    return max(1, min([cores, *_quotas(root), *([int(share)] if share.isdecimal() else [])]))
+
+
+def core_share(processes: int) -> int:
+    """Return how many cores each of `processes` on this machine may use, at least 1; a task of SLURM's has its own."""
+    own = "SLURM_CPUS_PER_TASK" in os.environ and "RANK" in os.environ and "TORCHELASTIC_RUN_ID" not in os.environ
+    return core_count() if own else max(1, core_count() // processes)
+
+
+def _quotas(root: Path) -> Iterator[int]:
+    """Yield the whole cores of each control group above this process that has a quota, of cgroup v2 and v1."""
+    for line in _words(root / "proc/self/cgroup", sep="\n"):
+        number, controllers, place = line.split(":", 2)
+        if number != "0" and "cpu" not in controllers.split(","):
+            continue
+        top = root / "sys/fs/cgroup" / controllers
+        # In a container the place may be that on the host, which is not visible: then the top is the container's own group.
+        group = top if ".." in place else top / place.lstrip("/")
+        for folder in (group, *group.parents[: len(group.parts) - len(top.parts)]):
+            if number == "0":
+                limit = _words(folder / "cpu.max")
+            else:
+                limit = [*_words(folder / "cpu.cfs_quota_us"), *_words(folder / "cpu.cfs_period_us")]
+            if len(limit) == 2 and all(word.isdecimal() and int(word) > 0 for word in limit):  # else "max" or -1: none
+                yield int(limit[0]) // int(limit[1])
+
+
+def _words(file: Path, sep: str | None = None) -> list[str]:
+    try:
+        return [word for word in file.read_text(encoding="utf-8").split(sep) if word]
+    except OSError:
+        return []
 
 
 def container(path: Path) -> Path:

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from datamodules.files.audit import core_count, in_threads
 from datamodules.files.images import resize, resize_mask
 from run_folder import LONGEST_NAME, atomic, fitting_name, name_part
 from settings.data import DataSettings
+from streams import waiting
 
 Image = NDArray[np.uint8]  # (H, W, 3), or a mask (H, W)
 
@@ -72,10 +74,21 @@ class CachedImages:
         self.image_bytes = self.array[0].nbytes if len(array) else 0
         self.rows = {index: row for row, index in enumerate(indices)}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the file's path in place of its content, for a spawned worker."""
+        file = getattr(self.array.base, "filename", None)
+        if file is None:
+            return CachedImages, (self.array, list(self.rows))
+        return _mapped, (file, list(self.rows))
+
     def __call__(self, index: int) -> Image:
         """Return the image of a sample, (H, W, 3) uint8, or its mask (H, W), read-only."""
         image: Image = self.array[self.rows[index]]
         return image
+
+
+def _mapped(file: Path, indices: Sequence[int]) -> CachedImages:
+    return CachedImages(np.load(file, mmap_mode="r", allow_pickle=False), indices)
 
 
 def open_images(
@@ -163,7 +176,8 @@ def _only_maker(path: Path) -> Iterator[None]:
     """
     with path.with_suffix(".lock").open("ab") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            with waiting(f"another process that writes {path}"):
+                fcntl.flock(lock, fcntl.LOCK_EX)
         except OSError:
             yield
             return

@@ -1,22 +1,29 @@
 """From a sample's key to the tensors of a batch."""
 
 import math
+import multiprocessing
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import cv2
 import numpy as np
 import torch
+from rich.filesize import decimal
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from datamodules.files.audit import core_count
+from datamodules.errors import DatasetError
+from datamodules.files.audit import core_share
 from datamodules.files.image_cache import Image
 from datamodules.loading.augmentation import Augmentation
+from streams import waiting
 
 
 class SampleKey(NamedTuple):
@@ -135,6 +142,14 @@ class EvaluationBatches(Batches):
 READ_AHEAD = 4  # batches per worker, to bridge slow ones
 MOST_WORKERS = 8  # beyond that, decoding images waits for memory rather than for cores
 STALLED_SECONDS = 300  # after which a silent worker counts as dead: the run fails, and can be resumed
+REPORTED_SECONDS = 30.0  # after which a line reports that a batch is waited for
+SHARED_MEMORY = Path("/", "dev", "shm")  # through which workers pass their batches
+PAGE = 4096  # bytes; each tensor of a batch has pages of its own
+IN_USE = 2  # batches that were read, and whose memory is not free yet
+# What a terminal, a batch system or a time limit sends to all processes at once; the main process decides what follows.
+OF_GROUPS = {
+    getattr(signal, f"SIG{name}", signal.SIGINT) for name in ("INT", "HUP", "QUIT", "USR1", "USR2", "XCPU", "ALRM")
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,31 +202,69 @@ def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _shared(collate_fn: Callable[[list[Any]], dict[str, Any]], items: list[Any]) -> dict[str, Any]:
+    """Collate; in a worker, move each tensor to shared memory: the thread that sends batches only prints a lack of it."""
+    batch = collate_fn(items)
+    if torch.utils.data.get_worker_info() is not None:
+        for value in filter(torch.is_tensor, batch.values()):
+            cast(Any, value).share_memory_()
+    return batch
+
+
+class ReportedLoader(DataLoader[dict[str, Any]]):
+    """A loader that reports on stderr when a batch takes long."""
+
+    def __iter__(self) -> Any:
+        """Start the workers, and return an iterator over the batches."""
+        return self._reported(super().__iter__())
+
+    def _reported(self, batches: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        with waiting(f"the next batch of images (data.num_workers={self.num_workers})", REPORTED_SECONDS) as waits:
+            for batch in batches:
+                waits(False)
+                yield batch
+                waits(True)
+
+
 def make_loader(
-    dataset: Dataset[dict[str, Any]], batches: Batches, workers: int, *, pin_memory: bool
+    dataset: Dataset[dict[str, Any]],
+    batches: Sampler[list[Any]],
+    workers: int,
+    *,
+    pin_memory: bool,
+    read_ahead: int = READ_AHEAD,
+    collate_fn: Callable[[list[dict[str, Any]]], dict[str, Any]] = collate,
 ) -> DataLoader[dict[str, Any]]:
     """Return a loader of a sampler's batches; `workers` processes read ahead, with 0 the caller reads itself."""
-    return DataLoader(
+    return ReportedLoader(
         dataset,
         batch_sampler=batches,
-        collate_fn=collate,
+        collate_fn=partial(_shared, collate_fn),
         num_workers=workers,
         worker_init_fn=_start_worker,
-        prefetch_factor=READ_AHEAD if workers else None,
+        prefetch_factor=read_ahead if workers else None,
         timeout=STALLED_SECONDS if workers else 0,
         pin_memory=pin_memory,
         # A generator of its own: a loader that drew from torch's would change every later draw of the training.
         generator=torch.Generator(),
-        # A forked worker starts in a fraction of a second and shares the caches; a fresh interpreter would import torch
-        # anew for every epoch. A worker computes with one thread and never touches the device; against what else may go
-        # wrong when forking beside threads there are `entry.distributed.rendezvous.together` and the timeout.
-        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+        multiprocessing_context=_start_method() if workers else None,
     )
+
+
+def _start_method() -> str:
+    """How workers are started: forked on Linux, unless ``multiprocessing.set_start_method("spawn")`` was called."""
+    # A forked worker starts in a fraction of a second and shares the caches; a fresh interpreter would import torch anew for
+    # every epoch. A worker computes with one thread and never touches the device; against what else may go wrong when
+    # forking beside threads there are `entry.distributed.rendezvous.together` and the timeout.
+    spawned = multiprocessing.get_start_method(allow_none=True) == "spawn" or sys.platform != "linux"
+    return "spawn" if spawned else "fork"
 
 
 def _start_worker(_worker: int) -> None:
     """Limit a reading process to one thread, as there is one process per core already; let it survive one SIGTERM."""
     signal.signal(signal.SIGTERM, _exit_at_the_second)
+    for number in OF_GROUPS:
+        signal.signal(number, signal.SIG_IGN)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
 
@@ -222,6 +275,39 @@ def _exit_at_the_second(number: int, _: FrameType | None) -> None:
     signal.signal(number, lambda *_: os._exit(0))
 
 
-def worker_count(requested: int | None, processes: int = 1) -> int:
-    """Return the reading processes for each of `processes` that share the cores; None leaves a core to each."""
-    return max(0, min(MOST_WORKERS, core_count() // processes - 1)) if requested is None else requested
+def worker_count(requested: int | None, processes: int = 1, batch_bytes: int = 0) -> int:
+    """Return the reading processes for each of `processes` that share the cores; None leaves a core to each.
+
+    There are only as many as shared memory has room for batches of `batch_bytes`; DatasetError where more are requested.
+    """
+    room = _batches_of_room(processes, batch_bytes)
+    if requested is None:
+        return max(0, min(MOST_WORKERS, core_share(processes) - 1, room))
+    if requested > room:
+        raise DatasetError(
+            f"data.num_workers={requested}: batches of {decimal(batch_bytes)} go through shared memory, where {SHARED_MEMORY} has "
+            f"{decimal(_free_shared_memory())} free. Type data.num_workers={room}, or enlarge it, for example with docker run "
+            "--shm-size=1g."
+        )
+    return requested
+
+
+def read_ahead(workers: int, processes: int = 1, batch_bytes: int = 0) -> int:
+    """Return how many batches each of a process's `workers` reads ahead, as far as shared memory has room."""
+    return max(1, min(READ_AHEAD, _batches_of_room(processes, batch_bytes) // max(1, workers)))
+
+
+def _batches_of_room(processes: int, batch_bytes: int) -> int:
+    """Return how many batches that are read ahead shared memory has room for, in each of the processes."""
+    room = _free_shared_memory() // processes // (batch_bytes + 4 * PAGE) - IN_USE
+    return max(0, room) if batch_bytes else sys.maxsize
+
+
+def _free_shared_memory() -> int:
+    """Return the free bytes of shared memory; where it is not a folder (macOS), as many as can be counted."""
+    if sys.platform != "linux":
+        return sys.maxsize
+    try:
+        return shutil.disk_usage(SHARED_MEMORY).free
+    except OSError:
+        return 0

@@ -1,6 +1,7 @@
 """Images without truth, for prediction: files, folders, patterns, lists; one that cannot be read is reported, not raised."""
 
 import difflib
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
 
 from datamodules.errors import DatasetError, shortened
 from datamodules.files.images import (
@@ -22,6 +23,7 @@ from datamodules.files.images import (
     visible,
     visible_images,
 )
+from datamodules.loading.dataset import make_loader, read_ahead, worker_count
 from datamodules.splits.listed import SAMPLE_COLUMNS
 from label_spaces.csv_reader import CSVError, read_table, read_text
 
@@ -153,9 +155,20 @@ def _collate(items: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def picture_loader(
-    paths: Sequence[Path], image_size: tuple[int, int], batch_size: int, num_workers: int, bits: int | None = None
+    paths: Sequence[Path],
+    image_size: tuple[int, int],
+    batch_size: int,
+    num_workers: int | None,
+    bits: int | None = None,
 ) -> DataLoader[dict[str, Any]]:
-    """Return batches of pictures: image (B, 3, H, W) uint8 or None, index (B,), and by index why some are unreadable."""
-    workers = num_workers if len(paths) > batch_size else 0  # one batch is read before a worker has started
-    pictures = Pictures(paths, image_size, bits)
-    return DataLoader(pictures, batch_size=batch_size, num_workers=workers, collate_fn=_collate)
+    """Return batches of pictures: image (B, 3, H, W) uint8 or None, index (B,), and by index why some are unreadable.
+
+    `num_workers` processes read, None: as many as the cores allow; `bits` as in `read_image`. Raises DatasetError where
+    they lack shared memory.
+    """
+    pictures, size = Pictures(paths, image_size, bits), batch_size * math.prod(image_size) * 3
+    # One batch is read before a worker has started.
+    workers = worker_count(num_workers, 1, size) if len(paths) > batch_size else 0
+    batches = BatchSampler(SequentialSampler(pictures), batch_size, drop_last=False)
+    ahead = read_ahead(workers, 1, size)
+    return make_loader(pictures, batches, workers, pin_memory=False, read_ahead=ahead, collate_fn=_collate)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -18,6 +19,7 @@ from rich.progress import track
 
 from datamodules.synthetic.render import render
 from datamodules.synthetic.street import Drive
+from streams import waiting
 
 VERSION = 3  # raise it whenever the same request would give other bytes
 DRIVES = 240
@@ -38,14 +40,16 @@ def ensure(root: Path, *, seed: int = 0, drives: int = DRIVES, frames_per_drive:
     if folder.is_dir():
         return folder
     root.mkdir(parents=True, exist_ok=True)
-    with FileLock(root / f"{name}.lock"):
+    with waiting(f"another process that draws the streets in {folder}"):
+        held = FileLock(root / f"{name}.lock").acquire()
+    with held:
         if not folder.is_dir():
             for left_behind in root.glob(f".{name}-*"):
                 shutil.rmtree(left_behind)
             temporary = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=root))
             temporary.chmod(0o755)
             generate(temporary, seed=seed, drives=drives, frames_per_drive=frames_per_drive)
-            (temporary / "request.json").write_text(json.dumps(request, indent=2) + "\n")
+            (temporary / "request.json").write_text(json.dumps(request, indent=2) + "\n", encoding="utf-8")
             temporary.rename(folder)
     return folder
 
@@ -55,12 +59,17 @@ def generate(root: Path, *, seed: int, drives: int, frames_per_drive: int) -> No
     write = partial(write_drive, root, seed, drives=drives, frames=frames_per_drive)
     workers = min(4, os.cpu_count() or 1)
     # Spawned, not forked: the parent may have threads of torch.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
         alone = workers == 1 or drives * frames_per_drive <= SMALL
         written = map(write, range(drives)) if alone else pool.map(write, range(drives))
         title = f"Drawing the synthetic streets ({drives} drives)"
-        for _ in track(written, title, total=drives, console=Console(stderr=True), transient=True):
-            pass
+        try:
+            for _ in track(written, title, total=drives, console=Console(stderr=True), transient=True):
+                pass
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def write_drive(root: Path, seed: int, number: int, drives: int, frames: int) -> None:
@@ -78,4 +87,4 @@ def write_drive(root: Path, seed: int, number: int, drives: int, frames: int) ->
         if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
             raise OSError(f"{path}: the image cannot be written")
         polygons = json.dumps(annotation, separators=(",", ":"))
-        (root / "gtFine" / folder / f"{stem}_gtFine_polygons.json").write_text(polygons)
+        (root / "gtFine" / folder / f"{stem}_gtFine_polygons.json").write_text(polygons, encoding="utf-8")

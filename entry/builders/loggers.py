@@ -7,29 +7,68 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
 
-from entry.errors import exit_code
+from entry.errors import RequestError, exit_code
 from run_folder import RunFolder, read_json, write_json
 from settings.run import RunSettings
 from settings.training import LoggerSettings
+from streams import waiting
 
 log = logging.getLogger(__name__)
+
+MODES = {
+    "online": "online",
+    "run": "online",
+    "shared": "online",
+    "offline": "offline",
+    "dryrun": "offline",
+    "disabled": "disabled",
+}
+_used_ids: set[str] = set()  # of WANDB_RUN_ID: a sweep's further jobs are runs of their own
 
 
 def description(settings: RunSettings) -> dict[str, str | None]:
     """A new run's logger, for environment.json; the id is chosen here, so that a resumed run has the same."""
+    kind = kind_of(settings)
+    return {"kind": kind, "id": _new_id() if kind == "wandb" else None, "url": None}
+
+
+def kind_of(settings: RunSettings) -> str:
+    """The logger that is used: csv in place of wandb where WANDB_MODE is disabled. Raises RequestError for an unknown mode."""
     kind = settings.logger.name
-    return {"kind": kind, "id": secrets.token_hex(4) if kind == "wandb" else None, "url": None}
+    return "csv" if kind == "wandb" and wandb_mode() == "disabled" else kind
+
+
+def wandb_mode() -> str:
+    """``online``, ``offline`` or ``disabled``: of WANDB_MODE, else whether there is an account. Raises RequestError."""
+    if os.environ.get("WANDB_DISABLED", "").lower() in ("1", "true", "yes", "on"):
+        return "disabled"
+    typed = os.environ.get("WANDB_MODE") or ("online" if _has_account() else "offline")
+    if typed not in MODES:
+        raise RequestError(f"WANDB_MODE={typed}: there is no such mode. Choose one of: online, offline, disabled")
+    return MODES[typed]
+
+
+def _new_id() -> str:
+    given = os.environ.get("WANDB_RUN_ID", "")
+    if not given or given in _used_ids:
+        return secrets.token_hex(4)
+    _used_ids.add(given)
+    return given
 
 
 @contextlib.contextmanager
 def opened(settings: RunSettings, folder: RunFolder) -> Iterator[Logger | None]:
-    """The run's logger, closed at the end with the exit code, so that a failed run is not shown as finished.
+    """The run's logger, for its first process, closed at the end with the exit code, so that a failed run is not shown as finished.
 
     Where it fails, a warning is logged and the run continues without it.
     """
+    # Lightning takes a stray LOCAL_RANK or SLURM_PROCID for a number of this process, and would leave the logger silent.
+    cast(Any, rank_zero_only).rank = 0
     logger = _open(settings, folder)
     code = 1
     try:
@@ -46,7 +85,7 @@ def opened(settings: RunSettings, folder: RunFolder) -> Iterator[Logger | None]:
 
 
 def _open(settings: RunSettings, folder: RunFolder) -> Logger | None:
-    name = settings.logger.name
+    name = kind_of(settings)
     if name == "csv":
         return None
     try:
@@ -55,7 +94,8 @@ def _open(settings: RunSettings, folder: RunFolder) -> Logger | None:
             if name == "wandb"
             else TensorBoardLogger(folder.path, name="", version="tensorboard")
         )
-        logger.log_hyperparams(settings.to_dict())
+        with waiting(f"{name} to begin{'; WANDB_MODE=offline records without a network' * (name == 'wandb')}"):
+            logger.log_hyperparams(settings.to_dict())
     except Exception as error:  # noqa: BLE001  whatever it is, the local files are the run
         log.warning("The logger %s cannot be used, the run folder has everything: %s", name, error)
         return None
@@ -64,13 +104,16 @@ def _open(settings: RunSettings, folder: RunFolder) -> Logger | None:
 
 def _close(logger: Logger | None, code: int) -> None:
     if isinstance(logger, WandbLogger):
-        logger.experiment.finish(exit_code=code)
+        with waiting("wandb to send what was recorded; the run folder is complete"):
+            logger.experiment.finish(exit_code=code)
     elif logger is not None:
         logger.finalize("success" if code == 0 else "failed")
 
 
 def _wandb(settings: LoggerSettings, folder: RunFolder) -> WandbLogger:
-    offline = os.environ.get("WANDB_MODE", "online" if _has_account() else "offline") != "online"
+    offline = wandb_mode() == "offline"
+    place = Path(os.environ.get("WANDB_DIR") or folder.path)
+    place.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     if not (os.environ.get("HOME") or os.environ.get("XDG_CACHE_HOME")):
         # Without a place for its own log wandb's service writes that to stderr.
@@ -81,10 +124,10 @@ def _wandb(settings: LoggerSettings, folder: RunFolder) -> WandbLogger:
     termsetup(quiet, None)  # a run's own settings come too late: it would warn of what Lightning passes
     facts = read_json(folder.environment)
     logger = WandbLogger(
-        name=folder.path.name,
+        name=os.environ.get("WANDB_NAME") or folder.path.name,
         id=facts["logger"]["id"],
-        resume=None if offline else "allow",
-        save_dir=folder.path,
+        resume=None if offline else os.environ.get("WANDB_RESUME") or "allow",
+        save_dir=place,
         project=settings.project,
         entity=settings.entity,
         group=settings.group,

@@ -2,12 +2,13 @@
 
 import contextlib
 import io
+import multiprocessing
 import os
+import signal
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -16,12 +17,23 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from callbacks.stderr import print_to_stderr
+from callbacks.errors import handled
 from entry.cli.hydra_errors import reworded
 from entry.cli.hydra_guard import guarded, refusal, with_quotes
-from entry.errors import DONE, FAILED, FAILURES, REFUSED, REQUEST_ERRORS, RequestError, RunStopped, exit_code
-from entry.request import PROJECT, Request, launched, rank
+from entry.errors import (
+    DONE,
+    FAILED,
+    FAILURES,
+    REFUSED,
+    REQUEST_ERRORS,
+    RequestError,
+    RunStopped,
+    exit_code,
+    print_failure,
+)
+from entry.request import PROJECT, Request, choose_temporary_folder, environment_error, launched, rank
 from run_folder import folder_name
+from streams import guarded_streams, print_to_stderr
 
 
 class RememberFolders(Callback):
@@ -69,14 +81,11 @@ def command(name: str) -> Callable[[Callable[[Request], None]], Callable[[], Non
 
     def decorate(task: Callable[[Request], None]) -> Callable[[], None]:
         def main() -> None:
-            streams = sys.stdout, sys.stderr
-            sys.stdout, sys.stderr = map(Stream, streams)
-            try:
-                code = _run(name, task)
-                sys.stdout.flush()
-                sys.stderr.flush()
-            finally:
-                sys.stdout, sys.stderr = streams
+            with guarded_streams() as out:
+                code = _stoppable(name, task)
+            if out.lost and Path(out.last_line).is_dir():
+                print_to_stderr(f"Standard output was closed before the end. The folder: {out.last_line}")
+            _end_children()
             sys.exit(code)
 
         main.__doc__ = task.__doc__
@@ -85,37 +94,34 @@ def command(name: str) -> Callable[[Callable[[Request], None]], Callable[[], Non
     return decorate
 
 
-class Stream:
-    """A text stream whose reader may go away, as ``head`` does: what is written afterwards is dropped.
+def _end_children() -> None:
+    """End the processes that still read images: Python would wait for them, which wait for it."""
+    if children := multiprocessing.active_children():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would raise an error for each
+        for child in children:
+            child.kill()
 
-    Args:
-        stream: standard output or error.
-    """
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+def _stoppable(name: str, task: Callable[[Request], None]) -> int:
+    """Carry a command out; a signal ends it at any moment with the exit code 128 + signal."""
+    process = os.getpid()
 
-    def write(self, text: str) -> int:
-        """Write a text, or drop it."""
-        return self._unless_gone(self._stream.write, text) or len(text)
+    def stop(number: int) -> None:
+        if os.getpid() == process:  # not in a process that is forked from it
+            raise RunStopped(number)
 
-    def flush(self) -> None:
-        """Flush, or drop what is left."""
-        self._unless_gone(self._stream.flush)
-
-    def _unless_gone(self, act: Callable[..., Any], *arguments: Any) -> Any:
-        try:
-            return act(*arguments)
-        except BrokenPipeError:
-            # At its end Python would flush once more, complain, and exit with a code of its own.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
-            return None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+    try:
+        with handled(stop):
+            return _run(name, task)
+    except RunStopped as stopped:
+        print_to_stderr(str(stopped))
+        return exit_code(stopped)
 
 
 def _run(name: str, task: Callable[[Request], None]) -> int:
+    if (error := environment_error()) is not None:
+        print_to_stderr(error)
+        return REFUSED
     if rank() > 0:
         from entry.distributed.torchrun import follow
 
@@ -205,7 +211,10 @@ def _typed(hydras: Any, kind: str) -> tuple[str, ...]:
 def execute(task: Callable[[Request], None], request: Request) -> int:
     """Run a command's function; print what ends it, and return the exit code."""
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it looks for updates over the network otherwise
+    os.environ["MPLBACKEND"] = "agg"  # whatever a notebook has set: figures are written to files only
     try:
+        if (note := choose_temporary_folder()) is not None:
+            print_to_stderr(f"note: {note}")
         task(request)
     except (*REQUEST_ERRORS, *FAILURES, RunStopped) as error:
         print_to_stderr(str(error))
@@ -213,8 +222,8 @@ def execute(task: Callable[[Request], None], request: Request) -> int:
     except KeyboardInterrupt as error:
         print_to_stderr("Interrupted.")
         return exit_code(error)
-    except Exception:  # noqa: BLE001  a bug keeps its traceback
-        traceback.print_exc()
+    except Exception as error:  # noqa: BLE001  a bug keeps its traceback
+        print_failure(error)
         return FAILED
     return DONE
 

@@ -1,8 +1,8 @@
 """``--help``: every key with its value and description, from the settings and the composed configuration."""
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -81,7 +81,12 @@ def composed_values(config: DictConfig, prefix: str = "") -> Iterator[tuple[str,
             yield from composed_values(value, f"{key}.")
         else:
             plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-            yield key, as_typed(plain).replace(str(Path.home()), "~")
+            yield key, _without_home(as_typed(plain))
+
+
+def _without_home(text: str) -> str:
+    home = os.environ.get("HOME", "")
+    return text.replace(home, "~") if len(home) > 1 else text  # "/" in some containers
 
 
 def _table(rows: "Iterator[tuple[str, str]] | list[tuple[str, str]]") -> Table:

@@ -55,7 +55,10 @@ def _check_fit(config: DictConfig) -> None:
     task, targets = config.model.task, config.data.get("targets", {})
     if task in targets:
         return
-    models = {path.stem: yaml.safe_load(path.read_text())["task"] for path in sorted((CONF / "model").glob("*.yaml"))}
+    models = {
+        path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))["task"]
+        for path in sorted((CONF / "model").glob("*.yaml"))
+    }
     fitting = ", ".join(name for name, its_task in models.items() if its_task in targets)
     raise RequestError(
         f"model={config.model.name} does {task}, but data={config.data.name} serves {' and '.join(targets)}. Models that fit: {fitting}"

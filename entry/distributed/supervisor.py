@@ -12,10 +12,10 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from callbacks.stderr import print_to_stderr
 from entry.errors import REFUSED, RankError, RequestError, RunStopped, TrainingError
-from entry.hardware import Hardware
+from entry.hardware import OWN_RANKS, Hardware
 from entry.request import PROJECT
+from streams import print_to_stderr
 
 GRACE_SECONDS = 20  # in which ranks must end themselves when one of them has failed
 POLL_SECONDS = 0.1
@@ -39,8 +39,7 @@ class _Ranks:
 
     def __init__(self, job: str, kind: str, machine: Hardware, control: Path) -> None:
         self.count, self.control, self.kind = machine.ranks, control, kind
-        # Read when a process loads OpenMP, before torch's own setting: otherwise a rank begins with a thread for each core.
-        os.environ.setdefault("OMP_NUM_THREADS", str(machine.threads))
+        self.threads = machine.threads
         self.error: BaseException | None = None
         self._job = job
         self._signalled: set[int] = set()
@@ -58,7 +57,7 @@ class _Ranks:
             min_nodes=1,
             max_nodes=1,
             nproc_per_node=self.count,
-            run_id=uuid.uuid4().hex,
+            run_id=f"{OWN_RANKS}-{uuid.uuid4().hex}",
             rdzv_backend="c10d",
             rdzv_endpoint="127.0.0.1:0",
             local_addr="127.0.0.1",
@@ -68,7 +67,8 @@ class _Ranks:
             logs_specs=DefaultLogsSpecs(log_dir=str(self.control / "logs")),
         )
         try:
-            elastic_launch(config, sys.executable)("-m", "entry.distributed.worker", self._job, str(self.control))
+            worker = ("-m", "entry.distributed.worker", self._job, str(self.control), str(self.threads))
+            elastic_launch(config, sys.executable)(*worker)
         except BaseException as error:  # noqa: BLE001  handed to the thread that waits
             self.error = error
         finally:
@@ -96,10 +96,12 @@ class _Ranks:
 
     def ends(self) -> dict[int, dict[str, Any]]:
         """How each rank ended, of those that wrote it."""
-        return {int(path.stem): json.loads(path.read_text()) for path in self.control.glob("[0-9]*.end")}
+        return {
+            int(path.stem): json.loads(path.read_text(encoding="utf-8")) for path in self.control.glob("[0-9]*.end")
+        }
 
     def _pids(self) -> dict[int, int]:
-        pids = {int(path.stem): path.read_text() for path in self.control.glob("[0-9]*.pid")}
+        pids = {int(path.stem): path.read_text(encoding="utf-8") for path in self.control.glob("[0-9]*.pid")}
         return {rank: int(pid) for rank, pid in pids.items() if pid}
 
 

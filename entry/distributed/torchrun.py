@@ -3,9 +3,7 @@
 import functools
 import json
 import os
-import sys
-import traceback
-from datetime import timedelta
+import time
 from pathlib import Path
 
 import torch.distributed as dist
@@ -13,15 +11,18 @@ from torch.distributed import Store
 
 from callbacks.signals import StopSignal
 from entry.distributed import rendezvous
-from entry.errors import FAILURES, REQUEST_ERRORS, RunStopped, exit_code
+from entry.distributed.peers import watched
+from entry.errors import FAILURES, REQUEST_ERRORS, RankError, RunStopped, exit_code, print_failure
 from entry.hardware import choose
 from entry.job import Job, carry_out
 from entry.request import rank, world_size
 from entry.run import Run
-from run_folder import RunFolder
+from run_folder import RunFolder, mark_failed
+from streams import print_to_stderr, waiting
 
-PATIENCE = timedelta(hours=2)  # for rank 0 to check its data
-LEAVING = timedelta(seconds=10)
+PATIENCE_SECONDS = 2 * 60 * 60  # for rank 0 to check its data
+LEAVING_SECONDS = 10
+POLL_SECONDS = 0.2
 _JOB = "job"
 
 
@@ -32,10 +33,14 @@ def _shared_store() -> Store:
 
 
 def share(job: Job, run: Run, signal: StopSignal) -> None:
-    """On rank 0: send the job to the others, and do it with them."""
+    """On rank 0: send the job to the others, and do it with them. Raises RankError where one of them fails."""
     store = _shared_store()
     store.set(_JOB, job.to_json())
-    with rendezvous.together(store, run.machine.accelerator):
+    with (
+        rendezvous.reporting(store),
+        watched(lambda reason: mark_failed(run.folder.status, f"RankError: {reason}")),
+        rendezvous.together(store, run.machine.accelerator),
+    ):
         carry_out(job, signal, run)
 
 
@@ -43,34 +48,57 @@ def dismiss(code: int) -> None:
     """On rank 0: send the others the exit code, where they have not received a job."""
     if _shared_store.cache_info().currsize:  # they have received a job
         return
-    store = _shared_store()
+    try:
+        store = _shared_store()
+    except RankError as error:  # then nobody waits for it
+        print_to_stderr(str(error))
+        return
     store.set(_JOB, json.dumps(code))
+    until = time.monotonic() + LEAVING_SECONDS
     others = [_left(number) for number in range(1, world_size())]
-    store.wait(others, LEAVING)  # the store may live in this process
+    while not store.check(others) and time.monotonic() < until:  # the store may live in this process
+        time.sleep(POLL_SECONDS)
 
 
 def follow() -> int:
     """On the other ranks: wait for a job, do it, and return the exit code."""
-    signal = StopSignal()
     try:
         store = rendezvous.meet()
-        store.wait([_JOB], PATIENCE)
-        received = json.loads(store.get(_JOB))
-        if isinstance(received, int):
-            store.set(_left(rank()), "")
-            return received
-        job = Job.from_json(store.get(_JOB).decode())
-        folder = RunFolder.open(Path(job.folder))
-        accelerator = choose(job.settings().trainer).accelerator
-        with signal.listening(), folder.in_use(), rendezvous.together(store, accelerator):
-            carry_out(job, signal)
+        with rendezvous.reporting(store):
+            received = _job_or_code(store)
+            if isinstance(received, int):
+                store.set(_left(rank()), "")
+                return received
+            _do(received, store)
     except (*REQUEST_ERRORS, *FAILURES, RunStopped, dist.DistError) as error:
-        print(f"rank {os.environ['RANK']}: {error}", file=sys.stderr, flush=True)
+        print_to_stderr(f"rank {os.environ['RANK']}: {error}")
         return exit_code(error)
     except Exception as error:  # noqa: BLE001  a bug keeps its traceback
-        traceback.print_exc()
+        print_failure(error)
         return exit_code(error)
     return exit_code(None)
+
+
+def _job_or_code(store: Store) -> Job | int:
+    """Wait for rank 0's job, or for the exit code of a request that it refused. Raises RankError where neither comes."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    with waiting("rank 0, which checks the request and the data"):
+        while not store.check([_JOB]):
+            if (failure := rendezvous.failure_of_others(store)) is not None:
+                raise RankError(failure)
+            if time.monotonic() > until:
+                raise RankError(f"Rank 0 has sent no job within {PATIENCE_SECONDS} s. See its output.")
+            time.sleep(POLL_SECONDS)
+    text = store.get(_JOB).decode()
+    received = json.loads(text)
+    return received if isinstance(received, int) else Job.from_json(text)
+
+
+def _do(job: Job, store: Store) -> None:
+    folder, signal = RunFolder.open(Path(job.folder)), StopSignal()
+    accelerator = choose(job.settings().trainer).accelerator
+    with signal.listening(), folder.in_use(), watched(lambda _: None), rendezvous.together(store, accelerator):
+        carry_out(job, signal)
 
 
 def _left(rank: int) -> str:

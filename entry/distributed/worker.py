@@ -1,4 +1,4 @@
-"""One of several processes of a run, started by `entry.distributed.supervisor`: python -m entry.distributed.worker JOB FOLDER."""
+"""One of several processes of a run, started by `entry.distributed.supervisor`: python -m entry.distributed.worker JOB FOLDER THREADS."""
 
 import json
 import math
@@ -6,9 +6,10 @@ import os
 import sys
 import threading
 import time
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from streams import guarded_streams
 
 if TYPE_CHECKING:
     from callbacks.signals import StopSignal
@@ -20,10 +21,10 @@ POLL_SECONDS = 0.5
 def main(job_text: str, control: Path) -> int:
     """Do this rank's part of a job, and write how it ended into `control`, where the supervisor reads it."""
     rank = int(os.environ["RANK"])
-    (control / f"{rank}.pid").write_text(str(os.getpid()))
+    (control / f"{rank}.pid").write_text(str(os.getpid()), encoding="utf-8")
     _end_with_parent(os.getppid())
     from callbacks.signals import StopSignal
-    from entry.errors import FAILURES, REQUEST_ERRORS, RunStopped, exit_code
+    from entry.errors import FAILURES, REQUEST_ERRORS, RunStopped, exit_code, print_failure
     from entry.job import Job
 
     signal = StopSignal(echo_seconds=math.inf)  # the same signal comes from outside and from the supervisor
@@ -37,7 +38,7 @@ def main(job_text: str, control: Path) -> int:
         error = failure
     except Exception as failure:  # noqa: BLE001  a bug keeps its traceback
         error = failure
-        traceback.print_exc()
+        print_failure(failure)
     end = {
         "kind": None if error is None else type(error).__name__,
         "message": None if error is None else str(error),
@@ -45,7 +46,7 @@ def main(job_text: str, control: Path) -> int:
         "time": time.time(),
     }
     temporary = control / f".{rank}.end"
-    temporary.write_text(json.dumps(end))
+    temporary.write_text(json.dumps(end), encoding="utf-8")
     temporary.rename(control / f"{rank}.end")
     return 0 if error is None or isinstance(error, RunStopped) else 1
 
@@ -76,8 +77,9 @@ def _end_with_parent(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    code = main(sys.argv[1], Path(sys.argv[2]))
-    sys.stdout.flush()
-    sys.stderr.flush()
+    # Read when OpenMP is loaded, before torch's own setting: otherwise a rank begins with a thread for each core.
+    os.environ.setdefault("OMP_NUM_THREADS", sys.argv[3])
+    with guarded_streams():
+        code = main(sys.argv[1], Path(sys.argv[2]))
     # The remaining threads of gloo and of data loaders sometimes abort an orderly exit.
     os._exit(code)

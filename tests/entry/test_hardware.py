@@ -3,8 +3,14 @@ import torch
 
 from datamodules.files.audit import core_count
 from entry.errors import RequestError
-from entry.hardware import choose
+from entry.hardware import OWN_RANKS, choose
 from settings.training import TrainerSettings
+
+
+@pytest.fixture(autouse=True)
+def no_threads_of_the_environment(monkeypatch):
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TORCHELASTIC_RUN_ID", "SLURM_CPUS_PER_TASK"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def trainer(**keys):
@@ -54,3 +60,31 @@ def test_the_launchers_processes_and_the_configuration_must_agree(monkeypatch):
         RequestError, match=r"started 4 processes, but trainer\.devices × trainer\.num_nodes is 3 × 1 = 3"
     ):
         choose(trainer(devices=3))
+
+
+@pytest.mark.parametrize(
+    ("variables", "threads"),
+    [
+        ({"OMP_NUM_THREADS": "3"}, 3), ({"OMP_NUM_THREADS": "3,2"}, 3), ({"MKL_NUM_THREADS": "5"}, 5), ({"OMP_NUM_THREADS": "1"}, 1),
+        ({"OMP_NUM_THREADS": "0"}, None), ({"OMP_NUM_THREADS": "many"}, None), ({"OMP_NUM_THREADS": ""}, None),
+        ({"OMP_NUM_THREADS": "3", "MKL_NUM_THREADS": "5"}, 3),
+        # torchrun sets it to 1 where nobody has; what somebody has set otherwise it keeps.
+        ({"OMP_NUM_THREADS": "1", "TORCHELASTIC_RUN_ID": "none"}, None), ({"OMP_NUM_THREADS": "3", "TORCHELASTIC_RUN_ID": "none"}, 3),
+        ({"OMP_NUM_THREADS": "1", "TORCHELASTIC_RUN_ID": f"{OWN_RANKS}-1"}, 1),
+    ],
+)  # fmt: skip
+def test_threads_follow_the_environment_unless_they_are_typed(monkeypatch, variables, threads):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("entry.hardware.core_share", lambda devices: 8 // devices)
+    assert choose(trainer(devices=2)).threads == (threads or 4)
+    assert choose(trainer(devices=2, threads=7)).threads == 7
+
+
+def test_a_variable_that_hides_the_gpus_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(RequestError, match=r"no GPU on this machine \(CUDA_VISIBLE_DEVICES='' may hide it\)"):
+        choose(trainer(accelerator="gpu"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "nonsense")
+    assert choose(trainer(accelerator="auto")).accelerator == "cpu"

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import datamodules.files.audit
-from datamodules.files.audit import Finding, audit, inspect_image
+from datamodules.files.audit import Finding, audit, core_count, core_share, inspect_image
 
 
 @pytest.fixture
@@ -123,3 +123,63 @@ def test_a_bar_shows_on_stderr_only_where_it_takes_long(folder, tmp_path, monkey
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "Checking images" in shown.err
+
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """A machine of 8 cores, and a function that writes its files; without SLURM."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    for name in ("SLURM_CPUS_PER_TASK", "RANK", "TORCHELASTIC_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+
+    def write(files):
+        for name, text in files.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return tmp_path
+
+    return write
+
+
+V1 = "11:memory:/docker/1f\n4:cpu,cpuacct:/docker/1f\n1:name=systemd:/docker/1f\n"
+CPU_V1 = "sys/fs/cgroup/cpu,cpuacct/"
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({}, 8),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "max 100000\n"}, 8),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "200000 100000\n"}, 2),  # docker run --cpus=2
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "50000 100000\n"}, 1),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "350000 100000\n"}, 3),  # never more than is granted
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "3200000 100000\n"}, 8),
+        ({"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/cpu.max": "300000 100000", "sys/fs/cgroup/a/b/cpu.max": "max 100000"}, 3),
+        ({"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/cpu.max": "300000 100000", "sys/fs/cgroup/a/b/cpu.max": "400000 100000"}, 3),
+        ({"proc/self/cgroup": "0::/../..\n", "sys/fs/cgroup/cpu.max": "200000 100000\n"}, 2),
+        ({"proc/self/cgroup": V1, CPU_V1 + "docker/1f/cpu.cfs_quota_us": "400000\n", CPU_V1 + "docker/1f/cpu.cfs_period_us": "100000\n"}, 4),
+        ({"proc/self/cgroup": V1, CPU_V1 + "cpu.cfs_quota_us": "250000\n", CPU_V1 + "cpu.cfs_period_us": "50000\n"}, 5),  # seen from within
+        ({"proc/self/cgroup": V1, CPU_V1 + "cpu.cfs_quota_us": "-1\n", CPU_V1 + "cpu.cfs_period_us": "100000\n"}, 8),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "nonsense\n"}, 8),
+    ],
+)  # fmt: skip
+def test_a_containers_quota_limits_the_cores(machine, files, cores):
+    assert core_count(machine(files)) == cores
+
+
+@pytest.mark.parametrize(("share", "cores"), [("3", 3), ("16", 8), ("", 8), ("many", 8)])
+def test_slurms_share_of_a_task_limits_the_cores(machine, monkeypatch, share, cores):
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", share)
+    assert core_count(machine({})) == cores
+
+
+def test_processes_divide_the_cores_of_a_machine_but_not_those_of_a_task_of_their_own(machine, monkeypatch):
+    monkeypatch.setattr("datamodules.files.audit.core_count", lambda: 6)
+    assert [core_share(processes) for processes in (1, 2, 4, 10)] == [6, 3, 1, 1]
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "6")
+    assert core_share(2) == 3  # both are started within one task
+    monkeypatch.setenv("RANK", "1")
+    assert core_share(2) == 6  # srun has started each as a task
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    assert core_share(2) == 3

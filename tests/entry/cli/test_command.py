@@ -1,12 +1,18 @@
 """Commands: what they print, with which code they exit, and what they leave behind."""
 
+import multiprocessing
+import os
+import signal
+import subprocess
 import sys
+import time
 
 import pytest
 
 from callbacks.errors import RunStopped
 from entry.cli import command as commands
 from entry.errors import IncompleteError, RequestError
+from entry.request import PROJECT
 from lightning_modules.errors import TrainingError
 
 
@@ -192,3 +198,84 @@ def test_a_sweeps_folder_that_cannot_be_made_is_named_and_the_next_command_is_no
     code, out, err = command(never, "-m", "hydra.sweep.dir=file/sweep", "seed=0,1")
     assert (code, out) == (2, "")
     assert err.startswith("The run folder cannot be made: Not a directory: ")
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR2", "SIGTERM", "SIGXCPU"])
+def test_a_signal_at_any_moment_ends_with_its_code_and_leaves_no_folder(command, tmp_path, name):
+    """As during the preparation of data, before a run has begun to handle signals itself."""
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+    code, out, err = command(lambda request: os.kill(os.getpid(), number))
+    assert (code, out, err) == (128 + number, "", f"stopped by {name}\n")
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(number) == before
+
+
+def test_a_process_that_does_not_end_is_not_waited_for(command):
+    started = []
+
+    def task(request):
+        started.append(multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,)))
+        started[0].start()
+
+    began = time.monotonic()
+    assert command(task)[0] == 0
+    started[0].join()
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("hidden", ["fcntl"])
+@pytest.mark.parametrize("name", ["train", "evaluate", "predict"])
+def test_without_linux_there_is_one_sentence(name, hidden):
+    """As on Windows, which lacks these modules and signals."""
+    program = f"""
+import signal, sys
+sys.modules["{hidden}"] = None
+for name in ("SIGUSR1", "SIGUSR2", "SIGHUP", "SIGQUIT", "SIGALRM", "SIGKILL"):
+    delattr(signal, name)
+sys.argv = ["{name}.py"]
+import {name}
+"""
+    answer = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert (answer.returncode, answer.stdout, answer.stderr.count("\n")) == (2, "", 1)
+    assert "needs Linux" in answer.stderr
+    assert "wsl --install" in answer.stderr
+
+
+def test_signals_that_a_platform_lacks_are_not_missed():
+    program = """
+import signal
+for name in ("SIGUSR1", "SIGUSR2", "SIGHUP", "SIGQUIT", "SIGALRM", "SIGPWR"):
+    delattr(signal, name)
+import callbacks.errors, datamodules.loading.dataset
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=PROJECT, check=True)
+
+
+def test_stray_variables_of_a_launcher_are_refused_at_once(command, monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    code, out, err = command(raising(AssertionError("must not be reached")))
+    assert (code, out) == (2, "")
+    assert "env -u RANK -u WORLD_SIZE" in err
+
+
+def test_the_folder_is_on_stderr_where_the_output_was_closed(tmp_path):
+    program = f"""
+import sys
+from entry.cli.command import command
+sys.argv = ["train.py", "hydra.run.dir={tmp_path}/run"]
+command("train")(lambda request: print(*"abc", request.folder, sep=chr(10), flush=True))()
+"""
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "file").touch()
+    typed = f"'{sys.executable}' -c '{program}' | true; exit ${{PIPESTATUS[0]}}"
+    answer = subprocess.run(["bash", "-c", typed], cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert (answer.returncode, answer.stderr) == (0, f"Standard output was closed before the end. The folder: {run}\n")
+
+
+def test_a_backend_of_a_notebook_is_not_used(command, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "module://no.such_backend")
+    assert command(lambda request: print(os.environ["MPLBACKEND"])) == (0, "agg\n", "")

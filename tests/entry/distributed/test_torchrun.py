@@ -1,6 +1,8 @@
 """Under an outer launcher: torchrun, and one whose store lives in rank 0 (srun has none of its own)."""
 
+import json
 import os
+import socket
 import subprocess
 import sys
 
@@ -91,25 +93,128 @@ def test_what_hydra_refuses_ends_every_task(tmp_path):
     assert sum("aug=flip_rotat: there is no such option" in out for out in outs) == 1
 
 
-@pytest.mark.parametrize(("shares", "code", "printed"), [(True, 0, "worked val\n"), (False, 2, "")])
-def test_the_others_get_the_job_or_are_dismissed_but_not_both(tmp_path, shares, code, printed):
+def started(tmp_path, *programs, **environment):
+    """Programs as ranks of an outer launcher that ends none of them, such as srun: (exit codes, outputs, errors)."""
     config = OmegaConf.load(ROOT / "tests/fixtures/old_runs/classification/config.yaml")
     config.trainer.devices = 2
     OmegaConf.save(config, tmp_path / "config.yaml")
     port = free_port()
-    programs = (LEAD.format(shares=shares, folder=str(tmp_path)), FOLLOW)
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1",
-                 "MASTER_PORT": str(port)},
+                 "MASTER_PORT": str(port), **environment},
         )
         for rank, program in enumerate(programs)
     ]  # fmt: skip
     try:
-        outs = [process.communicate(timeout=240) for process in processes]
+        outs = [process.communicate(timeout=300) for process in processes]  # torch itself waits for half an hour
     finally:
         for process in processes:
             process.kill()
-    assert [process.returncode for process in processes] == [0, code], outs
-    assert [out for out, _ in outs] == [printed + "gone\n", printed]
+    return [process.returncode for process in processes], [out for out, _ in outs], [err for _, err in outs]
+
+
+@pytest.mark.parametrize(("shares", "code", "printed"), [(True, 0, "worked val\n"), (False, 2, "")])
+def test_the_others_get_the_job_or_are_dismissed_but_not_both(tmp_path, shares, code, printed):
+    codes, outs, errs = started(tmp_path, LEAD.format(shares=shares, folder=str(tmp_path)), FOLLOW)
+    assert codes == [0, code], errs
+    assert outs == [printed + "gone\n", printed]
+
+
+# What can happen on one node alone: its settings are refused, its GPU is missing, its disk does not show the run folder.
+FAILS_FIRST = (
+    """
+from entry.errors import RequestError
+def refuse(trainer):
+    raise RequestError("torch sees no GPU on this machine")
+torchrun.choose = refuse
+""",
+    """
+from run_folder import RunFolder, RunFolderError
+def hide(path):
+    raise RunFolderError("torch sees no GPU on this machine")
+RunFolder.open = hide
+""",
+    """
+def bug(trainer):
+    raise ZeroDivisionError("torch sees no GPU on this machine")
+torchrun.choose = bug
+""",
+)
+
+
+@pytest.mark.parametrize("failure", FAILS_FIRST)
+def test_a_rank_that_fails_before_the_group_is_formed_ends_the_others_with_its_message(tmp_path, failure):
+    follow = FOLLOW.replace("sys.exit", f"{failure}\nsys.exit")
+    codes, outs, errs = started(tmp_path, LEAD.format(shares=True, folder=str(tmp_path)), follow)
+    assert codes[0] == 1
+    assert codes[1] in (1, 2)
+    assert outs == ["", ""]
+    assert f"RankError: Rank 1 of 2 ({socket.gethostname()}) failed: torch sees no GPU on this machine" in errs[0]
+
+
+def test_a_rank_that_fails_later_ends_the_others_with_its_message(tmp_path):
+    waits = "import torch.distributed as dist\nfrom entry.errors import RequestError\ntorchrun.carry_out = lambda *_: dist.barrier()\n"
+    fails = "def fail(*_):\n    raise RequestError('the images are not visible here')\nfrom entry.errors import RequestError\ntorchrun.carry_out = fail\n"  # fmt: skip
+    lead = LEAD.format(shares=True, folder=str(tmp_path)).replace("if True", f"{waits}\nif True")
+    codes, _, errs = started(tmp_path, lead, FOLLOW.replace("sys.exit", f"{fails}\nsys.exit"))
+    assert codes == [1, 2]
+    assert f"Rank 1 of 2 ({socket.gethostname()}) failed: the images are not visible here" in errs[0]
+
+
+def test_a_rank_that_is_lost_while_another_waits_ends_that_one_with_a_true_status(tmp_path):
+    """A rank that neither fails nor works, as on a machine that has crashed."""
+    status_file = tmp_path / "status.json"
+    quick = "from entry.distributed import peers\npeers.SILENT_SECONDS, peers.GRACE_SECONDS = 3, 1\n"
+    lead = LEAD.format(shares=True, folder=str(tmp_path)).replace(
+        "if True",
+        f"""
+from pathlib import Path
+from run_folder import Status
+import torch.distributed as dist
+{quick}
+run.folder = SimpleNamespace(status=Path({str(status_file)!r}))
+Status(run.folder.status).start()
+torchrun.carry_out = lambda *_: dist.barrier()
+if True""",
+    )
+    freezes = (
+        "import os, signal, subprocess, sys, time\n"
+        "def freeze(*_):\n"
+        "    subprocess.Popen(['sh', '-c', f'sleep 40; kill -9 {os.getpid()}'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
+        "    os.kill(os.getpid(), signal.SIGSTOP)\n"
+        "torchrun.carry_out = freeze\n"
+    )
+    codes, _, errs = started(tmp_path, lead, FOLLOW.replace("sys.exit", f"{freezes}\nsys.exit"))
+    assert codes == [1, -9]
+    assert f"Rank 1 of 2 ({socket.gethostname()}) has given no sign of life for 3 s." in errs[0]
+    facts = json.loads(status_file.read_text())
+    assert (facts["state"], facts["exit_code"]) == ("failed", 1)
+    assert "Rank 1 of 2" in facts["error"]
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_whole_strays_of_a_launcher_are_a_line_on_what_is_waited_for_and_then_a_sentence(tmp_path, rank):
+    program = f"""
+import sys
+from entry.distributed import rendezvous
+rendezvous.ARRIVAL_SECONDS = 12
+rendezvous.meet.__defaults__ = (12,)
+sys.argv = ["train.py", "hydra.run.dir={tmp_path}/run", "trainer=cpu", "logger=csv"]
+from train import train
+train()
+"""
+    port = str(free_port())
+    answer = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
+        env={**os.environ, "RANK": rank, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port},
+    )  # fmt: skip
+    assert answer.returncode == (2 if rank == "0" else 1)
+    assert "Traceback" not in answer.stderr
+    assert (
+        f"waiting for the other ranks of 2 at 127.0.0.1:{port}, as RANK={rank} and WORLD_SIZE=2 are set"
+        in answer.stderr
+    )
+    assert "type env -u RANK -u WORLD_SIZE before it" in answer.stderr
+    assert not (tmp_path / "run").exists()
