@@ -114,7 +114,7 @@ def _load(
 ) -> WeightsReport:
     model = settings.model
     assert model.network is not None, "it was built"
-    options = {"whole": truth is not None, "partial": model.partial}
+    options: dict[str, Any] = {"whole": truth is not None, "partial": model.partial, "key": model.weights_key}
     return load_weights(
         network, model.name, weights, target=model.network.target, num_classes=space.num_classes, **options
     )
