@@ -16,7 +16,6 @@ from entry.builders import loggers
 from entry.builders.crosswalk import crosswalk_of, external_space
 from entry.builders.modules import build_datamodule, build_module, total_steps
 from entry.checkpoint import Checkpoint, find_checkpoint, load
-from entry.config.resolve import resolved
 from entry.errors import RequestError, RunStopped, exit_code
 from entry.hardware import Hardware
 from entry.request import PROJECT, Request
@@ -136,9 +135,8 @@ def _split_file(folder: RunFolder) -> Path | None:
 
 
 @contextlib.contextmanager
-def opened(request: Request) -> Iterator[Run]:
+def opened(request: Request, settings: RunSettings) -> Iterator[Run]:
     """A new run; everything is checked and built before its folder is claimed: a refused request leaves none."""
-    settings = resolved(request)
     folder = RunFolder(request.folder if request.folder_was_typed else free_name(request.folder))
     run = assemble(folder, settings, settings.model.weights, allow=request.allow)
     with claimed(folder, settings, request, run.machine, run.datamodule, run.weights):
@@ -177,7 +175,7 @@ def write_start(
             **hardware.environment(machine),
             "git_commit": _git_commit(),
             "weights": {"requested": weights.requested, "used": weights.used},
-            "logger": loggers.description(settings),
+            **loggers.description(settings),
             "notes": datamodule.notes,
             "skipped": [{"sample": name, "reason": reason} for name, reason in datamodule.skipped],
         },

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from settings.base import Group, Number, Positive, Text, Whole
+from settings.base import Group, Legal, Number, Positive, Text, Whole
 
 
 class TrainerSettings(Group):
@@ -58,11 +58,26 @@ class CheckpointingSettings(Group):
     keep: Whole = Field(1, description="earlier ones kept while it trains, if last.ckpt gets damaged")
 
 
+LoggerName = Literal["csv", "tensorboard", "wandb"]
+
+
 class LoggerSettings(Group):
     """`logger`: where scores are recorded beside the run folder."""
 
-    name: Literal["csv", "tensorboard", "wandb"] = Field("wandb", description="csv: nothing beside history.csv")
+    name: (
+        LoggerName
+        | Annotated[
+            list[LoggerName],
+            Field(min_length=1),
+            Legal("a list of these for several at once, such as [wandb,tensorboard]"),
+        ]
+    ) = Field("wandb", description="csv: nothing beside history.csv; several: logger=[wandb,tensorboard]")
     project: Text | None = Field(None, description="wandb: project")
     entity: Text | None = Field(None, description="wandb: user or team")
     group: Text | None = Field(None, description="wandb: group of runs")
     tags: list[str] = Field([], description="wandb: tags")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The loggers, each once, in the order that was typed."""
+        return tuple(dict.fromkeys([self.name] if isinstance(self.name, str) else self.name))

@@ -1,12 +1,13 @@
-"""The mirror of a run: Weights & Biases, TensorBoard, or nothing beyond the run folder's own files."""
+"""The mirrors of a run: Weights & Biases, TensorBoard, or nothing beyond the run folder's own files."""
 
 import contextlib
 import logging
 import netrc
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
@@ -18,35 +19,47 @@ from settings.training import LoggerSettings
 log = logging.getLogger(__name__)
 
 
-def description(settings: RunSettings) -> dict[str, str | None]:
-    """A new run's logger, for environment.json; the id is chosen here, so that a resumed run has the same."""
-    kind = settings.logger.name
-    return {"kind": kind, "id": secrets.token_hex(4) if kind == "wandb" else None, "url": None}
+def description(settings: RunSettings, before: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """A run's loggers, for environment.json: all of them as `loggers`, and the first one as `logger`.
+
+    Their ids are chosen here, so that a resumed run has the same; `before` are the loggers that it had.
+    """
+    known = {each["kind"]: dict(each) for each in before}
+    found = [
+        known.get(kind, {"kind": kind, "id": secrets.token_hex(4) if kind == "wandb" else None, "url": None})
+        for kind in settings.logger.names
+    ]
+    return {"logger": found[0], "loggers": found}
+
+
+def of_run(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The loggers in a run's environment.json; runs of earlier versions have one."""
+    return list(facts.get("loggers") or [facts["logger"]])
 
 
 @contextlib.contextmanager
-def opened(settings: RunSettings, folder: RunFolder) -> Iterator[Logger | None]:
-    """The run's logger, closed at the end with the exit code, so that a failed run is not shown as finished.
+def opened(settings: RunSettings, folder: RunFolder) -> Iterator[list[Logger]]:
+    """The run's loggers, closed at the end with the exit code, so that a failed run is not shown as finished.
 
-    Where it fails, a warning is logged and the run continues without it.
+    Where one fails, a warning is logged and the run continues without it.
     """
-    logger = _open(settings, folder)
+    loggers = [logger for kind in settings.logger.names if (logger := _open(kind, settings, folder)) is not None]
     code = 1
     try:
-        yield logger
+        yield loggers
         code = 0
     except BaseException as error:
         code = exit_code(error)
         raise
     finally:
-        try:
-            _close(logger, code)
-        except Exception as error:  # noqa: BLE001  whatever it is, the run is over and its files are written
-            log.warning("The logger could not be closed: %s", error)
+        for logger in loggers:
+            try:
+                _close(logger, code)
+            except Exception as error:  # noqa: BLE001  whatever it is, the run is over and its files are written
+                log.warning("The logger could not be closed: %s", error)
 
 
-def _open(settings: RunSettings, folder: RunFolder) -> Logger | None:
-    name = settings.logger.name
+def _open(name: str, settings: RunSettings, folder: RunFolder) -> Logger | None:
     if name == "csv":
         return None
     try:
@@ -62,10 +75,10 @@ def _open(settings: RunSettings, folder: RunFolder) -> Logger | None:
     return logger
 
 
-def _close(logger: Logger | None, code: int) -> None:
+def _close(logger: Logger, code: int) -> None:
     if isinstance(logger, WandbLogger):
         logger.experiment.finish(exit_code=code)
-    elif logger is not None:
+    else:
         logger.finalize("success" if code == 0 else "failed")
 
 
@@ -80,9 +93,10 @@ def _wandb(settings: LoggerSettings, folder: RunFolder) -> WandbLogger:
     quiet = Settings(silent=True, console="off")
     termsetup(quiet, None)  # a run's own settings come too late: it would warn of what Lightning passes
     facts = read_json(folder.environment)
+    own = next(each for each in of_run(facts) if each["kind"] == "wandb")
     logger = WandbLogger(
         name=folder.path.name,
-        id=facts["logger"]["id"],
+        id=own["id"],
         resume=None if offline else "allow",
         save_dir=folder.path,
         project=settings.project,
@@ -94,8 +108,9 @@ def _wandb(settings: LoggerSettings, folder: RunFolder) -> WandbLogger:
         settings=quiet,
     )
     url = None if offline else logger.experiment.url
-    if url and url != facts["logger"]["url"]:
-        facts["logger"]["url"] = url
+    if url and url != own["url"]:
+        own["url"] = url
+        facts["logger"] = own if facts["logger"]["kind"] == "wandb" else facts["logger"]
         write_json(folder.environment, facts)
     return logger
 
