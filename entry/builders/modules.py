@@ -41,7 +41,9 @@ def build_datamodule(
     (None: the reported split), with `own_sizes` each frame at its own size, for external masks.
     """
     data = settings.data if split is None else settings.data.model_copy(update={"split": str(split)})
-    make = cast("type[ImageDataModule]", get_class(str(data.target)))
+    if data.target is None:
+        raise RequestError("data._target_ is missing. Leave it as the options in conf/data have it.")
+    make = cast("type[ImageDataModule]", get_class(data.target))
     _check_options(make, data.options)
     transform = settings.aug.transform
     return make(
@@ -243,7 +245,7 @@ def _check_scalar(key: str, value: object, parameter: inspect.Parameter | None) 
 def _refusal(error: InstantiationException, key: str, arguments: Mapping[str, Any]) -> RequestError | None:
     """What the target itself, or one inside it, did not accept; None for a bug."""
     reason, named = error.__cause__, re.search(r"target '(?:\w+\.)*(\w+)'", str(error))
-    if named is None or not isinstance(reason, TypeError | ValueError):
+    if named is None or not isinstance(reason, TypeError | ValueError | LookupError):
         return None
     unknown = re.search(r"unexpected keyword argument '(\w+)'", str(reason))
     if unknown and unknown[1] in arguments:

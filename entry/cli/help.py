@@ -31,6 +31,7 @@ USAGE = {
 FORMS = """
 Type a key as key=value, an option of a group as group=option; quote what a shell would change: 'data.image_size=[64,64]'.
 -m tries several values: python train.py -m model=custom_cnn,resnet18 optimizer.lr=1e-3,3e-4
+logger=[wandb,tensorboard] uses several loggers; ~logger, ~aug, ~scheduler and ~callbacks mean none. docs/SETTINGS.md has all forms.
 --cfg job prints the composed configuration; --config-dir=FOLDER adds options of your own.
 """
 

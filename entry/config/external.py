@@ -20,7 +20,7 @@ def settings_of_weights(request: Request) -> RunSettings:
     used = (*USED_KEYS, "model", "lightning_module", "experiment", "evaluation", "report.predictions")
     _refuse_unused(request, "model.weights=", "they are evaluated as they are", used, OF_TRAINING)
     model = request.config.model
-    if model.task != "segmentation":
+    if model.get("task") not in (None, "segmentation"):
         raise RequestError(
             f"model={model.name} does {model.task}; external weights can be evaluated for segmentation only."
         )
@@ -39,7 +39,7 @@ def settings_of_predictions(request: Request) -> RunSettings:
     used = (*USED_KEYS, "predictions", "predictions_label_space")
     unused = (*OF_TRAINING, "trainer.limit_batches")
     _refuse_unused(request, "predictions=", "the masks are there already", used, unused)
-    if "segmentation" not in request.config.data.get("targets", {}):
+    if "segmentation" not in (request.config.data.get("targets") or {}):
         raise RequestError(
             f"predictions= are masks, and data={request.config.data.name} has none to score them with. Type data=idd, "
             "data=idd_lite or data=mask_folder, and data.root=DIR."

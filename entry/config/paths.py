@@ -35,7 +35,7 @@ def missing(key: str, path: Path) -> str:
     there = f" {parent} has {', '.join(names)}." if names else ""
     field = next((field for name, field in keys_of(RunSettings) if name == key), None)
     what = "" if field is None else f" {key} is {legal(field.annotation, field.metadata)}."
-    return f"{key}={path} does not exist.{hint or there}{what}"
+    return f"{key}={path}: there is no such file or folder.{hint or there}{what}"
 
 
 def no_run(key: str, path: Path) -> str:
@@ -47,7 +47,7 @@ def no_run(key: str, path: Path) -> str:
     """
     around = next((each for each in (path, *path.parents) if is_run(each)), None)
     if around is not None and around != path:
-        extra = _part_of_run(around, path) if key == "run" else ""
+        extra = _part_of_run(around, path) if key == "run" and path.exists() else ""
         kind = "lies in a run folder" if path.exists() else "does not exist, but its run folder does"
         return f"{key}={path} {kind}. Type {as_override(key, around)}{extra}"
     if path.is_dir():

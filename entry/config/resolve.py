@@ -111,8 +111,8 @@ def _plain(config: DictConfig) -> Any:
 
 def _check_fit(config: DictConfig) -> None:
     """Raise RequestError, naming the models that fit, where the dataset does not serve the model's task."""
-    task, targets = config.model.task, config.data.get("targets", {})
-    if task in targets:
+    task, targets = config.model.get("task"), config.data.get("targets", {})
+    if not task or not OmegaConf.is_dict(targets) or task in targets:  # what else is wrong with them is found later
         return
     models = {path.stem: yaml.safe_load(path.read_text())["task"] for path in sorted((CONF / "model").glob("*.yaml"))}
     fitting = ", ".join(name for name, its_task in models.items() if its_task in targets)

@@ -326,7 +326,7 @@ def test_the_logged_run_stays_the_same(run_command, train, stopped, tmp_path):
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        (["resume=absent"], "resume={cwd}/absent: there is no such folder. Did you mean"),
+        (["resume=absent"], "resume={cwd}/absent: there is no such folder."),
         (["resume={run}/checkpoints/last.ckpt"], "lies in a run folder. Type resume={run}"),
         (["resume={pictures}"], "no config.yaml in it"),
         (["resume={run}", "model=resnet18"], "makes no sense with run= or resume="),

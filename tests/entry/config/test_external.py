@@ -31,7 +31,7 @@ def test_what_is_used_is_kept(tmp_path):
         (settings_of_weights, (MODEL, "model.weights=none", *DATA), r"model\.weights=none: such a network cannot predict any class yet"),
         (settings_of_predictions, ("predictions=.", *DATA, "evaluation.flip=true"), r"predictions= makes no sense with evaluation\.flip=: the masks are there already"),
         (settings_of_predictions, ("predictions=.", "data=image_folder"), "data=image_folder has none to score them with"),
-        (settings_of_predictions, ("predictions=absent", "predictions_label_space=voc21", *DATA), "predictions=.*absent does not exist"),
+        (settings_of_predictions, ("predictions=absent", "predictions_label_space=voc21", *DATA), "predictions=.*absent: there is no such file or folder"),
         (settings_of_predictions, ("predictions=.", "predictions_label_space=voc20", *DATA), "predictions_label_space=voc20: there is no label space"),
     ],
 )  # fmt: skip

@@ -18,7 +18,13 @@ def make_run(folder: Path) -> Path:
     """A run folder with an evaluation and a checkpoint."""
     for part in ("checkpoints", "evaluation/test"):
         (folder / part).mkdir(parents=True)
-    for name in ("config.yaml", "evaluation/test/config.yaml", "evaluation/test/scores.json", "checkpoints/last.ckpt"):
+    for name in (
+        "config.yaml",
+        "evaluation/test/config.yaml",
+        "evaluation/test/scores.json",
+        "checkpoints/last.ckpt",
+        "checkpoints/epoch3.ckpt",
+    ):
         (folder / name).write_text("seed: 0\n")
     return folder
 
@@ -36,6 +42,7 @@ def run(tmp_path, monkeypatch):
         ("checkpoints/last.ckpt", "resume", "resume={run}"),
         ("checkpoints", "run", "run={run}"),
         ("checkpoints/epoch3.ckpt", "run", "run={run} checkpoint={run}/checkpoints/epoch3.ckpt"),
+        ("checkpoints/epoch4.ckpt", "run", "run={run}"),
         ("evaluation/test", "run", "run={run} split=test"),
         ("evaluation/test/scores.json", "run", "run={run} split=test"),
         ("evaluation/test", "resume", "resume={run}"),
@@ -46,7 +53,7 @@ def test_what_lies_in_a_run_folder_names_that(run, part, key, line):
     sentence = no_run(key, run / part)
     assert sentence.startswith(f"{key}={run / part} ")
     assert sentence.endswith(f"Type {line.format(run=run)}")
-    assert ("does not exist" in sentence) == (part == "checkpoints/epoch3.ckpt")
+    assert ("does not exist, but its run folder does" in sentence) == (part == "checkpoints/epoch4.ckpt")
 
 
 def test_an_evaluations_folder_is_no_run(run):
@@ -129,7 +136,9 @@ def test_what_is_advised_can_be_typed(value, line):
 def test_a_missing_path_is_answered_by_what_resembles_it_or_what_is_there(tmp_path):
     (tmp_path / "Pictures").mkdir()
     sentence = missing("data.root", tmp_path / "pictures" / "more")
-    assert sentence.startswith(f"data.root={tmp_path}/pictures/more does not exist. {tmp_path} has Pictures.")
+    assert sentence.startswith(
+        f"data.root={tmp_path}/pictures/more: there is no such file or folder. {tmp_path} has Pictures."
+    )
     (tmp_path / "Pictures" / "more").mkdir()
     assert f"Did you mean data.root={tmp_path}/Pictures/more?" in missing("data.root", tmp_path / "pictures" / "more")
     assert missing("model.weights", tmp_path / "imagnet").endswith(
