@@ -17,9 +17,11 @@ def typed(monkeypatch, capsys, tmp_path):
     def run(*arguments, name="train"):
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
-        # Hydra's write to the streams of their call.
+        # As in a new process: an earlier call's handlers write to its own streams, and it has disabled Hydra's loggers.
         live = [each for each in logging.root.handlers if not getattr(getattr(each, "stream", None), "closed", False)]
         monkeypatch.setattr(logging.root, "handlers", live)
+        for logger in map(logging.getLogger, list(logging.root.manager.loggerDict)):
+            monkeypatch.setattr(logger, "disabled", False)
         found = []
         with pytest.raises(SystemExit) as end:
             commands.command(name)(lambda request: found.append(resolved(request)))()
