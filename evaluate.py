@@ -8,21 +8,27 @@ def evaluate(request: Request) -> None:
     """Read the run's configuration and split, load its checkpoint, count the split once, write the scores."""
     from entry.request import external_kind
 
+    # What makes no sense is refused before torch is imported, which takes seconds.
     kind = external_kind(request)
     if kind is not None:
+        from entry.config import external as requested
+
+        read = requested.settings_of_predictions if kind == "predictions" else requested.settings_of_weights
+        settings = read(request)
         from entry.external import evaluate_predictions, evaluate_weights
 
-        (evaluate_predictions if kind == "predictions" else evaluate_weights)(request)
+        (evaluate_predictions if kind == "predictions" else evaluate_weights)(request, settings)
         return
 
-    from callbacks.signals import StopSignal
     from entry.config.run_config import of_run
+
+    folder, settings = of_run(request)
+    from callbacks.signals import StopSignal
     from entry.evaluation.summary import print_differences, print_ignored, print_summary
     from entry.job import Job
     from entry.launch import launch
     from entry.run import assemble_trained
 
-    folder, settings = of_run(request)
     # Refused here, before any rank has started.
     run = assemble_trained(folder, settings, request.keys.checkpoint, request.keys.split, request.allow)
     assert run.checkpoint is not None

@@ -6,10 +6,11 @@ from entry.cli.command import Request, command
 @command("predict")
 def predict(request: Request) -> None:
     """Load the run's checkpoint, predict a class or a mask for each image, and name those that cannot be read."""
-    from entry import prediction
     from entry.config.run_config import of_run
 
     folder, settings = of_run(request)
+    from entry import prediction
+
     images = prediction.pictures(request)
     target, unreadable = prediction.predict(request, folder, settings, images)
     print(target, flush=True)

@@ -150,6 +150,11 @@ def mark_failed(path: Path, error: str) -> None:
         write_json(path, facts | {"state": "failed", "exit_code": 1, "error": error, "finished": now()})
 
 
+def is_run(path: Path) -> bool:
+    """Return whether a folder is a run's; that of an evaluation in it, which has a configuration too, is none."""
+    return (path / "config.yaml").is_file() and not (path.parent.name == "evaluation" and is_run(path.parent.parent))
+
+
 class RunFolder:
     """The paths of a run's files, in a folder that need not exist until `claim`."""
 
@@ -224,6 +229,17 @@ class RunFolder:
         for pattern in ("**/.*.tmp", "evaluation/.*.new", "evaluation/.*.old"):
             for left in list(self.path.glob(pattern)):
                 shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+
+    def checkpoint(self, wanted: str) -> Path:
+        """Return the file of ``best``, ``last`` or a path. Raises RunFolderError naming those that there are."""
+        path = self.checkpoints / f"{wanted}.ckpt" if wanted in ("best", "last") else Path(wanted)
+        if path.is_file():
+            return path
+        known = [name for name in ("best", "last") if (self.checkpoints / f"{name}.ckpt").is_file()]
+        instead = f"Type {' or '.join(f'checkpoint={name}' for name in known)}."
+        if not known:
+            instead = f"The run has written none yet; continue it with python train.py resume={self.path}"
+        raise RunFolderError(f"checkpoint={wanted}: there is no {path}. {instead}")
 
     def status_file(self) -> Status:
         """Return the run's status.json, not started yet."""

@@ -6,16 +6,30 @@ from entry.cli.command import Request, command
 @command("train")
 def train(request: Request) -> None:
     """Compose, check and build; train; then evaluate the best checkpoint on the split that is reported."""
-    from entry import console, resume
+    # What makes no sense is refused before torch is imported, which takes seconds.
+    if request.keys.resume:
+        from entry.config.changes import to_resume
+
+        resumption = to_resume(request)
+        from entry import resume
+
+        if resumption.is_finished:
+            resume.print_finished(request, resumption)
+            return
+        ready = resume.reopened(request, resumption)
+    else:
+        from entry.config.resolve import resolved
+
+        settings = resolved(request)
+        from entry.run import opened
+
+        ready = opened(request, settings)
+
+    from entry import console
     from entry.evaluation.summary import print_summary
     from entry.job import Job
     from entry.launch import launch
-    from entry.run import opened
 
-    if request.keys.resume and resume.is_finished(request):
-        resume.print_finished(request)
-        return
-    ready = resume.reopened(request) if request.keys.resume else opened(request)
     with ready as (run, signal):
         console.announce(run)
         launch(Job.training(run), run, signal)

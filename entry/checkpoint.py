@@ -33,11 +33,9 @@ class Checkpoint:
 def find_checkpoint(folder: RunFolder, wanted: str, *, verified: bool = False) -> Checkpoint:
     """Read ``best``, ``last`` or a path, and check its checksums unless it is `verified` already.
 
-    Raises RequestError or WeightsError where there is none, it is damaged, or train.py did not write it.
+    Raises RunFolderError, RequestError or WeightsError where there is none, it is damaged, or train.py did not write it.
     """
-    path = folder.checkpoints / f"{wanted}.ckpt" if wanted in ("best", "last") else Path(wanted)
-    if not path.is_file():
-        raise RequestError(f"checkpoint={wanted}: there is no {path}. Type checkpoint=best, last or a path.")
+    path = folder.checkpoint(wanted)
     content = read_checkpoint(path, f"checkpoint={path}", in_file=True)  # the optimiser's state is not used
     keys = {"state_dict", "epoch", "global_step", "hyper_parameters"}
     if not isinstance(content, Mapping) or not keys <= content.keys():

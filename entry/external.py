@@ -1,6 +1,5 @@
 """Evaluating what was not made here: external weights, or masks made by any tool."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -9,7 +8,6 @@ from datamodules.segmentation import SegmentationDataModule
 from entry import console, hardware
 from entry.builders.crosswalk import crosswalk_of, external_space, keep_external
 from entry.builders.modules import build_datamodule
-from entry.config.resolve import resolved
 from entry.errors import RequestError
 from entry.evaluation.evaluate import write_evaluation
 from entry.evaluation.summary import print_summary
@@ -20,32 +18,12 @@ from entry.run import assemble_external, claimed
 from lightning_modules.segmentation import SegmentationModule
 from lightning_modules.weights.load import WeightsReport
 from run_folder import RunFolder, folder_name, free_name
-
-# Keys, and groups of them, that have an effect on the evaluation of what was not made here: the data, and the machine.
-USED_KEYS = ("split", "crosswalk", "data", "report.region_sizes", "seed", "logger", "trainer", "allow")
-OF_TRAINING = tuple(
-    f"trainer.{key}"
-    for key in ("max_epochs", "accumulate", "gradient_clip", "sync_batchnorm", "find_unused_parameters")
-)
+from settings.run import RunSettings
 
 
-def evaluate_weights(request: Request) -> None:
+def evaluate_weights(request: Request, settings: RunSettings) -> None:
     """Evaluate the weights that `model.weights=` names, in a run folder of their own."""
-    used = (*USED_KEYS, "model", "lightning_module", "experiment", "evaluation", "report.predictions")
-    _refuse_unused(request, "model.weights=", "they are evaluated as they are", used, OF_TRAINING)
-    model = request.config.model
-    if model.task != "segmentation":
-        raise RequestError(
-            f"model={model.name} does {model.task}; external weights can be evaluated for segmentation only."
-        )
-    settings = resolved(request)
-    model = settings.model
-    if model.weights in ("auto", "none", "imagenet"):
-        raise RequestError(
-            f"model.weights={model.weights}: such a network cannot predict any class yet. Type model.weights=coco_voc, or the path "
-            "of trained weights and model.label_space=NAME."
-        )
-    folder = _folder(request, model.name, settings.data.name)
+    folder = _folder(request, settings.model.name, settings.data.name)
     run = assemble_external(folder, settings, settings.split, request.allow)
     assert isinstance(run.datamodule, SegmentationDataModule)
     split = run.datamodule.test_split
@@ -56,17 +34,8 @@ def evaluate_weights(request: Request) -> None:
     print_summary(folder, split)
 
 
-def evaluate_predictions(request: Request) -> None:
+def evaluate_predictions(request: Request, settings: RunSettings) -> None:
     """Evaluate the masks that `predictions=` names; all are read before a folder is made, and refused together."""
-    used = (*USED_KEYS, "predictions", "predictions_label_space", "predictions_void_ids")
-    unused = (*OF_TRAINING, "trainer.limit_batches")
-    _refuse_unused(request, "predictions=", "the masks are there already", used, unused)
-    if "segmentation" not in request.config.data.get("targets", {}):
-        raise RequestError(
-            f"predictions= are masks, and data={request.config.data.name} has none to score them with. Type data=idd, "
-            "data=idd_lite or data=mask_folder, and data.root=DIR."
-        )
-    settings = resolved(request, with_model=False)
     folder = _folder(request, "predictions", settings.data.name)
     machine = hardware.choose(settings.trainer.model_copy(update={"devices": 1, "num_nodes": 1}))
     datamodule = build_datamodule(settings, test_split=settings.split, own_sizes=True)
@@ -99,13 +68,6 @@ def evaluate_predictions(request: Request) -> None:
             headline=SegmentationModule.headline,
         )
     print_summary(folder, split)
-
-
-def _refuse_unused(request: Request, beside: str, why: str, used: Sequence[str], unused: Sequence[str]) -> None:
-    """Raise RequestError for a typed key that would change nothing."""
-    for key in request.typed_keys:
-        if key in unused or not any(key == each or key.startswith(f"{each}.") for each in used):
-            raise RequestError(f"{beside} makes no sense with {key}=: {why}. Leave one of them out.")
 
 
 def _folder(request: Request, *what: str) -> RunFolder:

@@ -2,11 +2,13 @@
 
 import contextlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 import torch.distributed as dist
+from lightning.pytorch.loggers import Logger
 
 from callbacks.signals import StopSignal
 from entry import console
@@ -90,11 +92,13 @@ def _assembled(job: Job) -> Run:
 
 
 def _train(run: Run, signal: StopSignal) -> None:
-    # Only the first rank writes to the logger.
-    opened = loggers.opened(run.settings, run.folder) if is_first() else contextlib.nullcontext()
-    with opened as logger:
+    # Only the first rank writes to the loggers.
+    opened: contextlib.AbstractContextManager[Sequence[Logger]] = contextlib.nullcontext(())
+    if is_first():
+        opened = loggers.opened(run.settings, run.folder)
+    with opened as found:
         trainer = build_trainer(
-            run.settings, run.machine, run.folder, headline=run.module.headline, logger=logger, signal=signal
+            run.settings, run.machine, run.folder, headline=run.module.headline, loggers=found, signal=signal
         )
         trainer.fit(run.module, datamodule=run.datamodule, ckpt_path=run.resume_from)
     epochs, patience = run.settings.trainer.max_epochs, run.settings.early_stopping.patience

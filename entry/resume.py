@@ -2,10 +2,9 @@
 
 import contextlib
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from callbacks.checkpoints import earlier, link
 from callbacks.signals import StopSignal
@@ -14,43 +13,24 @@ from entry import console
 from entry.builders import loggers
 from entry.builders.crosswalk import difference, keep_space
 from entry.checkpoint import find_checkpoint
-from entry.config.run_config import with_overrides
+from entry.config.changes import LAST_DIGITS, OF_EVALUATION, Resumption
 from entry.errors import RequestError
 from entry.evaluation.summary import print_summary
 from entry.hardware import Hardware
 from entry.request import Request
 from entry.run import Run, assemble, differences, digest, first_weights, session, write_start
-from lightning_modules import schedules
 from lightning_modules.weights.safe_load import damage
 from run_folder import RunFolder, now, read_csv, read_json, write_json, write_text
 from settings.run import RunSettings
 
-# Keys that may change without the run becoming another one; a trailing dot stands for everything below.
-OF_EVALUATION = ("report.predictions", "report.region_sizes", "evaluation.")
 OF_CLASSES = {"data.label_space", "data.classes", "data.void_ids"}
-OF_SPLIT = ("data.fraction", "data.split", "data.select_from")
-HARMLESS = ("data.root", "data.num_workers", "data.cache", "data.cache_dir", "data.on_corrupt", "trainer.max_epochs",
-            "trainer.progress", "checkpointing.", "logger.", *OF_EVALUATION)  # fmt: skip
 
 
-def folder_of(request: Request) -> RunFolder:
-    """The run that `resume=` names. Raises RunFolderError where there is none."""
-    return RunFolder.open(Path(str(request.keys.resume)))
-
-
-def is_finished(request: Request) -> bool:
-    """Whether the run to resume is complete, and was not given more epochs."""
-    folder = folder_of(request)
-    before, settings = with_overrides(folder, request)
-    more = settings.trainer.max_epochs > before.trainer.max_epochs
-    return not more and folder.status.exists() and read_json(folder.status)["state"] == "finished"
-
-
-def print_finished(request: Request) -> None:
+def print_finished(request: Request, resumption: Resumption) -> None:
     """Print that a finished run stays as it is, how to evaluate it with what was typed, and its scores."""
-    folder = folder_of(request)
+    folder = resumption.folder
     print("This run is finished; nothing was changed. For more epochs type trainer.max_epochs=NUMBER.")
-    if overrides := _of_evaluation(request, _changes(*with_overrides(folder, request))):
+    if overrides := _of_evaluation(request, resumption.changes):
         command = shlex.join(["python", "evaluate.py", f"run={folder.path}", *overrides])
         print(f"Its evaluation stays as it is; for another: {command}")
     split = "test" if any(row["split"] == "test" for row in read_csv(folder.split)) else "val"
@@ -68,22 +48,13 @@ def _of_evaluation(request: Request, changes: Sequence[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def reopened(request: Request) -> Iterator[tuple[Run, StopSignal]]:
-    """The run that `resume=` names, ready to continue and this process's alone while the context lasts; and what receives its signals.
+def reopened(request: Request, resumption: Resumption) -> Iterator[tuple[Run, StopSignal]]:
+    """A run, ready to continue and this process's alone while the context lasts; and what receives its signals.
 
-    Raises RequestError where a changed key would make the rest another run, RunFolderError where it is still running.
+    Raises RequestError where it cannot be continued so, RunFolderError where it is still running.
     """
-    folder = folder_of(request)
-    before, settings = with_overrides(folder, request)
-    loggers.kind_of(settings)  # refused now, where the environment is wrong
-    changes = _changes(before, settings)
-    _check_kept(before, settings, changes)
-    harmful = [key for key in changes if not key.startswith(HARMLESS)]
-    if harmful and not request.keys.resume_with_changes:
-        raise RequestError(
-            f"resume={folder.path}: {', '.join(harmful)} would make the rest of it another run. "
-            "Leave it as it was, or type resume_with_changes=true."
-        )
+    folder, before, settings, changes = resumption.folder, resumption.before, resumption.settings, resumption.changes
+    loggers.kinds_of(settings)  # refused now, where the environment is wrong
     epochs = settings.trainer.max_epochs
     with folder.in_use(alone=True):
         checkpoint, step, reached, notes = _newest(folder)
@@ -107,6 +78,8 @@ def reopened(request: Request) -> Iterator[tuple[Run, StopSignal]]:
             notes.append(f"{weights} is not the file that the run began with: its SHA-256 is another one.")
         if isinstance(run.datamodule, SegmentationDataModule) and OF_CLASSES & {*changes}:
             keep_space(folder, run.datamodule)
+        if digits := [key for key in changes if key in LAST_DIGITS[2:]]:
+            notes.append(f"{', '.join(digits)} changed: the last digits may differ from an uninterrupted run.")
         if "trainer.max_epochs" in changes:
             notes.append(
                 f"trainer.max_epochs is now {epochs}, not {before.trainer.max_epochs}; the learning rate follows its schedule "
@@ -120,26 +93,6 @@ def reopened(request: Request) -> Iterator[tuple[Run, StopSignal]]:
             yield run, signal
 
 
-def _check_kept(before: RunSettings, after: RunSettings, changes: Sequence[str]) -> None:
-    """Raise RequestError where a change does not fit what the folder and its checkpoint keep."""
-    split = next((key for key in changes if key.startswith(OF_SPLIT)), None)
-    if split is not None:
-        raise RequestError(
-            f"{split}: the run has its split, in its split.csv, which is never made anew. Leave it as it was, or train another run."
-        )
-    if "optimizer._target_" in changes:
-        raise RequestError(
-            "optimizer: a checkpoint holds the state of its own optimiser, which another cannot continue from. Leave it as it was, "
-            "or train another run, from these weights with model.weights=…/checkpoints/last.ckpt."
-        )
-    key = next((key for key in changes if key.startswith(("optimizer.", "scheduler."))), None)
-    targets = [settings.scheduler.target for settings in (before, after)]
-    if key and not all(target.startswith(f"{schedules.__name__}.") for target in targets):
-        raise RequestError(
-            f"{key}: a schedule of torch's keeps its rates in the checkpoint. Leave it as it was, or train another run."
-        )
-
-
 def _check_schedule(make: Callable[..., object]) -> None:
     """Raise RequestError for a schedule of torch's that keeps its number of steps in the checkpoint."""
     if isinstance(make, partial) and isinstance(make.func, type) and "total_steps" in make.keywords:
@@ -147,20 +100,6 @@ def _check_schedule(make: Callable[..., object]) -> None:
             f"trainer.max_epochs: {make.func.__name__} fixed its steps when the run began, and has no rate for more or fewer. "
             "Leave it as it was, or begin a run with scheduler=cosine, which can be prolonged."
         )
-
-
-def _changes(before: RunSettings, after: RunSettings) -> list[str]:
-    """The dotted keys whose values differ."""
-    old, new = (dict(_flat(settings.model_dump(mode="json", by_alias=True))) for settings in (before, after))
-    return [key for key in {**old, **new} if old.get(key) != new.get(key)]
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _newest(folder: RunFolder) -> tuple[Path | None, int, int, list[str]]:
@@ -192,12 +131,13 @@ def _machine_notes(folder: RunFolder, machine: Hardware) -> list[str]:
     )
 
 
-def _write_down(folder: RunFolder, settings: RunSettings, changes: list[str], request: Request, step: int) -> None:
+def _write_down(folder: RunFolder, settings: RunSettings, changes: Sequence[str], request: Request, step: int) -> None:
     if changes:
         write_text(folder.config, settings.to_yaml())
     facts = read_json(folder.environment)
-    if facts["logger"]["kind"] != loggers.kind_of(settings):
-        facts["logger"] = loggers.description(settings)
+    had = loggers.of_run(facts)
+    if tuple(each["kind"] for each in had) != loggers.kinds_of(settings):
+        facts |= loggers.description(settings, had)
     typed = [override for override in request.overrides if not override.startswith("resume")]
     facts.setdefault("resumed", []).append({"time": now(), "step": step, "overrides": typed})
     write_json(folder.environment, facts)

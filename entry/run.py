@@ -19,7 +19,6 @@ from entry.builders import loggers
 from entry.builders.crosswalk import crosswalk_of, difference, external_space, keep_space, own_space
 from entry.builders.modules import build_datamodule, build_module, total_steps
 from entry.checkpoint import Checkpoint, find_checkpoint, load
-from entry.config.resolve import resolved
 from entry.errors import RequestError, RunStopped, exit_code, shortage
 from entry.hardware import Hardware
 from entry.request import PROJECT, Request
@@ -145,10 +144,9 @@ def _split_file(folder: RunFolder) -> Path | None:
 
 
 @contextlib.contextmanager
-def opened(request: Request) -> Iterator[tuple[Run, StopSignal]]:
+def opened(request: Request, settings: RunSettings) -> Iterator[tuple[Run, StopSignal]]:
     """A new run, and what receives its signals; all is checked and built before its folder is claimed: a refused request leaves none."""
-    settings = resolved(request)
-    loggers.kind_of(settings)  # refused now, where the environment is wrong
+    loggers.kinds_of(settings)  # refused now, where the environment is wrong
     folder = RunFolder(request.folder if request.folder_was_typed else free_name(request.folder))
     run = assemble(folder, settings, settings.model.weights, allow=request.allow)
     with claimed(folder, settings, request, run.machine, run.datamodule, run.weights) as signal:
@@ -196,7 +194,7 @@ def write_start(
                 "used": weights.used,
                 **({"sha256": found} if (found := digest(weights.used)) else {}),
             },
-            "logger": loggers.description(settings),
+            **loggers.description(settings),
             "notes": datamodule.notes,
             "skipped": [{"sample": name, "reason": reason} for name, reason in datamodule.skipped],
         },

@@ -63,6 +63,7 @@ class Target(Group):
     model_config = ConfigDict(extra="allow")
 
     target: str = Field(alias="_target_", description="the class or function that is called with the other keys")
+    partial: bool = Field(False, alias="_partial_", description="whether it is called later, with what is known then")
 
     @model_validator(mode="before")
     @classmethod

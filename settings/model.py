@@ -37,6 +37,9 @@ class ModelSettings(Group):
         "auto",
         description="auto: ImageNet weights where they can be had; none; imagenet; coco_voc; or the path of a checkpoint",
     )
+    weights_key: Text | None = Field(
+        None, description="which of several state dicts in the checkpoint, such as ema; null: the one that fits"
+    )
     partial: bool = Field(False, description="load weights of which only a part fits the network")
     label_space: NameOrCSV | None = Field(
         None, description="classes of external weights; null: those they are known for"
@@ -49,6 +52,10 @@ class ModelSettings(Group):
     def _check(self) -> Self:
         if self.network is None and self.name != "predictions":
             raise ValueError("model.network=null: it needs a _target_, as the options in conf/model have.")
+        if self.weights_key is not None and self.weights in PUBLISHED:
+            raise ValueError(
+                f"model.weights_key={self.weights_key} needs model.weights=PATH, the checkpoint with that key."
+            )
         if self.std is not None and min(self.std) == 0:
             raise ValueError(f"model.std={as_typed(self.std)}: must be above 0.")
         return self

@@ -20,6 +20,7 @@ from settings.model import (
 from settings.training import CheckpointingSettings, EarlyStoppingSettings, EMASettings, LoggerSettings, TrainerSettings
 
 LARGEST_SEED = 2**32 - 1  # numpy's largest
+NO_SCHEDULE = SchedulerSettings.model_validate({"_target_": "lightning_modules.schedules.constant", "_partial_": True})
 CheckpointName = Annotated[
     str,
     Field(min_length=1),
@@ -74,14 +75,14 @@ class RunSettings(RequestKeys):
     report: ReportSettings = ReportSettings()
     data: DataSettings
     model: ModelSettings
-    aug: AugSettings
+    aug: AugSettings = AugSettings()
     optimizer: OptimizerSettings
-    scheduler: SchedulerSettings
+    scheduler: SchedulerSettings = NO_SCHEDULE
     callbacks: dict[Text, Target] = Field(
         {}, description="further callbacks of the trainer by a name of your own, each with a _target_"
     )
     trainer: TrainerSettings
-    logger: LoggerSettings
+    logger: LoggerSettings = LoggerSettings(name="csv")
 
     @model_validator(mode="after")
     def _check_agreement(self) -> Self:

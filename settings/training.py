@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from settings.base import Group, Number, Positive, Text, Whole
+from settings.base import Group, Legal, Number, Positive, Text, Whole
 
 
 class TrainerSettings(Group):
@@ -73,15 +73,28 @@ def _to_list(value: object) -> object:
 
 
 Named = Annotated[Text | None, BeforeValidator(_unless_empty)]
+LoggerName = Literal["csv", "tensorboard", "wandb"]
 
 
 class LoggerSettings(Group):
     """`logger`: where scores are recorded beside the run folder."""
 
-    name: Literal["csv", "tensorboard", "wandb"] = Field("wandb", description="csv: nothing beside history.csv")
+    name: (
+        LoggerName
+        | Annotated[
+            list[LoggerName],
+            Field(min_length=1),
+            Legal("a list of these for several at once, such as [wandb,tensorboard]"),
+        ]
+    ) = Field("wandb", description="csv: nothing beside history.csv; several: logger=[wandb,tensorboard]")
     project: Named = Field(None, description="wandb: project; unless typed, WANDB_PROJECT")
     entity: Named = Field(None, description="wandb: user or team; unless typed, WANDB_ENTITY")
     group: Named = Field(None, description="wandb: group of runs; unless typed, WANDB_RUN_GROUP")
     tags: Annotated[list[str], BeforeValidator(_to_list)] = Field(
         [], description="wandb: tags; unless typed, WANDB_TAGS"
     )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The loggers, each once, in the order that was typed."""
+        return tuple(dict.fromkeys([self.name] if isinstance(self.name, str) else self.name))

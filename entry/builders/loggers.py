@@ -1,11 +1,11 @@
-"""The mirror of a run: Weights & Biases, TensorBoard, or nothing beyond the run folder's own files."""
+"""The mirrors of a run: Weights & Biases, TensorBoard, or nothing beyond the run folder's own files."""
 
 import contextlib
 import logging
 import netrc
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,16 +31,11 @@ MODES = {
 _used_ids: set[str] = set()  # of WANDB_RUN_ID: a sweep's further jobs are runs of their own
 
 
-def description(settings: RunSettings) -> dict[str, str | None]:
-    """A new run's logger, for environment.json; the id is chosen here, so that a resumed run has the same."""
-    kind = kind_of(settings)
-    return {"kind": kind, "id": _new_id() if kind == "wandb" else None, "url": None}
-
-
-def kind_of(settings: RunSettings) -> str:
-    """The logger that is used: csv in place of wandb where WANDB_MODE is disabled. Raises RequestError for an unknown mode."""
-    kind = settings.logger.name
-    return "csv" if kind == "wandb" and wandb_mode() == "disabled" else kind
+def kinds_of(settings: RunSettings) -> tuple[str, ...]:
+    """The loggers that are used: csv in place of wandb where WANDB_MODE is disabled. Raises RequestError for an unknown mode."""
+    names = settings.logger.names
+    disabled = "wandb" in names and wandb_mode() == "disabled"
+    return tuple(dict.fromkeys("csv" if disabled and name == "wandb" else name for name in names))
 
 
 def wandb_mode() -> str:
@@ -61,31 +56,49 @@ def _new_id() -> str:
     return given
 
 
-@contextlib.contextmanager
-def opened(settings: RunSettings, folder: RunFolder) -> Iterator[Logger | None]:
-    """The run's logger, for its first process, closed at the end with the exit code, so that a failed run is not shown as finished.
+def description(settings: RunSettings, before: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """A run's loggers, for environment.json: all of them as `loggers`, and the first one as `logger`.
 
-    Where it fails, a warning is logged and the run continues without it.
+    Their ids are chosen here, so that a resumed run has the same; `before` are the loggers that it had.
+    """
+    known = {each["kind"]: dict(each) for each in before}
+    found = [
+        known.get(kind, {"kind": kind, "id": _new_id() if kind == "wandb" else None, "url": None})
+        for kind in kinds_of(settings)
+    ]
+    return {"logger": found[0], "loggers": found}
+
+
+def of_run(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The loggers in a run's environment.json; runs of earlier versions have one."""
+    return list(facts.get("loggers") or [facts["logger"]])
+
+
+@contextlib.contextmanager
+def opened(settings: RunSettings, folder: RunFolder) -> Iterator[list[Logger]]:
+    """The run's loggers, for its first process, closed at the end with the exit code, so that a failed run is not shown as finished.
+
+    Where one fails, a warning is logged and the run continues without it.
     """
     # Lightning takes a stray LOCAL_RANK or SLURM_PROCID for a number of this process, and would leave the logger silent.
     cast(Any, rank_zero_only).rank = 0
-    logger = _open(settings, folder)
+    loggers = [logger for kind in kinds_of(settings) if (logger := _open(kind, settings, folder)) is not None]
     code = 1
     try:
-        yield logger
+        yield loggers
         code = 0
     except BaseException as error:
         code = exit_code(error)
         raise
     finally:
-        try:
-            _close(logger, code)
-        except Exception as error:  # noqa: BLE001  whatever it is, the run is over and its files are written
-            log.warning("The logger could not be closed: %s", error)
+        for logger in loggers:
+            try:
+                _close(logger, code)
+            except Exception as error:  # noqa: BLE001  whatever it is, the run is over and its files are written
+                log.warning("The logger could not be closed: %s", error)
 
 
-def _open(settings: RunSettings, folder: RunFolder) -> Logger | None:
-    name = kind_of(settings)
+def _open(name: str, settings: RunSettings, folder: RunFolder) -> Logger | None:
     if name == "csv":
         return None
     try:
@@ -102,11 +115,11 @@ def _open(settings: RunSettings, folder: RunFolder) -> Logger | None:
     return logger
 
 
-def _close(logger: Logger | None, code: int) -> None:
+def _close(logger: Logger, code: int) -> None:
     if isinstance(logger, WandbLogger):
         with waiting("wandb to send what was recorded; the run folder is complete"):
             logger.experiment.finish(exit_code=code)
-    elif logger is not None:
+    else:
         logger.finalize("success" if code == 0 else "failed")
 
 
@@ -123,9 +136,10 @@ def _wandb(settings: LoggerSettings, folder: RunFolder) -> WandbLogger:
     quiet = Settings(silent=True, console="off")
     termsetup(quiet, None)  # a run's own settings come too late: it would warn of what Lightning passes
     facts = read_json(folder.environment)
+    own = next(each for each in of_run(facts) if each["kind"] == "wandb")
     logger = WandbLogger(
         name=os.environ.get("WANDB_NAME") or folder.path.name,
-        id=facts["logger"]["id"],
+        id=own["id"],
         resume=None if offline else os.environ.get("WANDB_RESUME") or "allow",
         save_dir=place,
         project=settings.project,
@@ -137,8 +151,9 @@ def _wandb(settings: LoggerSettings, folder: RunFolder) -> WandbLogger:
         settings=quiet,
     )
     url = None if offline else logger.experiment.url
-    if url and url != facts["logger"]["url"]:
-        facts["logger"]["url"] = url
+    if url and url != own["url"]:
+        own["url"] = url
+        facts["logger"] = own if facts["logger"]["kind"] == "wandb" else facts["logger"]
         write_json(folder.environment, facts)
     return logger
 

@@ -46,7 +46,9 @@ def build_datamodule(
     (None: the reported split), with `own_sizes` each frame at its own size, for external masks. `label_space` is a run's own.
     """
     data = settings.data if split is None else settings.data.model_copy(update={"split": str(split)})
-    make = cast("type[ImageDataModule]", get_class(str(data.target)))
+    if data.target is None:
+        raise RequestError("data._target_ is missing. Leave it as the options in conf/data have it.")
+    make = cast("type[ImageDataModule]", get_class(data.target))
     _check_options(make, data.options)
     transform = settings.aug.transform
     return make(
@@ -120,7 +122,7 @@ def _load(
 ) -> WeightsReport:
     model = settings.model
     assert model.network is not None, "it was built"
-    options = {"whole": truth is not None, "partial": model.partial}
+    options: dict[str, Any] = {"whole": truth is not None, "partial": model.partial, "key": model.weights_key}
     return load_weights(
         network, model.name, weights, target=model.network.target, num_classes=space.num_classes, **options
     )
@@ -249,7 +251,7 @@ def _check_scalar(key: str, value: object, parameter: inspect.Parameter | None) 
 def _refusal(error: InstantiationException, key: str, arguments: Mapping[str, Any]) -> RequestError | None:
     """What the target itself, or one inside it, did not accept; None for a bug."""
     reason, named = error.__cause__, re.search(r"target '(?:\w+\.)*(\w+)'", str(error))
-    if named is None or not isinstance(reason, TypeError | ValueError):
+    if named is None or not isinstance(reason, TypeError | ValueError | LookupError):
         return None
     unknown = re.search(r"unexpected keyword argument '(\w+)'", str(reason))
     if unknown and unknown[1] in arguments:

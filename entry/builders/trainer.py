@@ -48,7 +48,7 @@ def build_trainer(
     folder: RunFolder,
     *,
     headline: str,
-    logger: Logger | None = None,
+    loggers: Sequence[Logger] = (),
     signal: StopSignal | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> lightning.Trainer:
@@ -78,7 +78,7 @@ def build_trainer(
         limit_test_batches=trainer.limit_batches,
         accumulate_grad_batches=trainer.accumulate,
         gradient_clip_val=trainer.gradient_clip,
-        logger=logger or False,
+        logger=list(loggers) or False,
         callbacks=[*shown, *trained, *callbacks],
         # Explicit: inside a SLURM job Lightning would take a single process for one of its tasks.
         plugins=[CheckpointFiles(), TorchElasticEnvironment() if several else LightningEnvironment()],

@@ -16,9 +16,10 @@ from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from callbacks.errors import handled
-from entry.cli.hydra_errors import reworded
+from entry.cli import overrides
 from entry.cli.hydra_guard import guarded, refusal, with_quotes
 from entry.errors import (
     DONE,
@@ -143,6 +144,7 @@ def _compose(name: str, task: Callable[[Request], None]) -> int:
     def enter(config: DictConfig) -> None:
         with contextlib.redirect_stderr(stderr):
             request = _request(config)
+            _stay(HydraConfig.get())
             codes.append(execute(task, request))
             RememberFolders.remove_empty(request.folder)
             if codes[-1] != DONE:
@@ -153,30 +155,39 @@ def _compose(name: str, task: Callable[[Request], None]) -> int:
             _call_hydra(name, enter)
     except _Ended as end:
         return end.with_code
-    except HydraException as error:  # of --help, which Hydra's own main does not see
-        stderr.write(reworded(str(error), name))
-        return REFUSED
+    except (HydraException, OmegaConfBaseException, ValueError) as error:  # that Hydra's own main lets pass
+        stderr.write(_reworded(str(error), name))
+        return FAILED if FAILED in codes else REFUSED
     except SystemExit as end:
         if end.code not in (None, DONE):
-            stderr.write(reworded(hydras.getvalue(), name))
+            stderr.write(_reworded(hydras.getvalue(), name))
             return FAILED if FAILED in codes else REFUSED
     finally:
         RememberFolders.tidy()
     return next((code for code in (FAILED, REFUSED) if code in codes), DONE)
 
 
+def _reworded(complaint: str, name: str) -> str:
+    from entry.cli.hydra_errors import reworded  # only where there is one
+
+    return reworded(complaint, name)
+
+
 def _call_hydra(name: str, enter: Callable[[DictConfig], None]) -> None:
-    """Let Hydra compose and enter each job; print help instead, or end with 2 where that was typed which is not allowed."""
+    """Let Hydra compose and enter each job; print help instead, or end with 2 where what was typed makes no sense."""
     sys.argv[1:] = map(with_quotes, sys.argv[1:])
     refused = refusal(sys.argv[1:])
-    if refused is not None:
-        print(refused, file=sys.stderr)
+    problems = overrides.problems(sys.argv[1:], name) if refused is None else [refused]
+    if problems:
+        print("\n".join(problems), file=sys.stderr)
         raise SystemExit(REFUSED)
     if {"--help", "-h"} & {*sys.argv[1:]}:
         from entry.cli.help import print_help
 
         print_help(name, sys.argv[1:])
     else:
+        if "--hydra-help" in sys.argv:  # composes without conf/, so with Hydra's own logging, which writes a file
+            sys.argv += ["hydra/job_logging=none", "hydra/hydra_logging=none"]
         hydra.main(version_base="1.3", config_path=str(PROJECT / "conf"), config_name=name)(enter)()
 
 
@@ -195,6 +206,15 @@ def _end_or_continue(code: int) -> None:
         raise _Ended(code)
     how = "failed" if code == FAILED else "was refused"
     print(f"Job {hydras.job.num} ({' '.join(_typed(hydras, 'task'))}) {how}.", file=sys.stderr)
+
+
+def _stay(hydras: Any) -> None:
+    """Return to where the command was typed: the paths in it are relative to that, and a run writes into its folder only."""
+    if hydras.job.chdir:
+        os.chdir(hydras.runtime.cwd)
+        print(
+            "note: hydra.job.chdir=true changes nothing: paths are relative to where you are, and a run writes into its folder only."
+        )
 
 
 def _request(config: DictConfig) -> Request:

@@ -3,15 +3,18 @@
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from entry.cli.overrides import without_sweeps
 from entry.request import PROJECT
 from settings.base import as_typed
 from settings.errors import keys_of
@@ -29,6 +32,7 @@ USAGE = {
 FORMS = """
 Type a key as key=value, an option of a group as group=option; quote what a shell would change: 'data.image_size=[64,64]'.
 -m tries several values: python train.py -m model=custom_cnn,resnet18 optimizer.lr=1e-3,3e-4
+logger=[wandb,tensorboard] uses several loggers; ~logger, ~aug, ~scheduler and ~callbacks mean none. docs/SETTINGS.md has all forms.
 --cfg job prints the composed configuration; --config-dir=FOLDER adds options of your own.
 """
 
@@ -40,8 +44,12 @@ def print_help(name: str, arguments: Sequence[str]) -> None:
         name: of the command and of its file in conf/.
         arguments: of the command line.
     """
+    typed = get_args_parser().parse_args(list(arguments))
+    overrides = without_sweeps(typed.overrides)
+    if typed.config_dir:
+        overrides.append(f'hydra.searchpath=["file://{Path(typed.config_dir).absolute()}"]')
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose(name, overrides=[argument for argument in arguments if not argument.startswith("-")])
+        config = compose(name, overrides=overrides)
     screen = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 140)
     screen.print(f"{USAGE[name]}\n{FORMS}", markup=False)
     screen.print(_table((f"  {group}", ", ".join(options)) for group, options in groups().items()))

@@ -16,7 +16,8 @@ def reworded(complaint: str, name: str) -> str:
 
     A key that does not exist is answered with the nearest that do; other complaints are kept as they are.
     """
-    lines = [line for line in complaint.splitlines() if line.strip() and "HYDRA_FULL_ERROR" not in line]
+    debugging = ("HYDRA_FULL_ERROR", "    reference_type=", "    object_type=")
+    lines = [line for line in complaint.splitlines() if line.strip() and not any(each in line for each in debugging)]
     text = "\n".join(lines)
     misplaced = _misplaced(text, name)
     if misplaced:
@@ -41,10 +42,18 @@ def reworded(complaint: str, name: str) -> str:
             f"The command line cannot be read: {broken[0]}. Values with spaces, letters beyond a to z or any of ~ = ( ) , {{ }} [ ] need quotes of their own, "
             "for example: 'data.root=\"/my data/a=b\"'\n"
         )
+    return f"{_unexpected(text, name) or text}\n"
+
+
+def _unexpected(text: str, name: str) -> str | None:
+    """The message for an exception of Python's that Hydra did not expect; None for its own."""
     folder = re.search(r"^(?:OSError|[A-Z]\w+Error): \[Errno \d+\] (.*)\Z", text, re.MULTILINE)
     if folder:  # all that Hydra does with files is to make it
-        return f"The run folder cannot be made: {folder[1]}\n"
-    return text + "\n"
+        return f"The run folder cannot be made: {folder[1]}"
+    if "Traceback (most recent call last)" not in text:
+        return None
+    reasons = re.findall(r"^[\w.]*(?:Error|Exception|Value): (.*)", text, re.MULTILINE)
+    return f"This cannot be composed: {reasons[-1] if reasons else text.splitlines()[-1]}. All keys: python {name}.py --help"
 
 
 def _misplaced(text: str, name: str) -> str | None:
@@ -52,8 +61,13 @@ def _misplaced(text: str, name: str) -> str | None:
     stray = re.search(r"unrecognized arguments: .*", text)
     if stray:
         return f"{stray[0]}\nSettings are typed key=value, one after the other; options such as -m stand before them: python {name}.py -m seed=0,1\n"
-    if "Config group override must be a string or a list. Got NoneType" in text:
-        return f"A group (data, model, aug, optimizer, …) cannot be null; give one of its options. All of them: python {name}.py --help\n"
+    option = re.search(r"error: (argument .*)", text)
+    if option:
+        return f"{option[1]}. The options of a command line: python {name}.py --hydra-help\n"
+    resolving = re.search(r"^(.*[Ii]nterpolation.*)\s+full_key: (.*)", text, re.MULTILINE)
+    if resolving:
+        reason = re.sub(r"^.*(?:Error|Warning|Value): ", "", resolving[1])
+        return f"{resolving[2]} cannot be resolved: {reason}\n"
     listed = re.search(r"Error merging override (.*)\s+Cannot merge DictConfig with ListConfig", text)
     if listed:
         return f"{listed[1]}: a list cannot stand here, because the key has keys of its own. They are in: python {name}.py --cfg job\n"

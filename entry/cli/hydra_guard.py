@@ -29,12 +29,14 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
+from entry.cli.overrides import combine
+
 CALLBACKS = ("entry.cli.command.RememberFolders",)
 PLUGINS = ("hydra_plugins.", "hydra._internal.core_plugins.")
 LOGGING_CLASSES = ("logging.StreamHandler", "logging.NullHandler", "logging.Formatter")
 STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 BUILT = ("callbacks", "launcher", "sweeper", "job_logging", "hydra_logging")
-COMPOSE = "load_configuration"
+COMPOSE, MERGE = "load_configuration", "_compose_config_from_defaults_list"
 
 
 # A placeholder of a pattern of paths, which Hydra would read as the beginning of a dictionary.
@@ -75,8 +77,8 @@ def refusal(arguments: Sequence[str]) -> str | None:
 
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
-    """Check each configuration that Hydra composes before it builds anything of it, see `settle`."""
-    compose = getattr(ConfigLoaderImpl, COMPOSE)
+    """Check each configuration that Hydra composes before it builds anything of it, see `settle` and `combine`."""
+    compose, merge = getattr(ConfigLoaderImpl, COMPOSE), getattr(ConfigLoaderImpl, MERGE)
 
     @functools.wraps(compose)
     def composed(*args: Any, **options: Any) -> DictConfig:
@@ -84,12 +86,20 @@ def guarded() -> Iterator[None]:
         settle(config.hydra)
         return config
 
-    # Hydra has no hook between composing and building; all its ways of composing go through this method.
+    @functools.wraps(merge)
+    def merged(self: ConfigLoaderImpl, defaults: Any, repo: Any) -> DictConfig:
+        config: DictConfig = merge(self, defaults, repo)
+        combine(config, defaults, repo)
+        return config
+
+    # Hydra has no hook between composing and building; all its ways of composing go through these methods.
     setattr(ConfigLoaderImpl, COMPOSE, composed)
+    setattr(ConfigLoaderImpl, MERGE, merged)
     try:
         yield
     finally:
         setattr(ConfigLoaderImpl, COMPOSE, compose)
+        setattr(ConfigLoaderImpl, MERGE, merge)
 
 
 def settle(hydra: DictConfig) -> None:
@@ -100,9 +110,13 @@ def settle(hydra: DictConfig) -> None:
     for name in BUILT:
         try:
             node = OmegaConf.to_container(hydra[name], resolve=True)
-        except OmegaConfBaseException as error:
+        except (OmegaConfBaseException, ValueError) as error:  # ValueError: it is null
             reason = str(error).splitlines()[0]
-            raise ConfigCompositionException(f"hydra.{name} cannot be resolved beforehand: {reason}") from None
+            where = "a logging configuration that writes a file" if "output_dir" in reason else "it"
+            raise ConfigCompositionException(
+                f"hydra.{name}: {where} is not allowed or not there ({reason}). Leave it out, or choose hydra/{name}=…: "
+                "for logging disabled, none or stdout, else basic."
+            ) from None
         for place, key, value in _entries(node, f"hydra.{name}"):
             if not _harmless(name, place, key, value):
                 raise ConfigCompositionException(

@@ -1,18 +1,36 @@
 """From a composed Hydra configuration to checked settings."""
 
 import copy
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from pydantic_core import PydanticUndefined
 
 from entry.config.targets import check_targets
 from entry.errors import RequestError
 from entry.request import PROJECT, Request, unresolved
+from label_spaces import catalogue
+from label_spaces.space import LabelSpaceError
+from settings.base import Group
 from settings.run import RunSettings, validated
 
 CONF = PROJECT / "conf"
+# Keys whose values, where they are paths or names of label spaces, must exist.
+PATHS = (
+    "data.root",
+    "data.split",
+    "data.labels",
+    "data.label_space",
+    "model.weights",
+    "model.label_space",
+    "predictions",
+    "predictions_label_space",
+    "crosswalk",
+)
 NO_MODEL = {"name": "predictions", "task": "segmentation", "weights": "none"}  # masks that are there already
 
 
@@ -32,8 +50,45 @@ def resolved(request: Request, *, with_model: bool = True) -> RunSettings:
         config.model = NO_MODEL
     _check_fit(config)
     settings = validated(RunSettings, _plain(config))
-    check_targets(settings, request.allow)
+    check_paths(settings, request.typed_keys)
+    check_targets(settings, request.allow)  # last, as it imports torch
     return settings
+
+
+def default_of(name: str) -> Any:
+    """The plain value that a group, or a key beside the groups, has where ``~NAME`` was typed; None where it needs one."""
+    default = RunSettings.model_fields[name].get_default()
+    if isinstance(default, Group):
+        return default.model_dump(mode="json", by_alias=True)
+    return None if default is PydanticUndefined else default
+
+
+def check_paths(settings: RunSettings, typed: Sequence[str]) -> None:
+    """Raise RequestError where typed keys name files, folders or label spaces that do not exist."""
+    absent: list[tuple[str, Path]] = []
+    for key in PATHS:
+        value: Any = settings
+        for part in key.split("."):
+            value = getattr(value, part)
+        if value is None or not any(key == each or key.startswith(f"{each}.") for each in typed):
+            continue
+        if key.endswith("label_space") and not Path(value).is_absolute():
+            try:
+                catalogue.load(value)
+            except LabelSpaceError as error:
+                raise RequestError(f"{key}={value}: {error}") from None
+        paths = [Path(each) for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)]
+        absent += [(key, path) for path in paths if path.is_absolute() and not path.exists()]
+    if absent and (absent[0][0] != "data.root" or _is_given_root(settings.data.name)):
+        from entry.config.paths import missing
+
+        raise RequestError("\n".join(missing(key, path) for key, path in absent))
+
+
+def _is_given_root(name: str) -> bool:
+    """Whether a shipped dataset has to be given its folder; the embedded one makes its own."""
+    file = CONF / "data" / f"{name}.yaml"
+    return file.exists() and yaml.safe_load(file.read_text(encoding="utf-8"))["root"] == MISSING
 
 
 def _plain(config: DictConfig) -> Any:
@@ -47,13 +102,18 @@ def _plain(config: DictConfig) -> Any:
         raise unresolved(error) from None
     assert isinstance(plain, dict)
     plain.pop("allow", None)
-    return plain
+    removed = [
+        name
+        for name, field in RunSettings.model_fields.items()
+        if name not in plain and isinstance(field.default, Group)
+    ]
+    return {**plain, **{name: default_of(name) for name in removed}}
 
 
 def _check_fit(config: DictConfig) -> None:
     """Raise RequestError, naming the models that fit, where the dataset does not serve the model's task."""
-    task, targets = config.model.task, config.data.get("targets", {})
-    if task in targets:
+    task, targets = config.model.get("task"), config.data.get("targets", {})
+    if not task or not OmegaConf.is_dict(targets) or task in targets:  # what else is wrong with them is found later
         return
     models = {
         path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))["task"]

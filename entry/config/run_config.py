@@ -7,10 +7,11 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from entry.config.resolve import check_paths, default_of
 from entry.config.targets import check_targets
 from entry.errors import RequestError
 from entry.request import Request
-from run_folder import RunFolder
+from run_folder import RunFolder, is_run
 from settings.errors import SettingsError
 from settings.run import AllowedPackages, RequestKeys, RunSettings, validated
 
@@ -29,22 +30,37 @@ def read_settings(folder: RunFolder, allow: Sequence[str]) -> RunSettings:
     return settings
 
 
+def open_run(key: str, path: str) -> RunFolder:
+    """The run folder that a key names. Raises RequestError with what is there instead, and the line to type."""
+    if is_run(Path(path)):
+        return RunFolder(Path(path))
+    from entry.config.paths import no_run
+
+    raise RequestError(no_run(key, Path(path)))
+
+
 def of_run(request: Request) -> tuple[RunFolder, RunSettings]:
     """The run that `run=` names, and its settings with each typed override in place of the run's own value.
 
-    Raises RequestError for a folder that holds no run, and for overrides that make no sense with one.
+    Raises RequestError for a folder that holds no run, or not the checkpoint, and for overrides that make no sense with one.
     """
     if request.keys.run is None:
         raise RequestError(
             "run is missing. Type the folder that train.py printed: run=RUN_FOLDER; a model or masks not made here are evaluated "
             "with model.weights=… or predictions=…"
         )
-    folder = RunFolder.open(Path(request.keys.run))
-    return folder, with_overrides(folder, request)[1]
+    folder = open_run("run", request.keys.run)
+    settings = with_overrides(folder, request)[1]
+    folder.checkpoint(request.keys.checkpoint)
+    check_targets(settings, request.allow)
+    return folder, settings
 
 
 def with_overrides(folder: RunFolder, request: Request) -> tuple[RunSettings, RunSettings]:
-    """A run's own settings, and those with each typed override in place of the run's own value. Raises RequestError."""
+    """A run's own settings, and those with each typed override in place of the run's own value. Raises RequestError.
+
+    What they name to be built is not checked, because that needs torch: `check_targets` follows.
+    """
     config = _read(folder)
     if "predictions" in config:  # a key of evaluate.py's own, which train.py lacks
         raise RequestError(
@@ -56,13 +72,16 @@ def with_overrides(folder: RunFolder, request: Request) -> tuple[RunSettings, Ru
         key = override.key_or_group.replace("/", ".")
         if key in REQUEST_KEYS:
             continue
-        if override.is_add() or override.is_delete():
+        if override.is_delete() and key in RunSettings.model_fields and key not in ("model", "data"):
+            config[key] = default_of(key)  # such as ~logger: without one
+        elif override.is_add() or override.is_delete():
             raise RequestError(
                 f"{override.input_line}: with run= and resume=, keys can be replaced, not added or deleted."
             )
-        _replace(config, key, request.config)
+        else:
+            _replace(config, key, request.config)
     after = validated(RunSettings, OmegaConf.to_container(config))
-    check_targets(after, request.allow)
+    check_paths(after, request.typed_keys)
     return before, after
 
 

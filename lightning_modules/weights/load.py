@@ -8,8 +8,8 @@ from torch import nn
 from lightning_modules.errors import WeightsError
 from lightning_modules.weights.download import NotReachableError, cached_path, fetch
 from lightning_modules.weights.pretrained import IMAGENET_MEAN, IMAGENET_STD, TORCHVISION, published_weights
-from lightning_modules.weights.safe_load import read_state_dict
-from lightning_modules.weights.state_dict import Heads, load_backbone, load_network
+from lightning_modules.weights.safe_load import read_state_dicts
+from lightning_modules.weights.state_dict import Heads, choose_state, load_backbone, load_network
 
 NAMES = {"imagenet": "ImageNet", "coco_voc": "COCO/VOC"}
 PREDICTS = {"coco_voc": "voc21"}  # the label space of published weights that come with heads
@@ -34,6 +34,7 @@ def load_weights(
     num_classes: int,
     whole: bool = False,
     partial: bool = False,
+    key: str | None = None,
 ) -> WeightsReport:
     """Load the requested weights into a fresh network.
 
@@ -46,6 +47,7 @@ def load_weights(
         num_classes: of the network.
         whole: load the heads too, which must fit: the network is evaluated as it is.
         partial: load all of a file that fits, and note what does not.
+        key: of the state dict in a file that holds several.
 
     Raises WeightsError, with the network unchanged, if the weights cannot be downloaded or read, or do not fit.
     """
@@ -53,9 +55,15 @@ def load_weights(
         return WeightsReport(requested, "none")
     if requested == "auto" or requested in NAMES:
         return _load_published(network, model, requested, target, num_classes, whole=whole)
-    state = read_state_dict(Path(requested).expanduser())
+    states = read_state_dicts(Path(requested).expanduser())
+    place, state = choose_state(states, network, key, requested)
     notes = load_network(network, state, Heads(num_classes, required=whole), requested, partial=partial)
-    note = "; ".join([f"{model} starts from {requested}", *notes])
+    chosen = (
+        f", its {place} (also there: {', '.join(other for other in states if other != place)})"
+        if len(states) > 1
+        else ""
+    )
+    note = "; ".join([f"{model} starts from {requested}{chosen}", *notes])
     return WeightsReport(requested, requested, note, Path(requested).name)
 
 
@@ -87,7 +95,7 @@ def _load_published(
             f"model.weights={kind}: {error}. Download it where there is a connection and put it at {file}{otherwise}"
         ) from error
     try:
-        state, backbone = read_state_dict(file), getattr(network, "backbone", None)
+        state, backbone = next(iter(read_state_dicts(file).values())), getattr(network, "backbone", None)
         if kind == "imagenet" and isinstance(backbone, nn.Module):
             load_backbone(backbone, state, str(file))
             content = f"a backbone with {NAMES[kind]} weights ({file.name}) and fresh heads"

@@ -1,52 +1,97 @@
 """Reading the tensors of an untrusted checkpoint: nothing in it is ever executed."""
 
+import contextlib
 import pickle
-import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sized
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lightning_modules.errors import WeightsError
 
-# Keys under which training scripts save the weights beside other state.
-NESTS = ("state_dict", "model", "model_state_dict")
+DEEPEST = 4  # state dicts lie under fewer keys; a dict may hold itself
+MOST_NAMED = 5
+HEAD = 16  # bytes that tell safetensors and zip archives
+SUFFIXES = (".ckpt", ".pt", ".pth", ".bin", ".safetensors", ".npz")
 
 # Raised by torch.load on damaged files and on other formats; a pickle of arbitrary bytes can fail in any of these ways.
-UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError, OverflowError,
-              MemoryError, struct.error, pickle.UnpicklingError)  # fmt: skip
+DAMAGED = (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError, OverflowError,
+           MemoryError, NotImplementedError, struct.error, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error)  # fmt: skip
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a checkpoint by name, on the CPU.
+def read_state_dicts(path: Path) -> dict[str, dict[str, Tensor]]:
+    """Return each state dict in a checkpoint by the dotted key under which it lies, empty for the file itself.
 
-    Reads files of ``torch.save`` (a state dict, or one inside ``state_dict`` or ``model`` as Lightning and most
-    training scripts save it) and ``.safetensors``. Files that need code to be run are refused unread. Raises WeightsError
-    if there is no such file, or it is not a checkpoint.
+    Reads files of ``torch.save``, as Lightning and most training scripts save them, ``.safetensors`` and ``.npz``. A
+    checkpoint of Lightning has one, its ``state_dict``. Files that need code to be run are refused unread. Raises
+    WeightsError if there is no such file, or it is no checkpoint or one without weights.
     """
+    typed = f"model.weights={path}"
     if not path.is_file():
-        what = "is a folder" if path.is_dir() else "no such file"
+        raise WeightsError(_no_file(path, typed))
+    content = read_checkpoint(path, typed)
+    if isinstance(content, Mapping) and "pytorch-lightning_version" in content and "state_dict" in content:
+        content = {"state_dict": content["state_dict"]}  # what is beside it are states of callbacks
+    found = dict(_state_dicts(content, "", DEEPEST))
+    if not found:
         raise WeightsError(
-            f"model.weights={path}: {what}; give auto, none, imagenet, coco_voc or the path of a checkpoint file"
+            f"{typed} holds no weights: it is {_content(content)}. Give a file of torch.save(network.state_dict(), …)"
         )
-    content = read_checkpoint(path, f"model.weights={path}")
-    for nest in NESTS:
-        if isinstance(content, Mapping) and isinstance(content.get(nest), Mapping):
-            content = content[nest]
-    if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
-        raise WeightsError(
-            f"model.weights={path} holds no state dict; save one with torch.save(network.state_dict(), …)"
-        )
-    odd = [str(key) for key, value in content.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
-    if odd:
-        raise WeightsError(
-            f"model.weights={path} is not a plain state dict: {', '.join(odd[:5])} is not a tensor with a name"
-        )
-    return dict(content)
+    return found
+
+
+def _state_dicts(content: object, place: str, depth: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """The mappings from names to tensors within plain data, with their dotted keys; an optimiser's state has none."""
+    if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
+        return
+    inner = {key: value for key, value in content.items() if isinstance(value, Mapping)}
+    if not inner and any(isinstance(value, Tensor) for value in content.values()):
+        yield place, dict(content)
+    for key, value in inner.items() if depth and "param_groups" not in content else ():
+        yield from _state_dicts(value, f"{place}.{key}".lstrip("."), depth - 1)
+
+
+def _content(content: object) -> str:
+    """What plain data without a state dict is."""
+    if isinstance(content, Mapping) and "param_groups" in {
+        *content,
+        *(key for each in content.values() if isinstance(each, Mapping) for key in each),
+    }:
+        return f"an optimiser's state ({_named(content)})"
+    if isinstance(content, Mapping):
+        return f"a dict with {_named(content)}" if content else "an empty dict"
+    if isinstance(content, Tensor):
+        return f"a single tensor without a name ({'×'.join(map(str, content.shape)) or 'one number'})"
+    return (
+        f"a {type(content).__name__}{f' of {len(content)} items without names' if isinstance(content, Sized) else ''}"
+    )
+
+
+def _named(content: Mapping[Any, object]) -> str:
+    shown = [f"{key} ({type(value).__name__})" for key, value in content.items()][:MOST_NAMED]
+    return ", ".join(shown) + (f" and {len(content) - MOST_NAMED} more" if len(content) > MOST_NAMED else "")
+
+
+def _no_file(path: Path, typed: str) -> str:
+    if not path.is_dir():
+        return f"{typed}: no such file; give auto, none, imagenet, coco_voc or the path of a checkpoint file"
+    files = [
+        each
+        for each in (path / "checkpoints/best.ckpt", *sorted(path.iterdir()))
+        if each.suffix in SUFFIXES and each.is_file()
+    ]
+    inside = (
+        f"one of the files in it: {', '.join(map(str, files[:MOST_NAMED]))}"
+        if files
+        else "the path of a checkpoint file"
+    )
+    return f"{typed}: is a folder; give auto, none, imagenet, coco_voc or {inside}"
 
 
 def read_checkpoint(path: Path, typed: str, *, in_file: bool = False) -> object:
@@ -54,22 +99,19 @@ def read_checkpoint(path: Path, typed: str, *, in_file: bool = False) -> object:
 
     `typed` is how the user named the file, for messages. With `in_file` the file is mapped and each tensor read when it is
     used, which files from before torch 1.6 do not support. Raises WeightsError if it is not a checkpoint, or would have to
-    run code to be read.
+    run code to be read; the message has what the file is instead.
     """
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path, typed)
     try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+        # The length of its JSON, and the JSON; by its content, as safetensors are also called .bin and .pth.
+        if head[8:10] in (b'{"', b"{ ") or path.suffix == ".safetensors":
+            return _read_safetensors(path)
+        if head.startswith(b"PK") and (arrays := _read_npz(path)):
+            return arrays
         return torch.load(path, map_location="cpu", weights_only=True, mmap=in_file)
-    except pickle.UnpicklingError as error:
-        code = re.search(r"GLOBAL (\S+)|Trying to call reduce for unrecognized function (.+)", str(error))
-        if code is None:
-            raise WeightsError(_unreadable(path, typed, error)) from error
-        raise WeightsError(
-            f"{typed} holds more than tensors ({(code[1] or code[2]).strip()}) and would have to run code to be read, "
-            "so it was not; save its state dict alone: torch.save(network.state_dict(), …)"
-        ) from error
-    except UNREADABLE as error:
-        raise WeightsError(_unreadable(path, typed, error)) from error
+    except DAMAGED as error:
+        raise WeightsError(_refusal(path, typed, error)) from error
 
 
 def damage(path: Path) -> str | None:
@@ -83,22 +125,44 @@ def damage(path: Path) -> str | None:
         if broken is not None:
             return f"the checksum of {broken} is wrong"
         torch.load(path, map_location="cpu", weights_only=True, mmap=True)  # what lies between the records
-    except (*UNREADABLE, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except DAMAGED as error:
         return str(error).splitlines()[0] if str(error) else type(error).__name__
     return None
 
 
-def _read_safetensors(path: Path, typed: str) -> dict[str, Tensor]:
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(_unreadable(path, typed, error)) from error
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
 
 
-def _unreadable(path: Path, typed: str, error: BaseException) -> str:
+def _read_npz(path: Path) -> dict[str, Tensor] | None:
+    """The arrays of numpy's archive by name; None for another one. Raises ValueError where they hold objects."""
+    with zipfile.ZipFile(path) as archive:
+        if not all(name.endswith(".npy") for name in archive.namelist()):
+            return None
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def _refusal(path: Path, typed: str, error: BaseException) -> str:
+    """Why a file is not read, and what to do."""
+    from lightning_modules.weights import formats
+
     if isinstance(error, PermissionError):
         return f"{typed} may not be read: permission denied"
-    return f"{typed} cannot be read as a checkpoint: it is damaged, cut short or something else ({path.stat().st_size} bytes)"
+    what, advice, code = "", "", None
+    with contextlib.suppress(*DAMAGED):
+        what, advice = formats.describe(path)
+        code = None if what else formats.needs_code(path)
+    if code is not None:
+        return (
+            f"{typed} {code[0]} and would have to run code to be read, so it was not; where you trust it, save its weights alone: "
+            f"{code[1]}"
+        )
+    what = what or "damaged, cut short or something else"
+    return f"{typed} cannot be read as a checkpoint: it is {what} ({path.stat().st_size} bytes). {advice or 'Copy or download it again'}"

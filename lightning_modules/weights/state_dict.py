@@ -1,8 +1,8 @@
-"""Loading a state dict into a network: key prefixes, heads for another number of classes, and what does not fit."""
+"""Loading a state dict into a network: which one, key prefixes, heads for another number of classes, and what does not fit."""
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -10,9 +10,7 @@ from torch import Tensor, nn
 from lightning_modules.errors import WeightsError
 
 State = Mapping[str, Tensor]
-# Prepended by wrappers: DataParallel and DDP, Lightning modules, torch.compile, self-supervised training.
-PREFIXES = ("module.", "model.", "network.", "_orig_mod.", "backbone.")
-MOST_LISTED = 20
+MOST_LISTED = 5  # of each cause, so that no cause pushes another out of the message
 
 
 @dataclass(frozen=True)
@@ -25,20 +23,52 @@ class Heads:
     required: bool = False  # whether heads must be loaded, apart from auxiliary ones
 
 
+def choose_state(states: Mapping[str, State], network: nn.Module, key: str | None, origin: str) -> tuple[str, State]:
+    """Return the state dict that belongs to a network, and its key in the checkpoint.
+
+    Args:
+        states: those in the checkpoint by their dotted keys, empty for the file itself.
+        network: whose weights are looked for.
+        key: `model.weights_key`: one of them, or the first part of the names in one, such as ``teacher``.
+        origin: the file, for messages.
+
+    Raises:
+        WeightsError: there is no such key, or several of them fit: these are named with what to type.
+    """
+    expected = network.state_dict()
+    if key is not None:
+        having = [name for name in states if name] or list(dict.fromkeys(name.split(".")[0] for name in states[""]))
+        states = _under(states, key)
+        if not states:
+            raise WeightsError(f"model.weights_key={key}: {origin} has no such key, but {_listed(having)}.")
+    fitting = {name: max(_alignments(state, expected).values(), default=(0, 0)) for name, state in states.items()}
+    best = max(fitting, key=lambda name: (fitting[name], len(states[name])))
+    rivals = [name for name, count in fitting.items() if count[0] and 2 * count[0] >= fitting[best][0]]
+    if len(rivals) > 1:
+        raise WeightsError(_question(origin, rivals))
+    state = states[best]
+    odd = [str(name) for name, value in state.items() if not isinstance(value, Tensor)]
+    if odd:
+        raise WeightsError(f"model.weights={origin} is not a plain state dict: {_listed(odd)} is not a tensor")
+    return best, state
+
+
 def load_network(network: nn.Module, state: State, heads: Heads, origin: str, *, partial: bool = False) -> list[str]:
     """Load a state dict into a network, and return notes for the user.
 
-    Keys may have a prefix before the network's own names. Layers of auxiliary heads may be missing from either. With
-    `partial` all that fits is loaded, and the rest noted. Raises WeightsError with the reasons if the state dict, which
-    messages call `origin`, does not fit; the network is then left exactly as it was.
+    Keys may have a prefix before the network's own names, as wrappers add (``module.``, ``net.``, ``_orig_mod.``), or lack
+    the first part of these (``backbone.``). Layers of auxiliary heads may be missing from either. With `partial` all that
+    fits is loaded, and the rest noted. Raises WeightsError with the reasons if the state dict, which messages call `origin`,
+    does not fit; the network is then left exactly as it was.
     """
     expected = network.state_dict()
-    prefix = _prefix(state, expected)
+    prefix, lacking = _alignment(state, expected, origin)
     outside = [key for key in state if not key.startswith(prefix)]
     notes = [f"left out what is not under {prefix}: {_listed(outside)}"] if outside else []
+    found = len(state)
     # DenseNet's published weights still have the names of torch 0.4, which torchvision's own builder replaces as well.
     state = {
-        re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.(?=[12]\.)", r"\1", key.removeprefix(prefix)): tensor
+        lacking + re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.(?=[12]\.)", r"\1", key.removeprefix(prefix)): tensor
         for key, tensor in state.items()
         if key.startswith(prefix)
     }
@@ -62,14 +92,20 @@ def load_network(network: nn.Module, state: State, heads: Heads, origin: str, *,
     fresh += [*absent, *surplus]
     wanted = {name: tensor for name, tensor in expected.items() if not _belongs(name, fresh)}
     given = {name: tensor for name, tensor in state.items() if not _belongs(name, fresh)}
-    problems = list(_mismatches(given, wanted))
+    problems = _mismatches(given, wanted)
+    example = next(iter(given), "none")
     given = {name: each for name, each in given.items() if name in wanted and each.shape == wanted[name].shape}
     headless = heads.required and any(name not in given for name in wanted if _belongs(name, layers))
     if problems and (headless or not (partial and given)):
-        hint = "; with model.partial=true what fits is loaded" if given and not headless else ""
-        raise WeightsError(f"model.weights={origin} does not fit the network: {_listed(problems)}{hint}")
+        hint = "with model.partial=true what fits is loaded" if given and not headless else ""
+        if not given:
+            hint = f"its names are such as {example}, the network's such as {next(iter(wanted))}: choose the model= that it was trained with"
+        counts = f"{len(given)} of the network's {len(wanted)} tensors fit, the file has {found}"
+        raise WeightsError(
+            f"model.weights={origin} does not fit the network: {problems}. {'; '.join(filter(None, (counts, hint)))}"
+        )
     network.load_state_dict(given, strict=False)
-    return [*notes, f"what did not fit and is left as it was: {_listed(problems)}"] if problems else notes
+    return [*notes, f"what did not fit and is left as it was: {problems}"] if problems else notes
 
 
 def load_backbone(backbone: nn.Module, state: State, origin: str) -> None:
@@ -77,9 +113,8 @@ def load_backbone(backbone: nn.Module, state: State, origin: str) -> None:
     wanted = backbone.state_dict()
     given = {name.removeprefix("features."): tensor for name, tensor in state.items()}  # MobileNet's prefix
     given = {name: tensor for name, tensor in given.items() if name in wanted}
-    problems = list(_mismatches(given, wanted))
-    if problems:
-        raise WeightsError(f"model.weights={origin} does not fit the backbone: {_listed(problems)}")
+    if problems := _mismatches(given, wanted):
+        raise WeightsError(f"model.weights={origin} does not fit the backbone: {problems}")
     backbone.load_state_dict(given, strict=False)
 
 
@@ -105,28 +140,68 @@ def _rows(tensors: Iterable[Tensor]) -> set[int | None]:
     return {tensor.shape[0] if tensor.dim() else None for tensor in tensors}
 
 
-def _mismatches(given: State, wanted: State) -> Iterator[str]:
-    for name, tensor in wanted.items():
-        # BatchNorm's counter is not in checkpoints from before torch 0.4.1; torch itself fills it in.
-        if name not in given and not name.endswith("num_batches_tracked"):
-            yield f"missing {name}"
-        elif name in given and given[name].shape != tensor.shape:
-            yield f"{name} is {_shape(given[name])}, the network's is {_shape(tensor)}"
-    yield from (f"unexpected {name}" for name in given if name not in wanted)
+def _mismatches(given: State, wanted: State) -> str:
+    """What does not fit, by cause; empty where all does."""
+    # BatchNorm's counter is not in checkpoints from before torch 0.4.1; torch itself fills it in.
+    missing = [name for name in wanted if name not in given and not name.endswith("num_batches_tracked")]
+    shapes = [
+        f"{name} is {_shape(given[name])}, the network's is {_shape(tensor)}"
+        for name, tensor in wanted.items()
+        if name in given and given[name].shape != tensor.shape
+    ]
+    causes = {"missing ": missing, "unexpected ": [name for name in given if name not in wanted], "": shapes}
+    return "; ".join(f"{cause}{_listed(names)}" for cause, names in causes.items() if names)
 
 
-def _prefix(state: Iterable[str], expected: State) -> str:
-    """Return the combination of known prefixes that most keys have before the network's own names."""
-    found: Counter[str] = Counter()
-    for key in state:
-        name = key
-        while True:
-            found[key[: len(key) - len(name)]] += name in expected
-            step = next((prefix for prefix in PREFIXES if name.startswith(prefix)), None)
-            if step is None:
-                break
-            name = name.removeprefix(step)
-    return min(found, key=lambda prefix: (-found[prefix], len(prefix)), default="")
+Alignments = dict[tuple[str, str], tuple[int, int]]
+
+
+def _alignments(state: State, expected: State) -> Alignments:
+    """How many tensors fit by shape and name, and by name alone, for each pair of prefixes: of the state dict, and of the network."""
+    tops = ("", *dict.fromkeys(f"{name.split('.')[0]}." for name in expected if "." in name))
+    names: Counter[tuple[str, str]] = Counter()
+    equal: Counter[tuple[str, str]] = Counter()
+    for key, tensor in state.items():
+        starts = (0, *(found.end() for found in re.finditer(r"\.", key)))
+        for start, top in ((start, top) for start in starts for top in tops):
+            other = expected.get(top + key[start:])
+            if other is not None:
+                names[key[:start], top] += 1
+                equal[key[:start], top] += isinstance(tensor, Tensor) and tensor.shape == other.shape
+    return {pair: (equal[pair], names[pair]) for pair in names}
+
+
+def _alignment(state: State, expected: State, origin: str) -> tuple[str, str]:
+    """The prefix that most names of a state dict have before the network's, and the one they lack. Raises WeightsError for several."""
+    counts = _alignments(state, expected)
+    order = sorted(counts, key=lambda pair: (*(-count for count in counts[pair]), len(pair[1]), len(pair[0])))
+    if not order:
+        return "", ""
+    first = order[0]
+    rivals = [pair[0] for pair in order if counts[pair] == counts[first] and pair[1] == first[1]]
+    if len(rivals) > 1 and 2 * counts[first][0] >= len(expected):
+        raise WeightsError(_question(origin, [prefix.rstrip(".") for prefix in rivals]))
+    return first
+
+
+def _question(origin: str, keys: Sequence[str]) -> str:
+    """What is written where several state dicts of a checkpoint fit."""
+    return (
+        f"model.weights={origin} holds weights for this network several times, under {', '.join(keys)}. "
+        f"Add the one that is meant: {' or '.join(f'model.weights_key={key}' for key in keys)}"
+    )
+
+
+def _under(states: Mapping[str, State], key: str) -> dict[str, State]:
+    """The state dict at a key; or the tensors of each whose names begin with it, without it."""
+    if key in states:
+        return {key: states[key]}
+    parts: dict[str, State] = {}
+    for place, state in states.items():
+        inner = key.removeprefix(f"{place}.")
+        if part := {name: tensor for name, tensor in state.items() if name.startswith(f"{inner}.")}:
+            parts[f"{place}.{inner}".lstrip(".")] = part
+    return parts
 
 
 def _is_auxiliary(name: str) -> bool:
@@ -142,6 +217,6 @@ def _shape(tensor: Tensor) -> str:
     return "×".join(map(str, tensor.shape)) or "a single number"
 
 
-def _listed(items: list[str]) -> str:
-    more = f", and {len(items) - MOST_LISTED} more" if len(items) > MOST_LISTED else ""
+def _listed(items: Sequence[str]) -> str:
+    more = f" and {len(items) - MOST_LISTED} more" if len(items) > MOST_LISTED else ""
     return ", ".join(items[:MOST_LISTED]) + more

@@ -8,7 +8,7 @@ from torch import nn
 from entry.checkpoint import find_checkpoint, load
 from entry.errors import RequestError
 from label_spaces.space import LabelSpace
-from run_folder import RunFolder
+from run_folder import RunFolder, RunFolderError
 
 CLASSES = ("red", "green")
 
@@ -53,8 +53,11 @@ def test_a_checkpoint_is_found_by_name_and_by_path(folder, tmp_path, wanted):
 
 def test_a_checkpoint_that_is_not_there(folder):
     with pytest.raises(
-        RequestError, match=r"checkpoint=best: there is no .*best\.ckpt\. Type checkpoint=best, last or"
+        RunFolderError, match=r"checkpoint=best: there is no .*best\.ckpt\. The run has written none yet"
     ):
+        find_checkpoint(folder, "best")
+    write(folder.checkpoints / "last.ckpt")
+    with pytest.raises(RunFolderError, match=r"checkpoint=best: there is no .*best\.ckpt\. Type checkpoint=last\."):
         find_checkpoint(folder, "best")
 
 

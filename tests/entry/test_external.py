@@ -147,7 +147,7 @@ def test_a_crosswalk_of_ones_own(run_command, streets, masks, tmp_path):
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        (["predictions=nowhere", "predictions_label_space=voc21"], "there is no such folder"),
+        (["predictions=nowhere", "predictions_label_space=voc21"], "there is no such file or folder"),
         (["predictions=."], "predictions_label_space=NAME, such as voc21"),
         (["predictions=.", "predictions_label_space=voc12"], "no label space 'voc12'"),
         (
@@ -157,7 +157,7 @@ def test_a_crosswalk_of_ones_own(run_command, streets, masks, tmp_path):
         (["predictions=.", "predictions_label_space=[a,b]"], "predictions_label_space=[a,b]: must be a name"),
         (["predictions_label_space=voc21"], "predictions is missing"),
         (["predictions=.", "predictions_label_space=voc21", MODEL], "makes no sense with model="),
-        (["predictions=.", "predictions_label_space=voc21", "~model"], "makes no sense with model="),
+        (["predictions=.", "predictions_label_space=voc21", "~model"], "~model: a run needs model."),
         (["predictions=.", "predictions_label_space=voc21", "+model.x=1"], "makes no sense with model.x="),
         (["predictions=.", "predictions_label_space=voc21", "++model.weights=x"], "makes no sense with model.weights="),
         ([MODEL, "model.weights=absent.pt", "model.label_space=21"], "model.label_space=21: must be a name"),
@@ -178,7 +178,6 @@ def test_a_crosswalk_of_ones_own(run_command, streets, masks, tmp_path):
                 "optimizer=sgd",
                 "loss.name=ohem",
                 "aug=road",
-                "resume=.",
                 "ema.decay=0.9",
                 "report.train_eval=false",
             )
@@ -188,7 +187,7 @@ def test_a_crosswalk_of_ones_own(run_command, streets, masks, tmp_path):
                 [MODEL, "model.weights=absent.pt", typed],
                 f"model.weights= makes no sense with {typed.split('=')[0]}=: they are",
             )
-            for typed in ("checkpoint=last", "trainer.max_epochs=3", "optimizer.lr=1", "aug=road", "resume=.")
+            for typed in ("checkpoint=last", "trainer.max_epochs=3", "optimizer.lr=1", "aug=road")
         ),
         (
             ["predictions=.", "predictions_label_space=voc21", "data=image_folder"],
@@ -201,8 +200,8 @@ def test_a_crosswalk_of_ones_own(run_command, streets, masks, tmp_path):
         ),
         ([MODEL, "model.weights=none"], "cannot predict any class yet"),
         (["model=resnet18", "model.weights=imagenet", "data=synthetic_idd"], "for segmentation only"),
-        ([MODEL, "model.weights=absent.pt"], "Type model.label_space=NAME, such as voc21"),
-        ([MODEL, "model.weights=absent.pt", "model.label_space=voc21"], "absent.pt: no such file"),
+        ([MODEL, "model.weights=."], "Type model.label_space=NAME, such as voc21"),
+        ([MODEL, "model.weights=absent.pt", "model.label_space=voc21"], "absent.pt: there is no such file or folder"),
         ([MODEL], "run is missing"),
     ],
 )

@@ -143,7 +143,7 @@ def test_frames_without_truth_that_cannot_be_read_are_refused_before_anything_is
 
 
 def test_masks_cannot_be_scored_without_truth_and_the_message_names_splits_that_can(run_command, root, tmp_path):
-    masks = root / "masks"
+    masks = tmp_path
     typed = (f"predictions={masks}", "predictions_label_space=idd_level3", "data=idd", f"data.root={root}")
     answer = run_command("evaluate", *typed, "split=test")
     assert (answer.code, "Traceback" in answer.err) == (2, False)

@@ -201,7 +201,8 @@ def test_a_schedule_that_has_fixed_its_steps_cannot_be_prolonged(run_command, tr
 
 
 @pytest.mark.parametrize(
-    "typed", ["optimizer.lr=0.01", "seed=3", "aug=none", "data.batch_size=6", "ema.decay=0.9", "trainer.accumulate=1"]
+    "typed",
+    ["optimizer.lr=0.01", "seed=3", "aug=none", "~aug", "data.batch_size=6", "ema.decay=0.9", "trainer.accumulate=1"],
 )
 def test_changes_that_would_make_another_run_are_named(run_command, stopped, typed):
     before = contents(stopped)
@@ -209,7 +210,7 @@ def test_changes_that_would_make_another_run_are_named(run_command, stopped, typ
     same = typed == "trainer.accumulate=1"  # as it was
     assert answer.code == (0 if same else 2), answer.err
     if not same:
-        assert typed.split("=")[0] in answer.err
+        assert typed.split("=")[0].strip("~") in answer.err
         assert "num_workers" not in answer.err
         assert "resume_with_changes=true" in answer.err
         assert contents(stopped) == before
@@ -325,7 +326,8 @@ def test_the_logged_run_stays_the_same(run_command, train, stopped, tmp_path):
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        (["resume=absent"], "there is no such folder"),
+        (["resume=absent"], "resume={cwd}/absent: there is no such folder."),
+        (["resume={run}/checkpoints/last.ckpt"], "lies in a run folder. Type resume={run}"),
         (["resume={pictures}"], "no config.yaml in it"),
         (["resume={run}", "model=resnet18"], "makes no sense with run= or resume="),
         (["resume={run}", "data=synthetic_idd"], "was made on image_folder"),
@@ -336,8 +338,29 @@ def test_wrong_requests_change_nothing(run_command, stopped, image_folder, typed
     before = contents(stopped)
     answer = run_command("train", *(word.format(run=stopped, pictures=image_folder) for word in typed))
     assert answer.code == 2, answer.err
-    assert message in answer.err
+    assert message.format(run=stopped, cwd=stopped.parent) in answer.err
     assert contents(stopped) == before
+
+
+def test_keys_that_only_change_last_digits_are_noted(run_command, stopped):
+    answer = run_command("train", f"resume={stopped}", "trainer.threads=2", "trainer.deterministic=true", "~logger")
+    assert answer.code == 0, answer.err
+    assert "note: hardware differs (threads 2, not 1): the last digits may differ" in answer.out
+    assert "note: trainer.deterministic changed: the last digits may differ from an uninterrupted run." in answer.out
+    assert yaml.safe_load((stopped / "config.yaml").read_text())["trainer"]["threads"] == 2
+
+
+def test_a_logger_that_is_added_leaves_the_first_ones_id(run_command, stopped):
+    assert run_command("train", f"resume={stopped}", "logger=[csv,wandb]").code == 0
+    facts = json.loads((stopped / "environment.json").read_text())
+    assert [each["kind"] for each in facts["loggers"]] == ["csv", "wandb"]
+    assert facts["logger"] == facts["loggers"][0]
+    typed = ("logger=[tensorboard,wandb]", "trainer.max_epochs=3")
+    assert run_command("train", f"resume={stopped}", *typed).code == 0
+    again = json.loads((stopped / "environment.json").read_text())["loggers"]
+    assert again[1] == facts["loggers"][1]
+    assert {path.name.split("-")[3] for path in (stopped / "wandb").glob("offline-run-*")} == {again[1]["id"]}
+    assert list((stopped / "tensorboard").glob("events.*"))
 
 
 def test_samples_that_are_gone_are_named_and_nothing_is_changed(run_command, stopped, tmp_path):

@@ -47,7 +47,7 @@ SIZE = "must be [height,width], two positive whole numbers of pixels"
         ({"loss.auxiliary": NAN}, "loss.auxiliary=nan: must be a number of at least 0."),
         ({"loss.label_smoothing": 2}, "loss.label_smoothing=2: must be a number of at least 0 and at most 1."),
         ({"loss.label_smoothing": 0.1, "loss.name": "ohem"}, "loss.label_smoothing=0.1: is for loss=cross_entropy only."),
-        ({"logger.name": "foo"}, "logger.name=foo: must be csv, tensorboard or wandb."),
+        ({"logger.name": "foo"}, "logger.name=foo: must be csv, tensorboard, wandb or a list of these for several at once, such as [wandb,tensorboard]."),
         ({"report.train_eval": None}, "report.train_eval=null: must be true or false."),
         ({"evaluation.flip": "maybe"}, "evaluation.flip=maybe: must be true or false."),
         ({"evaluation.scales": []}, "evaluation.scales=[]: must be a list of numbers above 0, such as [0.75,1.0,1.25]."),

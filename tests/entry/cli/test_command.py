@@ -77,7 +77,7 @@ def test_overrides_stay_as_typed_whatever_they_refer_to(command, typed):
         ("data.root=/my data/a=b", "need quotes of their own"),
         ("data.root=Straße", "cannot be read: data.root=Straße. Values with spaces, letters beyond a to z or any of ~"),
         ("data.root=~/pictures", "cannot be read: data.root=~/pictures"),
-        ("aug=null", "cannot be null; give one of its options. All of them: python train.py --help"),
+        ("aug=null", "aug=null: aug cannot be null; give one of flip_rotate, none, road. For none type ~aug."),
         ("evaluation=[flip]", "evaluation=[flip]: a list cannot stand here"),
         ("--experimental-rerun=x.pickle", "--experimental-rerun is not allowed"),
         ("--nonsense", "unrecognized arguments: --nonsense\nSettings are typed key=value"),

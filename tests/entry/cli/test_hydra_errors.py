@@ -31,11 +31,16 @@ FOLDER = "Traceback (most recent call last):\n  File \"utils.py\", line 1\nPermi
     ("written", "printed"),
     [
         (NO_OPTION, "aug=flip_rotat: there is no such option. Choose one of: flip_rotate, none, road"),
-        (NULL, "A group (data, model, aug, optimizer, …) cannot be null; give one of its options. All of them: python train.py --help"),
+        (NULL, "This cannot be composed: Config group override must be a string or a list. Got NoneType. All keys: python train.py --help"),
         (STRAY, "unrecognized arguments: --foo\nSettings are typed key=value, one after the other; options such as -m stand before them: python train.py -m seed=0,1"),
         (LIST, "data.split=[1]: a list cannot stand here, because the key has keys of its own. They are in: python train.py --cfg job"),
         (f"mismatched input '=' expecting <EOF>{GRAMMAR}{ADVICE}", f"The command line cannot be read: mismatched input '=' expecting <EOF>. {QUOTES}"),
         (f"no viable alternative at input '[a,b'{GRAMMAR}{ADVICE}", f"The command line cannot be read: no viable alternative at input '[a,b'. {QUOTES}"),
+        ("usage: train.py [--cfg]\ntrain.py: error: argument --cfg/-c: expected one argument\n",
+         "argument --cfg/-c: expected one argument. The options of a command line: python train.py --hydra-help"),
+        ("Interpolation key 'nothing' not found\n    full_key: hydra.run.dir\n    object_type=dict\n", "hydra.run.dir cannot be resolved: Interpolation key 'nothing' not found"),
+        (f"Error merging override hydra.run.dir=null\nfield 'hydra.run.dir' is not Optional\n    reference_type=RunDir\n    object_type=RunDir\n{ADVICE}",
+         "Error merging override hydra.run.dir=null\nfield 'hydra.run.dir' is not Optional"),
         (FOLDER, "The run folder cannot be made: Permission denied: '/runs'"),
     ],
 )  # fmt: skip

@@ -20,6 +20,8 @@ def request(tmp_path: Path, *overrides: str, name: str = "train") -> Request:
 
 def test_everything_is_plain_and_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    for name in ("pictures", "parts.csv", "w.pt"):
+        (tmp_path / name).touch()
     settings = resolved(
         request(tmp_path, "data=image_folder", "data.root=pictures", "data.split=parts.csv", "model.weights=w.pt")
     )
@@ -62,6 +64,8 @@ def test_packages_that_this_command_line_allows_are_not_written_into_the_run(tmp
 
 def test_several_roots_and_a_label_space_file_become_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    for name in ("one", "two", "my.csv"):
+        (tmp_path / name).touch()
     segments = "model=deeplabv3_mobilenet_v3_large"
     data = resolved(request(tmp_path, "data=idd", segments, "data.root=[one,two]", "data.label_space=my.csv")).data
     assert data.root == [str(tmp_path / "one"), str(tmp_path / "two")]

@@ -16,6 +16,7 @@ def run(tmp_path):
     folder = RunFolder(tmp_path / "runs" / "one")
     typed = ("data=image_folder", f"data.root={tmp_path}", "trainer.max_epochs=3")
     folder.claim(resolved(request(tmp_path, *typed)).to_yaml(), [])
+    (folder.checkpoints / "best.ckpt").touch()
     return folder
 
 
@@ -76,7 +77,7 @@ def test_what_makes_no_sense_with_a_run_is_refused(tmp_path, run, typed, message
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
-    with pytest.raises(RunFolderError, match="no such folder"):
+    with pytest.raises(RequestError, match=r"^run=.*no such folder"):
         of_run(request(tmp_path, f"run={tmp_path / 'absent'}", name="evaluate"))
     with pytest.raises(RequestError, match="run is missing"):
         of_run(request(tmp_path, name="evaluate"))
@@ -103,3 +104,12 @@ def test_a_run_folder_cannot_allow_a_package(tmp_path, run):
     run.config.write_text(f"allow: [os]\n{run.config.read_text()}")
     with pytest.raises(RequestError, match="There is no key 'allow'"):
         read_settings(run, ())
+
+
+def test_a_group_that_is_taken_out_has_its_default(tmp_path, run):
+    assert of_run(request(tmp_path, f"run={run.path}", "~logger", name="evaluate"))[1].logger.names == ("csv",)
+
+
+def test_a_missing_checkpoint_is_named(tmp_path, run):
+    with pytest.raises(RunFolderError, match="checkpoint=last: there is no "):
+        of_run(request(tmp_path, f"run={run.path}", "checkpoint=last", name="evaluate"))

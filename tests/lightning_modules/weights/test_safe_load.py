@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from lightning_modules.errors import WeightsError
-from lightning_modules.weights.safe_load import read_checkpoint, read_state_dict
+from lightning_modules.weights.safe_load import read_checkpoint, read_state_dicts
 
 STATE = {"layer.weight": torch.arange(6.0).reshape(2, 3), "layer.bias": torch.zeros(2)}
 
@@ -24,6 +24,12 @@ class Payload:
         return pathlib.Path.touch, (self.canary,)
 
 
+def read_one(path):
+    """The only state dict of a file."""
+    [state] = read_state_dicts(path).values()
+    return state
+
+
 def equal(found, expected):
     return found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in expected)
 
@@ -35,12 +41,12 @@ def equal(found, expected):
 @pytest.mark.parametrize("modern", [True, False])
 def test_reads_what_torch_saves(tmp_path, content, modern):
     torch.save(content, tmp_path / "w.pth", _use_new_zipfile_serialization=modern)
-    assert equal(read_state_dict(tmp_path / "w.pth"), STATE)
+    assert equal(read_one(tmp_path / "w.pth"), STATE)
 
 
 def test_reads_safetensors(tmp_path):
     save_file(STATE, tmp_path / "w.safetensors")
-    assert equal(read_state_dict(tmp_path / "w.safetensors"), STATE)
+    assert equal(read_one(tmp_path / "w.safetensors"), STATE)
 
 
 @pytest.mark.parametrize("modern", [True, False])
@@ -49,7 +55,7 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path, modern, nest):
     canary = tmp_path / "canary"
     torch.save(nest(Payload(canary)), tmp_path / "w.pt", _use_new_zipfile_serialization=modern)
     with pytest.raises(WeightsError, match="would have to run code to be read, so it was not"):
-        read_state_dict(tmp_path / "w.pt")
+        read_one(tmp_path / "w.pt")
     assert not canary.exists()
     # The payload is a real one.
     torch.load(tmp_path / "w.pt", weights_only=False)
@@ -63,7 +69,7 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path, modern, nest):
 def test_a_file_that_is_no_checkpoint(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(WeightsError, match=rf"{name} cannot be read as a checkpoint.*{len(content)} bytes"):
-        read_state_dict(tmp_path / name)
+        read_one(tmp_path / name)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
@@ -77,7 +83,7 @@ def test_a_truncated_file(tmp_path, share, kind):
         torch.save(state, path, _use_new_zipfile_serialization=kind == "modern")
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     with pytest.raises(WeightsError, match="damaged, cut short or something else"):
-        read_state_dict(path)
+        read_one(path)
 
 
 def test_damage_anywhere_is_an_error_in_words_or_harmless(tmp_path):
@@ -95,38 +101,86 @@ def test_damage_anywhere_is_an_error_in_words_or_harmless(tmp_path):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                read_state_dict(path)
+                read_one(path)
             except WeightsError:
                 refused += 1
     assert refused > 100
 
 
-@pytest.mark.parametrize("content", [{}, [1, 2], torch.ones(2), {"epoch": 3}, {"model": {}}])
-def test_a_checkpoint_without_weights(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "is_it"),
+    [
+        ({}, "an empty dict"),
+        ([1, 2], "a list of 2 items without names"),
+        (torch.ones(2, 3), "a single tensor without a name (2×3)"),
+        ({"epoch": 3, "model": {}}, "a dict with epoch (int), model (dict)"),
+        (torch.optim.Adam([torch.nn.Parameter(torch.ones(2))]).state_dict(), "an optimiser's state (state (dict), param_groups (list))"),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_without_weights(tmp_path, content, is_it):
     torch.save(content, tmp_path / "w.pt")
-    with pytest.raises(WeightsError, match="holds no state dict"):
-        read_state_dict(tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match=r"w\.pt holds no weights: it is ") as refusal:
+        read_state_dicts(tmp_path / "w.pt")
+    assert is_it in str(refusal.value)
+    assert "torch.save(network.state_dict()" in str(refusal.value)
 
 
-def test_a_state_dict_with_something_else_in_it(tmp_path):
-    torch.save(STATE | {"note": "hello"}, tmp_path / "w.pt")
-    with pytest.raises(WeightsError, match="not a plain state dict: note"):
-        read_state_dict(tmp_path / "w.pt")
+def test_an_optimisers_state_beside_the_weights_is_none_of_them(tmp_path):
+    parameter = torch.nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.Adam([parameter])
+    parameter.sum().backward()
+    optimizer.step()
+    torch.save({"net": STATE, "optim": optimizer.state_dict(), "scaler": {"scale": 2.0}}, tmp_path / "w.pt")
+    assert list(read_state_dicts(tmp_path / "w.pt")) == ["net"]
+
+
+def test_every_state_dict_is_found_by_its_key(tmp_path):
+    other = {name: tensor + 1 for name, tensor in STATE.items()}
+    torch.save({"net": STATE, "more": {"ema": other, "steps": 3}, "epoch": 1}, tmp_path / "w.pt")
+    found = read_state_dicts(tmp_path / "w.pt")
+    assert list(found) == ["net", "more.ema"]
+    assert equal(found["more.ema"], other)
+
+
+def test_a_lightning_checkpoint_has_one_whatever_its_callbacks_keep(tmp_path):
+    content = {
+        "pytorch-lightning_version": "2.6.6",
+        "state_dict": STATE,
+        "current_state_dict": STATE,
+        "callbacks": {"ema": {"w": torch.ones(1)}},
+    }
+    torch.save(content, tmp_path / "w.ckpt")
+    assert list(read_state_dicts(tmp_path / "w.ckpt")) == ["state_dict"]
+
+
+def test_safetensors_and_arrays_are_read_whatever_the_file_is_called(tmp_path):
+    save_file(STATE, tmp_path / "w.bin")
+    assert equal(read_one(tmp_path / "w.bin"), STATE)
+    np.savez(tmp_path / "w.npz", **{name: tensor.numpy() for name, tensor in STATE.items()})
+    assert equal(read_one(tmp_path / "w.npz"), STATE)
+    np.savez(tmp_path / "w.npz", weight=np.array([{}], dtype=object))
+    with pytest.raises(WeightsError, match="an npz archive with arrays that are no plain numbers"):
+        read_state_dicts(tmp_path / "w.npz")
 
 
 def test_a_dict_that_holds_itself_ends(tmp_path):
     content = {}
     content["model"] = content
     torch.save(content, tmp_path / "w.pt")
-    with pytest.raises(WeightsError, match="holds no state dict"):
-        read_state_dict(tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match="holds no weights"):
+        read_state_dicts(tmp_path / "w.pt")
 
 
 def test_no_file_and_a_folder(tmp_path):
     with pytest.raises(WeightsError, match="no such file"):
-        read_state_dict(tmp_path / "nothing.pt")
-    with pytest.raises(WeightsError, match="is a folder"):
-        read_state_dict(tmp_path)
+        read_one(tmp_path / "nothing.pt")
+    with pytest.raises(
+        WeightsError, match="is a folder; give auto, none, imagenet, coco_voc or the path of a checkpoint"
+    ):
+        read_one(tmp_path)
+    torch.save(STATE, tmp_path / "model.pth")
+    with pytest.raises(WeightsError, match=rf"is a folder; .* one of the files in it: {tmp_path / 'model.pth'}"):
+        read_one(tmp_path)
 
 
 READ = pathlib.Path("/proc/self/io")  # what the kernel counted
@@ -167,4 +221,4 @@ def test_a_file_that_may_not_be_read(tmp_path):
     torch.save(STATE, tmp_path / "w.pt")
     (tmp_path / "w.pt").chmod(0)
     with pytest.raises(WeightsError, match="permission denied"):
-        read_state_dict(tmp_path / "w.pt")
+        read_one(tmp_path / "w.pt")

@@ -1,0 +1,237 @@
+"""What is typed, checked against Hydra's grammar and the groups of conf/ before Hydra composes anything of it.
+
+Hydra lets several options stand in one group and merges their keys. Here one option belongs in a group, except where
+several make sense: loggers, callbacks, and experiments, of which later ones override earlier ones.
+"""
+
+import argparse
+import os
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra._internal.utils import get_args_parser
+from hydra.core.default_element import ResultDefault
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Glob, Override
+from hydra.errors import ConfigCompositionException, HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from entry.request import PROJECT
+from settings.run import RequestKeys, RunSettings
+
+CONF = PROJECT / "conf"
+COMMANDS = ("train", "evaluate", "predict")
+SEVERAL = ("logger", "callbacks", "experiment")  # groups of which several options may be chosen
+MODES = ("run", "multirun", "cfg", "info", "shell_completion")
+
+
+def problems(arguments: Sequence[str], command: str) -> list[str]:
+    """A sentence for each argument that makes no sense, with what to type.
+
+    Args:
+        arguments: of the command line, which Hydra's parser can parse.
+        command: the name of the command.
+    """
+    typed, _ = get_args_parser().parse_known_args(list(arguments))
+    modes = [f"--{mode.replace('_', '-')}" for mode in MODES if getattr(typed, mode) not in (None, False)]
+    if len(modes) > 1:
+        return [f"{' and '.join(modes)} exclude each other. Type one of them."]
+    if typed.package and not typed.cfg:
+        return [f"--package goes with --cfg: python {command}.py --cfg job --package {typed.package}."]
+    if typed.shell_completion:
+        subcommands = "(install|uninstall|query)=" if "COMP_LINE" in os.environ else "(un)?install="
+        if re.match(subcommands, " ".join(typed.overrides)):
+            return []
+        return [
+            f'--shell-completion needs install=SHELL: eval "$(python {command}.py --shell-completion install=bash)"'
+        ]
+    check = _Checks(typed, command)
+    return [sentence for text in typed.overrides for sentence in check.override(text)]
+
+
+def options_of(group: str, *folders: Path) -> list[str]:
+    """The options of a group of conf/, and of other folders of groups."""
+    return sorted({path.stem for folder in (CONF, *folders) for path in (folder / group).glob("*.yaml")})
+
+
+class _Checks:
+    """The checks of one command line."""
+
+    def __init__(self, typed: argparse.Namespace, command: str) -> None:
+        self.command = command
+        self.sweeps = typed.multirun or "hydra.mode=MULTIRUN" in typed.overrides
+        self.basic = not any(re.match("hydra/sweeper=(?!basic)", text) for text in typed.overrides)
+        self.folders = [Path(typed.config_dir)] if typed.config_dir else []
+        self.groups = [path.name for path in CONF.iterdir() if path.is_dir() and path.name != "common"]
+        self.parser = OverridesParser.create()
+
+    def override(self, text: str) -> Iterator[str]:
+        """A sentence for each problem of an override."""
+        try:
+            override = self.parser.parse_override(text)
+        except (HydraException, AssertionError) as error:
+            yield _unreadable(text, str(error))
+            return
+        key = override.key_or_group
+        if not key:
+            yield f"{text}: there is no key before the =. Settings are typed key=value."
+        elif override.is_sweep_override() and not override.is_delete():
+            yield from self._sweep(text, override)
+        elif key in self.groups:
+            yield from self._group(text, override)
+        elif key in RequestKeys.model_fields:
+            yield from self._request_key(text, override)
+        elif key == "hydra.output_subdir" and override.value() is not None:
+            yield f"{text}: Hydra writes no files of its own here; a run has its config.yaml and overrides.txt. Leave it out."
+        elif key in ("hydra.run.dir", "hydra.sweep.dir") and override.value() == "":
+            yield f"{text}: the path is empty. Type {key}=DIR."
+
+    def _group(self, text: str, override: Override) -> Iterator[str]:
+        group, value = override.key_or_group, override.value()
+        options = options_of(group, *self.folders)
+        choose = f"one of {', '.join(options)}"
+        both = f", or {group}=[{','.join(options[:2])}] for several" if group in SEVERAL else ""
+        needed = group in RunSettings.model_fields and RunSettings.model_fields[group].is_required()
+        if override.package is not None:
+            yield f"{text}: an option of {group} stands in {group} and nowhere else. Type {group}=OPTION, {choose}."
+        elif override.is_delete():
+            if needed:
+                yield f"{text}: a run needs {group}. Leave this out for the default, or type {group}=OPTION, {choose}."
+        elif override.is_add() or override.is_force_add():
+            yield f"{text}: an option of {group} is chosen already. Type {group}=OPTION without +, {choose}{both}."
+        elif isinstance(value, list):
+            yield from self._list(text, group, value, options)
+        elif value is None or isinstance(value, bool):
+            none = "" if needed else f" For none type ~{group}."
+            word = "null" if value is None else str(value).lower()
+            yield f"{text}: {group} cannot be {word}; give {choose}.{none}"
+        elif isinstance(value, int | float):
+            yield f"{text}: {group} cannot be a number; give {choose}."
+        elif isinstance(value, str):
+            yield from self._unknown(group, [value], options)
+
+    def _list(self, text: str, group: str, values: Sequence[Any], options: Sequence[str]) -> Iterator[str]:
+        choose = f"one of {', '.join(options)}"
+        if not values:
+            none = "" if group not in SEVERAL else f" For none type ~{group}."
+            yield f"{text}: the list is empty. Type {group}=OPTION, {choose}.{none}"
+        elif not all(isinstance(value, str) for value in values):
+            yield f"{text}: a list of {group} holds names of options only. Type {group}=OPTION, {choose}."
+        else:
+            yield from self._unknown(group, list(map(str, values)), options)
+            if len({*values}) > 1 and group not in SEVERAL:
+                yield _one_option(group, list(map(str, values)))
+
+    def _unknown(self, group: str, names: Sequence[str], options: Sequence[str]) -> Iterator[str]:
+        for name in names:
+            if name not in options and not re.search(
+                r"\$\{|/", name
+            ):  # resolved later, or deeper in a folder of one's own
+                yield f"{group}={name}: there is no such option. Choose one of: {', '.join(options)}"
+
+    def _sweep(self, text: str, override: Override) -> Iterator[str]:
+        key = override.key_or_group
+        value: object = override.value()
+        if override.is_interval_sweep() and self.basic:
+            yield (
+                f"{text}: an interval needs a sweeper that searches; the basic one tries each of some values. "
+                f"Type -m {key}=A,B,C, or -m '{key}=range(START,STOP,STEP)'."
+            )
+        elif not self.sweeps:
+            hint = f" All of them at once: {key}=[A,B]." if key in SEVERAL else ""
+            if not hint and isinstance(value, ChoiceSweep) and value.simple_form:
+                whole = f'{key}="' + text.partition("=")[2] + '"'
+                hint = f" A list is typed {key}=[A,B], a text with a comma {shlex.quote(whole)}."
+            yield f"{text}: several values are tried with -m: python {self.command}.py -m {shlex.quote(text)}.{hint}"
+        elif isinstance(value, Glob):
+            options = options_of(key, *self.folders) if key in self.groups else []
+            if not value.filter(options):
+                having = ", ".join(options)
+                yield f"{text}: " + (
+                    f"matches no option; there are {having}." if options else "glob is for groups only."
+                )
+        elif override.is_range_sweep() and next(iter(override.sweep_iterator()), None) is None:
+            yield f"{text}: the range has no values."
+
+    def _request_key(self, text: str, override: Override) -> Iterator[str]:
+        key = override.key_or_group
+        owners = [
+            name for name in COMMANDS if key in yaml.safe_load((CONF / f"{name}.yaml").read_text(encoding="utf-8"))
+        ]
+        if self.command in owners or not owners:
+            return
+        instead = {"run": "resume", "resume": "run"}.get(key)
+        hint = f" Type {instead}={text.partition('=')[2]}." if instead else " Leave it out."
+        yield f"{text}: {key} is a key of {' and '.join(f'{name}.py' for name in owners)}, not of {self.command}.py.{hint}"
+
+
+def _unreadable(text: str, reason: str) -> str:
+    """The sentence for an override that does not follow Hydra's grammar."""
+    key, found, value = text.partition("=")
+    if not found:
+        return f"The command line cannot be read: {text}. Settings are typed key=value, without spaces around the =."
+    function = re.search(r"while evaluating '(.*)':(.*)", reason, re.DOTALL)
+    if function:
+        why = " ".join(line for line in function[2].split("\n") if not line.startswith("See ")).strip()
+        return f"The command line cannot be read: {text}: {why or f'{function[1]} cannot be evaluated'}"
+    if any(value.count(left) != value.count(right) for left, right in ("[]", "{}", "()")) and "=" not in value:
+        return f"The command line cannot be read: {text}: its brackets do not match. A value with spaces is quoted for the shell: '{key}=[1, 2]'."
+    escaped = value.strip("\"'").replace('"', r"\"")
+    quoted = f'{key.strip()}="{escaped}"'
+    return (
+        f"The command line cannot be read: {text}. Values with spaces, letters beyond a to z or any of ~ = ( ) , {{ }} [ ] need quotes "
+        f"of their own: {shlex.quote(quoted)}"
+    )
+
+
+def _one_option(group: str, names: Sequence[str]) -> str:
+    return (
+        f"{group}=[{','.join(names)}]: one option belongs here; the keys of several would be mixed. Type one of them, "
+        f"or try each with -m {group}={','.join(names)}"
+    )
+
+
+def combine(config: DictConfig, defaults: Sequence[ResultDefault], files: Any) -> None:
+    """Let several options of a group stand beside each other in a merged configuration where they can.
+
+    Args:
+        config: what Hydra has merged of `defaults`; `logger.name` becomes a list where several loggers are chosen.
+        defaults: each file that was merged.
+        files: Hydra's repository of them.
+
+    Raises:
+        ConfigCompositionException: several options of a group that holds one; also where a file of the user's chose them.
+    """
+    chosen: dict[str, list[ResultDefault]] = {}
+    for default in defaults:
+        group = _group_of(default.config_path)
+        if group == default.package and group != _group_of(default.parent):  # and is no base of an option
+            chosen.setdefault(group, []).append(default)
+    for group, options in chosen.items():
+        names = list(dict.fromkeys(str(option.config_path).partition("/")[2] for option in options))
+        if len(names) > 1 and group not in SEVERAL and (CONF / group).is_dir():
+            raise ConfigCompositionException(_one_option(group, names))
+    kinds = [_logger(str(option.config_path), defaults, files) for option in chosen.get("logger", ())]
+    if len({*kinds}) > 1:
+        config.logger.name = list(dict.fromkeys(kinds))
+
+
+def _logger(path: str, defaults: Sequence[ResultDefault], files: Any) -> str | None:
+    """`logger.name` of an option, which may have it from one it is based on."""
+    own = OmegaConf.select(files.load_config(path).config, "name")
+    bases = [str(default.config_path) for default in defaults if default.parent == path and default.config_path != path]
+    return own or next((name for base in bases if (name := _logger(base, defaults, files))), None)
+
+
+def _group_of(path: str | None) -> str:
+    return (path or "").rpartition("/")[0].partition("/")[0]
+
+
+def without_sweeps(overrides: Sequence[str]) -> list[str]:
+    """The overrides that give one value each. Raises HydraException where one cannot be read."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    return [override.input_line or "" for override in parsed if not override.is_sweep_override()]

@@ -1,0 +1,104 @@
+"""What may change when a run is resumed; needs no torch, so that a wrong request is refused at once."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from entry.config.run_config import open_run, with_overrides
+from entry.config.targets import check_targets
+from entry.errors import RequestError
+from entry.request import Request
+from run_folder import RunFolder, read_json
+from settings.run import RunSettings
+
+# Keys that may change without the run becoming another one; a trailing dot stands for everything below.
+OF_EVALUATION = ("report.predictions", "report.region_sizes", "evaluation.")
+OF_SPLIT = ("data.fraction", "data.split", "data.select_from")
+# Another order of sums, and nothing else. Of these the first two are hardware, of which a difference is noted anyway.
+LAST_DIGITS = (
+    "trainer.threads",
+    "trainer.accelerator",
+    "trainer.deterministic",
+    "trainer.channels_last",
+    "data.eval_batch_size",
+)
+HARMLESS = ("data.root", "data.num_workers", "data.cache", "data.cache_dir", "data.on_corrupt", "trainer.max_epochs", "trainer.progress",
+            "trainer.find_unused_parameters", "checkpointing.", "logger.", *LAST_DIGITS, *OF_EVALUATION)  # fmt: skip
+OUR_SCHEDULES = "lightning_modules.schedules."
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """A run that is resumed.
+
+    Args:
+        folder: the run's.
+        before: its settings.
+        settings: those it goes on with.
+        changes: the dotted keys whose values differ.
+    """
+
+    folder: RunFolder
+    before: RunSettings
+    settings: RunSettings
+    changes: tuple[str, ...]
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run is complete, and was not given more epochs."""
+        more = self.settings.trainer.max_epochs > self.before.trainer.max_epochs
+        return not more and self.folder.status.exists() and read_json(self.folder.status)["state"] == "finished"
+
+
+def to_resume(request: Request) -> Resumption:
+    """The run that `resume=` names, with what was typed in place of its own values.
+
+    Raises RequestError where there is none, or a changed key would make the rest of it another run.
+    """
+    folder = open_run("resume", str(request.keys.resume))
+    before, settings = with_overrides(folder, request)
+    found = Resumption(folder, before, settings, changes(before, settings))
+    if not found.is_finished:
+        _check_kept(found)
+        harmful = [key for key in found.changes if not key.startswith(HARMLESS)]
+        if harmful and not request.keys.resume_with_changes:
+            raise RequestError(
+                f"resume={folder.path}: {', '.join(harmful)} would make the rest of it another run. "
+                "Leave it as it was, or type resume_with_changes=true."
+            )
+    check_targets(settings, request.allow)
+    return found
+
+
+def changes(before: RunSettings, after: RunSettings) -> tuple[str, ...]:
+    """The dotted keys whose values differ."""
+    old, new = (dict(_flat(settings.model_dump(mode="json", by_alias=True))) for settings in (before, after))
+    return tuple(key for key in {**old, **new} if old.get(key) != new.get(key))
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _check_kept(resumption: Resumption) -> None:
+    """Raise RequestError where a change does not fit what the folder and its checkpoint keep."""
+    split = next((key for key in resumption.changes if key.startswith(OF_SPLIT)), None)
+    if split is not None:
+        raise RequestError(
+            f"{split}: the run has its split, in its split.csv, which is never made anew. Leave it as it was, or train another run."
+        )
+    if "optimizer._target_" in resumption.changes:
+        raise RequestError(
+            "optimizer: a checkpoint holds the state of its own optimiser, which another cannot continue from. Leave it as it was, "
+            f"or train another run, from these weights with model.weights={resumption.folder.checkpoints / 'last.ckpt'}."
+        )
+    key = next((key for key in resumption.changes if key.startswith(("optimizer.", "scheduler."))), None)
+    targets = [settings.scheduler.target for settings in (resumption.before, resumption.settings)]
+    if key and not all(target.startswith(OUR_SCHEDULES) for target in targets):
+        raise RequestError(
+            f"{key}: a schedule of torch's keeps its rates in the checkpoint. Leave it as it was, or train another run."
+        )

@@ -1,0 +1,54 @@
+"""The settings with which external weights or masks are evaluated; needs no torch, so that a wrong request is refused at once."""
+
+from collections.abc import Sequence
+
+from entry.config.resolve import resolved
+from entry.errors import RequestError
+from entry.request import Request
+from settings.run import RunSettings
+
+# Keys, and groups of them, that have an effect on the evaluation of what was not made here: the data, and the machine.
+USED_KEYS = ("split", "crosswalk", "data", "report.region_sizes", "seed", "logger", "trainer", "allow")
+OF_TRAINING = tuple(
+    f"trainer.{key}"
+    for key in ("max_epochs", "accumulate", "gradient_clip", "sync_batchnorm", "find_unused_parameters")
+)
+
+
+def settings_of_weights(request: Request) -> RunSettings:
+    """The settings for the weights that `model.weights=` names. Raises a request error."""
+    used = (*USED_KEYS, "model", "lightning_module", "experiment", "evaluation", "report.predictions")
+    _refuse_unused(request, "model.weights=", "they are evaluated as they are", used, OF_TRAINING)
+    model = request.config.model
+    if model.get("task") not in (None, "segmentation"):
+        raise RequestError(
+            f"model={model.name} does {model.task}; external weights can be evaluated for segmentation only."
+        )
+    settings = resolved(request)
+    weights = settings.model.weights
+    if weights in ("auto", "none", "imagenet"):
+        raise RequestError(
+            f"model.weights={weights}: such a network cannot predict any class yet. Type model.weights=coco_voc, or the path "
+            "of trained weights and model.label_space=NAME."
+        )
+    return settings
+
+
+def settings_of_predictions(request: Request) -> RunSettings:
+    """The settings for the masks that `predictions=` names. Raises a request error."""
+    used = (*USED_KEYS, "predictions", "predictions_label_space", "predictions_void_ids")
+    unused = (*OF_TRAINING, "trainer.limit_batches")
+    _refuse_unused(request, "predictions=", "the masks are there already", used, unused)
+    if "segmentation" not in (request.config.data.get("targets") or {}):
+        raise RequestError(
+            f"predictions= are masks, and data={request.config.data.name} has none to score them with. Type data=idd, "
+            "data=idd_lite or data=mask_folder, and data.root=DIR."
+        )
+    return resolved(request, with_model=False)
+
+
+def _refuse_unused(request: Request, beside: str, why: str, used: Sequence[str], unused: Sequence[str]) -> None:
+    """Raise RequestError for a typed key that would change nothing."""
+    for key in request.typed_keys:
+        if key in unused or not any(key == each or key.startswith(f"{each}.") for each in used):
+            raise RequestError(f"{beside} makes no sense with {key}=: {why}. Leave one of them out.")
