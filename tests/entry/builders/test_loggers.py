@@ -89,7 +89,7 @@ def logged(monkeypatch, begun, tmp_path):
         folder = RunFolder(tmp_path / "the_run")
         folder.path.mkdir(exist_ok=True)
         settings = validated(RunSettings, changed({"logger.name": "wandb", "logger.project": "p"}))
-        write_json(folder.environment, {"logger": loggers.description(settings)})
+        write_json(folder.environment, loggers.description(settings))
         with loggers.opened(settings, folder):
             pass
         return (begun.pop() if begun else None), json.loads(folder.environment.read_text())["logger"]
