@@ -28,7 +28,7 @@ def evaluate_weights(request: Request, settings: RunSettings) -> None:
     assert isinstance(run.datamodule, SegmentationDataModule)
     split = run.datamodule.test_split
     with claimed(folder, settings, request, run.machine, run.datamodule, run.weights) as signal:
-        keep_external(folder, external_space(settings), run.crosswalk)
+        keep_external(folder, external_space(settings, run.datamodule.label_space), run.crosswalk)
         console.external(run.datamodule, split, run.weights.note, run.crosswalk)
         launch(Job("external", str(folder.path), split=split, allow=request.allow), run, signal)
     print_summary(folder, split)
@@ -40,7 +40,7 @@ def evaluate_predictions(request: Request, settings: RunSettings) -> None:
     machine = hardware.choose(settings.trainer.model_copy(update={"devices": 1, "num_nodes": 1}))
     datamodule = build_datamodule(settings, test_split=settings.split, own_sizes=True)
     assert isinstance(datamodule, SegmentationDataModule)
-    source = external_space(settings)
+    source = external_space(settings, datamodule.label_space)
     crosswalk = crosswalk_of(settings, source, datamodule.label_space)
     datamodule.find_samples()
     split = datamodule.test_split

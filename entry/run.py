@@ -126,7 +126,8 @@ def assemble_external(folder: RunFolder, settings: RunSettings, split: str | Non
     own = own_space(folder, settings.data)
     datamodule = build_datamodule(settings, _split_file(folder), test_split=split, label_space=own)
     # The weights come first: a dataset is not searched for weights that cannot be had.
-    source, target = external_space(settings), datamodule.label_space
+    target = datamodule.label_space
+    source = external_space(settings, target)
     crosswalk = crosswalk_of(settings, source, target)
     predicted = target if crosswalk is None else source
     module, report = build_module(settings, predicted, settings.model.weights, truth=target)

@@ -123,10 +123,10 @@ class Crosswalk:
 
 
 def find(source: LabelSpace, target: LabelSpace) -> Crosswalk:
-    """Return the crosswalk in the folder ``crosswalks``, or the one that two label spaces of one label table imply.
+    """Return the crosswalk in the folder ``crosswalks``, or the one that a common label table or equal names imply.
 
     A file is named ``<source>_to_<target>.csv``; the target is a label space or, for all label spaces that are derived
-    from it at once, a label table.
+    from it at once, a label table. Classes of other label spaces are the same where all their names are.
 
     Raises LabelSpaceError where there is none.
     """
@@ -140,6 +140,9 @@ def find(source: LabelSpace, target: LabelSpace) -> Crosswalk:
         found = Crosswalk(source, target, tuple(Link(tuple(each)) for each in members), _classes_of(table, target))
         if all(len(classes) <= 1 for classes in found.targets):
             return found
+    if {*source.classes} == {*target.classes}:
+        links = tuple(Link((target.classes.index(name),)) for name in source.classes)
+        return Crosswalk(source, target, links, tuple(range(target.num_classes)))
     known = ", ".join(sorted(path.stem for path in FOLDER.glob("*_to_*.csv")))
     raise LabelSpaceError(
         f"there is no crosswalk from {source.name} to {target.name}; write one as a CSV file with the columns source and "

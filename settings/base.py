@@ -144,6 +144,7 @@ Size = Annotated[
     tuple[Positive, Positive], BeforeValidator(_to_tuple), Legal("[height,width], two positive whole numbers of pixels")
 ]
 PathText = Annotated[str, Field(min_length=1), AfterValidator(absolute), Legal("a path")]
+OF_DATA = "data"  # in place of a label space: the one of the data
 NameOrCSV = Annotated[
     str,
     Field(min_length=1),

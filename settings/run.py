@@ -55,7 +55,9 @@ class RequestKeys(Group):
         description="an image, a folder, a pattern such as 'photos/*.jpg', a list file (.txt, .csv), or several of these",
     )
     predictions: PathText | None = Field(None, description="a folder of masks made by any tool")
-    predictions_label_space: NameOrCSV | None = Field(None, description="their classes, such as cityscapes19, or a CSV")
+    predictions_label_space: NameOrCSV | None = Field(
+        None, description="their classes, such as cityscapes19, or a CSV; data: those of the data"
+    )
     predictions_void_ids: Ids | None = Field(None, description="further ids of no class in these masks, such as [19]")
     crosswalk: PathText | None = Field(None, description="a CSV from these classes to the data's; null: a shipped one")
 

@@ -13,7 +13,7 @@ from label_spaces.crosswalk import Crosswalk
 from label_spaces.space import LabelSpace, LabelSpaceError
 from lightning_modules.weights.load import PREDICTS
 from run_folder import RunFolder, read_json, write_csv, write_json
-from settings.base import as_typed
+from settings.base import OF_DATA, as_typed
 from settings.data import DataSettings
 from settings.run import RunSettings
 
@@ -23,8 +23,17 @@ PARTS = {"classes": "classes", "ids": "ids", "further_ids": "further ids", "void
          "void_colours": "colours of no class", "labels": "labels", "levels": "levels", "important": "important classes"}  # fmt: skip
 
 
-def external_space(settings: RunSettings) -> LabelSpace:
-    """The classes that the weights, or the masks in `predictions=`, know. Raises RequestError or LabelSpaceError."""
+def external_space(settings: RunSettings, own: LabelSpace) -> LabelSpace:
+    """The classes that the weights predict, or that the masks in `predictions=` have.
+
+    Args:
+        settings: with the name of a label space, or `OF_DATA`.
+        own: the label space of the data.
+
+    Raises:
+        RequestError: the settings name none.
+        LabelSpaceError: what they name cannot be read.
+    """
     model = settings.model
     if settings.predictions is not None:
         key, name = "predictions_label_space", settings.predictions_label_space
@@ -34,10 +43,13 @@ def external_space(settings: RunSettings) -> LabelSpace:
         what = f"model.weights={model.weights}: which classes do these weights predict, and in which order?"
     if name is None:
         ids = ids_found(Path(settings.predictions)) if settings.predictions else set()
-        fit = [f"{key}={name}" for name in fitting(ids)][:MOST_NAMED] if ids else []
-        found = f" Their ids ({shortened(sorted(ids), MOST_IDS)}) fit {', '.join(fit)}." if fit else ""
-        raise RequestError(f"{what} Type {key}=NAME, such as voc21 or cityscapes19, or {key}=FILE.csv.{found}")
-    return load(name).with_void(settings.predictions_void_ids or ())
+        fit = [f"{key}={name}" for name in ([OF_DATA] if {*own.legal_ids()} >= ids else []) + fitting(ids)][:MOST_NAMED]
+        found = f" Their ids ({shortened(sorted(ids), MOST_IDS)}) fit {', '.join(fit)}." if fit and ids else ""
+        raise RequestError(
+            f"{what} Type {key}={OF_DATA} for the classes of data={settings.data.name} ({shortened(own.classes, MOST_NAMED)}), "
+            f"{key}=NAME, such as voc21 or cityscapes19, or {key}=FILE.csv.{found}"
+        )
+    return (own if name == OF_DATA else load(name)).with_void(settings.predictions_void_ids or ())
 
 
 def crosswalk_of(settings: RunSettings, source: LabelSpace, target: LabelSpace) -> Crosswalk | None:

@@ -15,7 +15,7 @@ from entry.errors import RequestError
 from entry.request import PROJECT, Request, unresolved
 from label_spaces import catalogue
 from label_spaces.space import LabelSpaceError
-from settings.base import Group
+from settings.base import OF_DATA, Group
 from settings.run import RunSettings, validated
 
 CONF = PROJECT / "conf"
@@ -72,7 +72,11 @@ def check_paths(settings: RunSettings, typed: Sequence[str]) -> None:
             value = getattr(value, part)
         if value is None or not any(key == each or key.startswith(f"{each}.") for each in typed):
             continue
-        if key.endswith("label_space") and not Path(value).is_absolute():
+        if (
+            key.endswith("label_space")
+            and (value != OF_DATA or key == "data.label_space")
+            and not Path(value).is_absolute()
+        ):
             try:
                 catalogue.load(value)
             except LabelSpaceError as error:

@@ -162,6 +162,15 @@ def toy(tmp_path, text, target=THINGS):
     return read(path, TOYS, target)
 
 
+def test_classes_whose_names_are_all_the_same_are_the_same():
+    source, target = LabelSpace("a", ("sky", "road", "car"), ids=(5, 6, 7)), LabelSpace("b", ("road", "car", "sky"))
+    found = find(source, target)
+    assert found.mapping == (2, 0, 1)
+    assert set(found.statuses) == {"full"}
+    with pytest.raises(LabelSpaceError, match="there is no crosswalk from c to b"):
+        find(LabelSpace("c", ("sky", "road")), target)
+
+
 def test_a_users_file(tmp_path):
     found = toy(
         tmp_path,

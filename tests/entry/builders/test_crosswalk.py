@@ -9,12 +9,16 @@ from PIL import Image
 from entry.builders.crosswalk import crosswalk_of, external_space
 from entry.errors import RequestError
 from label_spaces.catalogue import load
+from label_spaces.space import LabelSpace
 
 
 def settings(predictions=None, named=None, crosswalk=None, weights="auto", label_space=None):
     model = SimpleNamespace(weights=weights, label_space=label_space)
     names = {"predictions": predictions, "predictions_label_space": named, "predictions_void_ids": None}
-    return SimpleNamespace(**names, crosswalk=crosswalk, model=model)
+    return SimpleNamespace(**names, crosswalk=crosswalk, model=model, data=SimpleNamespace(name="mask_folder"))
+
+
+OWN = LabelSpace("mask_folder", ("sky", "road", "car"))
 
 
 @pytest.mark.parametrize(
@@ -26,19 +30,19 @@ def settings(predictions=None, named=None, crosswalk=None, weights="auto", label
     ],
 )
 def test_the_label_space_is_named_or_known(given, name):
-    assert external_space(given) == load(name)
+    assert external_space(given, OWN) == load(name)
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (settings("masks"), "predictions=masks: which classes are the masks of.*Type predictions_label_space=NAME"),
-        (settings(weights="a.pt"), r"model\.weights=a\.pt: which classes do these weights.*Type model\.label_space=NAME"),
+        (settings("masks"), "predictions=masks: which classes are the masks of.*, predictions_label_space=NAME"),
+        (settings(weights="a.pt"), r"model\.weights=a\.pt: which classes do these weights.*, model\.label_space=NAME"),
     ],
 )  # fmt: skip
 def test_a_label_space_that_is_not_known_must_be_typed(given, message):
     with pytest.raises(RequestError, match=message):
-        external_space(given)
+        external_space(given, OWN)
 
 
 def test_the_same_classes_need_no_crosswalk_others_have_the_shipped_one():
@@ -63,4 +67,18 @@ def test_the_ids_of_the_masks_name_label_spaces_that_fit(tmp_path):
     with pytest.raises(
         RequestError, match=r"Their ids \(7, 8, 11, 33\) fit predictions_label_space=cityscapes_labels, "
     ):
-        external_space(settings(str(tmp_path)))
+        external_space(settings(str(tmp_path)), OWN)
+
+
+def test_the_datas_own_ids_come_first(tmp_path):
+    Image.fromarray(np.array([[0, 1, 2, 1]], np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(
+        RequestError,
+        match=r"predictions_label_space=data for the classes of data=mask_folder \(sky, road, car\).*fit predictions_label_space=data, ",
+    ):
+        external_space(settings(str(tmp_path)), OWN)
+
+
+def test_the_classes_of_the_data_have_a_name():
+    assert external_space(settings("masks", "data"), OWN) is OWN
+    assert external_space(settings(weights="a.pt", label_space="data"), OWN) is OWN
