@@ -23,7 +23,7 @@ def reworded(complaint: str, name: str) -> str:
     if misplaced:
         return misplaced
     unknown = re.search(r"Could not override '([^']+)'", text)
-    if unknown and "not in struct" in text:
+    if unknown and ("not in struct" in text or "append to your config" in text):
         return f"There is no key {unknown[1]!r}{_nearest(unknown[1], name)} All keys: python {name}.py --cfg job\n"
     group = re.search(
         r"Could not find '([^']+)/([^']*)'\s+Available options in '[^']+':\s*(.*?)(?:Config search path|$)",
@@ -71,6 +71,10 @@ def _misplaced(text: str, name: str) -> str | None:
     listed = re.search(r"Error merging override (.*)\s+Cannot merge DictConfig with ListConfig", text)
     if listed:
         return f"{listed[1]}: a list cannot stand here, because the key has keys of its own. They are in: python {name}.py --cfg job\n"
+    refused = re.search(r"Error merging override (.*)\s+(.*)", text)
+    if refused:
+        reason = re.sub(r"^field .* is not Optional$", "cannot be null", refused[2])
+        return f"{refused[1]}: {reason}\n"
     return None
 
 

@@ -20,12 +20,15 @@ from hydra.core.override_parser.types import ChoiceSweep, Glob, Override
 from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from entry.config.paths import as_override
 from entry.request import PROJECT
+from run_folder import is_run
 from settings.run import RequestKeys, RunSettings
 
 CONF = PROJECT / "conf"
 COMMANDS = ("train", "evaluate", "predict")
 SEVERAL = ("logger", "callbacks", "experiment")  # groups of which several options may be chosen
+OF_PATHS = {"train": "data.root", "predict": "source"}  # keys that a path which is no run may be meant for
 MODES = ("run", "multirun", "cfg", "info", "shell_completion")
 
 
@@ -74,7 +77,7 @@ class _Checks:
         try:
             override = self.parser.parse_override(text)
         except (HydraException, AssertionError) as error:
-            yield _unreadable(text, str(error))
+            yield _unreadable(text, str(error), self.command)
             return
         key = override.key_or_group
         if not key:
@@ -169,9 +172,12 @@ class _Checks:
         yield f"{text}: {key} is a key of {' and '.join(f'{name}.py' for name in owners)}, not of {self.command}.py.{hint}"
 
 
-def _unreadable(text: str, reason: str) -> str:
+def _unreadable(text: str, reason: str, command: str) -> str:
     """The sentence for an override that does not follow Hydra's grammar."""
     key, found, value = text.partition("=")
+    if not found and Path(text).exists():
+        kind = ("resume" if command == "train" else "run") if is_run(Path(text)) else OF_PATHS.get(command, "run")
+        return f"{text} is a path without a key. Type {as_override(kind, text)}"
     if not found:
         return f"The command line cannot be read: {text}. Settings are typed key=value, without spaces around the =."
     function = re.search(r"while evaluating '(.*)':(.*)", reason, re.DOTALL)

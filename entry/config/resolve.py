@@ -15,7 +15,7 @@ from entry.errors import RequestError
 from entry.request import PROJECT, Request, unresolved
 from label_spaces import catalogue
 from label_spaces.space import LabelSpaceError
-from settings.base import OF_DATA, Group
+from settings.base import OF_DATA, Group, Target
 from settings.run import RunSettings, validated
 
 CONF = PROJECT / "conf"
@@ -59,7 +59,7 @@ def default_of(name: str) -> Any:
     """The plain value that a group, or a key beside the groups, has where ``~NAME`` was typed; None where it needs one."""
     default = RunSettings.model_fields[name].get_default()
     if isinstance(default, Group):
-        return default.model_dump(mode="json", by_alias=True)
+        return default.model_dump(mode="json", by_alias=True, exclude_unset=isinstance(default, Target))
     return None if default is PydanticUndefined else default
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import pickle
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sized
@@ -109,7 +110,8 @@ def read_checkpoint(path: Path, typed: str, *, in_file: bool = False) -> object:
             return _read_safetensors(path)
         if head.startswith(b"PK") and (arrays := _read_npz(path)):
             return arrays
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=in_file)
+        with warnings.catch_warnings(action="ignore"):  # about files that are refused with a message of our own
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=in_file)
     except DAMAGED as error:
         raise WeightsError(_refusal(path, typed, error)) from error
 

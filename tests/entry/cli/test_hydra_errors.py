@@ -40,7 +40,11 @@ FOLDER = "Traceback (most recent call last):\n  File \"utils.py\", line 1\nPermi
          "argument --cfg/-c: expected one argument. The options of a command line: python train.py --hydra-help"),
         ("Interpolation key 'nothing' not found\n    full_key: hydra.run.dir\n    object_type=dict\n", "hydra.run.dir cannot be resolved: Interpolation key 'nothing' not found"),
         (f"Error merging override hydra.run.dir=null\nfield 'hydra.run.dir' is not Optional\n    reference_type=RunDir\n    object_type=RunDir\n{ADVICE}",
-         "Error merging override hydra.run.dir=null\nfield 'hydra.run.dir' is not Optional"),
+         "hydra.run.dir=null: cannot be null"),
+        ("Error merging override hydra.job.chdir=maybe\nValue 'maybe' is not a valid bool (type str)\n    full_key: hydra.job.chdir\n",
+         "hydra.job.chdir=maybe: Value 'maybe' is not a valid bool (type str)"),
+        # With HYDRA_FULL_ERROR=1 it is raised without its second half.
+        ("Could not override 'trainer.max_epoch'.\nTo append to your config use +trainer.max_epoch=1", "There is no key 'trainer.max_epoch'; did you mean trainer.max_epochs or trainer.num_nodes or trainer.limit_batches? All keys: python train.py --cfg job"),
         (FOLDER, "The run folder cannot be made: Permission denied: '/runs'"),
     ],
 )  # fmt: skip

@@ -63,6 +63,7 @@ def get(settings, key):
         (["~aug=none"], "aug.transform", [None]),
         (["~scheduler"], "scheduler.target", ["lightning_modules.schedules.constant"]),
         (["~logger"], "logger.names", [("csv",)]),
+        (["scheduler=cosine", "~scheduler"], "scheduler.target", ["lightning_modules.schedules.constant"]),
         (["~callbacks"], "callbacks", [{}]),
         (["~experiment"], "seed", [0]),
         (["~ema"], "ema.decay", [None]),
@@ -169,7 +170,7 @@ def test_shuffle_gives_each_value_once(typed):
         (["-m", "seed=1,2", "hydra.sweep.dir=${nothing}"], "hydra.sweep.dir cannot be resolved: Interpolation key 'nothing' not found"),
         (["-m", "seed=1,2", "hydra.sweep.subdir=${nothing}"], "hydra.sweep.subdir cannot be resolved: Interpolation key 'nothing' not found"),
         (["hydra.run.dir="], "hydra.run.dir=: the path is empty. Type hydra.run.dir=DIR."),
-        (["hydra.run.dir=null"], "field 'hydra.run.dir' is not Optional"),
+        (["hydra.run.dir=null"], "hydra.run.dir=null: cannot be null"),
         (["hydra.mode=BOTH"], "expected one of [RUN, MULTIRUN]"),
         (["hydra.output_subdir=.hydra"], "hydra.output_subdir=.hydra: Hydra writes no files of its own here"),
         (["hydra/job_logging=default"], "hydra.job_logging: a logging configuration that writes a file is not allowed"),
@@ -200,6 +201,19 @@ def test_what_makes_no_sense_is_a_sentence(typed, tmp_path, arguments, message):
     assert (code, found, out) == (2, [], ""), err
     assert message in err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_path_without_a_key_is_answered_with_the_key(typed, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").touch()
+    (tmp_path / "a b.jpg").touch()
+    for name, path, meant in (
+        ("train", "run", "resume=run"),
+        ("evaluate", "run", "run=run"),
+        ("predict", "run", "run=run"),
+        ("predict", "a b.jpg", """'source="a b.jpg"'"""),
+    ):
+        assert typed(path, name=name)[3] == f"{path} is a path without a key. Type {meant}\n"
 
 
 def test_a_key_of_train_is_refused_by_the_other_commands(typed):
