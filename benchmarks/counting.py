@@ -1,6 +1,6 @@
 """Counting a confusion matrix from masks, against scikit-learn and torchmetrics.
 
-Run from the root: ``python benchmarks/counting.py [--threads 1] [--repeats 15]``. Prints Markdown.
+Run from the root: ``python benchmarks/counting.py [--threads 1] [--repeats 15] [--device cuda]``. Prints Markdown.
 """
 
 import argparse
@@ -105,27 +105,40 @@ def _memory_row(name: str) -> tuple[str, str]:
     return plain, f"{memory(name, SMALL, True) / 1e6:,.0f} for 1/{share:.0f} of the pixels"
 
 
+def finished(way: Callable[[Tensor, Tensor], object], pair: tuple[Tensor, Tensor]) -> object:
+    """Count and wait for the device."""
+    counts = way(*pair)
+    if pair[0].is_cuda:
+        torch.cuda.synchronize()
+    return counts
+
+
 def main() -> None:
-    """Measure and print."""
+    """Measure and print; memory on the CPU only."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
+    on_cpu = arguments.device == "cpu"
+    chosen = {name: way for name, way in WAYS.items() if on_cpu or way is not sklearn}
     torch.set_num_threads(arguments.threads)
     print(f"{machine()}; {arguments.threads} thread(s), median of {arguments.repeats}, ways taking turns.\n")
     columns = {}
     for title, shape in SHAPES.items():
-        pair = masks(shape)
-        counts = [np.asarray(way(*pair)) for way in WAYS.values()]
+        prediction, target = (mask.to(arguments.device) for mask in masks(shape))
+        pair = prediction, target
+        counts = [np.asarray(torch.as_tensor(way(*pair)).cpu()) for way in chosen.values()]
         assert all(np.array_equal(counts[0], each) for each in counts)
-        seconds = interleaved({name: partial(way, *pair) for name, way in WAYS.items()}, arguments.repeats)
+        seconds = interleaved({name: partial(finished, way, pair) for name, way in chosen.items()}, arguments.repeats)
         quickest = next(iter(seconds.values()))
         columns[f"{title}, ms"] = [f"{1000 * each:.1f}" for each in seconds.values()]
         columns[f"{title}, ratio"] = [f"{each / quickest:.1f}" for each in seconds.values()]
-    memories = [_memory_row(name) for name in WAYS]
-    columns["peak MB beyond the input (1080p)"] = [plain for plain, _ in memories]
-    columns["the same, deterministic"] = [deterministic for _, deterministic in memories]
-    rows = [[name, *cells] for name, *cells in zip(WAYS, *columns.values(), strict=True)]
+    if on_cpu:
+        memories = [_memory_row(name) for name in WAYS]
+        columns["peak MB beyond the input (1080p)"] = [plain for plain, _ in memories]
+        columns["the same, deterministic"] = [deterministic for _, deterministic in memories]
+    rows = [[name, *cells] for name, *cells in zip(chosen, *columns.values(), strict=True)]
     print(markdown_table(["counting 26 classes and void", *columns], rows))
 
 

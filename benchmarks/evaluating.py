@@ -1,6 +1,6 @@
 """Evaluating DeepLabV3-ResNet-50 at 512² as evaluate.py does, against a plain loop; and the memory that evaluating takes.
 
-Run from the root: ``python benchmarks/evaluating.py [--frames 8] [--repeats 3] [--counts 400 1600 6400]``. Prints Markdown.
+Run from the root: ``python benchmarks/evaluating.py [--frames 8] [--repeats 3] [--trainer gpu] [--counts 400 1600 6400]``. Prints Markdown.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def configuration(folder: Path, *typed: str) -> RunSettings:
     """Return the settings of train.py for the frames in a folder, with the default batch size."""
     words = ["data=mask_folder", f"data.root={folder / 'frames'}", "data.split=folders", f"data.label_space={SPACE.name}",
              "model=deeplabv3_resnet50", "model.weights=none", f"data.cache_dir={folder / 'cache'}", "data.num_workers=0",
-             "trainer=cpu", "trainer.progress=false", "logger=csv", *typed]  # fmt: skip
+             "trainer.progress=false", "logger=csv", *typed]  # fmt: skip
     OmegaConf.register_new_resolver("project", lambda path: str(ROOT / path), replace=True)
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         return resolved(Request(compose("train", overrides=words), tuple(words), folder, folder_was_typed=True))
@@ -85,34 +85,38 @@ def evaluating(
     return run
 
 
-def plain_loop(root: Path, state: dict[str, torch.Tensor]) -> Callable[[], np.ndarray]:
+def plain_loop(root: Path, state: dict[str, torch.Tensor], device: str) -> Callable[[], np.ndarray]:
     """Return a plain loop: float32, a frame at a time, the same weights, torchmetrics with its defaults."""
     network = deeplabv3_resnet50(weights=None, weights_backbone=None, num_classes=SPACE.num_classes, aux_loss=True)
     network.load_state_dict(state)
-    network.eval()
+    network.eval().to(device)
+    mean, deviation = MEAN.to(device), DEVIATION.to(device)
     classes = np.full(256, SPACE.void, np.uint8)
     classes[IDS] = np.arange(len(IDS))
 
     def run() -> np.ndarray:
-        metric = MulticlassConfusionMatrix(SPACE.num_classes + 1)
+        metric = MulticlassConfusionMatrix(SPACE.num_classes + 1).to(device)
         with torch.no_grad():
             for path in sorted((root / "images/test").iterdir()):
-                image = torch.from_numpy(np.array(Image.open(path).convert("RGB"))).permute(2, 0, 1).float() / 255
+                image = (
+                    torch.from_numpy(np.array(Image.open(path).convert("RGB"))).to(device).permute(2, 0, 1).float()
+                    / 255
+                )
                 mask = classes[np.array(Image.open(root / f"masks/test/{path.stem}.png"))]
-                logits = network(((image - MEAN) / DEVIATION)[None])["out"]
-                metric.update(logits.argmax(1), torch.from_numpy(mask)[None])
-        return np.asarray(metric.compute())
+                logits = network(((image - mean) / deviation)[None])["out"]
+                metric.update(logits.argmax(1), torch.from_numpy(mask)[None].to(device))
+        return np.asarray(metric.compute().cpu())
 
     return run
 
 
-def time_ways(frames: int, repeats: int, side: int) -> None:
+def time_ways(frames: int, repeats: int, side: int, trainer: str) -> None:
     """Time our evaluation in the hardware's precision and in float32, and the plain loop, in turn."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_frames(folder / "frames", frames, (side, side))
-        auto = configuration(folder, f"data.image_size=[{side},{side}]")
-        single = configuration(folder, f"data.image_size=[{side},{side}]", "trainer.precision=32-true")
+        typed = f"trainer={trainer}", f"data.image_size=[{side},{side}]"
+        auto, single = (configuration(folder, *typed, *more) for more in ((), ("trainer.precision=32-true",)))
         datamodule = build_datamodule(auto)
         assert isinstance(datamodule, SegmentationDataModule)
         datamodule.prepare_training()
@@ -127,7 +131,9 @@ def time_ways(frames: int, repeats: int, side: int) -> None:
                 auto, folder, datamodule, module
             ),
             "evaluate.py with trainer.precision=32-true": evaluating(single, folder, datamodule, module),
-            "plain loop: float32, NCHW, a frame at a time": plain_loop(folder / "frames", state),
+            "plain loop: float32, NCHW, a frame at a time": plain_loop(
+                folder / "frames", state, "cuda" if trainer == "gpu" else "cpu"
+            ),
         }
         found: dict[str, Any] = {}
         seconds = interleaved({way: partial(_keep, found, way, run) for way, run in ways.items()}, repeats)
@@ -136,7 +142,7 @@ def time_ways(frames: int, repeats: int, side: int) -> None:
     assert np.array_equal(ours.confusion.sum(1), theirs.sum(1))
     moved = np.abs(single_ours.confusion - theirs).sum() / 2 / theirs.sum()
     ours_seconds = next(iter(seconds.values()))
-    rows = [[way, f"{value / frames:.2f}", f"{value / ours_seconds:.2f}"] for way, value in seconds.items()]
+    rows = [[way, f"{value / frames:.3g}", f"{value / ours_seconds:.2f}"] for way, value in seconds.items()]
     print(markdown_table([f"DeepLabV3-ResNet-50 at {side}², {frames} frames", "s/frame", "time, of the first"], rows))
     print(f"\nIn float32 ours and the plain loop count {1 - moved:.4%} of the pixels alike.\n")
 
@@ -159,7 +165,7 @@ class OneLayer(nn.Module):
 
 def _measure_memory(folder: Path, answer: "multiprocessing.SimpleQueue[dict[str, int]]") -> None:
     torch.set_num_threads(1)
-    typed = (f"data.image_size=[{TINY[0]},{TINY[1]}]", "trainer.threads=1", "data.cache=false")
+    typed = (f"data.image_size=[{TINY[0]},{TINY[1]}]", "trainer.threads=1", "trainer=cpu", "data.cache=false")
     settings = configuration(folder, *typed)
     peaks = {}
     high_water(reset=True)
@@ -199,9 +205,10 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=SIDE)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--counts", type=int, nargs="+", default=[400, 1600, 6400])
+    parser.add_argument("--trainer", choices=("cpu", "gpu"), default="cpu")
     options = parser.parse_args()
     print(f"{machine(('torch', 'torchvision', 'lightning', 'torchmetrics', 'numpy'))}; median of {options.repeats}.\n")
-    time_ways(options.frames, options.repeats, options.side)
+    time_ways(options.frames, options.repeats, options.side, options.trainer)
     peaks = {count: memory(count) for count in options.counts}
     fewest, most = min(peaks), max(peaks)
     rows = [

@@ -39,9 +39,10 @@ class CrossEntropy(nn.Module):
             target,
             weight=weights[:-1] if self.weighted else None,
             ignore_index=self.void,
-            reduction="sum",
+            # The sum over pixels has no deterministic kernel on GPUs.
+            reduction="none" if logits.is_cuda else "sum",
             label_smoothing=self.label_smoothing,
-        )
+        ).sum()
         return total, weights[target].sum()
 
 
@@ -67,9 +68,9 @@ class OnlineHardExampleMining(CrossEntropy):
         loss = functional.cross_entropy(logits, target, ignore_index=self.void, reduction="none").flatten()
         known = weights > 0
         # Shapes do not depend on the data, so that a GPU need not be waited for.
-        ranked = torch.where(known, loss.detach(), loss.new_tensor(-1.0)).sort(descending=True).values
+        ranked = torch.where(known, loss.detach(), -1.0).sort(descending=True).values
         last = (known.sum() * self.least).long().clamp(min=1) - 1
-        hard = known & (loss.detach() >= ranked[last].clamp(max=self.threshold))
+        hard = known & (loss.detach() >= ranked.gather(0, last.view(1)).clamp(max=self.threshold))
         chosen = weights * hard
         return (loss * chosen).sum(), chosen.sum()
 

@@ -1,8 +1,10 @@
 """A run that is killed at any moment and resumed ends bit for bit as an undisturbed one. The long form: make chaos."""
 
 import pytest
+import torch
 
 from tests.chaos.harness import (
+    GPU,
     RECIPES,
     Setting,
     at_second,
@@ -17,6 +19,8 @@ from tests.chaos.harness import (
 
 pytestmark = pytest.mark.slow
 DOUBLE = ("trainer.precision=64-true",)
+BF16 = (*GPU, "trainer.precision=bf16-mixed")
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +51,12 @@ def reference(tmp_path_factory, data):
         (Setting(2, 2, 0, task="segmentation"), [in_phase("step", 7)], {"step", "between"}),
         (Setting(1, 0, 0, DOUBLE), [in_phase("step", 11)], {"step", "between"}),
         (Setting(1, 0, 0, DOUBLE, task="segmentation"), [in_phase("step", 6)], {"step", "between"}),  # with an average
+        *(
+            pytest.param(Setting(1, 0, 2, extra, task), moments, {"step", "between"}, marks=needs_gpu)
+            for extra in (GPU, BF16)
+            for task in RECIPES
+            for moments in ([in_phase("step", 5)], [in_phase("step", 10), in_phase("step", 2)])
+        ),
     ],
 )
 def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path, data, reference, setting, moments, phases):

@@ -28,6 +28,7 @@ WIDTH = 12
 # Augmentation, dropout, a schedule that changes at every step, class weights, and a last batch that is smaller.
 COMMON = ("data.batch_size=8", "loss.class_weights=balanced", "trainer.max_epochs=3", "trainer.precision=32-true",
           "trainer.deterministic=true", "trainer.threads=1", "checkpointing.every_n_steps=2", "logger=csv")  # fmt: skip
+GPU = ("trainer.accelerator=gpu",)
 RECIPES = {
     "classification": ("data=image_folder", "data.image_size=[24,24]", "data.eval_batch_size=6", "aug=flip_rotate",
                        "model.network.dropout=0.3", "scheduler=cosine"),

@@ -54,6 +54,30 @@ def test_the_hardest_pixels_are_those_of_a_plain_loop(probability, least, weight
     assert total.item() == pytest.approx(sum(loss * of[t] for loss, t in hard), rel=1e-5)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(
+    "loss",
+    [
+        CrossEntropy(3),
+        CrossEntropy(3, torch.tensor([0.5, 1.0, 2.0]), 0.2),
+        OnlineHardExampleMining(3),
+        DiceCrossEntropy(3),
+    ],
+)
+def test_a_gpu_is_deterministic_and_not_waited_for(loss):
+    logits, target = pixels()
+    expected, (logits, target), loss = loss(logits, target), (logits.cuda(), target.cuda()), loss.cuda()
+    torch.use_deterministic_algorithms(True)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        found = loss(logits.requires_grad_(), target)
+        found[0].backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+        torch.use_deterministic_algorithms(False)
+    torch.testing.assert_close([value.cpu() for value in found], list(expected))
+
+
 def test_hardest_pixels_of_nothing_but_void_weigh_nothing():
     total, weight = OnlineHardExampleMining(3)(torch.randn(1, 3, 2, 2), torch.full((1, 2, 2), 3))
     assert (total.item(), weight.item()) == (0.0, 0.0)
