@@ -7,7 +7,8 @@ from pathlib import Path
 from datamodules.classification import ClassificationDataModule
 from datamodules.errors import DatasetError, shortened
 from datamodules.files.folder_layout import Image, ambiguity, inner_folders, inside, ready_folders, scan
-from datamodules.files.images import find_images, list_folder, remedy
+from datamodules.files.image_files import find_images, list_folder
+from datamodules.files.other_files import remedy
 from datamodules.splits.labels import Labels, read_labels
 from datamodules.splits.listed import has_targets
 from datamodules.splits.sample_table import Candidate

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from datamodules.errors import DatasetError, shortened
 from datamodules.files.coco import CocoFile, is_coco
-from datamodules.files.images import find_images
+from datamodules.files.image_files import find_images
 from datamodules.files.labelme import ENDING
 from datamodules.files.layouts import MASK_WORDS, Layout, common_folder, recognise, split_in
 from datamodules.files.masks import ARRAYS

@@ -10,7 +10,7 @@ from datamodules.errors import DatasetError, Defect
 from datamodules.files.audit import Finding
 from datamodules.files.coco import CocoFile, list_coco
 from datamodules.files.frame_pairs import Listing, Pair
-from datamodules.files.images import find_images, image_extensions
+from datamodules.files.image_files import find_images, image_extensions
 from datamodules.files.labelme import BACKGROUND, ENDING, is_labelme, labelme_mask, labels_in
 from datamodules.files.layouts import Layout, split_in
 from datamodules.files.masks import ARRAYS, Mask, holds_colours

@@ -13,7 +13,8 @@ from datamodules import layout_search
 from datamodules.errors import FEWEST, NAMED, DatasetError, Defect, grouped, shortened
 from datamodules.files.audit import in_threads
 from datamodules.files.idd_polygons import IMAGES
-from datamodules.files.images import find_images, resize_mask
+from datamodules.files.image_files import find_images
+from datamodules.files.images import resize_mask
 from datamodules.files.masks import ARRAYS, Mask, UnknownIdsError, image_mask
 from datamodules.segmentation import SegmentationDataModule
 from label_spaces.catalogue import advice, base_of

@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from datamodules.errors import DatasetError, shortened
-from datamodules.files.images import find_images, list_folder, remedy, visible, visible_images
+from datamodules.files.image_files import find_images, list_folder, visible, visible_images
+from datamodules.files.other_files import remedy
 from datamodules.splits.sample_table import SPLITS
 from datamodules.splits.split_names import split_of
 from settings.base import as_typed, override, quoted

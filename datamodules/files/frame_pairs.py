@@ -7,7 +7,7 @@ from pathlib import Path
 
 from datamodules.errors import DatasetError, Defect, shortened
 from datamodules.files.idd_polygons import IMAGES, POLYGONS, POLYGONS_ENDING
-from datamodules.files.images import list_folder, visible
+from datamodules.files.image_files import list_folder, visible
 from datamodules.splits.sample_table import torn_groups
 from settings.base import override
 

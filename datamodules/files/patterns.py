@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from datamodules.errors import DatasetError, Defect
-from datamodules.files.images import find_images
+from datamodules.files.image_files import find_images
 from label_spaces.space import normalised
 
 Key = tuple[str, ...]

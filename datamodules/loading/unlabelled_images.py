@@ -13,16 +13,9 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
 
 from datamodules.errors import DatasetError, shortened
-from datamodules.files.images import (
-    FRAMES_OF_VIDEO,
-    VIDEOS,
-    find_images,
-    read_image,
-    remedy,
-    resize,
-    visible,
-    visible_images,
-)
+from datamodules.files.image_files import find_images, visible, visible_images
+from datamodules.files.images import read_image, resize
+from datamodules.files.other_files import FRAMES_OF_VIDEO, VIDEOS, remedy
 from datamodules.loading.dataset import make_loader, read_ahead, worker_count
 from datamodules.splits.listed import SAMPLE_COLUMNS
 from label_spaces.csv_reader import CSVError, read_table, read_text
