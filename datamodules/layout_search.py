@@ -11,7 +11,7 @@ from datamodules.files.labelme import ENDING
 from datamodules.files.layouts import MASK_WORDS, Layout, common_folder, recognise, split_in
 from datamodules.files.masks import ARRAYS
 from datamodules.files.patterns import Pattern, pair
-from datamodules.splits.split_names import SPLIT_WORDS
+from datamodules.splits.sample_table import SPLIT_WORDS
 from settings.base import override
 
 IMAGES, MASKS = "images", "masks"

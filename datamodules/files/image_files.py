@@ -58,6 +58,12 @@ def list_folder(folder: Path) -> tuple[list[str], list[str]]:
     return folders, files
 
 
+def inner_folders(root: Path) -> dict[str, list[str]]:
+    """Return the visible folders in a folder, and those in each of them, sorted."""
+    unused: Counter[str] = Counter()
+    return {name: visible(list_folder(root / name)[0], unused) for name in visible(list_folder(root)[0], unused)}
+
+
 def visible(names: Sequence[str], ignored: Counter[str]) -> list[str]:
     """Return the names that are neither hidden nor an operating system's, sorted; `ignored` counts the others."""
     shown = sorted(name for name in names if not name.startswith("."))

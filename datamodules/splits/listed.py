@@ -6,8 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from datamodules.errors import DatasetError, shortened
-from datamodules.splits.sample_table import COLUMNS, SPLITS, TABLE_SPLITS, Candidate
-from datamodules.splits.split_names import split_of
+from datamodules.splits.sample_table import COLUMNS, SPLITS, TABLE_SPLITS, Candidate, split_of
 from label_spaces.csv_reader import CSVError, CSVTable, read_table
 from label_spaces.space import normalised
 from settings.data import DataSettings
