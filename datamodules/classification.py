@@ -13,6 +13,7 @@ from datamodules.base import Features, ImageDataModule
 from datamodules.errors import DatasetError
 from datamodules.files.audit import audit, core_count
 from datamodules.files.image_cache import MOST_THREADS, ReadImages
+from datamodules.left_out import leave_out
 from datamodules.splits.sample_table import Candidate, SampleTable
 from label_spaces.space import LabelSpace
 from settings.data import DataSettings
@@ -43,7 +44,8 @@ class ClassificationDataModule(ImageDataModule):
         names = [each.name for each in found]
         findings = audit(self.root, names, Path(settings.cache_dir), bits=settings.bit_depth)
         broken = [(name, finding.error) for name, finding in findings.items() if finding.error is not None]
-        self.leave_out(broken, len(findings), "images", found=found)
+        if broken:
+            leave_out(self, broken, len(findings), "images", found=found)
         usable = [each for each in found if findings[each.name].error is None]
         self.contents = {each.name: (findings[each.name].content, "") for each in usable}
         self.sizes = {each.name: (findings[each.name].height, findings[each.name].width) for each in usable}

@@ -16,10 +16,12 @@ from datamodules.base import Features
 from datamodules.classification import ClassificationDataModule
 from datamodules.crop_rules import CROP_CLASSES, CropRules, crop_box, lacking, square, usable_objects
 from datamodules.errors import DatasetError
-from datamodules.files.audit import audit, remember, turned_note
+from datamodules.files.audit import audit, remember
 from datamodules.files.frame_pairs import Pair, find_frames, refuse_repeated
 from datamodules.files.idd_polygons import Annotation, polygon_file, read_annotation
 from datamodules.files.images import RGB, read_image
+from datamodules.files.mask_audit import turned_note
+from datamodules.left_out import leave_out
 from datamodules.splits.sample_table import Candidate, SampleTable
 from settings.base import as_typed, is_csv
 from settings.data import DataSettings
@@ -52,7 +54,7 @@ class ObjectCropDataModule(ClassificationDataModule):
         for root, everything in listed.items():
             here = self.readable_frames(root, everything)
             objects, broken = _objects(root, here, self.rules, self._image_sizes, Path(self.settings.cache_dir))
-            self.leave_out(broken, len(here), "frames")
+            leave_out(self, broken, len(here), "frames")
             found += objects
             frames += len(here)
         if not found:
@@ -143,7 +145,7 @@ class ObjectCropDataModule(ClassificationDataModule):
         names, settings = [frame.name for frame in frames], self.settings
         findings = audit(root, names, Path(settings.cache_dir), bits=settings.bit_depth)
         broken = [(name, finding.error) for name, finding in findings.items() if finding.error is not None]
-        self.leave_out(broken, len(frames), "frames")
+        leave_out(self, broken, len(frames), "frames")
         self._image_sizes |= {name: (finding.height, finding.width) for name, finding in findings.items()}
         self.notes += turned_note({f.name: root / f.truth for f in frames if findings[f.name].orientation != 1})
         unusable = {name for name, _ in broken}

@@ -12,10 +12,12 @@ import numpy as np
 
 from datamodules.base import ImageDataModule
 from datamodules.errors import DatasetError, Defect
-from datamodules.files.audit import Finding, audit, container, mask_inspector, turned_note, unknown_ids, unusable
+from datamodules.files.audit import Finding, audit, container
 from datamodules.files.frame_pairs import Listing, Pair, torn_drives
 from datamodules.files.image_cache import CachedImages, ReadImages, ReadMasks
+from datamodules.files.mask_audit import mask_inspector, turned_note, unknown_ids, unusable
 from datamodules.files.masks import Mask, image_mask
+from datamodules.left_out import leave_out
 from datamodules.loading.augmentation import Augmentation
 from datamodules.splits.sample_table import Candidate, Sample, SampleTable
 from label_spaces.catalogue import advice, load
@@ -128,7 +130,7 @@ class SegmentationDataModule(ImageDataModule):
         ids = unknown_ids(masks.values(), self.label_space.id_of_index())
         what_to_do = advice(ids, self.label_space, "data.label_space", "data.void_ids") if ids else ""
         total = len(found.pairs) + len(found.alone)
-        self.leave_out(broken, total, "frames", "used", advice=what_to_do, found=candidates)
+        leave_out(self, broken, total, "frames", "used", advice=what_to_do, found=candidates)
         self._pairs = {pair.name: pair for pair in found.pairs if pair.name not in defects}
         if not self._pairs:
             raise DatasetError(f"data.root={as_typed(self.settings.root)}: no frame is left that can be used.")
@@ -143,7 +145,7 @@ class SegmentationDataModule(ImageDataModule):
         """Leave out frames of drives that a CSV tears apart. Raises DatasetError unless they are to be skipped."""
         if is_csv(self.settings.split) and self.settings.split_by == "group":
             torn = torn_drives((sample.name, sample.group, sample.split) for sample in table.samples)
-            self.leave_out(list(torn.items()), len(table), "frames", "used")
+            leave_out(self, list(torn.items()), len(table), "frames", "used")
             table = SampleTable(sample for sample in table.samples if sample.name not in torn)
         train = np.array([self.pixels[sample.name] for sample in table.samples if sample.split == "train"])
         if len(train):
@@ -174,7 +176,7 @@ class SegmentationDataModule(ImageDataModule):
             return False
         images = self._audited(frames, "images without truth")
         broken = [(pair.name, error) for pair in frames if (error := images[pair.name].error)]
-        self.leave_out(broken, len(frames), f"{split} frames")
+        leave_out(self, broken, len(frames), f"{split} frames")
         self._only_predicted = split
         self._pairs |= {pair.name: pair for pair in frames if not images[pair.name].error}
         self.sizes |= {name: (images[name].height, images[name].width) for name in self._pairs if name in images}

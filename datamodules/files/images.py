@@ -76,13 +76,6 @@ def turn_upright(image: Image.Image) -> int:
     return 1
 
 
-def stored_orientation(path: Path) -> int:
-    """Return the EXIF orientation (1–8) of a file, 1 where it has none or is no image."""
-    with contextlib.suppress(*UNREADABLE), Image.open(path) as image:
-        return int(image.getexif().get(ORIENTATION, 1))
-    return 1
-
-
 @contextlib.contextmanager
 def still_image(content: bytes) -> Iterator[Image.Image]:
     """Yield the picture of an image file, loaded, as stored. Raises DatasetError, also for errors inside `with`."""
