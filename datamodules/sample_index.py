@@ -8,15 +8,7 @@ from typing import ClassVar
 from lightning import LightningDataModule
 
 from datamodules.errors import DatasetError
-from datamodules.splits.sample_table import (
-    SELECTION,
-    SPLITS,
-    TABLE_SPLITS,
-    Candidate,
-    SampleTable,
-    order_hash,
-    torn_groups,
-)
+from datamodules.splits.sample_table import SELECTION, TABLE_SPLITS, Candidate, SampleTable, order_hash, torn_groups
 from datamodules.splits.selection import selection_note, with_selection
 from datamodules.splits.split import make_table
 from label_spaces.space import VOID, LabelSpace, same_names, similar_names
@@ -115,7 +107,7 @@ class IndexedDataModule(LightningDataModule, ABC):
         table, notes = make_table(self.find(), self.settings)
         self.notes += notes
         table = self.filter_split(table)
-        if self.settings.select_from == "train":
+        if not table.is_complete:
             table = with_selection(table, self.settings)
         self.label_space = self.classes_of(table)
         if self.label_space.num_classes < 2:
@@ -152,8 +144,8 @@ class IndexedDataModule(LightningDataModule, ABC):
     def prepare_training(self) -> None:
         """Find the samples, and check what training, selection and the closing evaluation need. Raises DatasetError."""
         self.find_samples()
-        if not all(map(self.table.indices, SPLITS)) and (note := selection_note(self.table, self.settings)):
-            self.notes += [note] if note not in self.notes else []
+        note = None if self.table.is_complete else selection_note(self.table, self.settings)
+        self.notes += [note] if note and note not in self.notes else []
         for split in ("train", self.selection_split, self.closing_split):
             self.prepare_split(split)
 

@@ -65,6 +65,11 @@ class SampleTable:
         """Return the positions of a split's samples, ascending."""
         return [position for position, sample in enumerate(self.samples) if sample.split == split]
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether train, val and test all have samples."""
+        return {*SPLITS} <= {sample.split for sample in self.samples}
+
     def counts(self, split: str) -> dict[str, int]:
         """Return how many samples a split has of each class of the whole table, in sorted order."""
         counts = Counter(sample.target for sample in self.samples if sample.split == split)
