@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
@@ -15,6 +15,7 @@ from datamodules.files.audit import in_threads
 from datamodules.files.idd_polygons import IMAGES
 from datamodules.files.image_files import find_images
 from datamodules.files.images import resize_mask
+from datamodules.files.layouts import NOT_CLASSES, suffixes
 from datamodules.files.masks import ARRAYS, Mask, UnknownIdsError, image_mask
 from datamodules.segmentation import SegmentationDataModule
 from label_spaces.catalogue import advice, base_of
@@ -54,7 +55,7 @@ class Matches:
 def match(wanted: Iterable[str], others: Iterable[str], folder: Path) -> Matches:
     """Find the mask of each frame: by the frame's own name, or by IDD's (``<drive>/<frame>_gtFine_….png``).
 
-    Folders in a name are compared as far as both names have them: ``<frame>.png`` is enough where it is unambiguous.
+    A suffix such as ``_pred`` that all masks have is left out of their names where these are then those of more frames. Folders in a name are compared as far as both names have them: ``<frame>.png`` is enough where it is unambiguous.
     Masks of `others`, further frames, are left aside. Raises DatasetError where there is no folder, or no image in it.
     """
     if not folder.is_dir():
@@ -67,9 +68,10 @@ def match(wanted: Iterable[str], others: Iterable[str], folder: Path) -> Matches
     for name in (*wanted, *others):
         key = _frame_key(name)
         frames[key[-1]].setdefault(key, name)
-    found = Matches(folder)
-    for file in files:
-        key = _key(file)
+    found, keys = Matches(folder), {file: _key(file) for file in files}
+    suffix = _shared_suffix([key[-1] for key in keys.values()], frames)
+    for file, (*above, name) in keys.items():
+        key = (*above, name.removesuffix(suffix))
         fitting = _best(key, frames.get(key[-1], {}))
         if not fitting:
             found.problems["belong to no frame of the dataset"].append(file)
@@ -165,7 +167,7 @@ def _refuse(matches: Matches, problems: list[str], what: str, space: LabelSpace,
     if lines:
         raise DatasetError(
             f"predictions={matches.folder} cannot be scored as {what}. Give one mask per frame, of its size, with the ids or "
-            f"colours of {space.name}, called as the frame is or as IDD calls its masks"
+            f"colours of {space.name}, called as the frame is, with or without a suffix that all have, or as IDD calls its masks"
             + (f". Their ids: {way_out}" if way_out else "")
             + ":\n"
             + "\n".join(lines)
@@ -201,6 +203,13 @@ def _sides(size: Pixels) -> str:
 def _listed(names: list[str]) -> str:
     """Return a few names on lines of their own, the first of more on one."""
     return SEPARATOR + (SEPARATOR.join(names) if len(names) <= NAMED else shortened(names, NAMED))
+
+
+def _shared_suffix(names: Sequence[str], frames: Collection[str]) -> str:
+    """Return the suffix of all names without which the most of them are those of `frames`; empty where that is none."""
+    shared = [each for each in suffixes(names[0]) if not NOT_CLASSES.search(each)]
+    shared = [each for each in shared if all(each in suffixes(name) for name in names)]
+    return max(shared, key=lambda suffix: sum(name.removesuffix(suffix) in frames for name in names))
 
 
 def _frame_key(name: str) -> Key:

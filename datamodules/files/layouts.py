@@ -97,14 +97,18 @@ def common_folder(layout: Layout) -> str:
     return "/".join(shared)
 
 
+def suffixes(stem: str) -> list[str]:
+    """Return the ends of a name that may show which kind of file it is, none ("") first: of ``a_color_mask`` also ``_mask``."""
+    found = SUFFIX.search(stem, 1)
+    return ["", *(found[0][sign.start() :] for sign in re.finditer(r"[_.-]", found[0]))] if found else [""]
+
+
 def _places(file: str, find_split: SplitIn) -> Iterator[tuple[tuple[str, ...], _Place]]:
     """Yield the ways in which a file can be seen, each with what a file that belongs to it has in common with it."""
     path = PurePosixPath(file)
     parts, ending = path.parts[:-1], path.suffix.lower()
-    found = SUFFIX.search(path.stem)
-    starts = [match.start() + found.start() for match in re.finditer(r"[_.-]", found[0])] if found else []
-    for start in (len(path.stem), *(start for start in starts if start)):
-        core, suffix = path.stem[:start], path.stem[start:]
+    for suffix in suffixes(path.stem):
+        core = path.stem.removesuffix(suffix)
         for kind in (None, *range(len(parts))):
             rest = parts if kind is None else (*parts[:kind], *parts[kind + 1 :])
             split = "" if kind is None else find_split(parts[kind])[1]
