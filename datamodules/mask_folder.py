@@ -17,7 +17,7 @@ from datamodules.files.masks import ARRAYS, Mask, holds_colours
 from datamodules.files.patterns import Match, Pairs, Pattern, check_comparable, pair
 from datamodules.layout_search import EQUAL_NAMES, IMAGES, JSON, find_coco, find_layout
 from datamodules.segmentation import SegmentationDataModule
-from datamodules.splits.sample_table import SPLIT_WORDS, Candidate
+from datamodules.splits.sample_table import Candidate
 from datamodules.splits.split_lists import find_split_lists, read_split_lists
 from label_spaces import catalogue
 from label_spaces.space import LabelSpace
@@ -147,8 +147,8 @@ class MaskFolderDataModule(SegmentationDataModule):
 
     def _list_pairs(self) -> tuple[Listing, str, set[str | None]]:
         """Return the pairs of files, where splits are looked for, and those that were found."""
-        image = Pattern(self._layout.image, SPLIT_WORDS)
-        mask = Pattern(self._layout.mask, SPLIT_WORDS, "data.mask_pattern")
+        image = Pattern(self._layout.image)
+        mask = Pattern(self._layout.mask, "data.mask_pattern")
         check_comparable(image, mask)
         if image.text.startswith("/"):
             raise DatasetError(
@@ -214,7 +214,7 @@ class MaskFolderDataModule(SegmentationDataModule):
             return {each.file: each.split for each in images}
         if not (isinstance(split, str) and is_split_list(split)):
             return None
-        found = read_split_lists(self.root, split, SPLIT_WORDS, (each.file for each in images))
+        found = read_split_lists(self.root, split, (each.file for each in images))
         if len(found) < len(images):
             self.notes.append(f"Images that no list of {split} names: {len(images) - len(found)}; they are left out.")
         return found
@@ -256,7 +256,7 @@ class MaskFolderDataModule(SegmentationDataModule):
         if self.settings.masks == "coco":
             names = dict.fromkeys(name for file in self._coco.values() for name in file.categories)
         else:
-            mask = Pattern(self._layout.mask, SPLIT_WORDS, "data.mask_pattern")
+            mask = Pattern(self._layout.mask, "data.mask_pattern")
             files = [self.root / each.file for each in self._mask_files(mask)]
             names = dict.fromkeys(sorted(set[str]().union(*map(self._labels, files))))
         classes = [name for name in names if name not in BACKGROUND]
@@ -287,7 +287,7 @@ class MaskFolderDataModule(SegmentationDataModule):
         typed = self.settings.image_pattern
         images = find_images(self.root)
         if typed is not None:
-            images = [each.file for each in Pattern(typed, SPLIT_WORDS).find(self.root)]
+            images = [each.file for each in Pattern(typed).find(self.root)]
         splits = {name: _split_of(PurePosixPath(name).parent) for name in images}
         splits |= {name: _split_of(PurePosixPath(name)) for name in self._coco}
         return list_coco(self.root, self._coco, images, splits)
@@ -295,5 +295,5 @@ class MaskFolderDataModule(SegmentationDataModule):
 
 def _split_of(path: PurePosixPath) -> str | None:
     """Return the split that a part of a path names, the last one that does."""
-    found = [split for part in path.parts if (split := split_in(part, SPLIT_WORDS)[1])]
+    found = [split for part in path.parts if (split := split_in(part)[1])]
     return found[-1] if found else None

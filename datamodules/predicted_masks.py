@@ -55,7 +55,8 @@ class Matches:
 def match(wanted: Iterable[str], others: Iterable[str], folder: Path) -> Matches:
     """Find the mask of each frame: by the frame's own name, or by IDD's (``<drive>/<frame>_gtFine_….png``).
 
-    A suffix such as ``_pred`` that all masks have is left out of their names where these are then those of more frames. Folders in a name are compared as far as both names have them: ``<frame>.png`` is enough where it is unambiguous.
+    A suffix such as ``_pred`` that all masks have is left out of their names where these are then those of more frames.
+    Folders in a name are compared as far as both names have them: ``<frame>.png`` is enough where it is unambiguous.
     Masks of `others`, further frames, are left aside. Raises DatasetError where there is no folder, or no image in it.
     """
     if not folder.is_dir():

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from datamodules.errors import DatasetError, Defect
 from datamodules.files.image_files import find_images
+from datamodules.splits.sample_table import SPLIT_WORDS
 from label_spaces.space import normalised
 
 Key = tuple[str, ...]
@@ -47,12 +48,11 @@ class Pattern:
 
     Args:
         text: the pattern.
-        splits: the split of each text that ``{split}`` may stand for, in lower case.
         key: the setting's name, for messages.
     """
 
-    def __init__(self, text: str, splits: Mapping[str, str], key: str = "data.image_pattern") -> None:
-        self.text, self.splits, self.setting = text, splits, f"{key}={text}"
+    def __init__(self, text: str, key: str = "data.image_pattern") -> None:
+        self.text, self.setting = text, f"{key}={text}"
         first = TOKENS.search(text)
         self.folder = text[: text.rfind("/", 0, first.start() if first else None) + 1].rstrip("/")
         placeholders = [found[1] for found in TOKENS.finditer(text) if found[1]]
@@ -76,7 +76,7 @@ class Pattern:
                 yield f"(?P={name})"
             elif symbol is None:
                 seen.add(name)
-                words = "|".join(sorted(map(re.escape, self.splits), key=len, reverse=True))
+                words = "|".join(sorted(map(re.escape, SPLIT_WORDS), key=len, reverse=True))
                 yield f"(?P<{name}>{f'(?i:{words})' if name == 'split' else '.+' if name == 'name' else '[^/]+'})"
             else:
                 wild += 1
@@ -92,9 +92,9 @@ class Pattern:
             return None
         values, split = found.groupdict(), None
         if self.has_split:
-            split = self.splits[values["split"].lower()]
+            split = SPLIT_WORDS[values["split"].lower()]
         elif self.fields and "/" in (last := values[self.fields[-1]]):
-            split = self.splits.get(last.split("/")[0].lower())
+            split = SPLIT_WORDS.get(last.split("/")[0].lower())
         return Match(file, values, self.fields, split)
 
     def find(self, root: Path, further: frozenset[str] = frozenset(), *, images: bool = True) -> list[Match]:

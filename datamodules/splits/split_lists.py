@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from datamodules.errors import DatasetError, shortened
+from datamodules.splits.sample_table import SPLIT_WORDS
 
 
-def read_split_lists(root: Path, pattern: str, splits: Mapping[str, str], files: Iterable[str]) -> dict[str, str]:
+def read_split_lists(root: Path, pattern: str, files: Iterable[str]) -> dict[str, str]:
     """Return the split of each file that a list names.
 
     A line names a file by its path without the ending, by the end of that path, or both with the ending; what follows a
@@ -16,15 +17,14 @@ def read_split_lists(root: Path, pattern: str, splits: Mapping[str, str], files:
     Args:
         root: the folder that `pattern` and `files` are relative to.
         pattern: the path of the lists, with ``{split}`` in it.
-        splits: the split of each word that ``{split}`` may stand for.
         files: POSIX paths.
 
     Raises:
         DatasetError: there are no lists of train and val, or a list names what is not there, or what another one names.
     """
-    lists = {word: root / pattern.replace("{split}", word) for word in splits}
+    lists = {word: root / pattern.replace("{split}", word) for word in SPLIT_WORDS}
     lists = {word: path for word, path in lists.items() if path.is_file()}
-    missing = {"train", "val"} - {splits[word] for word in lists}
+    missing = {"train", "val"} - {SPLIT_WORDS[word] for word in lists}
     if missing:
         names = ", ".join(pattern.replace("{split}", name) for name in sorted(missing))
         raise DatasetError(f"data.split={pattern}: there is no {names} under data.root={root}.")
@@ -38,7 +38,7 @@ def read_split_lists(root: Path, pattern: str, splits: Mapping[str, str], files:
                 problems.append(f"{path.name}: {line} ({'several files' if named else 'no such image'})")
                 continue
             (file,) = named
-            if found.setdefault(file, splits[word]) != splits[word]:
+            if found.setdefault(file, SPLIT_WORDS[word]) != SPLIT_WORDS[word]:
                 problems.append(f"{path.name}: {line} (is in {found[file]} too)")
     if problems:
         raise DatasetError(

@@ -5,7 +5,6 @@ import pytest
 from datamodules.errors import DatasetError
 from datamodules.splits.split_lists import read_split_lists
 
-SPLITS = {"train": "train", "val": "val", "test": "test"}
 FILES = ["JPEGImages/a.jpg", "JPEGImages/b.jpg", "JPEGImages/c 1.jpg", "more/a.jpg", "more/d.jpg"]
 
 
@@ -13,7 +12,7 @@ def lists(root, **texts):
     (root / "sets").mkdir(exist_ok=True)
     for name, text in texts.items():
         (root / f"sets/{name}.txt").write_text(text, encoding="utf-8")
-    return read_split_lists(root, "sets/{split}.txt", SPLITS, FILES)
+    return read_split_lists(root, "sets/{split}.txt", FILES)
 
 
 def test_names_paths_and_further_columns(tmp_path):
