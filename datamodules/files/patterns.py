@@ -5,10 +5,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path, PurePosixPath
 
 from datamodules.errors import DatasetError, Defect
 from datamodules.files.image_files import find_images
+from datamodules.splits.listed import folded
 from datamodules.splits.sample_table import SPLIT_WORDS
 from label_spaces.space import normalised
 
@@ -157,10 +159,10 @@ def pair(images: Sequence[Match], masks: Sequence[Match], *, by_split: bool) -> 
                 by_key[((each.split or "") * by_split, *fold(each))].append(each)
         return by_key
 
-    for level, (fold, fold_mask) in enumerate(
-        ((_exact, _exact), (_composed, _composed), (_uncased, _uncased), (_full, _exact))
-    ):
-        left = keyed(masks, fold_mask)
+    exact: Callable[[Match], Key] = attrgetter("key")
+    full: Callable[[Match], Key] = attrgetter("full_key")
+    for level, fold in enumerate((exact, _composed, _uncased, full)):
+        left = keyed(masks, exact if fold is full else fold)
         for key, some in keyed(images, fold).items():
             others = left.get(key, [])
             if len(some) == len(others) == 1:
@@ -181,17 +183,9 @@ def pair(images: Sequence[Match], masks: Sequence[Match], *, by_split: bool) -> 
     return found
 
 
-def _exact(found: Match) -> Key:
-    return found.key
-
-
 def _composed(found: Match) -> Key:
-    return tuple(normalised(text) for text in found.key)
+    return tuple(map(normalised, found.key))
 
 
 def _uncased(found: Match) -> Key:
-    return tuple(text.casefold() for text in _composed(found))
-
-
-def _full(found: Match) -> Key:
-    return found.full_key
+    return tuple(map(folded, found.key))

@@ -17,7 +17,7 @@ from datamodules.files.image_files import find_images, visible, visible_images
 from datamodules.files.images import read_image, resize
 from datamodules.files.other_files import FRAMES_OF_VIDEO, VIDEOS, remedy
 from datamodules.loading.dataset import make_loader, read_ahead, worker_count
-from datamodules.splits.listed import SAMPLE_COLUMNS
+from datamodules.splits.listed import SAMPLE_COLUMNS, first_named
 from label_spaces.csv_reader import CSVError, read_table, read_text
 
 LISTS = frozenset({".txt", ".lst", ".list", ".csv", ".tsv"})
@@ -86,8 +86,7 @@ def _listed(source: Path) -> list[Path]:
     try:
         if source.suffix.lower() in {".csv", ".tsv"}:
             table = read_table(source)
-            column = next((name for names in SAMPLE_COLUMNS for name in table.named([names])), None)
-            if column is None:
+            if (column := first_named(table, SAMPLE_COLUMNS)) is None:
                 raise DatasetError(
                     f"source={source} has no column of files, such as file; it has {', '.join(table.columns)}."
                 )

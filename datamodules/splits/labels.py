@@ -9,18 +9,8 @@ from datamodules.errors import DatasetError, shortened
 from datamodules.splits.listed import GROUP_COLUMNS, SAMPLE_COLUMNS, SPLIT_COLUMNS, first_named, match, table_of
 from label_spaces.csv_reader import CSVRow, CSVTable
 
-CLASS_COLUMNS = (
-    "target",
-    "label",
-    "labels",
-    "class",
-    "classes",
-    "classname",
-    "labelname",
-    "category",
-    "categoryname",
-    "classlabel",
-)
+CLASS_COLUMNS = ("target", "label", "labels", "class", "classes", "classname", "labelname", "category", "categoryname",
+                 "classlabel")  # fmt: skip
 MOST_TRIED = 1000  # rows that are compared with the files to find their column
 
 

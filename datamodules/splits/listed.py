@@ -100,12 +100,12 @@ def match(written: Iterable[str], names: Collection[str], root: Path) -> Matches
         return found
     for name in names:
         last = PurePosixPath(name).name
-        for key in {_fold(last), _fold(PurePosixPath(last).stem)}:
+        for key in {folded(last), folded(PurePosixPath(last).stem)}:
             by_last[key].append(name)
     longer: dict[str, dict[str, str]] = defaultdict(dict)
     for each in pending:
         parts = _parts(each)
-        fitting = _fitting(parts, by_last.get(_fold(parts[-1]), []) if parts else [])
+        fitting = _fitting(parts, by_last.get(folded(parts[-1]), []) if parts else [])
         if not fitting:
             found.unknown.append(each)
         elif len(fitting) > 1:
@@ -126,11 +126,11 @@ def match(written: Iterable[str], names: Collection[str], root: Path) -> Matches
 def _fitting(parts: list[str], names: Sequence[str]) -> list[str]:
     """Return the names that a path fits, the longest of those that are its end; one where it alone is exact."""
     of_name = {name: _parts(name) for name in names}
-    folded = [_fold(part) for part in parts[:-1]]
+    above = [folded(part) for part in parts[:-1]]
     fitting = []
     for name, its_parts in of_name.items():
-        folders = [_fold(part) for part in its_parts[:-1]]
-        if _is_end(folders, folded) or _is_end(folded, folders):
+        folders = [folded(part) for part in its_parts[:-1]]
+        if _is_end(folders, above) or _is_end(above, folders):
             fitting.append(name)
     ends = [name for name in fitting if len(of_name[name]) <= len(parts)]
     if ends:
@@ -154,7 +154,8 @@ def _parts(path: str) -> list[str]:
     return [part for part in path.strip().replace("\\", "/").split("/") if part not in ("", ".")]
 
 
-def _fold(text: str) -> str:
+def folded(text: str) -> str:
+    """Return a name in one case and in one of Unicode's ways of writing it, for comparison."""
     return normalised(text).casefold()
 
 
