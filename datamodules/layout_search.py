@@ -31,8 +31,10 @@ def find_layout(root: Path, mask_endings: Sequence[str] = ()) -> Layout:
         DatasetError: there is no layout that names show, or several; the message has what was found and what to type.
     """
     usual = not mask_endings and all((root / folder).is_dir() for folder in (IMAGES, MASKS))
-    if usual and _has_pairs(root):
-        return EQUAL_NAMES
+    if usual:
+        images, masks = (Pattern(text).find(root, ARRAYS) for text in (EQUAL_NAMES.image, EQUAL_NAMES.mask))
+        if pair(images, masks, by_split=False).pairs:
+            return EQUAL_NAMES
     files = find_images(root, further=ARRAYS.union(mask_endings))
     found = recognise(files, mask_endings)
     inner = list(dict.fromkeys(map(common_folder, found)))
@@ -68,11 +70,6 @@ def find_coco(root: Path, pattern: str | None) -> dict[str, CocoFile]:
 
 def _json_files(root: Path) -> list[str]:
     return [name for name in find_images(root, further=JSON) if name.lower().endswith(ENDING)]
-
-
-def _has_pairs(root: Path) -> bool:
-    images, masks = (Pattern(text).find(root, ARRAYS) for text in (EQUAL_NAMES.image, EQUAL_NAMES.mask))
-    return bool(pair(images, masks, by_split=False).pairs)
 
 
 def _unknown(root: Path, files: Sequence[str], found: Sequence[Layout], mask_endings: Sequence[str]) -> str:

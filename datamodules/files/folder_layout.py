@@ -1,11 +1,11 @@
 """What the folders under a root are: classes, or ready splits with a folder per class in each."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from datamodules.errors import DatasetError, shortened
-from datamodules.files.image_files import inner_folders, list_folder, visible, visible_images
+from datamodules.files.image_files import folders_below, inner_folders, list_folder, visible_images
 from datamodules.files.other_files import remedy
 from datamodules.splits.listed import has_targets
 from datamodules.splits.sample_table import SPLITS, split_of
@@ -205,7 +205,7 @@ def refusal(
 def inside(root: Path) -> str:
     """Return what to type for the datasets in folders below a root that is none itself; an empty text without any."""
     found: list[tuple[Path, str]] = []
-    for folder in _below(root):
+    for folder in folders_below(root, DEEPEST):
         if found and len(folder.parts) > len(found[0][0].parts):
             break
         inner, typed = inner_folders(folder), override("data.root", str(folder))
@@ -216,14 +216,6 @@ def inside(root: Path) -> str:
         elif len(with_images) > 1:
             found.append((folder, f"a folder per class ({shortened(with_images, MOST_SHOWN)}): type {typed}"))
     return " ".join(f"{folder} has {what}." for folder, what in found[:DEEPEST])
-
-
-def _below(root: Path) -> Iterator[Path]:
-    """Yield the visible folders below a root, those nearest to it first."""
-    level = [root]
-    for _ in range(DEEPEST):
-        level = [folder / name for folder in level for name in visible(list_folder(folder)[0], Counter())]
-        yield from level
 
 
 def tables(root: Path) -> str:

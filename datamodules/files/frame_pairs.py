@@ -1,13 +1,13 @@
 """Frames and the files of their truth, found by name in folders per split and drive: the layout of IDD's datasets."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from datamodules.errors import DatasetError, Defect, shortened
 from datamodules.files.idd_polygons import IMAGES, POLYGONS, POLYGONS_ENDING
-from datamodules.files.image_files import list_folder, visible
+from datamodules.files.image_files import folders_below, visible
 from datamodules.splits.sample_table import torn_groups
 from settings.base import override
 
@@ -95,7 +95,12 @@ def list_pairs(roots: Iterable[Path], layout: Layout) -> Listing:
 
 def _advice(root: Path, layout: Layout) -> str:
     """Return what was found instead of frames, and what to type where frames are in folders within the root, or around."""
-    nearby = [place for place in _folders_near(root) if (place / IMAGES).is_dir()]
+    # Within the root, or around it: where an archive may have put the dataset.
+    nearby = [
+        place
+        for place in (*folders_below(root, DEEPEST, (IMAGES, POLYGONS)), *root.absolute().parents[:2])
+        if (place / IMAGES).is_dir()
+    ]
     fitting = [place for place in nearby if _files(place / IMAGES, layout.images)]
     if fitting:
         typed = [override("data.root", str(place)) for place in fitting]
@@ -108,20 +113,6 @@ def _advice(root: Path, layout: Layout) -> str:
             return f"Found: {len(files)} files such as {files[0]}: names of another dataset; see data=idd, idd_lite, mask_folder."
     entries = visible([path.name for path in root.iterdir()], Counter())
     return f"Found: {shortened(entries) or 'nothing'}."
-
-
-def _folders_near(root: Path) -> Iterator[Path]:
-    """Yield the folders within a root, two levels deep, and those around it: where an archive may have put the dataset."""
-    level = [root]
-    for _ in range(DEEPEST):
-        level = [
-            folder / name
-            for folder in level
-            for name in visible(list_folder(folder)[0], Counter())
-            if name not in (IMAGES, POLYGONS)
-        ]
-        yield from level
-    yield from root.absolute().parents[:2]
 
 
 def find_frames(root: Path) -> list[Pair]:

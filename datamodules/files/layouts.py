@@ -68,7 +68,9 @@ def recognise(files: Iterable[str], mask_endings: Sequence[str] = (), *, by_word
             continue
         for one, other in permutations(places, 2):
             if _is_pair(one, other, mask_endings, by_words=by_words):
-                pairs[_patterns(one, other)].add((one.file, other.file))
+                any_ending = _words(one) != _words(other)  # else they differ in their endings alone
+                patterns = _pattern(one, any_ending=any_ending), _pattern(other, any_ending=any_ending)
+                pairs[patterns].add((one.file, other.file))
     shortest: dict[frozenset[tuple[str, str]], tuple[str, str]] = {}
     for patterns, files_of in sorted(pairs.items(), key=lambda item: (sum(map(len, item[0])), item[0])):
         shortest.setdefault(frozenset(files_of), patterns)
@@ -138,12 +140,6 @@ def split_in(part: str) -> tuple[str, str]:
             if alone:
                 return f"{before}{{split}}{after}", SPLIT_WORDS[word]
     return part, ""
-
-
-def _patterns(image: _Place, mask: _Place) -> tuple[str, str]:
-    """Return the patterns of an image and of its mask; where these differ in nothing else, they have endings."""
-    any_ending = _words(image) != _words(mask)
-    return _pattern(image, any_ending=any_ending), _pattern(mask, any_ending=any_ending)
 
 
 def _pattern(place: _Place, *, any_ending: bool) -> str:

@@ -41,13 +41,7 @@ class UnknownIdsError(DatasetError):
         legal = [identity for identity, index in enumerate(space.index_of_id()) if index != NO_ID]
         unknown = sorted(set(ids) - set(legal))
         super().__init__(f"it has the ids {shortened(unknown, SHOWN)}; the ids of {space.name} are {_ranges(legal)}")
-        self.ids, self.space = ids, space
-
-    def within(self, path: Path) -> "UnknownIdsError":
-        """Return the same error, naming the file."""
-        named = UnknownIdsError(self.ids, self.space)
-        named.args = (f"{path}: {self}",)
-        return named
+        self.ids = ids
 
 
 def draw_mask(annotation: Annotation, space: LabelSpace) -> Mask:
@@ -103,10 +97,9 @@ def image_mask(path: Path, space: LabelSpace) -> Mask:
             return _of_picture(image, content, space)
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror or error}") from error
-    except UnknownIdsError as error:
-        raise error.within(path) from None
     except DatasetError as error:
-        raise DatasetError(f"{path}: {error}") from error
+        error.args = (f"{path}: {error}",)  # the class stays
+        raise
 
 
 def ids_found(folder: Path) -> set[int]:

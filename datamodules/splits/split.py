@@ -174,8 +174,7 @@ def _differing_copies(
 def _remarks(found: Sequence[Candidate], table: SampleTable, wanted: dict[str, int], by_group: bool) -> list[str]:
     """Return sentences for the user on a split by fractions."""
     notes = []
-    copies = _copies(found)
-    if copies:
+    if copies := _copies(found):
         extra = sum(len(members) - 1 for members in copies)
         pair = f"{copies[0][0].name} and {copies[0][1].name}"
         notes.append(f"Byte-identical copies: {extra}, such as {pair}; copies stay on one side.")

@@ -31,6 +31,11 @@ def test_names_paths_and_further_columns(tmp_path):
     }
 
 
+def test_paths_of_another_machine_and_in_another_case(tmp_path):
+    found = lists(tmp_path, train="D:\\voc\\JPEGImages\\B.JPG 1\nD:\\voc\\JPEGImages\\a.jpg 0\n", val="MORE/d")
+    assert found == {"JPEGImages/b.jpg": "train", "JPEGImages/a.jpg": "train", "more/d.jpg": "val"}
+
+
 @pytest.mark.parametrize(
     ("texts", "words"),
     [
