@@ -23,12 +23,8 @@ MOST_LINES = 6  # that a message offers
 def find_layout(root: Path, mask_endings: Sequence[str] = ()) -> Layout:
     """Return where images and masks are: in ``images`` and ``masks`` if some have equal names, else as names show.
 
-    Args:
-        root: the folder.
-        mask_endings: endings that only masks have, such as ``.json``; nothing where masks are images.
-
-    Raises:
-        DatasetError: there is no layout that names show, or several; the message has what was found and what to type.
+    `mask_endings` are endings that only masks have, such as ``.json``; nothing where masks are images. Raises DatasetError,
+    with what was found and what to type, where names show no layout or several.
     """
     usual = not mask_endings and all((root / folder).is_dir() for folder in (IMAGES, MASKS))
     if usual:

@@ -90,14 +90,8 @@ def list_coco(
 ) -> Listing:
     """Pair images with what files of instances have of them; the truth of a pair is ``FILE#PLACE``.
 
-    A name in a file is a path or the end of one; of several images with it, that below the file's own folder counts, then
-    that of the file's split.
-
-    Args:
-        root: the folder that all paths are relative to.
-        files: by path.
-        images: the paths of all images.
-        splits: the split of each path of files and images, where it has one.
+    All paths are relative to `root`; `splits` has those of files and of images. A name in a file is a path or the end of
+    one; of several images with it, that below the file's own folder counts, then that of the file's split.
     """
     found, used = Listing(), dict[str, str]()
     by_name: dict[str, list[str]] = defaultdict(list)
@@ -139,11 +133,8 @@ def list_coco(
 def decode_rle(rle: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
     """Return the mask (H, W) of run lengths, which count pixels column by column, beginning with those outside.
 
-    Args:
-        rle: ``size``, [height, width], and ``counts``, a list of numbers or COCO's text of them.
-
-    Raises:
-        ValueError: the lengths do not add up to the size.
+    `rle` has ``size``, [height, width], and ``counts``, a list of numbers or COCO's text of them. Raises ValueError where
+    they do not add up to the size.
     """
     height, width = (int(side) for side in rle["size"])
     counts = rle["counts"]

@@ -176,13 +176,8 @@ def refusal(
 ) -> DatasetError:
     """Return why the folders below a root are no classes, and what would do.
 
-    Args:
-        root: the folder.
-        seen: the class folders in it.
-        classes: the folders that were named.
-        stray: how many images lie outside class folders.
-        empty: the class folders without images.
-        left_out: how many other files there are, by kind.
+    `seen` are the class folders in it, `empty` those without images, `classes` those that were named; `stray` images lie
+    outside of them, and `left_out` counts other files by kind.
     """
     if missing := [name for name in classes if name not in seen]:
         return DatasetError(

@@ -55,13 +55,9 @@ def labelme_mask(path: Path, space: LabelSpace, image: Path) -> Mask:
     """Draw the shapes of a file in their order, later ones over earlier ones, (H, W).
 
     Pixels that no shape covers are the class background where `space` has one, else void. Polygons, rectangles, circles,
-    lines (10 pixels wide), points (of radius 5) and masks are drawn by Pillow as LabelMe's own conversion does.
-    Raises AnnotationError naming the file. Source: wkentaro/labelme, labelme/utils/shape.py, shape_to_mask.
-
-    Args:
-        path: of the JSON file.
-        space: the classes.
-        image: the image that it is the outline of; its size is taken where the file has none.
+    lines (10 pixels wide), points (of radius 5) and masks are drawn by Pillow as LabelMe's own conversion does. Where the
+    file has no size, that of its `image` is taken. Raises AnnotationError naming the file. Source: wkentaro/labelme,
+    labelme/utils/shape.py, shape_to_mask.
     """
     content = _read(path)
     named = PurePosixPath(str(content.get("imagePath") or image.name).replace("\\", "/")).stem

@@ -49,14 +49,10 @@ class _Place:
 def recognise(files: Iterable[str], mask_endings: Sequence[str] = (), *, by_words: bool = True) -> list[Layout]:
     """Return the layouts that pair the most files.
 
-    Two files belong together that differ in one folder, in a suffix of their names such as ``_mask``, or in both. With
-    `by_words`, folders and suffixes must have a word such as mask or label where masks are, and none where images are;
-    otherwise either file may be the mask, unless it is a JPEG.
-
-    Args:
-        files: POSIX paths relative to a root.
-        mask_endings: the endings that only masks have, such as ``.json``.
-        by_words: see above.
+    Two files, POSIX paths relative to a root, belong together that differ in one folder, in a suffix of their names such as
+    ``_mask``, or in both. With `by_words`, folders and suffixes must have a word such as mask or label where masks are, and
+    none where images are; otherwise either file may be the mask, unless it is a JPEG. `mask_endings` are those that only
+    masks have, such as ``.json``.
     """
     together: dict[tuple[str, ...], list[_Place]] = defaultdict(list)
     for file in files:

@@ -30,12 +30,7 @@ SHOWN = 10  # unknown ids or colours that a message lists
 
 
 class UnknownIdsError(DatasetError):
-    """A mask has ids that its label space lacks.
-
-    Args:
-        ids: all of the mask.
-        space: the label space.
-    """
+    """A mask has ids that its label space lacks; `ids` are all of the mask."""
 
     def __init__(self, ids: list[int], space: LabelSpace) -> None:
         legal = [identity for identity, index in enumerate(space.index_of_id()) if index != NO_ID]

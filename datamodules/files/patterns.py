@@ -46,11 +46,8 @@ class Pattern:
     ``{split}`` stands for a folder name of a split (or a part of a name), ``{name}`` for any text, folders included, any
     other ``{word}`` for a text within a folder's or file's name. ``*`` and ``?`` stand for any text and any character within
     a name, ``**`` for any folders, ``.*`` at the end for any ending. Files belong together whose placeholders have equal
-    texts; in a pattern without placeholders other than ``{split}``, the wildcards count as such.
-
-    Args:
-        text: the pattern.
-        key: the setting's name, for messages.
+    texts; in a pattern without placeholders other than ``{split}``, the wildcards count as such. `key` is the setting's
+    name, for messages.
     """
 
     def __init__(self, text: str, key: str = "data.image_pattern") -> None:

@@ -60,7 +60,7 @@ def _pictures(source: Path) -> list[Path]:
         return _listed(source) if source.suffix.lower() in LISTS else [source]
     if not source.exists() and any(sign in str(source) for sign in "*?["):
         return _matching(source)
-    near = difflib.get_close_matches(source.name, _names_in(source.parent), n=3)
+    near = difflib.get_close_matches(source.name, [path.name for path in source.parent.glob("*")], n=3)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     raise DatasetError(f"source={source}: there is no such file or folder.{hint}")
 
@@ -111,10 +111,6 @@ def _listed(source: Path) -> list[Path]:
     if not found:
         raise DatasetError(f"source={source}: this list names no pictures; write the path of one in each line.")
     return list(found)
-
-
-def _names_in(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir()] if folder.is_dir() else []
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,17 +9,10 @@ from datamodules.splits.sample_table import SPLIT_WORDS
 
 
 def read_split_lists(root: Path, pattern: str, files: Iterable[str]) -> dict[str, str]:
-    """Return the split of each file that a list names.
+    """Return the split of each of `files` that a list names; these and `pattern`, the lists' path, are relative to `root`.
 
-    A line names a file as in `match`; what follows a space is another column, unless the whole line is a name.
-
-    Args:
-        root: the folder that `pattern` and `files` are relative to.
-        pattern: the path of the lists, with ``{split}`` in it.
-        files: POSIX paths.
-
-    Raises:
-        DatasetError: there are no lists of train and val, or a list names what is not there, or what another one names.
+    A line names a file as in `match`; what follows a space is another column, unless the whole line is a name. Raises
+    DatasetError where there are no lists of train and val, or a list names what is not there, or what another one names.
     """
     lists = {word: root / pattern.replace("{split}", word) for word in SPLIT_WORDS}
     lists = {word: path for word, path in lists.items() if path.is_file()}
