@@ -18,8 +18,8 @@ from datamodules.files.masks import ARRAYS, Mask, holds_colours
 from datamodules.files.patterns import Match, Pairs, Pattern, check_comparable, pair
 from datamodules.layout_search import EQUAL_NAMES, IMAGES, JSON, find_coco, find_layout
 from datamodules.segmentation import SegmentationDataModule
+from datamodules.splits.listed import find_split_lists, read_split_lists
 from datamodules.splits.sample_table import Candidate
-from datamodules.splits.split_lists import find_split_lists, read_split_lists
 from label_spaces import catalogue
 from label_spaces.space import LabelSpace
 from settings.base import as_typed, is_csv, override
