@@ -43,8 +43,7 @@ class ClassificationDataModule(ImageDataModule):
         settings = self.settings
         names = [each.name for each in found]
         findings = audit(self.root, names, Path(settings.cache_dir), bits=settings.bit_depth)
-        broken = [(name, finding.error) for name, finding in findings.items() if finding.error is not None]
-        if broken:
+        if broken := [(name, finding.error) for name, finding in findings.items() if finding.error is not None]:
             leave_out(self, broken, len(findings), "images", found=found)
         usable = [each for each in found if findings[each.name].error is None]
         self.contents = {each.name: (findings[each.name].content, "") for each in usable}

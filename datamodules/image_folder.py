@@ -41,8 +41,7 @@ class ImageFolderDataModule(ClassificationDataModule):
             )
         found = [Candidate(name, groups.get(name, name), target, split) for name, target, split in images]
         usable = self.checked(found)
-        lost = {target for _, target, _ in images} - {each.target for each in usable}
-        if lost:
+        if lost := {target for _, target, _ in images} - {each.target for each in usable}:
             raise DatasetError(
                 f"no image of class {', '.join(sorted(lost))} under data.root={settings.root} can be read; "
                 "mend its files or remove the folder."

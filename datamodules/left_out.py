@@ -59,8 +59,7 @@ def leave_out(
 def _obstacle(settings: DataSettings, found: Sequence[Candidate], broken: set[str]) -> str | None:
     """Return why the samples that are not broken could not be split, or None."""
     left = [candidate for candidate in found if candidate.name not in broken]
-    lost = sorted({candidate.target for candidate in found} - {candidate.target for candidate in left})
-    if lost:
+    if lost := sorted({candidate.target for candidate in found} - {candidate.target for candidate in left}):
         return f"no sample of {shortened(lost)} is left"
     try:
         table = with_selection(make_table(left, settings)[0], settings) if found else None

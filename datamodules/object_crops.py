@@ -128,8 +128,7 @@ class ObjectCropDataModule(ClassificationDataModule):
     def _common(self, found: list[Candidate]) -> list[Candidate]:
         """Return the samples of classes that some split could make large enough."""
         least = self.rules.train + 2 * self.rules.evaluation
-        rare = {target: n for target, n in Counter(crop.target for crop in found).items() if n < least}
-        if rare:
+        if rare := {target: n for target, n in Counter(crop.target for crop in found).items() if n < least}:
             listed = ", ".join(f"{target} ({n})" for target, n in sorted(rare.items()))
             self.notes.append(f"Left out as too rare: {listed}; a class needs {least} crops.")
         common = [crop for crop in found if crop.target not in rare]

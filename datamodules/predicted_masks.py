@@ -186,8 +186,7 @@ def _of_other_sizes(sizes: Mapping[tuple[Pixels, Pixels], list[str]], eval_size:
     if few:
         lines.append(f"{len(few)} have another size than their frame:{SEPARATOR}{shortened(few, LISTED, SEPARATOR)}")
     different = {given for given, _ in sizes}
-    turned = any(given == frame[::-1] for given, frame in sizes)
-    if turned:
+    if any(given == frame[::-1] for given, frame in sizes):
         lines.append("Height and width of some are exchanged: turn these masks.")
     elif len(different) == 1 and eval_size is None:
         given = different.pop()

@@ -116,8 +116,7 @@ class IndexedDataModule(LightningDataModule, ABC):
                 f"({', '.join(self.label_space.classes) or 'none'}); a model needs two or more."
             )
         self._check_names(self.label_space.classes)
-        torn = torn_groups((sample.group, sample.split) for sample in table.samples)
-        if torn:
+        if torn := torn_groups((sample.group, sample.split) for sample in table.samples):
             group, splits = next(iter(torn.items()))
             total = len({sample.group for sample in table.samples})
             self.notes.append(

@@ -101,15 +101,13 @@ def _advice(root: Path, layout: Layout) -> str:
         for place in (*folders_below(root, DEEPEST, (IMAGES, POLYGONS)), *root.absolute().parents[:2])
         if (place / IMAGES).is_dir()
     ]
-    fitting = [place for place in nearby if _files(place / IMAGES, layout.images)]
-    if fitting:
+    if fitting := [place for place in nearby if _files(place / IMAGES, layout.images)]:
         typed = [override("data.root", str(place)) for place in fitting]
         if len(fitting) > 1 and layout.images == IDD_LAYOUT.images:
             typed.append(override("data.root", [str(place) for place in fitting]))
         return f"They are in {shortened(fitting)}: type {' or '.join(typed)}"
     for place in (root, *nearby):
-        files = sorted(path for path in (place / IMAGES).glob("*/*/*") if not path.name.startswith("."))
-        if files:
+        if files := sorted(path for path in (place / IMAGES).glob("*/*/*") if not path.name.startswith(".")):
             return f"Found: {len(files)} files such as {files[0]}: names of another dataset; see data=idd, idd_lite, mask_folder."
     entries = visible([path.name for path in root.iterdir()], Counter())
     return f"Found: {shortened(entries) or 'nothing'}."
@@ -118,11 +116,9 @@ def _advice(root: Path, layout: Layout) -> str:
 def find_frames(root: Path) -> list[Pair]:
     """Return the frames of IDD's layout, sorted. Raises DatasetError for none, or a polygon file without one image."""
     found = list_pairs([root], IDD_LAYOUT)
-    several = [each for each in found.alone if not each.cause]
-    if several:
+    if several := [each for each in found.alone if not each.cause]:
         raise DatasetError(f"{root}: {several[0].name}: {several[0].reason}; keep one of them.")
-    alone = [f"{name} {reason}" for name, reason, _ in found.alone if name.startswith(f"{POLYGONS}/")]
-    if alone:
+    if alone := [f"{name} {reason}" for name, reason, _ in found.alone if name.startswith(f"{POLYGONS}/")]:
         raise DatasetError(
             f"{root}: {len(alone)} polygon files have no image, first {alone[0]}; complete the folder {IMAGES}, or remove the files."
         )
@@ -131,8 +127,7 @@ def find_frames(root: Path) -> list[Pair]:
 
 def refuse_repeated(names: Iterable[str], root: str) -> None:
     """Raise DatasetError where a frame is named twice: it is in more than one of the folders of `root`, as typed."""
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise DatasetError(
             f"data.root={root}: {len(twice)} frames are in more than one of these folders, such as {twice[0]}; give "
             "folders that have no frame in common."

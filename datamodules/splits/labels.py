@@ -70,8 +70,7 @@ def read_labels(path: Path, names: Collection[str], root: Path, columns: Sequenc
 def _columns(table: CSVTable, names: Collection[str], root: Path, given: Sequence[str] | None) -> tuple[str, str]:
     """Return the columns of files and of classes. Raises DatasetError where they are not there or not certain."""
     if given is not None:
-        missing = [column for column in given if column not in table.columns]
-        if missing:
+        if missing := [column for column in given if column not in table.columns]:
             raise DatasetError(
                 f"data.label_columns=[{','.join(given)}]: data.labels={table.path} has no column {', '.join(missing)}; it has "
                 f"{', '.join(table.columns)}."

@@ -39,8 +39,7 @@ def read_rows(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
     table = table_of(path)
     others = {"sample": SAMPLE_COLUMNS, "split": SPLIT_COLUMNS}
     names = {column: first_named(table, others.get(column, (column,))) for column in required}
-    missing = [column for column, name in names.items() if name is None]
-    if missing:
+    if missing := [column for column, name in names.items() if name is None]:
         having = ", ".join(table.columns) or "no columns"
         raise DatasetError(
             f"{path} has no column {', '.join(missing)}; its first line must name {', '.join(required)}, and it has {having}."
@@ -128,8 +127,7 @@ def _fitting(parts: list[str], names: Sequence[str]) -> list[str]:
     of_name = {name: _parts(name) for name in names}
     alike = [*map(folded, parts)]
     fitting = [name for name, its_parts in of_name.items() if _agree([*map(folded, its_parts)], alike)]
-    ends = [name for name in fitting if len(of_name[name]) <= len(parts)]
-    if ends:
+    if ends := [name for name in fitting if len(of_name[name]) <= len(parts)]:
         longest = max(len(of_name[name]) for name in ends)
         fitting = [name for name in ends if len(of_name[name]) == longest]
     exact = [name for name in fitting if _agree(of_name[name], parts)]
@@ -206,8 +204,7 @@ def read_split_lists(root: Path, pattern: str, files: Iterable[str]) -> dict[str
     """
     lists = {word: root / pattern.replace("{split}", word) for word in SPLIT_WORDS}
     lists = {word: path for word, path in lists.items() if path.is_file()}
-    missing = {"train", "val"} - {SPLIT_WORDS[word] for word in lists}
-    if missing:
+    if missing := {"train", "val"} - {SPLIT_WORDS[word] for word in lists}:
         names = ", ".join(pattern.replace("{split}", name) for name in sorted(missing))
         raise DatasetError(f"data.split={pattern}: there is no {names} under data.root={root}.")
     known, found, problems = dict.fromkeys(files), dict[str, str](), list[str]()

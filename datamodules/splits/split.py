@@ -52,8 +52,7 @@ def make_table(candidates: Iterable[Candidate], settings: DataSettings) -> tuple
             f"data.fraction={settings.fraction} is not applied: {settings.split} is a whole split table, taken as it is."
         )
     chosen = found if whole else take_fraction(found, settings.fraction, settings.split_seed)
-    lost = sorted({candidate.target for candidate in found} - {candidate.target for candidate in chosen})
-    if lost:
+    if lost := sorted({candidate.target for candidate in found} - {candidate.target for candidate in chosen}):
         raise DatasetError(
             f"data.fraction={settings.fraction} leaves no sample of {shortened(lost)}; take a larger fraction."
         )
@@ -122,8 +121,7 @@ def _by_fractions(found: Sequence[Candidate], settings: DataSettings) -> tuple[S
     what = "groups without a file in common" if by_group else "different images"
     if any(not table.indices(split) for split in SPLITS):
         raise DatasetError(f"data={settings.name} has only {len(units)} {what}, too few for {len(SPLITS)} splits.")
-    unlearnt = [target for target, count in table.counts(SPLITS[0]).items() if count == 0]
-    if unlearnt:
+    if unlearnt := [target for target, count in table.counts(SPLITS[0]).items() if count == 0]:
         raise DatasetError(f"no split can have {shortened(unlearnt)} in {SPLITS[0]}: there are too few {what}.")
     return table, _remarks(found, table, wanted, by_group)
 
@@ -136,8 +134,7 @@ def _check_enough(found: Sequence[Candidate], settings: DataSettings, by_group: 
             f"data.split_by=group: {len(groups)} groups{of_fraction} are too few for {len(SPLITS)} splits; use data.split_by=sample."
         )
     counts = Counter(candidate.target for candidate in found)
-    few = sorted(f"{target} ({count})" for target, count in counts.items() if count < len(SPLITS))
-    if few:
+    if few := sorted(f"{target} ({count})" for target, count in counts.items() if count < len(SPLITS)):
         raise DatasetError(
             f"too few samples{of_fraction} to be in each of {len(SPLITS)} splits: {shortened(few)}; add some, or leave such a class out."
         )
@@ -165,8 +162,7 @@ def _differing_copies(
     """Return, of each content whose samples differ in `value`, the first sample and the first that differs from it."""
     pairs = []
     for first, *others in _copies(found):
-        differing = [other for other in others if value(other) != value(first)]
-        if differing:
+        if differing := [other for other in others if value(other) != value(first)]:
             pairs.append((first, differing[0]))
     return pairs
 
