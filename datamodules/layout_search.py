@@ -82,7 +82,8 @@ def _unknown(root: Path, files: Sequence[str], found: Sequence[Layout], mask_end
     if mask_endings and not outlines:
         return f"data.root={root} has no {' or '.join(mask_endings)} file, of which each image needs one; images: {counts.total()}."
     folders = [f"{folder} ({count})" for folder, count in counts.most_common()]
-    there = f"images in {shortened(folders)}" if folders else f"no images, but {_entries(root)}"
+    entries = sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
+    there = f"images in {shortened(folders)}" if folders else f"no images, but {shortened(entries) or 'nothing at all'}"
     guesses = recognise(files, by_words=False) if not mask_endings else []
     lines = "".join(f"\n  {layout.typed}" for layout in guesses[:MOST_LINES] or [_template(counts, *mask_endings[:1])])
     return (
@@ -109,8 +110,3 @@ def _layout_around(root: Path, mask_endings: Sequence[str]) -> Path | None:
         return None
     found = recognise(find_images(around, further=frozenset(mask_endings)), mask_endings)
     return around if len(found) == 1 and not common_folder(found[0]) else None
-
-
-def _entries(root: Path) -> str:
-    names = sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
-    return shortened(names) or "nothing at all"

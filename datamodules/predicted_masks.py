@@ -225,12 +225,10 @@ def _key(name: str) -> Key:
 
 def _best(key: Key, frames: Mapping[Key, str]) -> list[str]:
     """Return the frames whose names agree longest from the end, and in the last folder if both have one."""
-    alike = {frame: _common_end(key, frame) for frame in frames}
+    alike = {
+        frame: sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(key[::-1], frame[::-1], strict=False)))
+        for frame in frames
+    }
     most = max(alike.values(), default=0)
     best = [frame for frame, length in alike.items() if length == most]
     return [frames[frame] for frame in best if most >= min(len(key), len(frame), 2)]
-
-
-def _common_end(one: Key, other: Key) -> int:
-    pairs = zip(reversed(one), reversed(other), strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

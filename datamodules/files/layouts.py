@@ -5,7 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import permutations
+from itertools import permutations, takewhile
+from os.path import commonpath
 from pathlib import PurePosixPath
 
 from datamodules.splits.sample_table import SPLIT_WORDS
@@ -81,12 +82,8 @@ def recognise(files: Iterable[str], mask_endings: Sequence[str] = (), *, by_word
 
 def common_folder(layout: Layout) -> str:
     """Return the folders that all files of a layout lie in; empty where there are none."""
-    shared = []
-    for one, other in zip(layout.image.split("/")[:-1], layout.mask.split("/")[:-1], strict=False):
-        if one != other or "{" in one:
-            break
-        shared.append(one)
-    return "/".join(shared)
+    shared = commonpath([PurePosixPath(pattern).parent for pattern in (layout.image, layout.mask)])
+    return "/".join(takewhile(lambda folder: "{" not in folder, shared.split("/")))
 
 
 def suffixes(stem: str) -> list[str]:
