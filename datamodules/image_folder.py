@@ -25,10 +25,7 @@ class ImageFolderDataModule(ClassificationDataModule):
         """Return every image that can be decoded. Raises DatasetError; `notes` and `skipped` list what is left out."""
         settings, groups = self.settings, dict[str, str]()
         if settings.labels is not None:
-            labelled = labelled_images(settings, self.root)
-            images, ignored, groups = labelled.images, labelled.ignored, labelled.groups
-            self.notes += labelled.notes
-            self.skipped += labelled.skipped
+            images, ignored, groups = labelled_images(self, self.root)
         else:
             inner = inner_folders(self.root)
             plain = isinstance(settings.split, Fractions) and not any(map(split_of, inner)) and not any(inner.values())

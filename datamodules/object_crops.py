@@ -16,7 +16,7 @@ from datamodules.base import Features
 from datamodules.classification import ClassificationDataModule
 from datamodules.crop_rules import CROP_CLASSES, CropRules, crop_box, lacking, square, usable_objects
 from datamodules.errors import DatasetError
-from datamodules.files.audit import audit, remember
+from datamodules.files.audit import remember
 from datamodules.files.frame_pairs import Pair, find_frames, refuse_repeated
 from datamodules.files.idd_polygons import Annotation, polygon_file, read_annotation
 from datamodules.files.images import RGB, read_image
@@ -141,14 +141,11 @@ class ObjectCropDataModule(ClassificationDataModule):
 
     def readable_frames(self, root: Path, frames: list[Pair]) -> list[Pair]:
         """Return the frames below a root whose image can be decoded."""
-        names, settings = [frame.name for frame in frames], self.settings
-        findings = audit(root, names, Path(settings.cache_dir), bits=settings.bit_depth)
-        broken = [(name, finding.error) for name, finding in findings.items() if finding.error is not None]
-        leave_out(self, broken, len(frames), "frames")
+        findings = self.readable(root, [frame.name for frame in frames], "frames")
         self._image_sizes |= {name: (finding.height, finding.width) for name, finding in findings.items()}
-        self.notes += turned_note({f.name: root / f.truth for f in frames if findings[f.name].orientation != 1})
-        unusable = {name for name, _ in broken}
-        return [frame for frame in frames if frame.name not in unusable]
+        kept = [frame for frame in frames if frame.name in findings]
+        self.notes += turned_note({f.name: root / f.truth for f in kept if findings[f.name].orientation != 1})
+        return kept
 
 
 def find_crops(
