@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from datamodules.base import Features, ImageDataModule
 from datamodules.errors import DatasetError
-from datamodules.files.audit import audit, core_count
+from datamodules.files.audit import Finding, audit, core_count
 from datamodules.files.image_cache import MOST_THREADS, ReadImages
+from datamodules.left_out import leave_out
 from datamodules.splits.sample_table import Candidate, SampleTable
 from label_spaces.space import LabelSpace
 from settings.data import DataSettings
@@ -39,15 +40,20 @@ class ClassificationDataModule(ImageDataModule):
 
         Raises DatasetError naming the others, unless they are to be skipped. Equal files always land in the same split.
         """
-        settings = self.settings
-        names = [each.name for each in found]
-        findings = audit(self.root, names, Path(settings.cache_dir), bits=settings.bit_depth)
-        broken = [(name, finding.error) for name, finding in findings.items() if finding.error is not None]
-        self.leave_out(broken, len(findings), "images", found=found)
-        usable = [each for each in found if findings[each.name].error is None]
+        findings = self.readable(self.root, [each.name for each in found], "images", found)
+        usable = [each for each in found if each.name in findings]
         self.contents = {each.name: (findings[each.name].content, "") for each in usable}
         self.sizes = {each.name: (findings[each.name].height, findings[each.name].width) for each in usable}
         return [replace(each, content=findings[each.name].content) for each in usable]
+
+    def readable(
+        self, root: Path, names: list[str], what: str, found: Sequence[Candidate] | None = None
+    ) -> dict[str, Finding]:
+        """Return the findings of the files that can be decoded; the others are left out, with `found` as in `leave_out`."""
+        findings = audit(root, names, Path(self.settings.cache_dir), bits=self.settings.bit_depth)
+        if broken := [(name, finding.error) for name, finding in findings.items() if finding.error is not None]:
+            leave_out(self, broken, len(findings), what, found=found)
+        return {name: finding for name, finding in findings.items() if finding.error is None}
 
     def class_order(self, targets: set[str]) -> tuple[str, ...]:
         """Return the classes that occur in the order of the label space: sorted, unless a dataset has its own."""

@@ -1,7 +1,7 @@
 """Which annotated objects become crops: the rules, and the geometry behind them."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -70,14 +70,15 @@ def overlap(first: Box, second: Box) -> float:
     return shared / (areas - shared) if shared else 0.0
 
 
+def _boxes(annotation: Annotation, labels: Collection[str]) -> dict[int, Box]:
+    size = (annotation.height, annotation.width)
+    objects = enumerate(annotation.objects)
+    return {position: bounding_box(thing, size) for position, thing in objects if thing.label in labels}
+
+
 def ridden(annotation: Annotation) -> dict[int, int]:
     """Return, by a rider's position in `annotation.objects`, that of the two-wheeler whose box agrees best."""
-    size = (annotation.height, annotation.width)
-    boxes = {
-        position: bounding_box(thing, size)
-        for position, thing in enumerate(annotation.objects)
-        if thing.label in (*TWO_WHEELERS, "rider")
-    }
+    boxes = _boxes(annotation, (*TWO_WHEELERS, "rider"))
     wheels = [position for position in boxes if annotation.objects[position].label != "rider"]
     found = {}
     for rider in (position for position in boxes if position not in wheels):
@@ -89,14 +90,10 @@ def ridden(annotation: Annotation) -> dict[int, int]:
 
 def crop_boxes(annotation: Annotation, riders: str) -> dict[int, Box]:
     """Return, by position in `annotation.objects`, the boxes of those that may become crops; see `CropRules.riders`."""
-    size = (annotation.height, annotation.width)
-    boxes = {
-        position: bounding_box(thing, size)
-        for position, thing in enumerate(annotation.objects)
-        if thing.label in CROP_CLASSES and (thing.label != "rider" or riders == "separate")
-    }
-    for rider, wheel in ridden(annotation).items() if riders == "merge" else ():
-        one, other = boxes[wheel], bounding_box(annotation.objects[rider], size)
+    boxes = _boxes(annotation, [name for name in CROP_CLASSES if name != "rider" or riders == "separate"])
+    merged = _boxes(annotation, ("rider",)) if riders == "merge" else {}
+    for rider, wheel in ridden(annotation).items() if merged else ():
+        one, other = boxes[wheel], merged[rider]
         boxes[wheel] = Box(*map(min, one[:2], other[:2]), *map(max, one[2:], other[2:]))
     return boxes
 

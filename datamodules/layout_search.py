@@ -6,12 +6,11 @@ from pathlib import Path, PurePosixPath
 
 from datamodules.errors import DatasetError, shortened
 from datamodules.files.coco import CocoFile, is_coco
-from datamodules.files.images import find_images
+from datamodules.files.image_files import find_images
 from datamodules.files.labelme import ENDING
 from datamodules.files.layouts import MASK_WORDS, Layout, common_folder, recognise, split_in
 from datamodules.files.masks import ARRAYS
 from datamodules.files.patterns import Pattern, pair
-from datamodules.splits.split_names import SPLIT_WORDS
 from settings.base import override
 
 IMAGES, MASKS = "images", "masks"
@@ -24,18 +23,16 @@ MOST_LINES = 6  # that a message offers
 def find_layout(root: Path, mask_endings: Sequence[str] = ()) -> Layout:
     """Return where images and masks are: in ``images`` and ``masks`` if some have equal names, else as names show.
 
-    Args:
-        root: the folder.
-        mask_endings: endings that only masks have, such as ``.json``; nothing where masks are images.
-
-    Raises:
-        DatasetError: there is no layout that names show, or several; the message has what was found and what to type.
+    `mask_endings` are endings that only masks have, such as ``.json``; nothing where masks are images. Raises DatasetError,
+    with what was found and what to type, where names show no layout or several.
     """
     usual = not mask_endings and all((root / folder).is_dir() for folder in (IMAGES, MASKS))
-    if usual and _has_pairs(root):
-        return EQUAL_NAMES
+    if usual:
+        images, masks = (Pattern(text).find(root, ARRAYS) for text in (EQUAL_NAMES.image, EQUAL_NAMES.mask))
+        if pair(images, masks, by_split=False).pairs:
+            return EQUAL_NAMES
     files = find_images(root, further=ARRAYS.union(mask_endings))
-    found = recognise(files, SPLIT_WORDS, mask_endings)
+    found = recognise(files, mask_endings)
     inner = list(dict.fromkeys(map(common_folder, found)))
     if len(found) == 1 and not inner[0]:
         return found[0]
@@ -53,7 +50,7 @@ def find_coco(root: Path, pattern: str | None) -> dict[str, CocoFile]:
     Raises DatasetError where there are none, or too many files to open them all.
     """
     if pattern is not None:
-        found = Pattern(pattern, SPLIT_WORDS, "data.mask_pattern").find(root, JSON, images=False)
+        found = Pattern(pattern, "data.mask_pattern").find(root, JSON, images=False)
         names = [each.file for each in found]
     else:
         names = _json_files(root)
@@ -71,11 +68,6 @@ def _json_files(root: Path) -> list[str]:
     return [name for name in find_images(root, further=JSON) if name.lower().endswith(ENDING)]
 
 
-def _has_pairs(root: Path) -> bool:
-    images, masks = (Pattern(text, SPLIT_WORDS).find(root, ARRAYS) for text in (EQUAL_NAMES.image, EQUAL_NAMES.mask))
-    return bool(pair(images, masks, by_split=False).pairs)
-
-
 def _unknown(root: Path, files: Sequence[str], found: Sequence[Layout], mask_endings: Sequence[str]) -> str:
     """Return the message for a root whose layout is not certain."""
     message = f"data.root={root} has no folders {IMAGES} and {MASKS}, and the names of its files do not show "
@@ -90,8 +82,9 @@ def _unknown(root: Path, files: Sequence[str], found: Sequence[Layout], mask_end
     if mask_endings and not outlines:
         return f"data.root={root} has no {' or '.join(mask_endings)} file, of which each image needs one; images: {counts.total()}."
     folders = [f"{folder} ({count})" for folder, count in counts.most_common()]
-    there = f"images in {shortened(folders)}" if folders else f"no images, but {_entries(root)}"
-    guesses = recognise(files, SPLIT_WORDS, by_words=False) if not mask_endings else []
+    entries = sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
+    there = f"images in {shortened(folders)}" if folders else f"no images, but {shortened(entries) or 'nothing at all'}"
+    guesses = recognise(files, by_words=False) if not mask_endings else []
     lines = "".join(f"\n  {layout.typed}" for layout in guesses[:MOST_LINES] or [_template(counts, *mask_endings[:1])])
     return (
         f"{message}where images and masks are. Found: {there}. Understood are {IMAGES}/NAME.* with {MASKS}/NAME.*, train/NAME.* with "
@@ -112,15 +105,8 @@ def _template(counts: Counter[str], ending: str = ".png") -> Layout:
 def _layout_around(root: Path, mask_endings: Sequence[str]) -> Path | None:
     """Return the folder around a root that is one of images, of masks or of a split, if its layout is certain."""
     name, around = root.absolute().name, root.absolute().parent
-    one_kind = (
-        name.lower().startswith(("im", "jpeg", "left")) or MASK_WORDS.search(name) or split_in(name, SPLIT_WORDS)[1]
-    )
+    one_kind = name.lower().startswith(("im", "jpeg", "left")) or MASK_WORDS.search(name) or split_in(name)[1]
     if not one_kind:
         return None
-    found = recognise(find_images(around, further=frozenset(mask_endings)), SPLIT_WORDS, mask_endings)
+    found = recognise(find_images(around, further=frozenset(mask_endings)), mask_endings)
     return around if len(found) == 1 and not common_folder(found[0]) else None
-
-
-def _entries(root: Path) -> str:
-    names = sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
-    return shortened(names) or "nothing at all"

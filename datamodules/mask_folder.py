@@ -1,5 +1,6 @@
 """Masks of one's own: images and masks in folders of any names, or outlines in LabelMe's or COCO's files."""
 
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -10,16 +11,15 @@ from datamodules.errors import DatasetError, Defect
 from datamodules.files.audit import Finding
 from datamodules.files.coco import CocoFile, list_coco
 from datamodules.files.frame_pairs import Listing, Pair
-from datamodules.files.images import find_images, image_extensions
+from datamodules.files.image_files import find_images, image_extensions
 from datamodules.files.labelme import BACKGROUND, ENDING, is_labelme, labelme_mask, labels_in
 from datamodules.files.layouts import Layout, split_in
 from datamodules.files.masks import ARRAYS, Mask, holds_colours
 from datamodules.files.patterns import Match, Pairs, Pattern, check_comparable, pair
 from datamodules.layout_search import EQUAL_NAMES, IMAGES, JSON, find_coco, find_layout
 from datamodules.segmentation import SegmentationDataModule
+from datamodules.splits.listed import find_split_lists, read_split_lists
 from datamodules.splits.sample_table import Candidate
-from datamodules.splits.split_lists import find_split_lists, read_split_lists
-from datamodules.splits.split_names import SPLIT_WORDS
 from label_spaces import catalogue
 from label_spaces.space import LabelSpace
 from settings.base import as_typed, is_csv, override
@@ -127,9 +127,7 @@ class MaskFolderDataModule(SegmentationDataModule):
 
     def prediction_file(self, name: str) -> str:
         """Return the image's name below the folder of all images, as PNG: a folder of predictions can be used as masks."""
-        path = PurePosixPath(name)
-        folder = self._image_folder
-        return (path.relative_to(folder) if path.is_relative_to(folder) else path).with_suffix(".png").as_posix()
+        return PurePosixPath(name.removeprefix(f"{self._image_folder}/")).with_suffix(".png").as_posix()
 
     # Pairs of files
 
@@ -148,8 +146,8 @@ class MaskFolderDataModule(SegmentationDataModule):
 
     def _list_pairs(self) -> tuple[Listing, str, set[str | None]]:
         """Return the pairs of files, where splits are looked for, and those that were found."""
-        image = Pattern(self._layout.image, SPLIT_WORDS)
-        mask = Pattern(self._layout.mask, SPLIT_WORDS, "data.mask_pattern")
+        image = Pattern(self._layout.image)
+        mask = Pattern(self._layout.mask, "data.mask_pattern")
         check_comparable(image, mask)
         if image.text.startswith("/"):
             raise DatasetError(
@@ -166,7 +164,11 @@ class MaskFolderDataModule(SegmentationDataModule):
                 f"data.root={self.root} has no pair of files such as {image.example(names, '.jpg')} and "
                 f"{mask.example(names, '.png')}; images found: {len(images)}, masks: {len(masks)}."
             )
-        self._note_inexact(pairs)
+        for one, other in pairs.inexact[:1]:
+            self.notes.append(
+                f"Masks whose names differ from their images' in case or Unicode form only: {len(pairs.inexact)}, such as "
+                f"{other.file} for {one.file}."
+            )
         self._image_of = {self.root / m.file: self.root / i.file for i, m in pairs.pairs}
         splits = self._splits(images)
         where = f"{image.folder}/train and {image.folder}/val, and the same in {mask.folder}"
@@ -176,46 +178,35 @@ class MaskFolderDataModule(SegmentationDataModule):
             where = "folders train and val"
         return self._as_listing(pairs, splits, image, mask), where, {each.split for each in images}
 
-    def _as_listing(
-        self, pairs: Pairs, splits: Mapping[str, str | None] | None, image: Pattern, mask: Pattern
-    ) -> Listing:
+    def _as_listing(self, pairs: Pairs, splits: Mapping[str, str | None], image: Pattern, mask: Pattern) -> Listing:
         """Return pairs with their splits; of images without masks those of a test that has none are only predicted."""
-        found = Listing(alone=list(pairs.repeated))
-
-        def listed(each: Match) -> bool:
-            return splits is None or each.file in splits
+        split, found = self.settings.split, Listing(alone=list(pairs.repeated))
+        lists = find_split_lists(self.root) if pairs.images and split != "folders" and not is_split_list(split) else []
+        advice = f"; to take only those that lists name, type {override('data.split', lists[0])}" if lists else ""
 
         def made(each: Match, truth: str) -> Pair:
-            group = each.values.get("group", each.file)
-            return Pair(each.file, truth, self.root, group, splits[each.file] if splits is not None else None)
+            return Pair(each.file, truth, self.root, each.values.get("group", each.file), splits[each.file])
 
-        found.pairs = [made(i, m.file) for i, m in pairs.pairs if listed(i)]
-        lists = "" if splits is not None or not pairs.images else self._advice_on_lists()
+        found.pairs = [made(i, m.file) for i, m in pairs.pairs if i.file in splits]
         masked = {each.split for each in found.pairs} | {m.split for m in pairs.masks}
-        for each in filter(listed, pairs.images):
-            if splits is not None and splits[each.file] == "test" and "test" not in masked:
+        for each in (each for each in pairs.images if each.file in splits):
+            if splits[each.file] == "test" and "test" not in masked:
                 found.without_truth.append(made(each, ""))
             else:
                 wanted = mask.example(each.values, EXAMPLES["mask"])
-                found.alone.append(Defect(each.file, f"has no mask {wanted}", f"has no mask{lists}"))
-        if not is_split_list(self.settings.split):
-            for each in filter(self._is_truth, pairs.masks):
+                found.alone.append(Defect(each.file, f"has no mask {wanted}", f"has no mask{advice}"))
+        for each in pairs.masks if not is_split_list(split) else ():
+            if self.settings.masks != "labelme" or is_labelme(self.root / each.file):  # not any JSON file is LabelMe's
                 wanted = image.example(each.values, EXAMPLES["image"])
                 found.alone.append(Defect(each.file, f"has no image {wanted}", "has no image"))
         return found
 
-    def _advice_on_lists(self) -> str:
-        lists = find_split_lists(self.root)
-        return f"; to take only those that lists name, type {override('data.split', lists[0])}" if lists else ""
-
-    def _splits(self, images: Collection[Match]) -> Mapping[str, str | None] | None:
-        """Return the split of each image that is used, where `data.split` takes ready ones; else None."""
+    def _splits(self, images: Collection[Match]) -> Mapping[str, str | None]:
+        """Return the split of each image that is used, None where `data.split` makes new ones."""
         split = self.settings.split
-        if split == "folders":
-            return {each.file: each.split for each in images}
         if not (isinstance(split, str) and is_split_list(split)):
-            return None
-        found = read_split_lists(self.root, split, SPLIT_WORDS, (each.file for each in images))
+            return {each.file: each.split if split == "folders" else None for each in images}
+        found = read_split_lists(self.root, split, (each.file for each in images))
         if len(found) < len(images):
             self.notes.append(f"Images that no list of {split} names: {len(images) - len(found)}; they are left out.")
         return found
@@ -223,14 +214,6 @@ class MaskFolderDataModule(SegmentationDataModule):
     def _mask_files(self, mask: Pattern) -> list[Match]:
         drawn = self.settings.masks == "labelme"
         return mask.find(self.root, JSON if drawn else ARRAYS, images=not drawn)
-
-    def _note_inexact(self, pairs: Pairs) -> None:
-        if pairs.inexact:
-            image, mask = pairs.inexact[0]
-            self.notes.append(
-                f"Masks whose names differ from their images' in case or Unicode form only: {len(pairs.inexact)}, such as "
-                f"{mask.file} for {image.file}."
-            )
 
     def _check_split(self, ready: set[str | None], where: str) -> None:
         split, both = self.settings.split, "train" in ready and len(ready) > 1
@@ -257,9 +240,12 @@ class MaskFolderDataModule(SegmentationDataModule):
         if self.settings.masks == "coco":
             names = dict.fromkeys(name for file in self._coco.values() for name in file.categories)
         else:
-            mask = Pattern(self._layout.mask, SPLIT_WORDS, "data.mask_pattern")
-            files = [self.root / each.file for each in self._mask_files(mask)]
-            names = dict.fromkeys(sorted(set[str]().union(*map(self._labels, files))))
+            mask = Pattern(self._layout.mask, "data.mask_pattern")
+            found = set[str]()
+            for each in self._mask_files(mask):
+                with contextlib.suppress(DatasetError):  # is named with all other files that cannot be used
+                    found |= labels_in(self.root / each.file)
+            names = dict.fromkeys(sorted(found))
         classes = [name for name in names if name not in BACKGROUND]
         self.notes.append(f"Classes named in the files: {', '.join(classes)}; pixels that none covers are background.")
         return self._named([BACKGROUND[0], *classes])
@@ -269,16 +255,6 @@ class MaskFolderDataModule(SegmentationDataModule):
         labels = {name: index for index, name in enumerate(classes)} if self.settings.masks in OUTLINES else {}
         return LabelSpace(self.settings.name, tuple(classes), void_ids=(NO_CLASS,), labels=labels)
 
-    def _is_truth(self, found: Match) -> bool:
-        """Return whether a file without an image is a mask at all: not any JSON file is LabelMe's."""
-        return self.settings.masks != "labelme" or is_labelme(self.root / found.file)
-
-    def _labels(self, path: Path) -> set[str]:
-        try:
-            return labels_in(path)
-        except DatasetError:  # is named with all other files that cannot be used
-            return set()
-
     @cached_property
     def _coco(self) -> dict[str, CocoFile]:
         """COCO's files, by their paths. Raises DatasetError where there are none."""
@@ -286,9 +262,7 @@ class MaskFolderDataModule(SegmentationDataModule):
 
     def _list_coco(self) -> Listing:
         typed = self.settings.image_pattern
-        images = find_images(self.root)
-        if typed is not None:
-            images = [each.file for each in Pattern(typed, SPLIT_WORDS).find(self.root)]
+        images = find_images(self.root) if typed is None else [each.file for each in Pattern(typed).find(self.root)]
         splits = {name: _split_of(PurePosixPath(name).parent) for name in images}
         splits |= {name: _split_of(PurePosixPath(name)) for name in self._coco}
         return list_coco(self.root, self._coco, images, splits)
@@ -296,5 +270,5 @@ class MaskFolderDataModule(SegmentationDataModule):
 
 def _split_of(path: PurePosixPath) -> str | None:
     """Return the split that a part of a path names, the last one that does."""
-    found = [split for part in path.parts if (split := split_in(part, SPLIT_WORDS)[1])]
+    found = [split for part in path.parts if (split := split_in(part)[1])]
     return found[-1] if found else None

@@ -16,10 +16,12 @@ from datamodules.base import Features
 from datamodules.classification import ClassificationDataModule
 from datamodules.crop_rules import CROP_CLASSES, CropRules, crop_box, lacking, square, usable_objects
 from datamodules.errors import DatasetError
-from datamodules.files.audit import audit, remember, turned_note
+from datamodules.files.audit import remember
 from datamodules.files.frame_pairs import Pair, find_frames, refuse_repeated
 from datamodules.files.idd_polygons import Annotation, polygon_file, read_annotation
 from datamodules.files.images import RGB, read_image
+from datamodules.files.mask_audit import turned_note
+from datamodules.left_out import leave_out
 from datamodules.splits.sample_table import Candidate, SampleTable
 from settings.base import as_typed, is_csv
 from settings.data import DataSettings
@@ -52,7 +54,7 @@ class ObjectCropDataModule(ClassificationDataModule):
         for root, everything in listed.items():
             here = self.readable_frames(root, everything)
             objects, broken = _objects(root, here, self.rules, self._image_sizes, Path(self.settings.cache_dir))
-            self.leave_out(broken, len(here), "frames")
+            leave_out(self, broken, len(here), "frames")
             found += objects
             frames += len(here)
         if not found:
@@ -126,8 +128,7 @@ class ObjectCropDataModule(ClassificationDataModule):
     def _common(self, found: list[Candidate]) -> list[Candidate]:
         """Return the samples of classes that some split could make large enough."""
         least = self.rules.train + 2 * self.rules.evaluation
-        rare = {target: n for target, n in Counter(crop.target for crop in found).items() if n < least}
-        if rare:
+        if rare := {target: n for target, n in Counter(crop.target for crop in found).items() if n < least}:
             listed = ", ".join(f"{target} ({n})" for target, n in sorted(rare.items()))
             self.notes.append(f"Left out as too rare: {listed}; a class needs {least} crops.")
         common = [crop for crop in found if crop.target not in rare]
@@ -140,14 +141,11 @@ class ObjectCropDataModule(ClassificationDataModule):
 
     def readable_frames(self, root: Path, frames: list[Pair]) -> list[Pair]:
         """Return the frames below a root whose image can be decoded."""
-        names, settings = [frame.name for frame in frames], self.settings
-        findings = audit(root, names, Path(settings.cache_dir), bits=settings.bit_depth)
-        broken = [(name, finding.error) for name, finding in findings.items() if finding.error is not None]
-        self.leave_out(broken, len(frames), "frames")
+        findings = self.readable(root, [frame.name for frame in frames], "frames")
         self._image_sizes |= {name: (finding.height, finding.width) for name, finding in findings.items()}
-        self.notes += turned_note({f.name: root / f.truth for f in frames if findings[f.name].orientation != 1})
-        unusable = {name for name, _ in broken}
-        return [frame for frame in frames if frame.name not in unusable]
+        kept = [frame for frame in frames if frame.name in findings]
+        self.notes += turned_note({f.name: root / f.truth for f in kept if findings[f.name].orientation != 1})
+        return kept
 
 
 def find_crops(

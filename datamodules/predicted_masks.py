@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
@@ -13,7 +13,9 @@ from datamodules import layout_search
 from datamodules.errors import FEWEST, NAMED, DatasetError, Defect, grouped, shortened
 from datamodules.files.audit import in_threads
 from datamodules.files.idd_polygons import IMAGES
-from datamodules.files.images import find_images, resize_mask
+from datamodules.files.image_files import find_images
+from datamodules.files.images import resize_mask
+from datamodules.files.layouts import NOT_CLASSES, suffixes
 from datamodules.files.masks import ARRAYS, Mask, UnknownIdsError, image_mask
 from datamodules.segmentation import SegmentationDataModule
 from label_spaces.catalogue import advice, base_of
@@ -53,6 +55,7 @@ class Matches:
 def match(wanted: Iterable[str], others: Iterable[str], folder: Path) -> Matches:
     """Find the mask of each frame: by the frame's own name, or by IDD's (``<drive>/<frame>_gtFine_….png``).
 
+    A suffix such as ``_pred`` that all masks have is left out of their names where these are then those of more frames.
     Folders in a name are compared as far as both names have them: ``<frame>.png`` is enough where it is unambiguous.
     Masks of `others`, further frames, are left aside. Raises DatasetError where there is no folder, or no image in it.
     """
@@ -66,9 +69,10 @@ def match(wanted: Iterable[str], others: Iterable[str], folder: Path) -> Matches
     for name in (*wanted, *others):
         key = _frame_key(name)
         frames[key[-1]].setdefault(key, name)
-    found = Matches(folder)
-    for file in files:
-        key = _key(file)
+    found, keys = Matches(folder), {file: _key(file) for file in files}
+    suffix = _shared_suffix([key[-1] for key in keys.values()], frames)
+    for file, (*above, name) in keys.items():
+        key = (*above, name.removesuffix(suffix))
         fitting = _best(key, frames.get(key[-1], {}))
         if not fitting:
             found.problems["belong to no frame of the dataset"].append(file)
@@ -164,7 +168,7 @@ def _refuse(matches: Matches, problems: list[str], what: str, space: LabelSpace,
     if lines:
         raise DatasetError(
             f"predictions={matches.folder} cannot be scored as {what}. Give one mask per frame, of its size, with the ids or "
-            f"colours of {space.name}, called as the frame is or as IDD calls its masks"
+            f"colours of {space.name}, called as the frame is, with or without a suffix that all have, or as IDD calls its masks"
             + (f". Their ids: {way_out}" if way_out else "")
             + ":\n"
             + "\n".join(lines)
@@ -182,8 +186,7 @@ def _of_other_sizes(sizes: Mapping[tuple[Pixels, Pixels], list[str]], eval_size:
     if few:
         lines.append(f"{len(few)} have another size than their frame:{SEPARATOR}{shortened(few, LISTED, SEPARATOR)}")
     different = {given for given, _ in sizes}
-    turned = any(given == frame[::-1] for given, frame in sizes)
-    if turned:
+    if any(given == frame[::-1] for given, frame in sizes):
         lines.append("Height and width of some are exchanged: turn these masks.")
     elif len(different) == 1 and eval_size is None:
         given = different.pop()
@@ -202,6 +205,13 @@ def _listed(names: list[str]) -> str:
     return SEPARATOR + (SEPARATOR.join(names) if len(names) <= NAMED else shortened(names, NAMED))
 
 
+def _shared_suffix(names: Sequence[str], frames: Collection[str]) -> str:
+    """Return the suffix of all names without which the most of them are those of `frames`; empty where that is none."""
+    shared = [each for each in suffixes(names[0]) if not NOT_CLASSES.search(each)]
+    shared = [each for each in shared if all(each in suffixes(name) for name in names)]
+    return max(shared, key=lambda suffix: sum(name.removesuffix(suffix) in frames for name in names))
+
+
 def _frame_key(name: str) -> Key:
     """Return a frame's key, without the folders of a dataset's images: leftImg8bit/<split>, and images."""
     key = _key(name)
@@ -215,12 +225,10 @@ def _key(name: str) -> Key:
 
 def _best(key: Key, frames: Mapping[Key, str]) -> list[str]:
     """Return the frames whose names agree longest from the end, and in the last folder if both have one."""
-    alike = {frame: _common_end(key, frame) for frame in frames}
+    alike = {
+        frame: sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(key[::-1], frame[::-1], strict=False)))
+        for frame in frames
+    }
     most = max(alike.values(), default=0)
     best = [frame for frame, length in alike.items() if length == most]
     return [frames[frame] for frame in best if most >= min(len(key), len(frame), 2)]
-
-
-def _common_end(one: Key, other: Key) -> int:
-    pairs = zip(reversed(one), reversed(other), strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

@@ -7,14 +7,14 @@ from typing import ClassVar
 
 from lightning import LightningDataModule
 
-from datamodules.errors import DatasetError, Defect, grouped, shortened
+from datamodules.errors import DatasetError
 from datamodules.splits.sample_table import SELECTION, TABLE_SPLITS, Candidate, SampleTable, order_hash, torn_groups
-from datamodules.splits.split import make_table, selection_note, with_selection
+from datamodules.splits.selection import selection_note, with_selection
+from datamodules.splits.split import make_table
 from label_spaces.space import VOID, LabelSpace, same_names, similar_names
 from settings.base import as_typed
 from settings.data import DataSettings, is_split_list
 
-LISTED = 20  # causes that a message names
 ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
 TRAIN_EVAL = "train_eval"  # the fixed part of train that is evaluated beside the selection's split
 
@@ -106,7 +106,9 @@ class IndexedDataModule(LightningDataModule, ABC):
             )
         table, notes = make_table(self.find(), self.settings)
         self.notes += notes
-        table = with_selection(self.filter_split(table), self.settings)
+        table = self.filter_split(table)
+        if not table.is_complete:
+            table = with_selection(table, self.settings)
         self.label_space = self.classes_of(table)
         if self.label_space.num_classes < 2:
             raise DatasetError(
@@ -114,8 +116,7 @@ class IndexedDataModule(LightningDataModule, ABC):
                 f"({', '.join(self.label_space.classes) or 'none'}); a model needs two or more."
             )
         self._check_names(self.label_space.classes)
-        torn = torn_groups((sample.group, sample.split) for sample in table.samples)
-        if torn:
+        if torn := torn_groups((sample.group, sample.split) for sample in table.samples):
             group, splits = next(iter(torn.items()))
             total = len({sample.group for sample in table.samples})
             self.notes.append(
@@ -142,7 +143,7 @@ class IndexedDataModule(LightningDataModule, ABC):
     def prepare_training(self) -> None:
         """Find the samples, and check what training, selection and the closing evaluation need. Raises DatasetError."""
         self.find_samples()
-        note = selection_note(self.table, self.settings)
+        note = None if self.table.is_complete else selection_note(self.table, self.settings)
         self.notes += [note] if note and note not in self.notes else []
         for split in ("train", self.selection_split, self.closing_split):
             self.prepare_split(split)
@@ -175,54 +176,6 @@ class IndexedDataModule(LightningDataModule, ABC):
     def closing_split(self) -> str:
         """The split that is reported when training has ended: test where it has samples with truth, else val."""
         return "test" if self.table.indices("test") else "val"
-
-    def leave_out(
-        self,
-        broken: Sequence[tuple[str, str] | Defect],
-        total: int,
-        what: str,
-        cannot_be: str = "read",
-        *,
-        advice: str = "",
-        found: Sequence[Candidate] | None = None,
-    ) -> None:
-        """Record what is left out of `total`. Raises DatasetError unless it is to be skipped.
-
-        `advice` is what to do about them, where they are better not left out. `found`, where it is given, has all samples:
-        skipping is advised only where those that remain can be split, and it is an error where none remain.
-        """
-        # A name that is not UTF-8 must still be printed and written.
-        defects = [Defect(name.encode(errors="backslashreplace").decode(), *reason) for name, *reason in broken]
-        if not defects:
-            return
-        everything = len(defects) >= total
-        if self.settings.on_corrupt == "fail" or (everything and found is not None):
-            obstacle = "nothing is left" if everything else self._obstacle(found or (), {name for name, *_ in broken})
-            remedy = "mend or remove them, or leave them out with data.on_corrupt=skip"
-            remedy = f"mend them, because without them {obstacle}" if obstacle else remedy
-            lines = shortened(grouped(defects), LISTED, "\n  ")
-            raise DatasetError(
-                f"{len(defects)} of {total} {what} under data.root={as_typed(self.settings.root)} cannot be {cannot_be}; "
-                f"{advice or remedy}:\n  {lines}"
-            )
-        self.skipped += [(defect.name, defect.reason) for defect in defects]
-        self.notes.append(
-            f"{what.capitalize()} that cannot be {cannot_be}: {len(defects)} of {total}; they are left out (data.on_corrupt=skip)."
-        )
-
-    def _obstacle(self, found: Sequence[Candidate], broken: set[str]) -> str | None:
-        """Return why the samples that are not broken could not be split, or None."""
-        left = [candidate for candidate in found if candidate.name not in broken]
-        lost = sorted({candidate.target for candidate in found} - {candidate.target for candidate in left})
-        if lost:
-            return f"no sample of {shortened(lost)} is left"
-        try:
-            table = with_selection(make_table(left, self.settings)[0], self.settings) if found else None
-        except DatasetError as error:
-            return f"the split fails ({str(error).rstrip('.')})"
-        needed = {"train": ("train",), "val": ("val", "test")}
-        empty = [split for split, any_of in needed.items() if table and not any(map(table.indices, any_of))]
-        return f"{' and '.join(empty)} would have no samples" if empty else None
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return how many `unit` each split that has samples has of each class, zeros included."""

@@ -12,10 +12,12 @@ import numpy as np
 
 from datamodules.base import ImageDataModule
 from datamodules.errors import DatasetError, Defect
-from datamodules.files.audit import Finding, audit, container, mask_inspector, turned_note, unknown_ids, unusable
+from datamodules.files.audit import Finding, audit, container
 from datamodules.files.frame_pairs import Listing, Pair, torn_drives
 from datamodules.files.image_cache import CachedImages, ReadImages, ReadMasks
+from datamodules.files.mask_audit import mask_inspector, turned_note, unknown_ids, unusable
 from datamodules.files.masks import Mask, image_mask
+from datamodules.left_out import leave_out
 from datamodules.loading.augmentation import Augmentation
 from datamodules.splits.sample_table import Candidate, Sample, SampleTable
 from label_spaces.catalogue import advice, load
@@ -32,10 +34,9 @@ class SegmentationDataModule(ImageDataModule):
     """Feeds frames and their masks: ``target`` (B, H, W) uint8, class indices with `LabelSpace.void` for none.
 
     With `own_sizes`, for external masks, each frame is scored at its own size unless `settings.eval_size` is set; a run's
-    own `label_space` takes the place of `known_classes`. After
-    `find_samples`, `without_truth` has the frames that can only be predicted, such as an official test's, and `pixels`,
-    by sample name, how many pixels it has of each class, of void last. A dataset defines `listing`, and `read_truth` where
-    its masks are not images of ids or colours.
+    own `label_space` takes the place of `known_classes`. After `find_samples`, `without_truth` has the frames that can only
+    be predicted, such as an official test's, and `pixels`, by sample name, how many pixels it has of each class, of void
+    last. A dataset defines `listing`, and `read_truth` where its masks are not images of ids or colours.
     """
 
     unit: ClassVar[str] = "pixels"
@@ -117,9 +118,9 @@ class SegmentationDataModule(ImageDataModule):
         defects = {
             pair.name: why for pair in found.pairs if (why := unusable(pair, images[pair.name], masks[pair.name]))
         }
-        usable = [pair for pair in found.pairs if pair.name not in defects]
         if isinstance(self.settings.split, str) and not is_csv(self.settings.split):
-            torn = torn_drives((pair.name, pair.group, pair.split or "") for pair in usable)
+            kept = (pair for pair in found.pairs if pair.name not in defects)
+            torn = torn_drives([(pair.name, pair.group, pair.split or "") for pair in kept])
             defects |= {name: Defect(name, reason) for name, reason in torn.items()}
         candidates = [
             Candidate(pair.name, pair.group, TARGET, pair.split, images[pair.name].content) for pair in found.pairs
@@ -128,7 +129,7 @@ class SegmentationDataModule(ImageDataModule):
         ids = unknown_ids(masks.values(), self.label_space.id_of_index())
         what_to_do = advice(ids, self.label_space, "data.label_space", "data.void_ids") if ids else ""
         total = len(found.pairs) + len(found.alone)
-        self.leave_out(broken, total, "frames", "used", advice=what_to_do, found=candidates)
+        leave_out(self, broken, total, "frames", "used", advice=what_to_do, found=candidates)
         self._pairs = {pair.name: pair for pair in found.pairs if pair.name not in defects}
         if not self._pairs:
             raise DatasetError(f"data.root={as_typed(self.settings.root)}: no frame is left that can be used.")
@@ -143,7 +144,7 @@ class SegmentationDataModule(ImageDataModule):
         """Leave out frames of drives that a CSV tears apart. Raises DatasetError unless they are to be skipped."""
         if is_csv(self.settings.split) and self.settings.split_by == "group":
             torn = torn_drives((sample.name, sample.group, sample.split) for sample in table.samples)
-            self.leave_out(list(torn.items()), len(table), "frames", "used")
+            leave_out(self, list(torn.items()), len(table), "frames", "used")
             table = SampleTable(sample for sample in table.samples if sample.name not in torn)
         train = np.array([self.pixels[sample.name] for sample in table.samples if sample.split == "train"])
         if len(train):
@@ -169,12 +170,11 @@ class SegmentationDataModule(ImageDataModule):
         """
         if split == self._only_predicted:
             return True
-        frames = self.without_any_truth(split)
-        if not frames:
+        if not (frames := self.without_any_truth(split)):
             return False
         images = self._audited(frames, "images without truth")
-        broken = [(pair.name, error) for pair in frames if (error := images[pair.name].error)]
-        self.leave_out(broken, len(frames), f"{split} frames")
+        broken = [(name, finding.error) for name, finding in images.items() if finding.error]
+        leave_out(self, broken, len(frames), f"{split} frames")
         self._only_predicted = split
         self._pairs |= {pair.name: pair for pair in frames if not images[pair.name].error}
         self.sizes |= {name: (images[name].height, images[name].width) for name in self._pairs if name in images}
@@ -190,14 +190,12 @@ class SegmentationDataModule(ImageDataModule):
         """Return `prediction_file` by a sample's place in the table. Raises DatasetError where one cannot be written beside the others."""
         files = {index: self.prediction_file(self.table.samples[index].name) for index in self.table.indices(split)}
         folders = {folder.as_posix() for file in files.values() for folder in PurePosixPath(file).parents}
-        twice = [file for file, count in Counter(files.values()).items() if count > 1 or file in folders]
-        if twice:
+        if twice := [file for file, count in Counter(files.values()).items() if count > 1 or file in folders]:
             raise DatasetError(
                 f"data.root={as_typed(self.settings.root)}: the predicted masks of several frames of {split} would have the "
                 f"same name: {len(twice)} names, such as {twice[0]}; take data.split=official, or rename drives or frames."
             )
-        long = [file for file in files.values() if len(os.fsencode(PurePosixPath(file).name)) > LONGEST_NAME]
-        if long:
+        if long := [file for file in files.values() if len(os.fsencode(PurePosixPath(file).name)) > LONGEST_NAME]:
             raise DatasetError(
                 f"data.root={as_typed(self.settings.root)}: the predicted masks of {len(long)} frames of {split} would have names of "
                 f"more than {LONGEST_NAME} bytes, such as {long[0]}; rename the frames, or leave out report.predictions=true."
@@ -207,7 +205,7 @@ class SegmentationDataModule(ImageDataModule):
     def size_note(self, split: str) -> str | None:
         """Return a sentence on the frames of a split that are resized for evaluation; None where there are none."""
         height, width = self.eval_size
-        sizes = Counter(self.sizes[self.table.samples[index].name] for index in self.table.indices(split))
+        sizes = self._sizes_of(split)
         total, kept = sizes.total(), sizes.pop(self.eval_size, 0)
         if not sizes:
             return None
@@ -244,8 +242,11 @@ class SegmentationDataModule(ImageDataModule):
         """Return (height, width) in pixels at which the frames of a split are scored; None where they differ."""
         if not self.own_sizes or self.settings.eval_size is not None:
             return self.eval_size
-        sizes = {self.sizes[self.table.samples[index].name] for index in self.table.indices(split)}
-        return sizes.pop() if len(sizes) == 1 else None
+        sizes = [*self._sizes_of(split)]
+        return sizes[0] if len(sizes) == 1 else None
+
+    def _sizes_of(self, split: str) -> Counter[tuple[int, int]]:
+        return Counter(self.sizes[self.table.samples[index].name] for index in self.table.indices(split))
 
     def targets(self, part: str, size: tuple[int, int]) -> ReadImages | CachedImages:
         """Return the masks of train, select, val, test or train_eval at (height, width) `size`, as `images`."""
@@ -277,11 +278,9 @@ class SegmentationDataModule(ImageDataModule):
         kind = kind if inspect is None else f"masks {self._space_digest}"
         for root in dict.fromkeys(pair.root for pair in pairs):
             here = [pair for pair in pairs if pair.root == root]
-            files = {pair.name: pair.name if inspect is None else pair.truth for pair in here}
-            findings = audit(
-                root, list(files.values()), cache, kind=kind, inspect=inspect, bits=self.settings.bit_depth
-            )
-            found.update({name: findings[file] for name, file in files.items()})
+            files = [pair.name if inspect is None else pair.truth for pair in here]
+            findings = audit(root, files, cache, kind=kind, inspect=inspect, bits=self.settings.bit_depth)
+            found.update({pair.name: findings[file] for pair, file in zip(here, files, strict=True)})
         return found
 
     def _note_sizes(self, sizes: Counter[tuple[int, int]]) -> None:

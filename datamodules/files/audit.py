@@ -1,4 +1,4 @@
-"""Read every file once, to find what cannot be decoded, its size, equal contents and the classes of masks."""
+"""Read every file once, to find what cannot be decoded, its size and equal contents."""
 
 import contextlib
 import hashlib
@@ -6,28 +6,24 @@ import json
 import os
 import stat
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import PIL
-from numpy.typing import NDArray
-from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from datamodules.errors import DatasetError, Defect
-from datamodules.files.frame_pairs import Pair
-from datamodules.files.images import decode_turned, stored_orientation
-from datamodules.files.masks import UnknownIdsError
+from datamodules.errors import DatasetError
+from datamodules.files.images import decode_turned
 from run_folder import write_text
 
 VERSION = 2  # goes up when files are read in another way
 PATIENCE = 1.0  # seconds of work before a progress bar appears
+QUOTA_FILES = ("cpu.max", "cpu.cfs_quota_us", "cpu.cfs_period_us")  # of a control group: quota and period, v2 and v1
 BLOCK = 64  # items handed to the threads at once: results wait in memory, which stays small
 
 
@@ -103,58 +99,6 @@ def inspect_image(path: Path, stamp: Finding, bits: int | None = None) -> Findin
     return replace(stamp, content=digest, height=image.shape[0], width=image.shape[1], orientation=orientation)
 
 
-def mask_inspector(read: Callable[[Path], NDArray[np.uint8]], void: int) -> Inspect:
-    """Return how to inspect files that `read` reads as masks (H, W) of class indices up to `void`."""
-
-    def inspect(path: Path, stamp: Finding) -> Finding:
-        try:
-            mask = read(path)
-            file = container(path)  # of a part, what is drawn from it counts
-            content = path.read_bytes() if file == path else mask.tobytes()
-        except OSError as error:
-            return replace(stamp, error=error.strerror or str(error))
-        except DatasetError as error:
-            ids = tuple(error.ids) if isinstance(error, UnknownIdsError) else ()
-            reason = str(error).removeprefix(str(path)).removeprefix(str(container(path)))
-            return replace(stamp, error=reason.lstrip(": "), ids=ids)
-        digest = hashlib.blake2b(content, digest_size=16).hexdigest()
-        pixels = tuple(Image.fromarray(mask).histogram()[: void + 1])  # a tenth of numpy's time
-        return replace(stamp, content=digest, height=mask.shape[0], width=mask.shape[1], pixels=pixels)
-
-    return inspect
-
-
-def unusable(pair: Pair, image: Finding, mask: Finding) -> Defect | None:
-    """Return why an image and its mask cannot be used, or None."""
-    if image.error or mask.error:
-        causes = [error for error in (image.error, mask.error) if error]
-        named = [error for error in (image.error, mask.error and f"{pair.truth}: {mask.error}") if error]
-        return Defect(pair.name, "; ".join(named), "; ".join(causes))
-    if (image.height, image.width) != (mask.height, mask.width):
-        turned = f", once turned by its EXIF orientation {image.orientation}" if image.orientation != 1 else ""
-        sizes = f"the image has {image.width}×{image.height} pixels{turned}, its mask {mask.width}×{mask.height}"
-        return Defect(pair.name, sizes)
-    return None if any(mask.pixels[:-1]) else Defect(pair.name, "no pixel of its mask has a class")
-
-
-def unknown_ids(masks: Collection[Finding], ids: Sequence[int]) -> set[int]:
-    """Return all ids in masks where half of them or more have some that their label space, with `ids`, lacks; else none."""
-    lacking = [mask.ids for mask in masks if mask.ids]
-    if not lacking or 2 * len(lacking) < len(masks):
-        return set()
-    known = {identity for mask in masks for identity, count in zip(ids, mask.pixels[:-1], strict=False) if count}
-    return known.union(*lacking)
-
-
-def turned_note(turned: Mapping[str, Path]) -> list[str]:
-    """Return a note where images are turned by their EXIF orientation and their truth, in `turned` by name, is not."""
-    apart = [name for name, mask in turned.items() if stored_orientation(mask) == 1]
-    if not apart:
-        return []
-    what = "images are turned by their EXIF orientation, and their masks or polygons, which have none, are not"
-    return [f"{len(apart)} {what}, such as {apart[0]}: look whether they fit."]
-
-
 def in_threads(
     function: Callable[[Item], Result], items: Sequence[Item], title: str, threads: int | None = None
 ) -> Iterator[Result]:
@@ -195,7 +139,7 @@ def core_share(processes: int) -> int:
 
 def _quotas(root: Path) -> Iterator[int]:
     """Yield the whole cores of each control group above this process that has a quota, of cgroup v2 and v1."""
-    for line in _words(root / "proc/self/cgroup", sep="\n"):
+    for line in _text(root / "proc/self/cgroup").splitlines():
         number, controllers, place = line.split(":", 2)
         if number != "0" and "cpu" not in controllers.split(","):
             continue
@@ -203,19 +147,16 @@ def _quotas(root: Path) -> Iterator[int]:
         # In a container the place may be that on the host, which is not visible: then the top is the container's own group.
         group = top if ".." in place else top / place.lstrip("/")
         for folder in (group, *group.parents[: len(group.parts) - len(top.parts)]):
-            if number == "0":
-                limit = _words(folder / "cpu.max")
-            else:
-                limit = [*_words(folder / "cpu.cfs_quota_us"), *_words(folder / "cpu.cfs_period_us")]
+            limit = [word for file in QUOTA_FILES for word in _text(folder / file).split()]
             if len(limit) == 2 and all(word.isdecimal() and int(word) > 0 for word in limit):  # else "max" or -1: none
                 yield int(limit[0]) // int(limit[1])
 
 
-def _words(file: Path, sep: str | None = None) -> list[str]:
+def _text(file: Path) -> str:
     try:
-        return [word for word in file.read_text(encoding="utf-8").split(sep) if word]
+        return file.read_text(encoding="utf-8")
     except OSError:
-        return []
+        return ""
 
 
 def container(path: Path) -> Path:

@@ -1,14 +1,44 @@
-"""Pixels of more than 8 bit a channel: by how many bits they are scaled, where that is certain."""
+"""Pixels of more than 8 bit a channel: how many a file has, and by how many they are scaled, where that is certain."""
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from datamodules.errors import DatasetError
 
 WIDE_GREY = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
+DEEP = WIDE_GREY | {"F"}  # modes of greys that need a scale; Pillow reads colours with 8 bits only
 FULL_BITS = 16  # of the deepest pixels that are read
+CODESTREAM = b"\xff\x4f\xff\x51"  # begins a JPEG 2000 image; 42 bytes on is the depth of its first channel, less one
+BITS_PER_SAMPLE = 258  # tag of TIFF
+
+
+def stored_bits(image: Image.Image, content: bytes) -> int:
+    """Return the bits of a channel in a file; 8 where Pillow has scaled them as the file's header demands."""
+    if image.format == "PNG":
+        return content[24]
+    if isinstance(image, TiffImageFile):
+        return int(max(image.tag_v2.get(BITS_PER_SAMPLE, (1,))))
+    if image.format == "JPEG2000":
+        depth = (content[content.find(CODESTREAM) + 42] & 127) + 1
+        return depth if depth >= FULL_BITS else 8
+    if image.format == "SGI":
+        return 8 * content[3]
+    return {"F": 32, "I": 32}.get(image.mode, 16 if image.mode in WIDE_GREY else 8) if image.format != "PPM" else 8
+
+
+def grey_of_8_bit(image: Image.Image, content: bytes, bits: int | None) -> npt.NDArray[np.uint8]:
+    """Return the greys (H, W) of a `DEEP` image; `bits` as in `read_image`. Raises DatasetError where they have no scale."""
+    if image.mode == "F":
+        raise DatasetError("floating-point pixels have no fixed scale; convert the file to 8 or 16 bit")
+    values = np.asarray(image).astype(np.int64)
+    if values.min(initial=0) < 0:
+        raise DatasetError("negative pixels have no fixed scale; convert the file to 8 or 16 bit")
+    if image.format == "PPM":  # scaled to the whole range by its header
+        return to_8_bit(values, FULL_BITS)
+    return to_8_bit(values, significant_bits(values, stored_bits(image, content), content, bits))
 
 
 def restore_low_bytes(image: Image.Image, content: bytes, bits: int | None) -> None:
@@ -16,7 +46,7 @@ def restore_low_bytes(image: Image.Image, content: bytes, bits: int | None) -> N
 
     Raises DatasetError where the pixels have no certain scale.
     """
-    if image.mode in {*WIDE_GREY, "F"} or bits == FULL_BITS:
+    if image.mode in DEEP or bits == FULL_BITS:
         return
     shown = np.asarray(image)
     if bits is None and shown[..., :3].max(initial=0) >= 128:

@@ -1,9 +1,8 @@
 """Masks drawn from COCO's files of instances: one JSON file for many images."""
 
 import json
-import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -14,8 +13,9 @@ from PIL import Image, ImageDraw
 from datamodules.errors import Defect
 from datamodules.files.frame_pairs import Listing, Pair
 from datamodules.files.idd_polygons import AnnotationError, corners
-from datamodules.files.labelme import ADVICE, background_index, label_indices
+from datamodules.files.labelme import ADVICE, background_index, label_indices, read_json
 from datamodules.files.masks import Mask, refuse_unknown
+from datamodules.splits.listed import folded
 from label_spaces.space import LabelSpace
 
 SECTIONS = ("images", "annotations", "categories")
@@ -90,30 +90,25 @@ def list_coco(
 ) -> Listing:
     """Pair images with what files of instances have of them; the truth of a pair is ``FILE#PLACE``.
 
-    A name in a file is a path or the end of one; of several images with it, that below the file's own folder counts, then
-    that of the file's split.
-
-    Args:
-        root: the folder that all paths are relative to.
-        files: by path.
-        images: the paths of all images.
-        splits: the split of each path of files and images, where it has one.
+    All paths are relative to `root`; `splits` has those of files and of images. A name in a file is a path or the end of
+    one; of several images with it, that below the file's own folder counts, then that of the file's split.
     """
     found, used = Listing(), dict[str, str]()
     by_name: dict[str, list[str]] = defaultdict(list)
     for image in images:
-        by_name[_folded(PurePosixPath(image).name)].append(image)
+        by_name[folded(PurePosixPath(image).name)].append(image)
     for file, content in files.items():
         folder = PurePosixPath(file).parent.as_posix()
         for place, name in enumerate(content.images):
-            wanted = _folded(name.replace("\\", "/").removeprefix("./"))
+            wanted = folded(name.replace("\\", "/").removeprefix("./"))
             fitting = [
                 image
                 for image in by_name.get(PurePosixPath(wanted).name, [])
-                if f"/{_folded(image)}".endswith(f"/{wanted.lstrip('/')}")
+                if f"/{folded(image)}".endswith(f"/{wanted.lstrip('/')}")
             ]
-            for prefer in (_below(folder), lambda image, file=file: splits.get(image) == splits.get(file)):
-                fitting = [image for image in fitting if prefer(image)] or fitting
+            below = [image for image in fitting if folder != "." and image.startswith(f"{folder}/")]
+            of_split = [image for image in below or fitting if splits.get(image) == splits.get(file)]
+            fitting = of_split or below or fitting
             if len(fitting) != 1:
                 cause = "has no image" if not fitting else "may be one of several images"
                 several = f": {', '.join(fitting)}" if fitting else ""
@@ -135,22 +130,11 @@ def list_coco(
     return found
 
 
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
-
-
-def _below(folder: str) -> Callable[[str], bool]:
-    return lambda image: folder != "." and image.startswith(f"{folder}/")
-
-
 def decode_rle(rle: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
     """Return the mask (H, W) of run lengths, which count pixels column by column, beginning with those outside.
 
-    Args:
-        rle: ``size``, [height, width], and ``counts``, a list of numbers or COCO's text of them.
-
-    Raises:
-        ValueError: the lengths do not add up to the size.
+    `rle` has ``size``, [height, width], and ``counts``, a list of numbers or COCO's text of them. Raises ValueError where
+    they do not add up to the size.
     """
     height, width = (int(side) for side in rle["size"])
     counts = rle["counts"]
@@ -185,13 +169,10 @@ def decode_counts(text: str) -> list[int]:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        content = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise AnnotationError(f"{path}: it cannot be read as JSON: {error}") from error
+    content = read_json(path)
     if not isinstance(content, dict):
         raise AnnotationError(f"{path}: it is not a file of COCO instances")
-    return content
+    return dict(content)
 
 
 def _draw(picture: Image.Image, segmentation: Any, index: int, what: str) -> None:
@@ -215,4 +196,4 @@ def _draw(picture: Image.Image, segmentation: Any, index: int, what: str) -> Non
 def _paste(picture: Image.Image, covered: npt.NDArray[np.bool_], index: int) -> None:
     if covered.shape != picture.size[::-1]:
         raise ValueError(f"its size {list(covered.shape)} is not the image's, {list(picture.size[::-1])}")
-    picture.paste(index, (0, 0), Image.fromarray(covered.astype(np.uint8) * 255))
+    picture.paste(index, (0, 0), Image.fromarray(covered))

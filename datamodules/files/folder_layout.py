@@ -1,14 +1,16 @@
 """What the folders under a root are: classes, or ready splits with a folder per class in each."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from datamodules.errors import DatasetError, shortened
-from datamodules.files.images import find_images, list_folder, remedy, visible, visible_images
-from datamodules.splits.sample_table import SPLITS
-from datamodules.splits.split_names import split_of
-from settings.base import as_typed, override, quoted
+from datamodules.files.image_files import folders_below, inner_folders, list_folder, visible_images
+from datamodules.files.other_files import remedy
+from datamodules.splits.listed import has_targets
+from datamodules.splits.sample_table import SPLITS, split_of
+from settings.base import as_typed, is_csv, override, quoted
+from settings.data import DataSettings, Fractions
 
 DEEPEST = 3  # folders below the root in which a usable dataset is looked for
 MOST_SHOWN = 6  # folders in a sentence
@@ -17,10 +19,42 @@ MOST_TYPED = 20  # in a line to type
 Image = tuple[str, str, str | None]  # name, class, and its folder's split
 
 
-def inner_folders(root: Path) -> dict[str, list[str]]:
-    """Return the visible folders in a folder, and those in each of them, sorted."""
-    unused: Counter[str] = Counter()
-    return {name: visible(list_folder(root / name)[0], unused) for name in visible(list_folder(root)[0], unused)}
+def split_folders(settings: DataSettings, root: Path) -> dict[str, str]:
+    """Return the split of each ready folder. Raises DatasetError where folders and `data.split` do not fit."""
+    labelled = settings.labels is not None
+    if labelled and settings.split != "folders":
+        return {}
+    folders = sorted(list_folder(root)[0])
+    if named := settings.folders.splits():
+        if missing := [name for name in named if name not in folders]:
+            raise DatasetError(
+                f"data.folders names {shortened(missing)}, but data.root={root} has no such folder; it has "
+                f"{shortened(folders) or 'none'}."
+            )
+        return named
+    if settings.classes is not None and settings.split != "folders" and set(settings.classes) <= set(folders):
+        return {}
+    ready = ready_folders(root, classes_within=not labelled)
+    if settings.split == "folders" and not ready:
+        question = None if labelled else ambiguity(root)
+        otherwise = (
+            f"It has the folders {shortened(folders) or 'none'}. Leave data.split out to split by fractions, or type "
+            "which folders are meant: 'data.folders={train:FOLDER,test:FOLDER}'."
+        )
+        raise DatasetError(
+            f"data.split=folders: data.root={root} has no train and val or test folders with class folders beneath. "
+            f"{question or inside(root) or otherwise}"
+        )
+    if ready and isinstance(settings.split, Fractions):
+        raise DatasetError(
+            f"data.root={root} holds ready folders ({', '.join(ready)}); add data.split=folders to use them, or give one of them "
+            f"as data.root to split it by {as_typed(settings.split)}. If they are classes, type "
+            f"'data.classes={as_typed(list(inner_folders(root)))}'."
+        )
+    own = is_csv(settings.split) and has_targets(Path(str(settings.split)))  # it has the classes, whatever folders are
+    if not ready and not own and (why := ambiguity(root)):
+        raise DatasetError(why)
+    return ready
 
 
 def ready_folders(root: Path, *, classes_within: bool = True) -> dict[str, str]:
@@ -111,49 +145,10 @@ def _has_images(folder: Path) -> bool:
     return bool(visible_images(folder, list_folder(folder)[1], Counter()))
 
 
-def scan(
-    root: Path, ready: Mapping[str, str], classes: Collection[str] | None = None
-) -> tuple[list[Image], Counter[str]]:
-    """Find the images of each class below `root` or the `ready` folders of the splits, without decoding them.
-
-    Returns the images, and by kind how many other files and folders there are. `classes` are the folders that are meant,
-    all by default. Raises DatasetError where there are no images or no class folders, a class folder has no image, or
-    there is one class only; it names the folder within that would do.
-    """
-    found: list[Image] = []
-    ignored: Counter[str] = Counter()
-    stray, empty, seen = 0, [], set()
-    if ready:
-        folders, files = list_folder(root)
-        stray += len(visible_images(root, files, ignored))
-        ignored["folders beside " + ", ".join(ready)] += len(set(visible(folders, ignored)) - ready.keys())
-    for place, split in ready.items() or [(".", None)]:
-        folders, files = list_folder(root / place)
-        stray += len(visible_images(root / place, files, ignored))
-        for target in visible(folders, ignored):
-            if classes is not None and target not in classes:
-                ignored["folders that are not in data.classes"] += 1
-                continue
-            folder = (Path(place) / target).as_posix()
-            images = find_images(root / folder, ignored)
-            found += [(f"{folder}/{name}", target, split) for name in images]
-            seen.add(target)
-            empty += [] if images else [folder]
-    _check_classes(root, seen, classes)
-    problem = _problem(stray, empty, seen, is_empty=not any(list_folder(root)))
-    if problem:
-        raise DatasetError(
-            " ".join(filter(None, (f"data.root={root} {problem}", remedy(ignored), inside(root), tables(root))))
-        )
-    _check_shared(root, ready, found)
-    ignored["images outside class folders"] += stray
-    return found, ignored
-
-
-def _check_shared(root: Path, ready: Mapping[str, str], images: Sequence[Image]) -> None:
+def check_shared(root: Path, ready: Mapping[str, str], images: Sequence[Image]) -> None:
     """Raise DatasetError where the folders of a split are no classes: none of them is in train."""
     classes: dict[str, set[str]] = {}
-    for name, target, _ in images if ready else ():
+    for name, target, _ in images:
         classes.setdefault(name.split("/")[0], set()).add(target)
     learnt = {target for folder, split in ready.items() if split == "train" for target in classes.get(folder, ())}
     strange = {folder: names for folder, names in classes.items() if not names & learnt}
@@ -171,32 +166,41 @@ def _check_shared(root: Path, ready: Mapping[str, str], images: Sequence[Image])
         )
 
 
-def _check_classes(root: Path, seen: Collection[str], classes: Collection[str] | None) -> None:
-    missing = [name for name in classes or () if name not in seen]
-    if missing:
-        raise DatasetError(
+def refusal(
+    root: Path,
+    seen: Collection[str],
+    classes: Collection[str],
+    stray: int,
+    empty: Sequence[str],
+    left_out: Counter[str],
+) -> DatasetError:
+    """Return why the folders below a root are no classes, and what would do.
+
+    `seen` are the class folders in it, `empty` those without images, `classes` those that were named; `stray` images lie
+    outside of them, and `left_out` counts other files by kind.
+    """
+    if missing := [name for name in classes if name not in seen]:
+        return DatasetError(
             f"data.classes names {shortened(missing)}, but data.root={root} has no such folder; it has "
             f"{shortened(list(inner_folders(root)), MOST_SHOWN) or 'none'}."
         )
-
-
-def _problem(stray: int, empty: Sequence[str], classes: Collection[str], *, is_empty: bool) -> str | None:
-    if not classes:
-        none = "is empty: it holds no images" if is_empty else "holds no images"
+    if not seen:
+        none = "holds no images" if any(list_folder(root)) else "is empty: it holds no images"
         what = f"holds {stray} images but no class folders" if stray else none
         table = ", or a table of their classes: data.labels=FILE.csv" if stray else ""
-        return f"{what}; expected a folder per class with its images in it{table}."
-    if empty:
-        return f"has no images in class folder {shortened(empty, MOST_SHOWN)}; put some there or remove it."
-    if len(classes) < 2:
-        return f"has one class only, {next(iter(classes))}; a classifier needs two or more class folders."
-    return None
+        problem = f"{what}; expected a folder per class with its images in it{table}."
+    elif empty:
+        problem = f"has no images in class folder {shortened(empty, MOST_SHOWN)}; put some there or remove it."
+    else:
+        problem = f"has one class only, {next(iter(seen))}; a classifier needs two or more class folders."
+    advice = (f"data.root={root} {problem}", remedy(left_out), inside(root), tables(root))
+    return DatasetError(" ".join(filter(None, advice)))
 
 
 def inside(root: Path) -> str:
     """Return what to type for the datasets in folders below a root that is none itself; an empty text without any."""
     found: list[tuple[Path, str]] = []
-    for folder in _below(root):
+    for folder in folders_below(root, DEEPEST):
         if found and len(folder.parts) > len(found[0][0].parts):
             break
         inner, typed = inner_folders(folder), override("data.root", str(folder))
@@ -207,14 +211,6 @@ def inside(root: Path) -> str:
         elif len(with_images) > 1:
             found.append((folder, f"a folder per class ({shortened(with_images, MOST_SHOWN)}): type {typed}"))
     return " ".join(f"{folder} has {what}." for folder, what in found[:DEEPEST])
-
-
-def _below(root: Path) -> Iterator[Path]:
-    """Yield the visible folders below a root, those nearest to it first."""
-    level = [root]
-    for _ in range(DEEPEST):
-        level = [folder / name for folder in level for name in visible(list_folder(folder)[0], Counter())]
-        yield from level
 
 
 def tables(root: Path) -> str:

@@ -1,13 +1,13 @@
 """Frames and the files of their truth, found by name in folders per split and drive: the layout of IDD's datasets."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from datamodules.errors import DatasetError, Defect, shortened
 from datamodules.files.idd_polygons import IMAGES, POLYGONS, POLYGONS_ENDING
-from datamodules.files.images import list_folder, visible
+from datamodules.files.image_files import folders_below, visible
 from datamodules.splits.sample_table import torn_groups
 from settings.base import override
 
@@ -95,43 +95,30 @@ def list_pairs(roots: Iterable[Path], layout: Layout) -> Listing:
 
 def _advice(root: Path, layout: Layout) -> str:
     """Return what was found instead of frames, and what to type where frames are in folders within the root, or around."""
-    nearby = [place for place in _folders_near(root) if (place / IMAGES).is_dir()]
-    fitting = [place for place in nearby if _files(place / IMAGES, layout.images)]
-    if fitting:
+    # Within the root, or around it: where an archive may have put the dataset.
+    nearby = [
+        place
+        for place in (*folders_below(root, DEEPEST, (IMAGES, POLYGONS)), *root.absolute().parents[:2])
+        if (place / IMAGES).is_dir()
+    ]
+    if fitting := [place for place in nearby if _files(place / IMAGES, layout.images)]:
         typed = [override("data.root", str(place)) for place in fitting]
         if len(fitting) > 1 and layout.images == IDD_LAYOUT.images:
             typed.append(override("data.root", [str(place) for place in fitting]))
         return f"They are in {shortened(fitting)}: type {' or '.join(typed)}"
     for place in (root, *nearby):
-        files = sorted(path for path in (place / IMAGES).glob("*/*/*") if not path.name.startswith("."))
-        if files:
+        if files := sorted(path for path in (place / IMAGES).glob("*/*/*") if not path.name.startswith(".")):
             return f"Found: {len(files)} files such as {files[0]}: names of another dataset; see data=idd, idd_lite, mask_folder."
     entries = visible([path.name for path in root.iterdir()], Counter())
     return f"Found: {shortened(entries) or 'nothing'}."
 
 
-def _folders_near(root: Path) -> Iterator[Path]:
-    """Yield the folders within a root, two levels deep, and those around it: where an archive may have put the dataset."""
-    level = [root]
-    for _ in range(DEEPEST):
-        level = [
-            folder / name
-            for folder in level
-            for name in visible(list_folder(folder)[0], Counter())
-            if name not in (IMAGES, POLYGONS)
-        ]
-        yield from level
-    yield from root.absolute().parents[:2]
-
-
 def find_frames(root: Path) -> list[Pair]:
     """Return the frames of IDD's layout, sorted. Raises DatasetError for none, or a polygon file without one image."""
     found = list_pairs([root], IDD_LAYOUT)
-    several = [each for each in found.alone if not each.cause]
-    if several:
+    if several := [each for each in found.alone if not each.cause]:
         raise DatasetError(f"{root}: {several[0].name}: {several[0].reason}; keep one of them.")
-    alone = [f"{name} {reason}" for name, reason, _ in found.alone if name.startswith(f"{POLYGONS}/")]
-    if alone:
+    if alone := [f"{name} {reason}" for name, reason, _ in found.alone if name.startswith(f"{POLYGONS}/")]:
         raise DatasetError(
             f"{root}: {len(alone)} polygon files have no image, first {alone[0]}; complete the folder {IMAGES}, or remove the files."
         )
@@ -140,8 +127,7 @@ def find_frames(root: Path) -> list[Pair]:
 
 def refuse_repeated(names: Iterable[str], root: str) -> None:
     """Raise DatasetError where a frame is named twice: it is in more than one of the folders of `root`, as typed."""
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise DatasetError(
             f"data.root={root}: {len(twice)} frames are in more than one of these folders, such as {twice[0]}; give "
             "folders that have no frame in common."

@@ -5,7 +5,6 @@ import binascii
 import io
 import json
 import math
-import unicodedata
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,6 +15,7 @@ from PIL import Image, ImageDraw, UnidentifiedImageError
 
 from datamodules.files.idd_polygons import AnnotationError, corners
 from datamodules.files.masks import Mask, refuse_unknown
+from datamodules.splits.listed import folded
 from label_spaces.space import LabelSpace
 
 IGNORED = "__ignore__"  # LabelMe's own name of pixels of no class
@@ -55,17 +55,13 @@ def labelme_mask(path: Path, space: LabelSpace, image: Path) -> Mask:
     """Draw the shapes of a file in their order, later ones over earlier ones, (H, W).
 
     Pixels that no shape covers are the class background where `space` has one, else void. Polygons, rectangles, circles,
-    lines (10 pixels wide), points (of radius 5) and masks are drawn by Pillow as LabelMe's own conversion does.
-    Raises AnnotationError naming the file. Source: wkentaro/labelme, labelme/utils/shape.py, shape_to_mask.
-
-    Args:
-        path: of the JSON file.
-        space: the classes.
-        image: the image that it is the outline of; its size is taken where the file has none.
+    lines (10 pixels wide), points (of radius 5) and masks are drawn by Pillow as LabelMe's own conversion does. Where the
+    file has no size, that of its `image` is taken. Raises AnnotationError naming the file. Source: wkentaro/labelme,
+    labelme/utils/shape.py, shape_to_mask.
     """
     content = _read(path)
     named = PurePosixPath(str(content.get("imagePath") or image.name).replace("\\", "/")).stem
-    if _folded(named) != _folded(image.stem):
+    if folded(named) != folded(image.stem):
         raise AnnotationError(f"{path}: its imagePath is {content['imagePath']}, another image than {image.name}")
     indices = label_indices(space)
     try:
@@ -78,22 +74,22 @@ def labelme_mask(path: Path, space: LabelSpace, image: Path) -> Mask:
     return np.array(picture)
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file. Raises AnnotationError naming the file."""
     try:
-        content = json.loads(path.read_bytes().decode("utf-8-sig"))
-        shapes = content["shapes"]
-        sound = isinstance(content, dict) and all(isinstance(s["label"], str) and "points" in s for s in shapes)
+        return json.loads(path.read_bytes().decode("utf-8-sig"))
     except (OSError, ValueError) as error:
         raise AnnotationError(f"{path}: it cannot be read as JSON: {error}") from error
-    except (KeyError, TypeError):
-        sound = False
-    if not sound:
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    content = read_json(path)
+    shapes = content.get("shapes") if isinstance(content, dict) else None
+    if not isinstance(shapes, list) or not all(
+        isinstance(s, dict) and isinstance(s.get("label"), str) and "points" in s for s in shapes
+    ):
         raise AnnotationError(f"{path}: it is not a file of LabelMe: it needs shapes, each with label and points")
     return dict(content)
-
-
-def _folded(stem: str) -> str:
-    return unicodedata.normalize("NFC", stem).casefold()
 
 
 def _size(content: Mapping[str, Any], image: Path) -> tuple[int, int]:
@@ -149,4 +145,4 @@ def _paste(picture: Image.Image, encoded: str, points: npt.NDArray[np.float64], 
     with Image.open(io.BytesIO(base64.b64decode(encoded, validate=True))) as stored:
         covered = np.asarray(stored.convert("L") if stored.mode == "P" else stored) > 0
     left, top = points[0].astype(int).tolist()
-    picture.paste(index, (left, top), Image.fromarray(covered.astype(np.uint8) * 255))
+    picture.paste(index, (left, top), Image.fromarray(covered))

@@ -2,11 +2,14 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
-from itertools import permutations
+from functools import cache
+from itertools import permutations, takewhile
+from os.path import commonpath
 from pathlib import PurePosixPath
+
+from datamodules.splits.sample_table import SPLIT_WORDS
 
 MASK_WORDS = re.compile(
     r"mask|label|annot|gt|truth|seg|semantic|target|(?<![a-z])l(?![a-z])|lbl|(?<![a-z])ann(?![a-z])|colou?r|class",
@@ -17,10 +20,6 @@ NOT_CLASSES = re.compile(r"inst|object|panoptic|depth|dispar|(?<![a-z])parts?(?!
 SUFFIX = re.compile(r"(?:[_.-][A-Za-z][A-Za-z0-9]*)+$")
 JPEG = frozenset({".jpg", ".jpeg", ".jfif"})
 MOST_TOGETHER = 12  # files of one name beyond which names do not identify frames
-
-
-# From a folder's name to the name with ``{split}`` and the split, as `split_in`.
-SplitIn = Callable[[str], tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -48,25 +47,17 @@ class _Place:
     ending: str
 
 
-def recognise(
-    files: Iterable[str], splits: Mapping[str, str], mask_endings: Sequence[str] = (), *, by_words: bool = True
-) -> list[Layout]:
+def recognise(files: Iterable[str], mask_endings: Sequence[str] = (), *, by_words: bool = True) -> list[Layout]:
     """Return the layouts that pair the most files.
 
-    Two files belong together that differ in one folder, in a suffix of their names such as ``_mask``, or in both. With
-    `by_words`, folders and suffixes must have a word such as mask or label where masks are, and none where images are;
-    otherwise either file may be the mask, unless it is a JPEG.
-
-    Args:
-        files: POSIX paths relative to a root.
-        splits: the split of each folder name that means one, in lower case.
-        mask_endings: the endings that only masks have, such as ``.json``.
-        by_words: see above.
+    Two files, POSIX paths relative to a root, belong together that differ in one folder, in a suffix of their names such as
+    ``_mask``, or in both. With `by_words`, folders and suffixes must have a word such as mask or label where masks are, and
+    none where images are; otherwise either file may be the mask, unless it is a JPEG. `mask_endings` are those that only
+    masks have, such as ``.json``.
     """
-    find = cache(partial(split_in, splits=splits))  # folders repeat
     together: dict[tuple[str, ...], list[_Place]] = defaultdict(list)
     for file in files:
-        for key, place in _places(file, find):
+        for key, place in _places(file):
             together[key].append(place)
     pairs: dict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
     for places in together.values():
@@ -74,7 +65,9 @@ def recognise(
             continue
         for one, other in permutations(places, 2):
             if _is_pair(one, other, mask_endings, by_words=by_words):
-                pairs[_patterns(one, other, find)].add((one.file, other.file))
+                any_ending = _words(one) != _words(other)  # else they differ in their endings alone
+                patterns = _pattern(one, any_ending=any_ending), _pattern(other, any_ending=any_ending)
+                pairs[patterns].add((one.file, other.file))
     shortest: dict[frozenset[tuple[str, str]], tuple[str, str]] = {}
     for patterns, files_of in sorted(pairs.items(), key=lambda item: (sum(map(len, item[0])), item[0])):
         shortest.setdefault(frozenset(files_of), patterns)
@@ -89,25 +82,25 @@ def recognise(
 
 def common_folder(layout: Layout) -> str:
     """Return the folders that all files of a layout lie in; empty where there are none."""
-    shared = []
-    for one, other in zip(layout.image.split("/")[:-1], layout.mask.split("/")[:-1], strict=False):
-        if one != other or "{" in one:
-            break
-        shared.append(one)
-    return "/".join(shared)
+    shared = commonpath([PurePosixPath(pattern).parent for pattern in (layout.image, layout.mask)])
+    return "/".join(takewhile(lambda folder: "{" not in folder, shared.split("/")))
 
 
-def _places(file: str, find_split: SplitIn) -> Iterator[tuple[tuple[str, ...], _Place]]:
+def suffixes(stem: str) -> list[str]:
+    """Return the ends of a name that may show which kind of file it is, none ("") first: of ``a_color_mask`` also ``_mask``."""
+    found = SUFFIX.search(stem, 1)
+    return ["", *(found[0][sign.start() :] for sign in re.finditer(r"[_.-]", found[0]))] if found else [""]
+
+
+def _places(file: str) -> Iterator[tuple[tuple[str, ...], _Place]]:
     """Yield the ways in which a file can be seen, each with what a file that belongs to it has in common with it."""
     path = PurePosixPath(file)
     parts, ending = path.parts[:-1], path.suffix.lower()
-    found = SUFFIX.search(path.stem)
-    starts = [match.start() + found.start() for match in re.finditer(r"[_.-]", found[0])] if found else []
-    for start in (len(path.stem), *(start for start in starts if start)):
-        core, suffix = path.stem[:start], path.stem[start:]
+    for suffix in suffixes(path.stem):
+        core = path.stem.removesuffix(suffix)
         for kind in (None, *range(len(parts))):
             rest = parts if kind is None else (*parts[:kind], *parts[kind + 1 :])
-            split = "" if kind is None else find_split(parts[kind])[1]
+            split = "" if kind is None else split_in(parts[kind])[1]
             yield (*rest, split, core), _Place(file, parts, kind, suffix, ending)
 
 
@@ -127,9 +120,10 @@ def _words(place: _Place) -> str:
     return f"{'' if place.kind is None else place.parts[place.kind]} {place.suffix}"
 
 
-def split_in(part: str, splits: Mapping[str, str]) -> tuple[str, str]:
+@cache  # folders repeat
+def split_in(part: str) -> tuple[str, str]:
     """Return a folder's name with ``{split}`` for the split in it, and that split; the name and "" where there is none."""
-    for word in sorted(splits, key=len, reverse=True):
+    for word in sorted(SPLIT_WORDS, key=len, reverse=True):
         for found in re.finditer(re.escape(word), part, re.IGNORECASE):
             before, after = part[: found.start()], part[found.end() :]
             alone = all(
@@ -137,21 +131,15 @@ def split_in(part: str, splits: Mapping[str, str]) -> tuple[str, str]:
                 for text, edge in ((before, -1), (after, 0))
             )
             if alone:
-                return f"{before}{{split}}{after}", splits[word]
+                return f"{before}{{split}}{after}", SPLIT_WORDS[word]
     return part, ""
 
 
-def _patterns(image: _Place, mask: _Place, find_split: SplitIn) -> tuple[str, str]:
-    """Return the patterns of an image and of its mask; where these differ in nothing else, they have endings."""
-    any_ending = _words(image) != _words(mask)
-    return _pattern(image, find_split, any_ending=any_ending), _pattern(mask, find_split, any_ending=any_ending)
-
-
-def _pattern(place: _Place, find_split: SplitIn, *, any_ending: bool) -> str:
+def _pattern(place: _Place, *, any_ending: bool) -> str:
     """Return the pattern of a file: folders up to that of its kind, the split below it, and the rest as the frame's name."""
     first = 0 if place.kind is None else place.kind + 1
-    named = [find_split(part)[0] for part in place.parts[:first]]
+    named = [split_in(part)[0] for part in place.parts[:first]]
     if "{split}" not in "".join(named) and len(place.parts) > first:
-        below, split = find_split(place.parts[first])
+        below, split = split_in(place.parts[first])
         named += [below] if split else []
     return "/".join([*named, f"{{name}}{place.suffix}{'.*' if any_ending else place.ending}"])

@@ -11,9 +11,10 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from datamodules.errors import DatasetError, shortened
-from datamodules.files.bit_depth import WIDE_GREY
+from datamodules.files.bit_depth import WIDE_GREY, stored_bits
 from datamodules.files.idd_polygons import Annotation, AnnotationError, known_label, read_annotation
-from datamodules.files.images import find_images, still_image, stored_bits, turn_upright
+from datamodules.files.image_files import find_images
+from datamodules.files.images import still_image, turn_upright
 from label_spaces.catalogue import having_colours
 from label_spaces.space import NO_ID, Colour, LabelSpace
 
@@ -29,24 +30,13 @@ SHOWN = 10  # unknown ids or colours that a message lists
 
 
 class UnknownIdsError(DatasetError):
-    """A mask has ids that its label space lacks.
-
-    Args:
-        ids: all of the mask.
-        space: the label space.
-    """
+    """A mask has ids that its label space lacks; `ids` are all of the mask."""
 
     def __init__(self, ids: list[int], space: LabelSpace) -> None:
         legal = [identity for identity, index in enumerate(space.index_of_id()) if index != NO_ID]
         unknown = sorted(set(ids) - set(legal))
         super().__init__(f"it has the ids {shortened(unknown, SHOWN)}; the ids of {space.name} are {_ranges(legal)}")
-        self.ids, self.space = ids, space
-
-    def within(self, path: Path) -> "UnknownIdsError":
-        """Return the same error, naming the file."""
-        named = UnknownIdsError(self.ids, self.space)
-        named.args = (f"{path}: {self}",)
-        return named
+        self.ids = ids
 
 
 def draw_mask(annotation: Annotation, space: LabelSpace) -> Mask:
@@ -102,10 +92,9 @@ def image_mask(path: Path, space: LabelSpace) -> Mask:
             return _of_picture(image, content, space)
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror or error}") from error
-    except UnknownIdsError as error:
-        raise error.within(path) from None
     except DatasetError as error:
-        raise DatasetError(f"{path}: {error}") from error
+        error.args = (f"{path}: {error}",)  # the class stays
+        raise
 
 
 def ids_found(folder: Path) -> set[int]:

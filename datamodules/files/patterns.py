@@ -5,10 +5,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path, PurePosixPath
 
 from datamodules.errors import DatasetError, Defect
-from datamodules.files.images import find_images
+from datamodules.files.image_files import find_images
+from datamodules.splits.listed import folded
+from datamodules.splits.sample_table import SPLIT_WORDS
 from label_spaces.space import normalised
 
 Key = tuple[str, ...]
@@ -43,16 +46,12 @@ class Pattern:
     ``{split}`` stands for a folder name of a split (or a part of a name), ``{name}`` for any text, folders included, any
     other ``{word}`` for a text within a folder's or file's name. ``*`` and ``?`` stand for any text and any character within
     a name, ``**`` for any folders, ``.*`` at the end for any ending. Files belong together whose placeholders have equal
-    texts; in a pattern without placeholders other than ``{split}``, the wildcards count as such.
-
-    Args:
-        text: the pattern.
-        splits: the split of each text that ``{split}`` may stand for, in lower case.
-        key: the setting's name, for messages.
+    texts; in a pattern without placeholders other than ``{split}``, the wildcards count as such. `key` is the setting's
+    name, for messages.
     """
 
-    def __init__(self, text: str, splits: Mapping[str, str], key: str = "data.image_pattern") -> None:
-        self.text, self.splits, self.setting = text, splits, f"{key}={text}"
+    def __init__(self, text: str, key: str = "data.image_pattern") -> None:
+        self.text, self.setting = text, f"{key}={text}"
         first = TOKENS.search(text)
         self.folder = text[: text.rfind("/", 0, first.start() if first else None) + 1].rstrip("/")
         placeholders = [found[1] for found in TOKENS.finditer(text) if found[1]]
@@ -76,7 +75,7 @@ class Pattern:
                 yield f"(?P={name})"
             elif symbol is None:
                 seen.add(name)
-                words = "|".join(sorted(map(re.escape, self.splits), key=len, reverse=True))
+                words = "|".join(sorted(map(re.escape, SPLIT_WORDS), key=len, reverse=True))
                 yield f"(?P<{name}>{f'(?i:{words})' if name == 'split' else '.+' if name == 'name' else '[^/]+'})"
             else:
                 wild += 1
@@ -92,9 +91,9 @@ class Pattern:
             return None
         values, split = found.groupdict(), None
         if self.has_split:
-            split = self.splits[values["split"].lower()]
+            split = SPLIT_WORDS[values["split"].lower()]
         elif self.fields and "/" in (last := values[self.fields[-1]]):
-            split = self.splits.get(last.split("/")[0].lower())
+            split = SPLIT_WORDS.get(last.split("/")[0].lower())
         return Match(file, values, self.fields, split)
 
     def find(self, root: Path, further: frozenset[str] = frozenset(), *, images: bool = True) -> list[Match]:
@@ -157,10 +156,10 @@ def pair(images: Sequence[Match], masks: Sequence[Match], *, by_split: bool) -> 
                 by_key[((each.split or "") * by_split, *fold(each))].append(each)
         return by_key
 
-    for level, (fold, fold_mask) in enumerate(
-        ((_exact, _exact), (_composed, _composed), (_uncased, _uncased), (_full, _exact))
-    ):
-        left = keyed(masks, fold_mask)
+    exact: Callable[[Match], Key] = attrgetter("key")
+    full: Callable[[Match], Key] = attrgetter("full_key")
+    for level, fold in enumerate((exact, _composed, _uncased, full)):
+        left = keyed(masks, exact if fold is full else fold)
         for key, some in keyed(images, fold).items():
             others = left.get(key, [])
             if len(some) == len(others) == 1:
@@ -181,17 +180,9 @@ def pair(images: Sequence[Match], masks: Sequence[Match], *, by_split: bool) -> 
     return found
 
 
-def _exact(found: Match) -> Key:
-    return found.key
-
-
 def _composed(found: Match) -> Key:
-    return tuple(normalised(text) for text in found.key)
+    return tuple(map(normalised, found.key))
 
 
 def _uncased(found: Match) -> Key:
-    return tuple(text.casefold() for text in _composed(found))
-
-
-def _full(found: Match) -> Key:
-    return found.full_key
+    return tuple(map(folded, found.key))

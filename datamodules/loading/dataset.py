@@ -1,19 +1,14 @@
 """From a sample's key to the tensors of a batch."""
 
 import math
-import multiprocessing
-import os
 import shutil
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from rich.filesize import decimal
@@ -23,6 +18,7 @@ from datamodules.errors import DatasetError
 from datamodules.files.audit import core_share
 from datamodules.files.image_cache import Image
 from datamodules.loading.augmentation import Augmentation
+from datamodules.loading.workers import collate_shared, start_method, start_worker
 from streams import waiting
 
 
@@ -146,10 +142,6 @@ REPORTED_SECONDS = 30.0  # after which a line reports that a batch is waited for
 SHARED_MEMORY = Path("/", "dev", "shm")  # through which workers pass their batches
 PAGE = 4096  # bytes; each tensor of a batch has pages of its own
 IN_USE = 2  # batches that were read, and whose memory is not free yet
-# What a terminal, a batch system or a time limit sends to all processes at once; the main process decides what follows.
-OF_GROUPS = {
-    getattr(signal, f"SIG{name}", signal.SIGINT) for name in ("INT", "HUP", "QUIT", "USR1", "USR2", "XCPU", "ALRM")
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,15 +194,6 @@ def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _shared(collate_fn: Callable[[list[Any]], dict[str, Any]], items: list[Any]) -> dict[str, Any]:
-    """Collate; in a worker, move each tensor to shared memory: the thread that sends batches only prints a lack of it."""
-    batch = collate_fn(items)
-    if torch.utils.data.get_worker_info() is not None:
-        for value in filter(torch.is_tensor, batch.values()):
-            cast(Any, value).share_memory_()
-    return batch
-
-
 class ReportedLoader(DataLoader[dict[str, Any]]):
     """A loader that reports on stderr when a batch takes long."""
 
@@ -239,40 +222,16 @@ def make_loader(
     return ReportedLoader(
         dataset,
         batch_sampler=batches,
-        collate_fn=partial(_shared, collate_fn),
+        collate_fn=partial(collate_shared, collate_fn) if workers else collate_fn,
         num_workers=workers,
-        worker_init_fn=_start_worker,
+        worker_init_fn=start_worker,
         prefetch_factor=read_ahead if workers else None,
         timeout=STALLED_SECONDS if workers else 0,
         pin_memory=pin_memory,
         # A generator of its own: a loader that drew from torch's would change every later draw of the training.
         generator=torch.Generator(),
-        multiprocessing_context=_start_method() if workers else None,
+        multiprocessing_context=start_method() if workers else None,
     )
-
-
-def _start_method() -> str:
-    """How workers are started: forked on Linux, unless ``multiprocessing.set_start_method("spawn")`` was called."""
-    # A forked worker starts in a fraction of a second and shares the caches; a fresh interpreter would import torch anew for
-    # every epoch. A worker computes with one thread and never touches the device; against what else may go wrong when
-    # forking beside threads there are `entry.distributed.rendezvous.together` and the timeout.
-    spawned = multiprocessing.get_start_method(allow_none=True) == "spawn" or sys.platform != "linux"
-    return "spawn" if spawned else "fork"
-
-
-def _start_worker(_worker: int) -> None:
-    """Limit a reading process to one thread, as there is one process per core already; let it survive one SIGTERM."""
-    signal.signal(signal.SIGTERM, _exit_at_the_second)
-    for number in OF_GROUPS:
-        signal.signal(number, signal.SIG_IGN)
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
-
-
-def _exit_at_the_second(number: int, _: FrameType | None) -> None:
-    # The first was sent to all processes: the run ends after its step, which still needs batches. A loader that
-    # terminates a worker sends one when it is closed and another when its process ends.
-    signal.signal(number, lambda *_: os._exit(0))
 
 
 def worker_count(requested: int | None, processes: int = 1, batch_bytes: int = 0) -> int:

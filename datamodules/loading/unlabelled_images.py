@@ -13,18 +13,11 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
 
 from datamodules.errors import DatasetError, shortened
-from datamodules.files.images import (
-    FRAMES_OF_VIDEO,
-    VIDEOS,
-    find_images,
-    read_image,
-    remedy,
-    resize,
-    visible,
-    visible_images,
-)
+from datamodules.files.image_files import find_images, visible, visible_images
+from datamodules.files.images import read_image, resize
+from datamodules.files.other_files import FRAMES_OF_VIDEO, VIDEOS, remedy
 from datamodules.loading.dataset import make_loader, read_ahead, worker_count
-from datamodules.splits.listed import SAMPLE_COLUMNS
+from datamodules.splits.listed import SAMPLE_COLUMNS, first_named
 from label_spaces.csv_reader import CSVError, read_table, read_text
 
 LISTS = frozenset({".txt", ".lst", ".list", ".csv", ".tsv"})
@@ -67,7 +60,7 @@ def _pictures(source: Path) -> list[Path]:
         return _listed(source) if source.suffix.lower() in LISTS else [source]
     if not source.exists() and any(sign in str(source) for sign in "*?["):
         return _matching(source)
-    near = difflib.get_close_matches(source.name, _names_in(source.parent), n=3)
+    near = difflib.get_close_matches(source.name, [path.name for path in source.parent.glob("*")], n=3)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     raise DatasetError(f"source={source}: there is no such file or folder.{hint}")
 
@@ -93,8 +86,7 @@ def _listed(source: Path) -> list[Path]:
     try:
         if source.suffix.lower() in {".csv", ".tsv"}:
             table = read_table(source)
-            column = next((name for names in SAMPLE_COLUMNS for name in table.named([names])), None)
-            if column is None:
+            if (column := first_named(table, SAMPLE_COLUMNS)) is None:
                 raise DatasetError(
                     f"source={source} has no column of files, such as file; it has {', '.join(table.columns)}."
                 )
@@ -119,10 +111,6 @@ def _listed(source: Path) -> list[Path]:
     if not found:
         raise DatasetError(f"source={source}: this list names no pictures; write the path of one in each line.")
     return list(found)
-
-
-def _names_in(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir()] if folder.is_dir() else []
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,20 +7,10 @@ from pathlib import Path
 
 from datamodules.errors import DatasetError, shortened
 from datamodules.splits.listed import GROUP_COLUMNS, SAMPLE_COLUMNS, SPLIT_COLUMNS, first_named, match, table_of
-from label_spaces.csv_reader import CSVRow, CSVTable
+from label_spaces.csv_reader import CSVTable
 
-CLASS_COLUMNS = (
-    "target",
-    "label",
-    "labels",
-    "class",
-    "classes",
-    "classname",
-    "labelname",
-    "category",
-    "categoryname",
-    "classlabel",
-)
+CLASS_COLUMNS = ("target", "label", "labels", "class", "classes", "classname", "labelname", "category", "categoryname",
+                 "classlabel")  # fmt: skip
 MOST_TRIED = 1000  # rows that are compared with the files to find their column
 
 
@@ -80,8 +70,7 @@ def read_labels(path: Path, names: Collection[str], root: Path, columns: Sequenc
 def _columns(table: CSVTable, names: Collection[str], root: Path, given: Sequence[str] | None) -> tuple[str, str]:
     """Return the columns of files and of classes. Raises DatasetError where they are not there or not certain."""
     if given is not None:
-        missing = [column for column in given if column not in table.columns]
-        if missing:
+        if missing := [column for column in given if column not in table.columns]:
             raise DatasetError(
                 f"data.label_columns=[{','.join(given)}]: data.labels={table.path} has no column {', '.join(missing)}; it has "
                 f"{', '.join(table.columns)}."
@@ -97,7 +86,8 @@ def _columns(table: CSVTable, names: Collection[str], root: Path, given: Sequenc
         raise DatasetError(
             f"data.labels={table.path} has no column of classes, such as label; it has {', '.join(table.columns)}."
         )
-    if not named and _is_one_hot(table.rows, rest):
+    numbers = {"0", "1", "0.0", "1.0"}
+    if len(rest) > 1 and not named and all(row.cells[name].strip() in numbers for row in table.rows for name in rest):
         raise DatasetError(
             f"data.labels={table.path} has a column of 0 and 1 per class ({shortened(rest)}); write one column with the name of each "
             f"image's class instead, under a header such as {file},label. Images of several classes cannot be used."
@@ -128,9 +118,3 @@ def _file_column(table: CSVTable, names: Collection[str], root: Path) -> str:
     raise DatasetError(
         f"data.labels={table.path}: no column names images under data.root={root}: {shortened(list(cells))}; the images there: {there}."
     )
-
-
-def _is_one_hot(rows: Sequence[CSVRow], columns: Sequence[str]) -> bool:
-    """Whether all these columns, of which there are several, hold 0 and 1 alone."""
-    numbers = {"0", "1", "0.0", "1.0"}
-    return len(columns) > 1 and all(row.cells[column].strip() in numbers for row in rows for column in columns)

@@ -1,4 +1,4 @@
-"""Tables that list samples: their columns, and which samples of a dataset their rows refer to."""
+"""Tables and text files that list samples: their columns, and which samples of a dataset they refer to."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
@@ -6,8 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from datamodules.errors import DatasetError, shortened
-from datamodules.splits.sample_table import COLUMNS, SPLITS, TABLE_SPLITS, Candidate
-from datamodules.splits.split_names import split_of
+from datamodules.splits.sample_table import COLUMNS, SPLIT_WORDS, SPLITS, TABLE_SPLITS, Candidate, split_of
 from label_spaces.csv_reader import CSVError, CSVTable, read_table
 from label_spaces.space import normalised
 from settings.data import DataSettings
@@ -40,8 +39,7 @@ def read_rows(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
     table = table_of(path)
     others = {"sample": SAMPLE_COLUMNS, "split": SPLIT_COLUMNS}
     names = {column: first_named(table, others.get(column, (column,))) for column in required}
-    missing = [column for column, name in names.items() if name is None]
-    if missing:
+    if missing := [column for column, name in names.items() if name is None]:
         having = ", ".join(table.columns) or "no columns"
         raise DatasetError(
             f"{path} has no column {', '.join(missing)}; its first line must name {', '.join(required)}, and it has {having}."
@@ -101,12 +99,12 @@ def match(written: Iterable[str], names: Collection[str], root: Path) -> Matches
         return found
     for name in names:
         last = PurePosixPath(name).name
-        for key in {_fold(last), _fold(PurePosixPath(last).stem)}:
+        for key in {folded(last), folded(PurePosixPath(last).stem)}:
             by_last[key].append(name)
     longer: dict[str, dict[str, str]] = defaultdict(dict)
     for each in pending:
         parts = _parts(each)
-        fitting = _fitting(parts, by_last.get(_fold(parts[-1]), []) if parts else [])
+        fitting = _fitting(parts, by_last.get(folded(parts[-1]), []) if parts else [])
         if not fitting:
             found.unknown.append(each)
         elif len(fitting) > 1:
@@ -127,22 +125,17 @@ def match(written: Iterable[str], names: Collection[str], root: Path) -> Matches
 def _fitting(parts: list[str], names: Sequence[str]) -> list[str]:
     """Return the names that a path fits, the longest of those that are its end; one where it alone is exact."""
     of_name = {name: _parts(name) for name in names}
-    folded = [_fold(part) for part in parts[:-1]]
-    fitting = []
-    for name, its_parts in of_name.items():
-        folders = [_fold(part) for part in its_parts[:-1]]
-        if _is_end(folders, folded) or _is_end(folded, folders):
-            fitting.append(name)
-    ends = [name for name in fitting if len(of_name[name]) <= len(parts)]
-    if ends:
+    alike = [*map(folded, parts)]
+    fitting = [name for name, its_parts in of_name.items() if _agree([*map(folded, its_parts)], alike)]
+    if ends := [name for name in fitting if len(of_name[name]) <= len(parts)]:
         longest = max(len(of_name[name]) for name in ends)
         fitting = [name for name in ends if len(of_name[name]) == longest]
-    exact = [name for name in fitting if _is_exact(of_name[name], parts)]
+    exact = [name for name in fitting if _agree(of_name[name], parts)]
     return exact if len(exact) == 1 else fitting
 
 
-def _is_exact(name: list[str], parts: list[str]) -> bool:
-    """Whether one is the end of the other in this very case, a missing ending apart."""
+def _agree(name: list[str], parts: list[str]) -> bool:
+    """Whether one is the end of the other, a missing ending apart."""
     own = name if name[-1] == parts[-1] else [*name[:-1], PurePosixPath(name[-1]).stem]
     return _is_end(own, parts) or _is_end(parts, own)
 
@@ -155,7 +148,8 @@ def _parts(path: str) -> list[str]:
     return [part for part in path.strip().replace("\\", "/").split("/") if part not in ("", ".")]
 
 
-def _fold(text: str) -> str:
+def folded(text: str) -> str:
+    """Return a name in one case and in one of Unicode's ways of writing it, for comparison."""
     return normalised(text).casefold()
 
 
@@ -200,3 +194,49 @@ def take_listed(
         )
     whole = bool(rows) and set(COLUMNS) <= set(next(iter(rows.values())))
     return chosen, notes, whole
+
+
+def read_split_lists(root: Path, pattern: str, files: Iterable[str]) -> dict[str, str]:
+    """Return the split of each of `files` that a list names; these and `pattern`, the lists' path, are relative to `root`.
+
+    A line names a file as in `match`; what follows a space is another column, unless the whole line is a name. Raises
+    DatasetError where there are no lists of train and val, or a list names what is not there, or what another one names.
+    """
+    lists = {word: root / pattern.replace("{split}", word) for word in SPLIT_WORDS}
+    lists = {word: path for word, path in lists.items() if path.is_file()}
+    if missing := {"train", "val"} - {SPLIT_WORDS[word] for word in lists}:
+        names = ", ".join(pattern.replace("{split}", name) for name in sorted(missing))
+        raise DatasetError(f"data.split={pattern}: there is no {names} under data.root={root}.")
+    known, found, problems = dict.fromkeys(files), dict[str, str](), list[str]()
+    for word, path in lists.items():
+        lines = _lines(path)
+        whole = match(lines, known, root)
+        first = match((line.split()[0] for line in whole.unknown), known, root)
+        for line in lines:
+            file = whole.names.get(line) or first.names.get(line.split()[0])
+            if file is None:
+                several = line in whole.ambiguous or line.split()[0] in first.ambiguous
+                problems.append(f"{path.name}: {line} ({'several files' if several else 'no such image'})")
+            elif found.setdefault(file, SPLIT_WORDS[word]) != SPLIT_WORDS[word]:
+                problems.append(f"{path.name}: {line} (is in {found[file]} too)")
+    if problems:
+        raise DatasetError(
+            f"data.split={pattern}: {len(problems)} lines cannot be used: {shortened(problems)}. A line is the name of an image "
+            "or its path, each in one list only."
+        )
+    return found
+
+
+def find_split_lists(root: Path) -> list[str]:
+    """Return the patterns of lists of train and val in a root or up to two folders deep, such as ``sets/{split}.txt``."""
+    found = [path for depth in ("", "*/", "*/*/") for path in sorted(root.glob(f"{depth}train.txt"))]
+    both = [path.relative_to(root) for path in found if path.with_name("val.txt").is_file()]
+    return [path.with_name("{split}.txt").as_posix() for path in both]
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path} cannot be read as a list of names: {error}.") from error
+    return [line.strip() for line in lines if line.strip()]

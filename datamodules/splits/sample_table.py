@@ -1,6 +1,7 @@
 """Which samples there are, of which class, and which split each is in."""
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
@@ -13,6 +14,15 @@ SPLITS = ("train", "val", "test")
 SELECTION = "select"  # a piece of train on which the best checkpoint is chosen, where val is what is reported
 TABLE_SPLITS = ("train", SELECTION, "val", "test")
 COLUMNS = ("sample", "group", "target", "split")
+# Words that folders, files and cells of tables are named after.
+SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validate", "validation", "dev", "devel", "development"), "val"),
+    **dict.fromkeys(("eval", "evaluation"), "val"),
+    **dict.fromkeys(("test", "testing", "tst", "holdout", "heldout"), "test"),
+}
+# What such names have besides: train_set, images-train, trainset, seg_train, train2017.
+_BESIDE = "sets?|data|dataset|images?|imgs?|photos?|pictures?|pics?|frames?|samples?|splits?|folders?|seg"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,11 @@ class SampleTable:
         """Return the positions of a split's samples, ascending."""
         return [position for position, sample in enumerate(self.samples) if sample.split == split]
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether train, val and test all have samples."""
+        return {*SPLITS} <= {sample.split for sample in self.samples}
+
     def counts(self, split: str) -> dict[str, int]:
         """Return how many samples a split has of each class of the whole table, in sorted order."""
         counts = Counter(sample.target for sample in self.samples if sample.split == split)
@@ -84,3 +99,11 @@ def torn_groups(members: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     for group, split in members:
         found.setdefault(group, set()).add(split)
     return {group: sorted(splits, key=TABLE_SPLITS.index) for group, splits in sorted(found.items()) if len(splits) > 1}
+
+
+def split_of(name: str) -> str | None:
+    """Return train, val or test where a name is a usual word for it, in any case and with or without numbers; else None."""
+    words = [word for word in re.findall("[a-z]+", name.casefold()) if not re.fullmatch(_BESIDE, word)]
+    joined = "".join(words)
+    bare = re.sub(f"^(?:{_BESIDE})|(?:{_BESIDE})$", "", joined)
+    return SPLIT_WORDS.get(joined) or SPLIT_WORDS.get(bare)

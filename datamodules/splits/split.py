@@ -2,18 +2,15 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from itertools import groupby, islice
 from pathlib import Path
 
 from datamodules.errors import DatasetError, shortened
 from datamodules.splits.group_assignment import fill, join_units, place
-from datamodules.splits.sample_table import SELECTION, SPLITS, Candidate, Sample, SampleTable, order_hash
+from datamodules.splits.sample_table import SPLITS, Candidate, Sample, SampleTable, order_hash
 from settings.base import is_csv
 from settings.data import DataSettings
-
-SELECTION_SHARE = Fraction(1, 10)  # of train
 
 
 def take_fraction(candidates: Iterable[Candidate], fraction: float, seed: int) -> list[Candidate]:
@@ -55,8 +52,7 @@ def make_table(candidates: Iterable[Candidate], settings: DataSettings) -> tuple
             f"data.fraction={settings.fraction} is not applied: {settings.split} is a whole split table, taken as it is."
         )
     chosen = found if whole else take_fraction(found, settings.fraction, settings.split_seed)
-    lost = sorted({candidate.target for candidate in found} - {candidate.target for candidate in chosen})
-    if lost:
+    if lost := sorted({candidate.target for candidate in found} - {candidate.target for candidate in chosen}):
         raise DatasetError(
             f"data.fraction={settings.fraction} leaves no sample of {shortened(lost)}; take a larger fraction."
         )
@@ -85,60 +81,6 @@ def split_candidates(candidates: Iterable[Candidate], settings: DataSettings) ->
         if absent and len(absent) < len(counts):
             notes.append(f"{split} has no sample of {shortened(absent)}.")
     return table, notes
-
-
-def with_selection(table: SampleTable, settings: DataSettings) -> SampleTable:
-    """Put a tenth of train aside as `SELECTION` where the settings request it and the split lacks val or test.
-
-    Whole groups are moved, except those that would make it more than a tenth: each class in proportion, in an order by
-    hashes of their names. A CSV that has val is taken as it is: it may put samples into `SELECTION` itself. Raises
-    DatasetError where train has one group.
-    """
-    groups: dict[str, list[Sample]] = defaultdict(list)
-    for sample in table.samples:
-        if sample.split == "train":
-            groups[sample.group].append(sample)
-    has_val, has_test = (bool(table.indices(split)) for split in ("val", "test"))
-    complete = table.indices(SELECTION) or (has_val and (has_test or is_csv(settings.split)))
-    if settings.select_from != "train" or complete or not groups:
-        return table
-    if len(groups) < 2:
-        raise DatasetError(
-            "data.select_from=train: train has one group only, of which no piece can be put aside; use data.select_from=null."
-        )
-    # A group of several classes counts as its first: they belong to crops and frames, whose splits are the datasets' own.
-    order = [
-        group.name
-        for group in stratified_order((Candidate(g, g, s[0].target) for g, s in groups.items()), settings.split_seed)
-    ]
-    room, chosen = int(SELECTION_SHARE * sum(map(len, groups.values()))), set()
-    for group in order:
-        if len(groups[group]) <= room:
-            chosen.add(group)
-            room -= len(groups[group])
-    chosen = chosen or {min(order, key=lambda group: len(groups[group]))}
-    return SampleTable(
-        replace(sample, split=SELECTION) if sample.split == "train" and sample.group in chosen else sample
-        for sample in table.samples
-    )
-
-
-def selection_note(table: SampleTable, settings: DataSettings) -> str | None:
-    """Return a sentence on what the best checkpoint is chosen on, where there is no val for it, or val is what is reported."""
-    has_test, aside = bool(table.indices("test")), len(table.indices(SELECTION))
-    if not table.indices("train") or (has_test and (table.indices("val") or not aside)):
-        return None
-    reported = "There is no val" if has_test else "There is no test with truth: val is what is reported"
-    if aside:
-        return f"{reported}, and the best checkpoint is chosen on {aside} samples of train that are put aside ({SELECTION})."
-    if is_csv(settings.split):
-        remedy = f"give some samples of train the split {SELECTION} in the CSV for the choice."
-    else:
-        remedy = "data.select_from=train puts a piece of train aside for the choice."
-    return (
-        "There is no test with truth, and the best checkpoint is chosen on val, which is also what is reported: its "
-        f"scores will look better than they are. {remedy}"
-    )
 
 
 def _ready(found: Sequence[Candidate], settings: DataSettings) -> tuple[SampleTable, list[str]]:
@@ -179,8 +121,7 @@ def _by_fractions(found: Sequence[Candidate], settings: DataSettings) -> tuple[S
     what = "groups without a file in common" if by_group else "different images"
     if any(not table.indices(split) for split in SPLITS):
         raise DatasetError(f"data={settings.name} has only {len(units)} {what}, too few for {len(SPLITS)} splits.")
-    unlearnt = [target for target, count in table.counts(SPLITS[0]).items() if count == 0]
-    if unlearnt:
+    if unlearnt := [target for target, count in table.counts(SPLITS[0]).items() if count == 0]:
         raise DatasetError(f"no split can have {shortened(unlearnt)} in {SPLITS[0]}: there are too few {what}.")
     return table, _remarks(found, table, wanted, by_group)
 
@@ -193,8 +134,7 @@ def _check_enough(found: Sequence[Candidate], settings: DataSettings, by_group: 
             f"data.split_by=group: {len(groups)} groups{of_fraction} are too few for {len(SPLITS)} splits; use data.split_by=sample."
         )
     counts = Counter(candidate.target for candidate in found)
-    few = sorted(f"{target} ({count})" for target, count in counts.items() if count < len(SPLITS))
-    if few:
+    if few := sorted(f"{target} ({count})" for target, count in counts.items() if count < len(SPLITS)):
         raise DatasetError(
             f"too few samples{of_fraction} to be in each of {len(SPLITS)} splits: {shortened(few)}; add some, or leave such a class out."
         )
@@ -222,8 +162,7 @@ def _differing_copies(
     """Return, of each content whose samples differ in `value`, the first sample and the first that differs from it."""
     pairs = []
     for first, *others in _copies(found):
-        differing = [other for other in others if value(other) != value(first)]
-        if differing:
+        if differing := [other for other in others if value(other) != value(first)]:
             pairs.append((first, differing[0]))
     return pairs
 
@@ -231,8 +170,7 @@ def _differing_copies(
 def _remarks(found: Sequence[Candidate], table: SampleTable, wanted: dict[str, int], by_group: bool) -> list[str]:
     """Return sentences for the user on a split by fractions."""
     notes = []
-    copies = _copies(found)
-    if copies:
+    if copies := _copies(found):
         extra = sum(len(members) - 1 for members in copies)
         pair = f"{copies[0][0].name} and {copies[0][1].name}"
         notes.append(f"Byte-identical copies: {extra}, such as {pair}; copies stay on one side.")

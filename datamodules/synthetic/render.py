@@ -38,8 +38,7 @@ def render(drive: Drive, frame: int, rng: np.random.Generator) -> tuple[Pixels, 
         if not thing.scenery and at[2] - camera.z < CLOSEST:
             continue
         drawing = draw(thing.shape, at, thing.heading, camera, drive.weather.light)
-        outline = _outline(drawing, drive.size)
-        if outline:
+        if outline := _outline(drawing, drive.size):
             paint(image, drawing.steps)
             objects.append((thing.label, outline))
     image = drive.weather.expose(image, rng)

@@ -44,6 +44,30 @@ def test_masks_are_found_by_the_frames_name_or_idds(tmp_path, wanted, names):
     assert (found.unused, found.note) == (0, "")
 
 
+@pytest.mark.parametrize("suffix", ["_pred", "_mask", "-seg", "_color_mask", ".jpg", "_pred.class"])
+@pytest.mark.parametrize(
+    ("wanted", "names"),
+    [
+        (["images/a.jpg", "images/b_2.jpg"], ("a", "b_2")),
+        (["images/x/a.jpg", "images/y/a.jpg"], ("x/a", "deep/y/a")),
+        (LITE, ("0/024541", "3/024541")),
+    ],
+)
+def test_a_suffix_that_all_masks_have_is_no_part_of_the_name(tmp_path, suffix, wanted, names):
+    found = match(wanted, wanted, masks(tmp_path, *(f"{name}{suffix}.png" for name in names)))
+    assert [found.files.get(name) for name in wanted] == [f"{name}{suffix}.png" for name in names]
+    assert not any(found.problems.values())
+
+
+def test_a_suffix_is_part_of_the_name_where_frames_have_it_or_not_all_masks_do(tmp_path):
+    frames = ["images/a.jpg", "images/a_pred.jpg"]
+    assert match(frames, frames, masks(tmp_path / "own", "a_pred.png")).files == {frames[1]: "a_pred.png"}
+    mixed = match(frames[:1], frames[:1], masks(tmp_path / "mixed", "a_pred.png", "a_depth.png"))
+    assert mixed.problems["belong to no frame of the dataset"] == ["a_depth.png", "a_pred.png"]
+    depths = match(frames[:1], frames[:1], masks(tmp_path / "depths", "a_depth.png"))
+    assert depths.problems["frames have no mask"] == frames[:1]
+
+
 def test_what_is_wrong_with_names_has_a_kind_each(tmp_path):
     names = (
         "001.png",

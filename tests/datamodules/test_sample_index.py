@@ -127,18 +127,6 @@ def test_a_file_is_found_in_any_of_several_roots(make, root, tmp_path):
     assert module.file("cart-00") == root / "cart-00"
 
 
-def test_what_cannot_be_used_is_named_or_left_out(make):
-    broken = [(f"{n}.png", f"damaged at {n}") for n in range(22)]
-    with pytest.raises(DatasetError, match=r"22 of 30 images under data\.root=.* cannot be read; .*skip:\n") as refusal:
-        make(prepare=False).leave_out(broken, 30, "images")
-    assert str(refusal.value).endswith("\n  19.png: damaged at 19\n  and 2 more")
-    module = make(prepare=False, on_corrupt="skip")
-    module.leave_out([], 30, "images")
-    module.leave_out([("\udcff.png", "empty")], 30, "images", "used")
-    assert module.skipped == [("\\udcff.png", "empty")]
-    assert module.notes == ["Images that cannot be used: 1 of 30; they are left out (data.on_corrupt=skip)."]
-
-
 class Named(Toy):
     """Ten samples of each of the classes `named`."""
 

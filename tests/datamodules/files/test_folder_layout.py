@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from datamodules.errors import DatasetError
-from datamodules.files.folder_layout import ambiguity, inside, ready_folders, scan, typed_folders
+from datamodules.files.folder_layout import ambiguity, inside, ready_folders, typed_folders
+from datamodules.image_folder import scan
 
 
 def tree(root, *names):

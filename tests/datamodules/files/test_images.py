@@ -1,6 +1,5 @@
 import io
 import os
-from collections import Counter
 
 import cv2
 import numpy as np
@@ -8,15 +7,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from datamodules.errors import DatasetError
-from datamodules.files.images import (
-    decode_image,
-    find_images,
-    image_extensions,
-    list_folder,
-    read_image,
-    remedy,
-    resize,
-)
+from datamodules.files.images import decode_image, read_image, resize
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 
@@ -182,12 +173,6 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(monkeypatch):
         decode_image(encoded(Image.fromarray(PICTURE)))
 
 
-def test_endings_are_those_of_still_pictures():
-    endings = image_extensions()
-    assert {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".jp2"} <= endings
-    assert not {".pdf", ".mpg", ".eps", ".ps", ".wmf", ".h5", ".txt", ".json", ""} & endings
-
-
 def test_shrinking_averages_areas():
     image = resize(PICTURE, (2, 3))
     blocks = PICTURE.reshape(2, 3, 3, 3, 3).mean(axis=(1, 3))
@@ -216,79 +201,8 @@ def test_an_upright_copy_is_made_as_pillow_makes_it():
     np.testing.assert_array_equal(decode_image(content), expected)
 
 
-@pytest.fixture
-def folder(tmp_path):
-    root = tmp_path / "root"
-    for name in ("b.png", "a/c.JPG", "a/deep/d.tiff", "a/notes.txt", ".hidden.png", "a/.cache/e.png"):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere/f.bmp").touch()
-    (root / "z").symlink_to(tmp_path / "elsewhere")
-    (root / "a/circle").symlink_to(root)
-    return root
-
-
-def test_images_are_found_by_name_without_entering_a_folder_twice(folder):
-    ignored = Counter()
-    assert find_images(folder, ignored) == ["b.png", "a/c.JPG", "a/deep/d.tiff", "z/f.bmp"]
-    assert ignored == {"hidden files or folders": 2, "files that are no images": 1}
-    assert find_images(folder, follow_links=False) == ["b.png", "a/c.JPG", "a/deep/d.tiff"]
-
-
-def test_a_folder_that_cannot_be_listed_is_named(tmp_path):
-    for find in (find_images, list_folder):
-        with pytest.raises(DatasetError, match="none cannot be listed: No such file or directory"):
-            find(tmp_path / "none")
-
-
 def test_a_name_that_no_table_can_hold_is_refused(tmp_path):
     path = tmp_path / os.fsdecode(b"caf\xe9.png")
     Image.new("RGB", (2, 2)).save(path)
     with pytest.raises(DatasetError, match=r"caf\\udce9\.png: its name is not valid UTF-8; rename it"):
         read_image(path)
-
-
-def test_images_are_recognised_by_their_first_bytes_where_their_names_have_no_ending(tmp_path):
-    names = ["a", "b.1", "c.jpg?size=large", "d.png!d", "e.jpg_large"]
-    for name in (*names, "f.jpg~", "g.png.bak", "h.part"):
-        (tmp_path / name).write_bytes(encoded(Image.fromarray(PICTURE)))
-    for name in ("README", "i.2", "k.jpg?size=small"):
-        (tmp_path / name).write_text("no image")
-    (tmp_path / "pipe").symlink_to("nowhere")
-    ignored = Counter()
-    assert find_images(tmp_path, ignored) == names
-    assert ignored["files that are no images"] == 7
-    np.testing.assert_array_equal(read_image(tmp_path / "a"), PICTURE)
-
-
-def test_what_is_left_out_is_counted_by_kind_with_what_to_do(tmp_path):
-    for name in ("__MACOSX/x.png", "@eaDir/x.png", "a.HEIC", "b.heic", "c.cr2", "d.MOV", "Thumbs.db"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    ignored = Counter()
-    assert find_images(tmp_path, ignored) == []
-    assert +ignored == {
-        "folders of an operating system": 2,
-        "HEIC pictures, which cannot be read": 2,
-        "CR2 pictures, which cannot be read": 1,
-        "videos": 1,
-        "files that are no images": 1,
-    }
-    assert "magick mogrify -format jpg '*.cr2'" in remedy(ignored)
-    assert "ffmpeg -i VIDEO" in remedy(ignored)
-    assert remedy(Counter()) == ""
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"\n<!DOCTYPE html>", "a page of text in HTML or XML"),
-        (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
-        (b"\0\0\0\x18ftypheic\0\0", "a HEIC picture: convert it to JPEG or PNG"),
-        (b"PK\x03\x04", "a zip archive"),
-    ],
-)
-def test_what_a_file_is_instead_of_an_image_is_named(content, words):
-    with pytest.raises(DatasetError, match=rf"^not an image, or damaged at its very beginning; it is .*{words}"):
-        decode_image(content)

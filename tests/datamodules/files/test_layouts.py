@@ -4,7 +4,6 @@ import pytest
 
 from datamodules.files.layouts import Layout, common_folder, recognise, split_in
 
-SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 CITIES = ("aachen", "bochum")
 DATASETS = {
     "CamVid": (
@@ -54,21 +53,21 @@ DATASETS = {
 @pytest.mark.parametrize("name", DATASETS)
 def test_the_layout_of(name):
     files, layouts = DATASETS[name]
-    assert [f"{layout.image} {layout.mask}" for layout in recognise(files, SPLITS)] == layouts
+    assert [f"{layout.image} {layout.mask}" for layout in recognise(files)] == layouts
 
 
 def test_outlines_have_an_ending_of_their_own():
     files = [f"{split}/{n}{ending}" for split in ("train", "val") for ending in (".jpg", ".json") for n in range(3)]
-    (layout,) = recognise(files, SPLITS, [".json"])
+    (layout,) = recognise(files, [".json"])
     assert (layout.image, layout.mask, layout.count) == ("{split}/{name}.jpg", "{split}/{name}.json", 6)
 
 
 def test_without_words_either_folder_may_hold_the_masks_unless_they_are_jpeg():
     files = [f"{kind}/{n}.png" for kind in "ab" for n in range(3)]
-    guesses = {(layout.image, layout.mask) for layout in recognise(files, SPLITS, by_words=False)}
+    guesses = {(layout.image, layout.mask) for layout in recognise(files, by_words=False)}
     assert guesses == {("a/{name}.*", "b/{name}.*"), ("b/{name}.*", "a/{name}.*")}
     files = [f"{kind}/{n}.{ending}" for kind, ending in (("a", "png"), ("b", "jpg")) for n in range(3)]
-    (guess,) = recognise(files, SPLITS, by_words=False)
+    (guess,) = recognise(files, by_words=False)
     assert guess.typed == "'data.image_pattern=b/{name}.*' 'data.mask_pattern=a/{name}.*'"
 
 
@@ -86,4 +85,4 @@ def test_the_folder_of_all_files():
     ],
 )  # fmt: skip
 def test_the_split_in_a_name(part, found):
-    assert split_in(part, SPLITS) == found
+    assert split_in(part) == found

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from datamodules.errors import DatasetError
-from datamodules.files.audit import audit, mask_inspector
+from datamodules.files.audit import audit
 from datamodules.files.images import read_image
+from datamodules.files.mask_audit import mask_inspector
 from datamodules.files.masks import UnknownIdsError, holds_colours, ids_found, image_mask
 from label_spaces.catalogue import load
 from label_spaces.space import LabelSpace

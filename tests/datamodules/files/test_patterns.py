@@ -7,11 +7,9 @@ import pytest
 from datamodules.errors import DatasetError
 from datamodules.files.patterns import Pattern, check_comparable, pair
 
-SPLITS = {"train": "train", "training": "train", "val": "val", "test": "test"}
-
 
 def found(text, *files):
-    pattern = Pattern(text, SPLITS)
+    pattern = Pattern(text)
     return [match for file in files if (match := pattern.match(file))]
 
 
@@ -51,10 +49,10 @@ def test_files_are_found_below_the_literal_folder(tmp_path):
     for name in ("a/b/1.jpg", "a/b/._1.jpg", "a/__MACOSX/b/2.jpg", "a/b/Thumbs.db", "a/c/3.jpg", "a/b/deep/4.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    pattern = Pattern("a/b/{name}.*", SPLITS)
+    pattern = Pattern("a/b/{name}.*")
     assert [match.file for match in pattern.find(tmp_path)] == ["a/b/1.jpg", "a/b/deep/4.jpg"]
     with pytest.raises(DatasetError, match=r"data\.image_pattern=x/\{name\}\.\*: data\.root=.* has no folder x\."):
-        Pattern("x/{name}.*", SPLITS).find(tmp_path)
+        Pattern("x/{name}.*").find(tmp_path)
     assert pattern.example({"name": "street"}, ".(jpg|…)") == "a/b/street.(jpg|…)"
 
 
@@ -68,7 +66,7 @@ def test_files_are_found_below_the_literal_folder(tmp_path):
 )
 def test_patterns_that_cannot_pair_files_are_refused(image, mask, words):
     with pytest.raises(DatasetError, match=words):
-        check_comparable(Pattern(image, SPLITS), Pattern(mask, SPLITS, "data.mask_pattern"))
+        check_comparable(Pattern(image), Pattern(mask, "data.mask_pattern"))
 
 
 def paired(images, masks, mask_text="m/{name}.*"):

@@ -5,7 +5,7 @@ import pytest
 
 from datamodules.errors import DatasetError
 from datamodules.splits.listed import read_rows
-from datamodules.splits.sample_table import COLUMNS, Sample, SampleTable, order_hash, torn_groups
+from datamodules.splits.sample_table import COLUMNS, Sample, SampleTable, order_hash, split_of, torn_groups
 from tests.names import draw
 
 ROWS = [
@@ -69,3 +69,18 @@ def test_a_table_of_any_names_is_read_back(tmp_path, seed):
     table.write_csv(tmp_path / "split.csv")
     with (tmp_path / "split.csv").open(newline="", encoding="utf-8") as file:
         assert [Sample(*row) for row in list(csv.reader(file, strict=True))[1:]] == list(table.samples)
+
+
+NAMES = {
+    "train": ["train", "Train", "TRAIN", "training", "Training", "train_set", "trainset", "TrainingSet", "train2017",
+              "01_train", "images_train", "train-images", "seg_train", "Train Data", "traindata", "trn"],
+    "val": ["val", "Valid", "validation", "VALIDATION", "dev", "dev_set", "eval", "Evaluation", "val_256", "validation_set"],
+    "test": ["test", "Testing", "TEST", "test_images", "Test Set", "holdout", "hold-out", "held_out", "tst", "test2"],
+    None: ["bus", "trains", "fold1", "2019", "", "_", "train_bus", "valley", "contest", "devices", "strain", "A", "images",
+           "unlabelled", "train_backup"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("split", "name"), [(split, name) for split, names in NAMES.items() for name in names])
+def test_a_split_is_recognised_by_the_usual_words_in_any_writing(split, name):
+    assert split_of(name) == split

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from datamodules.errors import DatasetError
-from datamodules.splits.sample_table import SPLITS, Candidate, Sample, SampleTable, order_hash
-from datamodules.splits.split import make_table, selection_note, split_candidates, take_fraction, with_selection
+from datamodules.splits.sample_table import SPLITS, Candidate
+from datamodules.splits.split import make_table, split_candidates, take_fraction
 from settings.data import DataSettings
 
 PARTS = {"train": 0.7, "val": 0.1, "test": 0.2}
@@ -318,42 +318,6 @@ def test_large_datasets_are_split_quickly():
     assert sizes(table) == [6300, 900, 1800]
 
 
-def drives(*sizes, val=2):
-    """A table with drives of so many frames in train, and one in val."""
-    frames = [(f"d{drive}", frame, "train") for drive, size in enumerate(sizes) for frame in range(size)]
-    frames += [("v", frame, "val") for frame in range(val)]
-    return SampleTable(Sample(f"{drive}/{frame}", drive, "mask", split) for drive, frame, split in frames)
-
-
-def aside(table, **keys):
-    selected = with_selection(table, settings(split="official", select_from="train", **keys))
-    return sorted({sample.group for sample in selected.samples if sample.split == "select"})
-
-
-def test_a_tenth_of_train_is_put_aside_drive_by_drive_in_hashed_order():
-    table = drives(*[1] * 20)
-    first = sorted((f"d{n}" for n in range(20)), key=lambda group: order_hash(0, group))[:2]
-    assert aside(table) == sorted(first)
-    assert aside(drives(19, 1)) == ["d1"]  # room for two: the drive of 19 is passed over
-    assert aside(drives(5, 4)) == ["d1"]  # no room at all: the smallest one
-    with pytest.raises(DatasetError, match="train has one group only"):
-        aside(drives(5))
-
-
-def test_nothing_is_put_aside_where_there_are_val_and_test_or_a_csv_has_val():
-    table, own = drives(5, 5), settings(split="official", select_from="train")
-    tested = SampleTable([*table.samples, Sample("t", "t", "mask", "test")])
-    assert with_selection(tested, own) is tested
-    assert with_selection(table, settings(split="official")) is table
-    assert with_selection(table, settings(split="a.csv", select_from="train")) is table
-    assert selection_note(tested, own) is None
-    assert "also what is reported" in selection_note(table, own)
-    assert "give some samples of train the split select in the CSV" in selection_note(table, settings(split="a.csv"))
-    assert "val is what is reported, and the best checkpoint is chosen on 5 samples of train" in selection_note(
-        with_selection(table, own), own
-    )
-
-
 def test_a_csv_may_write_names_in_another_way_of_unicode_than_the_disk(tmp_path):
     once, twice = "caf\u00e9", "cafe\u0301"
     found = [Candidate(f"{twice}/{n}.jpg", f"{twice}/{n}.jpg", twice) for n in range(6)]
@@ -369,16 +333,3 @@ def test_a_csv_may_write_names_in_another_way_of_unicode_than_the_disk(tmp_path)
     path.write_text(path.read_text(encoding="utf-8") + f"\n{twice}/0.jpg,g,c,val\n", encoding="utf-8")
     with pytest.raises(DatasetError, match="keep one of"):
         make_table(found, settings(split=str(path)))
-
-
-@pytest.mark.parametrize("split", ["folders", "a.csv"])
-def test_without_val_the_choice_is_made_on_a_piece_of_train_with_each_class_in_proportion(split):
-    sizes = {"a": 100, "b": 50, "few": 4}
-    train = [Sample(f"{name}/{n}", f"{name}/{n}", name, "train") for name, size in sizes.items() for n in range(size)]
-    table = SampleTable([*train, Sample("t", "t", "a", "test")])
-    own = settings(split=split, select_from="train")
-    chosen = with_selection(table, own)
-    assert chosen.counts("select") == {"a": 10, "b": 5, "few": 0}
-    assert chosen.counts("test") == table.counts("test")
-    assert "There is no val, and the best checkpoint is chosen on 15 samples of train" in selection_note(chosen, own)
-    assert with_selection(chosen, own) is chosen  # as a run's own CSV comes back

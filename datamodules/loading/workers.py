@@ -1,0 +1,49 @@
+"""The processes that read images: how they start and end, and how they pass batches on."""
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, cast
+
+import cv2
+import torch
+
+# What a terminal, a batch system or a time limit sends to all processes at once; the main process decides what follows.
+OF_GROUPS = {
+    getattr(signal, f"SIG{name}", signal.SIGINT) for name in ("INT", "HUP", "QUIT", "USR1", "USR2", "XCPU", "ALRM")
+}
+
+
+def start_method() -> str:
+    """How workers are started: forked on Linux, unless ``multiprocessing.set_start_method("spawn")`` was called."""
+    # A forked worker starts in a fraction of a second and shares the caches; a fresh interpreter would import torch anew for
+    # every epoch. A worker computes with one thread and never touches the device; against what else may go wrong when
+    # forking beside threads there are `entry.distributed.rendezvous.together` and the timeout.
+    spawned = multiprocessing.get_start_method(allow_none=True) == "spawn" or sys.platform != "linux"
+    return "spawn" if spawned else "fork"
+
+
+def start_worker(_worker: int) -> None:
+    """Limit a reading process to one thread, as there is one process per core already; let it survive one SIGTERM."""
+    signal.signal(signal.SIGTERM, _exit_at_the_second)
+    for number in OF_GROUPS:
+        signal.signal(number, signal.SIG_IGN)
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+
+
+def _exit_at_the_second(number: int, _: FrameType | None) -> None:
+    # The first was sent to all processes: the run ends after its step, which still needs batches. A loader that
+    # terminates a worker sends one when it is closed and another when its process ends.
+    signal.signal(number, lambda *_: os._exit(0))
+
+
+def collate_shared(collate_fn: Callable[[list[Any]], dict[str, Any]], items: list[Any]) -> dict[str, Any]:
+    """Collate, and move each tensor to shared memory: the thread that sends batches would only print a lack of it."""
+    batch = collate_fn(items)
+    for value in filter(torch.is_tensor, batch.values()):
+        cast(Any, value).share_memory_()
+    return batch
