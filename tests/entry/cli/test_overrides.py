@@ -62,7 +62,7 @@ def get(settings, key):
         (["~aug"], "aug.name", ["none"]),
         (["~aug=none"], "aug.transform", [None]),
         (["~scheduler"], "scheduler.target", ["lightning_modules.schedules.constant"]),
-        (["~logger"], "logger.names", [("csv",)]),
+        (["~logger"], "logger.name", ["csv"]),
         (["~callbacks"], "callbacks", [{}]),
         (["~experiment"], "seed", [0]),
         (["~ema"], "ema.decay", [None]),
@@ -71,10 +71,10 @@ def get(settings, key):
         (["optimizer=[sgd]"], "optimizer.target", ["torch.optim.SGD"]),
         (["optimizer.lr=0.5", "optimizer=sgd"], "optimizer.lr", [0.5]),
         (["optimizer={lr:0.5}"], "optimizer.lr", [0.5]),
-        (["logger=[csv,wandb]"], "logger.names", [("csv", "wandb")]),
+        (["logger=[csv,wandb]"], "logger.name", [["csv", "wandb"]]),
         (["logger=[tensorboard,wandb]", "logger.project=mine"], "logger.project", ["mine"]),
-        (["logger=[csv,csv]"], "logger.names", [("csv",)]),
-        (["logger.name=[wandb,csv]"], "logger.names", [("wandb", "csv")]),
+        (["logger=[csv,csv]"], "logger.name", ["csv"]),
+        (["logger.name=[wandb,csv]"], "logger.name", [["wandb", "csv"]]),
         (["callbacks=[none,model_summary]"], "callbacks.keys", None),
         (["experiment=[q2_custom_cnn,q2_resnet18]"], "model.name", ["resnet18"]),
         (["data.image_size=sort([64,32])"], "data.image_size", [(32, 64)]),
@@ -96,8 +96,8 @@ def get(settings, key):
         (["-m", "seed=sort(3,1,2,reverse=true)"], "seed", [3, 2, 1]),
         (["-m", "seed=tag(a,b,choice(1,2))"], "seed", [1, 2]),
         (["-m", "aug=glob([*o*],exclude=road)"], "aug.name", ["flip_rotate", "none"]),
-        (["-m", "logger=[csv,wandb],csv"], "logger.names", [("csv", "wandb"), ("csv",)]),
-        (["-m", "~logger", "seed=1,2"], "logger.names", [("csv",), ("csv",)]),
+        (["-m", "logger=[csv,wandb],csv"], "logger.name", [["csv", "wandb"], "csv"]),
+        (["-m", "~logger", "seed=1,2"], "logger.name", ["csv", "csv"]),
         (["-m", "hydra/launcher=basic", "hydra/sweeper=basic", "hydra.sweeper.max_batch_size=1", "seed=1,2"], "seed", [1, 2]),
         (["-m", "seed=1,2", "hydra.sweep.dir=s/${model.name}", "hydra.sweep.subdir=${hydra.job.override_dirname}"], "seed", [1, 2]),
         (["hydra.run.dir=out/${model.name}_${optimizer.lr}", "hydra.verbose=true"], "seed", [0]),
@@ -252,10 +252,10 @@ def test_options_of_ones_own_are_options_of_their_groups(typed, options):
         experiment__sweep="# @package _global_\nhydra:\n  sweeper:\n    params:\n      seed: 1,2\n",
     )
     [settings] = typed(own, "logger=[mine,tensorboard]", "optimizer=mine")[1]
-    assert (settings.logger.names, settings.logger.project) == (("wandb", "tensorboard"), "mine")
+    assert (settings.logger.name, settings.logger.project) == (["wandb", "tensorboard"], "mine")
     assert (settings.optimizer.target, settings.optimizer.lr) == ("torch.optim.SGD", 0.5)
     [settings] = typed(own, "experiment=two")[1]
-    assert settings.logger.names == ("csv", "wandb")
+    assert settings.logger.name == ["csv", "wandb"]
     assert "optimizer=[adam,sgd]: one option belongs here" in typed(own, "experiment=mixed")[3]
     assert [settings.seed for settings in typed("-m", own, "experiment=sweep")[1]] == [1, 2]
     assert "optimizer.lr=0.5" in typed(own, "--help", "optimizer=mine")[2]
