@@ -4,6 +4,7 @@ import contextlib
 import io
 import multiprocessing
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from callbacks.errors import handled
 from entry.cli import overrides
-from entry.cli.hydra_guard import guarded, refusal, with_quotes
+from entry.cli.hydra_guard import guarded
 from entry.errors import (
     DONE,
     FAILED,
@@ -173,14 +174,26 @@ def _reworded(complaint: str, name: str) -> str:
     return reworded(complaint, name)
 
 
+def is_plain(argument: str) -> bool:
+    """Whether an argument is an option of a group in conf/, or a value or list without marks of Hydra's for a key within a group.
+
+    Nothing about these needs Hydra's grammar or can be wrong before it composes; `overrides.problems` checks all others.
+    """
+    key, _, value = argument.partition("=")
+    within = re.fullmatch(r"(?!hydra\.)[a-z]\w*(\.[a-z]\w*)+|hydra\.(run|sweep)\.dir", key, re.ASCII)
+    plain = r"[\w./:+@%-]+"
+    if within:
+        return re.fullmatch(rf"{plain}|\[{plain}(,{plain})*\]", value, re.ASCII) is not None
+    return key.isidentifier() and (PROJECT / "conf" / key / f"{value}.yaml").is_file()
+
+
 def _call_hydra(name: str, enter: Callable[[DictConfig], None]) -> None:
     """Let Hydra compose and enter each job; print help instead, or end with 2 where what was typed makes no sense."""
-    sys.argv[1:] = map(with_quotes, sys.argv[1:])
-    refused = refusal(sys.argv[1:])
-    problems = overrides.problems(sys.argv[1:], name) if refused is None else [refused]
-    if problems:
-        print("\n".join(problems), file=sys.stderr)
-        raise SystemExit(REFUSED)
+    if not all(map(is_plain, sys.argv[1:])):
+        sys.argv[1:] = map(overrides.with_quotes, sys.argv[1:])
+        if problems := overrides.problems(sys.argv[1:], name):
+            print("\n".join(problems), file=sys.stderr)
+            raise SystemExit(REFUSED)
     if {"--help", "-h"} & {*sys.argv[1:]}:
         from entry.cli.help import print_help
 

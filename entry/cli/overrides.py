@@ -1,5 +1,8 @@
 """What is typed, checked against Hydra's grammar and the groups of conf/ before Hydra composes anything of it.
 
+Three things are refused whatever they are: ``--experimental-rerun`` unpickles; ``--config-path`` and ``--config-name``
+replace the command's own configuration; `hydra.searchpath` takes ``pkg://`` and imports it. ``--config-dir`` remains.
+
 Hydra lets several options stand in one group and merges their keys. Here one option belongs in a group, except where
 several make sense: loggers, callbacks, and experiments, of which later ones override earlier ones.
 """
@@ -27,6 +30,17 @@ CONF = PROJECT / "conf"
 COMMANDS = ("train", "evaluate", "predict")
 SEVERAL = ("logger", "callbacks", "experiment")  # groups of which several options may be chosen
 MODES = ("run", "multirun", "cfg", "info", "shell_completion")
+PLACEHOLDER = re.compile(r"\{\w+\}")  # of a pattern of paths, which Hydra would read as the beginning of a dictionary
+
+
+def with_quotes(argument: str) -> str:
+    """Return an override with Hydra's quotes around values that hold placeholders, such as ``{split}/{name}.png``."""
+    key, equals, value = argument.partition("=")
+    if not PLACEHOLDER.search(value) or "${" in value or any(mark in value for mark in "\"'"):
+        return argument
+    parts = value[1:-1].split(",") if value[0] == "[" and value[-1] == "]" else value.split(",")
+    quoted = ",".join(f'"{part}"' if PLACEHOLDER.search(part) else part for part in parts)
+    return f"{key}{equals}{f'[{quoted}]' if value[0] == '[' else quoted}"
 
 
 def problems(arguments: Sequence[str], command: str) -> list[str]:
@@ -36,21 +50,40 @@ def problems(arguments: Sequence[str], command: str) -> list[str]:
         arguments: of the command line, which Hydra's parser can parse.
         command: the name of the command.
     """
-    typed, _ = get_args_parser().parse_known_args(list(arguments))
-    modes = [f"--{mode.replace('_', '-')}" for mode in MODES if getattr(typed, mode) not in (None, False)]
-    if len(modes) > 1:
-        return [f"{' and '.join(modes)} exclude each other. Type one of them."]
-    if typed.package and not typed.cfg:
-        return [f"--package goes with --cfg: python {command}.py --cfg job --package {typed.package}."]
+    typed, rest = get_args_parser().parse_known_args(list(arguments))
+    if (refused := _refusal(typed, rest, command)) is not None:
+        return [refused]
     if typed.shell_completion:
-        subcommands = "(install|uninstall|query)=" if "COMP_LINE" in os.environ else "(un)?install="
-        if re.match(subcommands, " ".join(typed.overrides)):
-            return []
-        return [
-            f'--shell-completion needs install=SHELL: eval "$(python {command}.py --shell-completion install=bash)"'
-        ]
+        return []
     check = _Checks(typed, command)
     return [sentence for text in typed.overrides for sentence in check.override(text)]
+
+
+def _refusal(typed: argparse.Namespace, rest: Sequence[str], command: str) -> str | None:
+    """Why a command line is refused as a whole; None where it is not.
+
+    Hydra's own parser has read it, so that an abbreviation is seen as what it stands for.
+    """
+    own = "Add options of your own with --config-dir=FOLDER."
+    imports = [each for each in (*typed.overrides, *rest) if re.match(r"[+~]*hydra\.searchpath\b", each)]
+    modes = [f"--{mode.replace('_', '-')}" for mode in MODES if getattr(typed, mode) not in (None, False)]
+    subcommands = "(install|uninstall|query)=" if "COMP_LINE" in os.environ else "(un)?install="
+    completes = re.match(subcommands, " ".join(typed.overrides)) is not None
+    instead = "is not allowed: each command has its own configuration."
+    sentences = {
+        "--experimental-rerun is not allowed: it would run whatever the file holds.": typed.experimental_rerun,
+        "--resolve goes with --cfg: python train.py --cfg job --resolve.": typed.resolve
+        and not (typed.cfg or typed.help),
+        f"--config-path={typed.config_path} {instead} {own}": typed.config_path is not None,
+        f"--config-name={typed.config_name} {instead} {own}": typed.config_name is not None,
+        f"{''.join(imports[:1])} is not allowed: it can import packages. {own}": imports,
+        f"{' and '.join(modes)} exclude each other. Type one of them.": len(modes) > 1,
+        f"--package goes with --cfg: python {command}.py --cfg job --package {typed.package}.": typed.package
+        and not typed.cfg,
+        "--shell-completion needs install=SHELL: "
+        f'eval "$(python {command}.py --shell-completion install=bash)"': typed.shell_completion and not completes,
+    }
+    return next((sentence for sentence, applies in sentences.items() if applies), None)
 
 
 def options_of(group: str, *folders: Path) -> list[str]:

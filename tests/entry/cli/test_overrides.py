@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from entry.cli import command as commands
-from entry.cli.overrides import options_of, problems
+from entry.cli.overrides import options_of, problems, with_quotes
 from entry.config.resolve import resolved
 
 
@@ -284,3 +284,36 @@ def test_what_was_taken_out_is_in_the_configuration_as_what_it_means(typed):
 def test_what_makes_sense_has_no_problems():
     assert problems(["model=resnet18", "-m", "seed=1,2"], "train") == []
     assert options_of("optimizer") == ["adam", "adamw", "sgd"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("data.image_pattern={split}/{name}.jpg", 'data.image_pattern="{split}/{name}.jpg"'),
+        ("data.mask_pattern=a/{name}.png,b/{name}.png", 'data.mask_pattern="a/{name}.png","b/{name}.png"'),
+        ('data.split="sets/{split}.txt"', 'data.split="sets/{split}.txt"'),
+        ("data.split={train: 0.7, val: 0.1, test: 0.2}", "data.split={train: 0.7, val: 0.1, test: 0.2}"),
+        ("data.split={train:0.7,val:0.1,test:0.2}", "data.split={train:0.7,val:0.1,test:0.2}"),
+        ("optimizer.lr=1e-3,3e-4", "optimizer.lr=1e-3,3e-4"),
+        ("data.root=${oc.env:HOME}/x", "data.root=${oc.env:HOME}/x"),
+        ("-m", "-m"),
+    ],
+)
+def test_values_with_placeholders_need_no_quotes_of_their_own(typed, read):
+    assert with_quotes(typed) == read
+
+
+@pytest.mark.parametrize(
+    ("argument", "plain"),
+    [
+        ("data=image_folder", True), ("data.root=/a/b_c-1.0", True), ("data.image_size=[64,64]", True), ("hydra.run.dir=runs/x", True),
+        ("optimizer.lr=1e-3", True), ("seed=3", False), ("data=none_such", False), ("data=null", False), ("data=[idd,idd_lite]", False),
+        ("model=custom_cnn,resnet18", False), ("optimizer.lr=1e-3,3e-4", False), ("data.root=", False), ("hydra.run.dir=", False),
+        ("data.root=a b", False), ("data.root=${x}", False), ("hydra.searchpath=x", False), ("hydra.output_subdir=x", False), ("~logger", False),
+        ("+data=idd", False), ("optimizer.lr=range(1,3)", False), ("run=x", False), ("-m", False), ("--help", False), ("data.split={train:1}", False),
+        ("data.root=é", False), ("data.1=2", False), ("data.root", False), ("data=../data/idd", True), ("logger.tags=[a,b", False),
+    ],
+)  # fmt: skip
+def test_only_what_hydras_grammar_cannot_change_is_passed_on_unread(argument, plain):
+    assert commands.is_plain(argument) == plain
+    assert not (plain and problems([argument], "train"))
