@@ -24,10 +24,10 @@ def evaluate(request: Request) -> None:
 
     folder, settings = of_run(request)
     from callbacks.signals import StopSignal
+    from entry.evaluation.assemble import assemble_trained
     from entry.evaluation.summary import print_differences, print_ignored, print_summary
     from entry.job import Job
     from entry.launch import launch
-    from entry.run import assemble_trained
 
     # Refused here, before any rank has started.
     run = assemble_trained(folder, settings, request.keys.checkpoint, request.keys.split, request.allow)

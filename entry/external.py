@@ -9,12 +9,13 @@ from entry import console, hardware
 from entry.builders.crosswalk import crosswalk_of, external_space, keep_external
 from entry.builders.modules import build_datamodule
 from entry.errors import RequestError
+from entry.evaluation.assemble import assemble_external
 from entry.evaluation.evaluate import write_evaluation
 from entry.evaluation.summary import print_summary
 from entry.job import Job
 from entry.launch import launch
 from entry.request import Request
-from entry.run import assemble_external, claimed
+from entry.run import claimed
 from lightning_modules.segmentation import SegmentationModule
 from lightning_modules.weights.load import WeightsReport
 from run_folder import RunFolder, folder_name, free_name

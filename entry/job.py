@@ -17,8 +17,9 @@ from entry.builders.trainer import build_trainer
 from entry.checkpoint import find_checkpoint, load
 from entry.config.run_config import read_settings
 from entry.config.targets import check_targets
+from entry.evaluation.assemble import assemble_external, assemble_trained
 from entry.evaluation.evaluate import evaluate_model
-from entry.run import Run, assemble, assemble_external, assemble_trained, first_weights
+from entry.run import Run, assemble, first_weights
 from run_folder import RunFolder
 from settings.run import RunSettings, validated
 

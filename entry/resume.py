@@ -15,10 +15,11 @@ from entry.builders.crosswalk import difference, keep_space
 from entry.checkpoint import find_checkpoint
 from entry.config.changes import LAST_DIGITS, OF_EVALUATION, Resumption
 from entry.errors import RequestError
+from entry.evaluation.assemble import differences
 from entry.evaluation.summary import print_summary
 from entry.hardware import Hardware
 from entry.request import Request
-from entry.run import Run, assemble, differences, digest, first_weights, session, write_start
+from entry.run import Run, assemble, digest, first_weights, session, write_start
 from lightning_modules.weights.safe_load import damage
 from run_folder import RunFolder, now, read_csv, read_json, write_json, write_text
 from settings.run import RunSettings

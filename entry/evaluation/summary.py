@@ -6,8 +6,9 @@ from typing import Any
 from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
 from entry.console import printable
+from entry.evaluation.assemble import differences
 from entry.request import Request
-from entry.run import Run, differences
+from entry.run import Run
 from reports.crosswalk import crosswalk_summary
 from reports.figures.style import undrawable
 from reports.intervals import FEW, with_interval
