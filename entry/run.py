@@ -126,7 +126,7 @@ def claimed(
 ) -> Iterator[StopSignal]:
     """Make a folder the run's own, write what was found before the start, and hold it inside, with a status that is true."""
     folder.claim(settings.to_yaml(), request.overrides)
-    with folder.in_use(), session(folder.status_file()) as signal:
+    with folder.in_use(), session(Status(folder.status)) as signal:
         write_start(folder, settings, machine, datamodule, weights)
         yield signal
 

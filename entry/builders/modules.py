@@ -25,7 +25,8 @@ from lightning_modules.supervised import SupervisedModule
 from lightning_modules.test_time_augmentation import TestTimeAugmentation
 from lightning_modules.weights.load import WeightsReport, load_weights
 from lightning_modules.weights.pretrained import IMAGENET_MEAN, IMAGENET_STD, TORCHVISION
-from settings.base import Target, as_typed, legal
+from settings.base import Target, as_typed
+from settings.errors import legal
 from settings.model import LossSettings, OptimizerSettings, SchedulerSettings
 from settings.run import RunSettings
 

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from entry.request import PROJECT
 from run_folder import is_run
-from settings.base import legal
-from settings.errors import keys_of
+from settings.errors import keys_of, legal
 from settings.run import RunSettings
 
 MOST_NAMED = 5

@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import socket
 import time
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from entry.hardware import choose
 from entry.job import Job, carry_out
 from entry.request import rank, world_size
 from entry.run import Run
-from run_folder import RunFolder, mark_failed
+from run_folder import RunFolder, now, read_json, write_json
 from streams import print_to_stderr, waiting
 
 PATIENCE_SECONDS = 2 * 60 * 60  # for rank 0 to check its data
@@ -99,6 +100,13 @@ def _do(job: Job, store: Store) -> None:
     accelerator = choose(job.settings().trainer).accelerator
     with signal.listening(), folder.in_use(), watched(lambda _: None), rendezvous.together(store, accelerator):
         carry_out(job, signal)
+
+
+def mark_failed(path: Path, error: str) -> None:
+    """Write state ``failed`` into a status file of this process, just before it ends without being able to finish it."""
+    facts = read_json(path)
+    if (facts["state"], facts["pid"], facts["host"]) == ("running", os.getpid(), socket.gethostname()):
+        write_json(path, facts | {"state": "failed", "exit_code": 1, "error": error, "finished": now()})
 
 
 def _left(rank: int) -> str:
