@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeGuard
 from annotated_types import Ge, Le
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-LABEL_FILES = (".csv", ".txt")  # endings: a table of labels, or CVAT's labelmap.txt
+LABEL_FILES = (".csv", ".tsv", ".txt")  # endings: a table of labels, or CVAT's labelmap.txt
 
 
 class Legal:

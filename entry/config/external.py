@@ -13,6 +13,24 @@ OF_TRAINING = tuple(
     f"trainer.{key}"
     for key in ("max_epochs", "accumulate", "gradient_clip", "sync_batchnorm", "find_unused_parameters")
 )
+# With run= too: those of groups that are used, without an effect on the evaluation of a trained model.
+NOT_OF_RUN = (*OF_TRAINING, "data.batch_size", "data.drop_last", "data.load_size", "data.train_eval_samples")
+OF_RUN = (
+    "run",
+    "checkpoint",
+    "split",
+    "data",
+    "evaluation",
+    "report.predictions",
+    "report.region_sizes",
+    "trainer",
+    "allow",
+)
+
+
+def has_effect(key: str, used: Sequence[str] = OF_RUN, unused: Sequence[str] = NOT_OF_RUN) -> bool:
+    """Whether a key that is typed changes an evaluation, by default that of a run: it is, or is in, one of `used`."""
+    return key not in unused and any(key == each or key.startswith(f"{each}.") for each in used)
 
 
 def settings_of_weights(request: Request) -> RunSettings:
@@ -50,5 +68,5 @@ def settings_of_predictions(request: Request) -> RunSettings:
 def _refuse_unused(request: Request, beside: str, why: str, used: Sequence[str], unused: Sequence[str]) -> None:
     """Raise RequestError for a typed key that would change nothing."""
     for key in request.typed_keys:
-        if key in unused or not any(key == each or key.startswith(f"{each}.") for each in used):
+        if not has_effect(key, used, unused):
             raise RequestError(f"{beside} makes no sense with {key}=: {why}. Leave one of them out.")
