@@ -1,18 +1,17 @@
 """Evaluate a run's checkpoint on a split, or what was not trained here: python evaluate.py run=RUN_FOLDER split=val."""
 
-from entry.cli.command import Request, command
+from entry.cli.command import command
+from entry.request import Request
 
 
 @command("evaluate")
 def evaluate(request: Request) -> None:
     """Read the run's configuration and split, load its checkpoint, count the split once, write the scores."""
-    from entry.request import external_kind
+    from entry.config import external as requested
 
     # What makes no sense is refused before torch is imported, which takes seconds.
-    kind = external_kind(request)
+    kind = requested.external_kind(request)
     if kind is not None:
-        from entry.config import external as requested
-
         read = requested.settings_of_predictions if kind == "predictions" else requested.settings_of_weights
         settings = read(request)
         from entry.external import evaluate_predictions, evaluate_weights

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import lightning
 import torch
@@ -29,6 +29,8 @@ from settings.base import Target, as_typed
 from settings.errors import legal
 from settings.model import LossSettings, OptimizerSettings, SchedulerSettings
 from settings.run import RunSettings
+
+Made = TypeVar("Made")
 
 
 def build_datamodule(
@@ -139,13 +141,7 @@ def _untrained(*_: object) -> NoReturn:
 
 
 def build_loss(loss: LossSettings, num_classes: int, counts: Sequence[int] | None) -> nn.Module:
-    """The training loss. Raises RequestError for settings that its class does not accept.
-
-    Args:
-        loss: its settings.
-        num_classes: of the label space.
-        counts: training samples or pixels per class, where it is going to be trained.
-    """
+    """The training loss, with the training samples or pixels per class. Raises RequestError for settings that its class does not accept."""
     weights = None if counts is None or loss.class_weights == "none" else class_weights(counts)
     known = {"num_classes": num_classes, "class_weights": weights, "label_smoothing": loss.label_smoothing}
     if "ignore_index" not in loss.to_dict():
@@ -195,9 +191,7 @@ def build(target: Target, key: str, leave_out: Sequence[str] = (), **known: Any)
     for name, value in arguments.items():
         _check_scalar(f"{key}.{name}", value, names.get(name))
     if "weights_backbone" in names and "weights_backbone" not in arguments:
-        known["weights_backbone"] = (
-            None  # torchvision's segmentation models would download one, whatever model.weights is
-        )
+        known["weights_backbone"] = None  # torchvision would download one, whatever model.weights is
     try:
         return instantiate(arguments, **known)
     except InstantiationException as error:
@@ -229,40 +223,33 @@ def _check_scalar(key: str, value: object, parameter: inspect.Parameter | None) 
 
 
 def optimizer(settings: OptimizerSettings, precision: str) -> Callable[[Iterable[nn.Parameter]], Optimizer]:
-    """A function from parameters to their optimiser. Raises RequestError for settings that it does not accept.
-
-    Args:
-        settings: `optimizer`.
-        precision: `trainer.precision`.
-    """
+    """A function from parameters to their optimiser, for a `trainer.precision`. Raises RequestError for settings that it does not accept."""
     make: partial[Optimizer] = build(settings, "optimizer")
     if "fused" in settings.model_fields_set and precision == "16-mixed":
         # A fused step removes the loss's scale by itself, after the gradient has been clipped.
         make = partial(make, fused=False)
-    try:
-        make([nn.Parameter(torch.zeros(1))])  # torch checks the values only when it makes one
-    except (TypeError, ValueError) as error:
-        raise RequestError(f"optimizer: {make.func.__name__} does not take these settings: {error}.") from None
-    return make
+    return _tried("optimizer", make, [nn.Parameter(torch.zeros(1))])
 
 
 def scheduler(settings: SchedulerSettings, total_steps: int) -> Callable[[Optimizer], LRScheduler]:
     """A function from an optimiser to its schedule, ours or one of torch's. Raises RequestError for settings that it does not accept.
 
-    Args:
-        settings: `scheduler`.
-        total_steps: optimiser steps of the whole training; given to a schedule that has such a parameter.
+    `total_steps`, the optimiser steps of the whole training, is given to a schedule that has such a parameter.
     """
     if get_object(settings.target) is ReduceLROnPlateau:
         raise RequestError(
             "scheduler: ReduceLROnPlateau follows a score; a schedule here is a function of the step, so that a run that is "
             "resumed has the same rates. Type scheduler=cosine, or early_stopping.patience=EPOCHS."
         )
-    named, _ = _parameters(settings)
-    known = {"total_steps": total_steps} if "total_steps" in named else {}
+    known = {"total_steps": total_steps} if "total_steps" in _parameters(settings)[0] else {}
     make: partial[LRScheduler] = build(settings, "scheduler", (), **known)
+    return _tried("scheduler", make, SGD([nn.Parameter(torch.zeros(1))], lr=1.0))
+
+
+def _tried(key: str, make: partial[Made], example: object) -> partial[Made]:
+    """Return `make` once it has made something of an example: torch checks the settings only then. Raises RequestError."""
     try:
-        make(SGD([nn.Parameter(torch.zeros(1))], lr=1.0))
+        make(example)
     except (TypeError, ValueError) as error:
-        raise RequestError(f"scheduler: {make.func.__name__} does not take these settings: {error}.") from None
+        raise RequestError(f"{key}: {make.func.__name__} does not take these settings: {error}.") from None
     return make

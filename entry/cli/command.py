@@ -28,7 +28,6 @@ from entry.errors import (
     FAILURES,
     REFUSED,
     REQUEST_ERRORS,
-    RequestError,
     RunStopped,
     exit_code,
     print_failure,
@@ -151,27 +150,24 @@ def _compose(name: str, task: Callable[[Request], None]) -> int:
             if codes[-1] != DONE:
                 _end_or_continue(codes[-1])
 
+    complaint = None
     try:
         with contextlib.redirect_stderr(hydras), guarded():
             _call_hydra(name, enter)
     except _Ended as end:
         return end.with_code
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # that Hydra's own main lets pass
-        stderr.write(_reworded(str(error), name))
-        return FAILED if FAILED in codes else REFUSED
+        complaint = str(error)
     except SystemExit as end:
-        if end.code not in (None, DONE):
-            stderr.write(_reworded(hydras.getvalue(), name))
-            return FAILED if FAILED in codes else REFUSED
+        complaint = hydras.getvalue() if end.code not in (None, DONE) else None
     finally:
         RememberFolders.tidy()
+    if complaint is not None:
+        from entry.cli.hydra_errors import reworded
+
+        stderr.write(reworded(complaint, name))
+        codes.append(REFUSED)
     return next((code for code in (FAILED, REFUSED) if code in codes), DONE)
-
-
-def _reworded(complaint: str, name: str) -> str:
-    from entry.cli.hydra_errors import reworded  # only where there is one
-
-    return reworded(complaint, name)
 
 
 def is_plain(argument: str) -> bool:
@@ -259,6 +255,3 @@ def execute(task: Callable[[Request], None], request: Request) -> int:
         print_failure(error)
         return FAILED
     return DONE
-
-
-__all__ = ["RememberFolders", "Request", "RequestError", "command"]

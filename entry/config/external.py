@@ -9,6 +9,7 @@ from settings.run import RunSettings
 
 # Keys, and groups of them, that have an effect on the evaluation of what was not made here: the data, and the machine.
 USED_KEYS = ("split", "crosswalk", "data", "report.region_sizes", "seed", "logger", "trainer", "allow")
+FRESH = ("auto", "none", "imagenet")  # values of model.weights with which a model cannot predict classes yet
 OF_TRAINING = tuple(
     f"trainer.{key}"
     for key in ("max_epochs", "accumulate", "gradient_clip", "sync_batchnorm", "find_unused_parameters")
@@ -33,6 +34,27 @@ def has_effect(key: str, used: Sequence[str] = OF_RUN, unused: Sequence[str] = N
     return key not in unused and any(key == each or key.startswith(f"{each}.") for each in used)
 
 
+def external_kind(request: Request) -> str | None:
+    """What evaluate.py is requested to evaluate that was not made here: predictions, weights, or None for a run.
+
+    Raises RequestError where keys of the one and of the other are typed.
+    """
+    keys, typed = request.keys, request.typed_keys
+    beside = [key for key in typed if key.startswith("predictions") or key == "crosswalk"]
+    if keys.run is not None:
+        if beside:
+            raise RequestError(
+                f"{beside[0]}= makes no sense with run=: a run has its own model. Leave one of them out."
+            )
+        return None
+    if keys.predictions is not None:
+        return "predictions"
+    if keys.predictions_label_space is not None:
+        raise RequestError("predictions is missing. Type the folder of the masks: predictions=DIR")
+    weights = request.config.model.get("weights", "auto")  # an experiment= may name them
+    return "weights" if "model.weights" in typed or weights not in FRESH else None
+
+
 def settings_of_weights(request: Request) -> RunSettings:
     """The settings for the weights that `model.weights=` names. Raises a request error."""
     used = (*USED_KEYS, "model", "lightning_module", "experiment", "evaluation", "report.predictions")
@@ -44,7 +66,7 @@ def settings_of_weights(request: Request) -> RunSettings:
         )
     settings = resolved(request)
     weights = settings.model.weights
-    if weights in ("auto", "none", "imagenet"):
+    if weights in FRESH:
         raise RequestError(
             f"model.weights={weights}: such a network cannot predict any class yet. Type model.weights=coco_voc, or the path "
             "of trained weights and model.label_space=NAME."

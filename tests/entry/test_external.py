@@ -79,7 +79,9 @@ def test_per_sample_matrices_are_crossed_and_uncrossed(perfect):
     truth, predicted = np.divmod(
         facts["uncrossed_cell"][facts["uncrossed_indptr"][0] : facts["uncrossed_indptr"][1]], 22
     )
-    assert (LEVEL3.classes.index("rider"), VOC.classes.index("person")) in set(zip(truth.tolist(), predicted.tolist(), strict=True))
+    assert (LEVEL3.classes.index("rider"), VOC.classes.index("person")) in set(
+        zip(truth.tolist(), predicted.tolist(), strict=True)
+    )
     assert (np.diff(facts["indptr"]) == 8).all()
 
 

@@ -6,7 +6,7 @@ import pytest
 import wandb
 import yaml
 
-from entry.builders import loggers, wandb_logger
+from entry.builders import loggers, open_loggers, wandb_logger
 from entry.errors import RequestError
 from entry.request import PROJECT
 from run_folder import RunFolder, write_json
@@ -17,14 +17,14 @@ from tests.settings.conftest import changed
 RECORD = """
 import sys
 from pathlib import Path
-from entry.builders import loggers
+from entry.builders import loggers, open_loggers
 from run_folder import RunFolder, write_json
 from settings.run import RunSettings, validated
 from tests.settings.conftest import changed
 folder = RunFolder(Path(sys.argv[1]))
 settings = validated(RunSettings, changed({"logger.name": "wandb", "logger.project": "p"}))
 write_json(folder.environment, loggers.description(settings))
-with loggers.opened(settings, folder) as found:
+with open_loggers.opened(settings, folder) as found:
     found[0].log_metrics({"loss": 1.0})
 """
 
@@ -89,7 +89,7 @@ def logged(monkeypatch, begun, tmp_path):
         folder.path.mkdir(exist_ok=True)
         settings = validated(RunSettings, changed({"logger.name": "wandb", "logger.project": "p"}))
         write_json(folder.environment, loggers.description(settings))
-        with loggers.opened(settings, folder):
+        with open_loggers.opened(settings, folder):
             pass
         return (begun.pop() if begun else None), json.loads(folder.environment.read_text())["logger"]
 
