@@ -187,7 +187,9 @@ def build(target: Target, key: str, leave_out: Sequence[str] = (), **known: Any)
     names, takes_any = _parameters(target)
     unknown = [name for name in arguments if not (takes_any or name in names or name.startswith("_"))]
     if unknown:
-        raise refusals.no_such_setting(f"{key}.{unknown[0]}", get_object(target.target).__name__, arguments, names)
+        empty = inspect.Parameter.empty
+        own = [name for name, each in names.items() if name in arguments or each.default is not empty]
+        raise refusals.no_such_setting(f"{key}.{unknown[0]}", get_object(target.target).__name__, own)
     for name, value in arguments.items():
         _check_scalar(f"{key}.{name}", value, names.get(name))
     if "weights_backbone" in names and "weights_backbone" not in arguments:

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from hydra.errors import InstantiationException
 
@@ -19,19 +19,11 @@ def check_options(make: type[ImageDataModule], options: Collection[str]) -> None
     known = [name for parameters in own for name in parameters if parameters[name].kind in kinds and name not in bases]
     unknown = next((name for name in options if name not in known), None)
     if unknown is not None:
-        raise _no_such_setting(f"data.options.{unknown}", make.__name__, known)
+        raise no_such_setting(f"data.options.{unknown}", make.__name__, known)
 
 
-def no_such_setting(
-    key: str, called: str, given: Collection[str], parameters: Mapping[str, inspect.Parameter]
-) -> RequestError:
+def no_such_setting(key: str, called: str, having: Collection[str]) -> RequestError:
     """The error for a key that a class or function has no parameter for; it names those that can be typed."""
-    empty = inspect.Parameter.empty
-    own = [name for name, parameter in parameters.items() if name in given or parameter.default is not empty]
-    return _no_such_setting(key, called, own)
-
-
-def _no_such_setting(key: str, called: str, having: Collection[str]) -> RequestError:
     return RequestError(f"{key}: {called} has no such setting. Those it has: {', '.join(having) or 'none at all'}.")
 
 

@@ -91,7 +91,8 @@ def settle(hydra: DictConfig) -> None:
                 f"hydra.callbacks={node} is not allowed: the command's own callback, and no other, removes the folder of a "
                 "refused request. Leave hydra.callbacks out; callbacks of a training go into callbacks=."
             )
-        for place, key, value in _entries(node, f"hydra.{name}"):
+        entries = () if name == "callbacks" else _entries(node, f"hydra.{name}")
+        for place, key, value in entries:
             if not _harmless(name, place, key, value):
                 raise ConfigCompositionException(
                     f"{place}={value} is not allowed: under hydra, nothing is built but the commands' own callback, "
@@ -122,6 +123,4 @@ def _harmless(name: str, place: str, key: str, value: object) -> bool:
         return not (isinstance(value, str) and re.match("[a-z]+://", value)) or value in STREAMS
     if key != "_target_":
         return True
-    if name == "callbacks":
-        return True  # compared as a whole
     return place == f"hydra.{name}._target_" and isinstance(value, str) and value.startswith(PLUGINS)

@@ -24,6 +24,7 @@ from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from entry.request import PROJECT
+from settings.base import as_typed
 from settings.run import RequestKeys, RunSettings
 
 CONF = PROJECT / "conf"
@@ -127,7 +128,6 @@ class _Checks:
         group, value = override.key_or_group, override.value()
         options = options_of(group, *self.folders)
         choose = f"one of {', '.join(options)}"
-        both = f", or {group}=[{','.join(options[:2])}] for several" if group in SEVERAL else ""
         needed = group in RunSettings.model_fields and RunSettings.model_fields[group].is_required()
         if override.package is not None:
             yield f"{text}: an option of {group} stands in {group} and nowhere else. Type {group}=OPTION, {choose}."
@@ -135,35 +135,32 @@ class _Checks:
             if needed:
                 yield f"{text}: a run needs {group}. Leave this out for the default, or type {group}=OPTION, {choose}."
         elif override.is_add() or override.is_force_add():
+            both = f", or {group}=[{','.join(options[:2])}] for several" if group in SEVERAL else ""
             yield f"{text}: an option of {group} is chosen already. Type {group}=OPTION without +, {choose}{both}."
         elif isinstance(value, list):
             yield from self._list(text, group, value, options)
-        elif value is None or isinstance(value, bool):
-            none = "" if needed else f" For none type ~{group}."
-            word = "null" if value is None else str(value).lower()
-            yield f"{text}: {group} cannot be {word}; give {choose}.{none}"
-        elif isinstance(value, int | float):
-            yield f"{text}: {group} cannot be a number; give {choose}."
         elif isinstance(value, str):
             yield from self._unknown(group, [value], options)
+        elif value is None or isinstance(value, bool):
+            none = "" if needed else f" For none type ~{group}."
+            yield f"{text}: {group} cannot be {as_typed(value)}; give {choose}.{none}"
+        elif isinstance(value, int | float):
+            yield f"{text}: {group} cannot be a number; give {choose}."
 
     def _list(self, text: str, group: str, values: Sequence[Any], options: Sequence[str]) -> Iterator[str]:
-        choose = f"one of {', '.join(options)}"
+        choose = f"Type {group}=OPTION, one of {', '.join(options)}."
         if not values:
-            none = "" if group not in SEVERAL else f" For none type ~{group}."
-            yield f"{text}: the list is empty. Type {group}=OPTION, {choose}.{none}"
+            yield f"{text}: the list is empty. {choose}{f' For none type ~{group}.' if group in SEVERAL else ''}"
         elif not all(isinstance(value, str) for value in values):
-            yield f"{text}: a list of {group} holds names of options only. Type {group}=OPTION, {choose}."
+            yield f"{text}: a list of {group} holds names of options only. {choose}"
         else:
-            yield from self._unknown(group, list(map(str, values)), options)
+            yield from self._unknown(group, values, options)
             if len({*values}) > 1 and group not in SEVERAL:
-                yield _one_option(group, list(map(str, values)))
+                yield _one_option(group, values)
 
     def _unknown(self, group: str, names: Sequence[str], options: Sequence[str]) -> Iterator[str]:
-        for name in names:
-            if name not in options and not re.search(
-                r"\$\{|/", name
-            ):  # resolved later, or deeper in a folder of one's own
+        for name in names:  # others are resolved later, or lie deeper in a folder of one's own
+            if name not in options and "${" not in name and "/" not in name:
                 yield f"{group}={name}: there is no such option. Choose one of: {', '.join(options)}"
 
     def _sweep(self, text: str, override: Override) -> Iterator[str]:
@@ -192,14 +189,12 @@ class _Checks:
 
     def _request_key(self, text: str, override: Override) -> Iterator[str]:
         key = override.key_or_group
-        owners = [
-            name for name in COMMANDS if key in yaml.safe_load((CONF / f"{name}.yaml").read_text(encoding="utf-8"))
-        ]
-        if self.command in owners or not owners:
-            return
-        instead = {"run": "resume", "resume": "run"}.get(key)
-        hint = f" Type {instead}={text.partition('=')[2]}." if instead else " Leave it out."
-        yield f"{text}: {key} is a key of {' and '.join(f'{name}.py' for name in owners)}, not of {self.command}.py.{hint}"
+        files = {name: (CONF / f"{name}.yaml").read_text(encoding="utf-8") for name in COMMANDS}
+        owners = [f"{name}.py" for name, content in files.items() if key in yaml.safe_load(content)]
+        if f"{self.command}.py" not in owners and owners:
+            instead = {"run": "resume", "resume": "run"}.get(key)
+            hint = f"Type {instead}={text.partition('=')[2]}." if instead else "Leave it out."
+            yield f"{text}: {key} is a key of {' and '.join(owners)}, not of {self.command}.py. {hint}"
 
 
 def _unreadable(text: str, reason: str) -> str:

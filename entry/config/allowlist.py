@@ -128,18 +128,8 @@ PLACES = {
     "aug.transform": ("transform",),
     "callbacks": ("callback",),
 }
-OURS = {
-    "callbacks",
-    "conf",
-    "datamodules",
-    "entry",
-    "label_spaces",
-    "lightning_modules",
-    "metrics",
-    "reports",
-    "run_folder",
-    "settings",
-}
+OURS = ("callbacks", "conf", "datamodules", "entry", "evaluate", "label_spaces", "lightning_modules", "metrics", "predict", "reports",
+        "run_folder", "settings", "streams", "train")  # fmt: skip
 
 
 def check_target(place: str, target: object, allow: Sequence[str] = ()) -> None:

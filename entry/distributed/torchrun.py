@@ -56,7 +56,7 @@ def dismiss(code: int) -> None:
         return
     store.set(_JOB, json.dumps(code))
     until = time.monotonic() + LEAVING_SECONDS
-    others = [_left(number) for number in range(1, world_size())]
+    others = [rendezvous.key("left", number) for number in range(1, world_size())]
     while not store.check(others) and time.monotonic() < until:  # the store may live in this process
         time.sleep(POLL_SECONDS)
 
@@ -68,7 +68,7 @@ def follow() -> int:
         with rendezvous.reporting(store):
             received = _job_or_code(store)
             if isinstance(received, int):
-                store.set(_left(rank()), "")
+                store.set(rendezvous.key("left", rank()), "")
                 return received
             _do(received, store)
     except (*REQUEST_ERRORS, *FAILURES, RunStopped, dist.DistError) as error:
@@ -107,7 +107,3 @@ def mark_failed(path: Path, error: str) -> None:
     facts = read_json(path)
     if (facts["state"], facts["pid"], facts["host"]) == ("running", os.getpid(), socket.gethostname()):
         write_json(path, facts | {"state": "failed", "exit_code": 1, "error": error, "finished": now()})
-
-
-def _left(rank: int) -> str:
-    return f"left/{rank}"
