@@ -1,18 +1,17 @@
 """Evaluate a run's checkpoint on a split, or what was not trained here: python evaluate.py run=RUN_FOLDER split=val."""
 
-from entry.cli.command import Request, command
+from entry.cli.command import command
+from entry.request import Request
 
 
 @command("evaluate")
 def evaluate(request: Request) -> None:
     """Read the run's configuration and split, load its checkpoint, count the split once, write the scores."""
-    from entry.request import external_kind
+    from entry.config import external as requested
 
     # What makes no sense is refused before torch is imported, which takes seconds.
-    kind = external_kind(request)
+    kind = requested.external_kind(request)
     if kind is not None:
-        from entry.config import external as requested
-
         read = requested.settings_of_predictions if kind == "predictions" else requested.settings_of_weights
         settings = read(request)
         from entry.external import evaluate_predictions, evaluate_weights
@@ -24,10 +23,10 @@ def evaluate(request: Request) -> None:
 
     folder, settings = of_run(request)
     from callbacks.signals import StopSignal
+    from entry.evaluation.assemble import assemble_trained
     from entry.evaluation.summary import print_differences, print_ignored, print_summary
     from entry.job import Job
     from entry.launch import launch
-    from entry.run import assemble_trained
 
     # Refused here, before any rank has started.
     run = assemble_trained(folder, settings, request.keys.checkpoint, request.keys.split, request.allow)

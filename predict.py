@@ -1,6 +1,7 @@
 """Predict images with a trained model: python predict.py run=RUN_FOLDER source=IMAGE_OR_FOLDER."""
 
-from entry.cli.command import Request, command
+from entry.cli.command import command
+from entry.request import Request
 
 
 @command("predict")

@@ -13,7 +13,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -143,13 +143,6 @@ class Status:
                 file.truncate()
 
 
-def mark_failed(path: Path, error: str) -> None:
-    """Write state ``failed`` into a status file of this process, just before it ends without being able to finish it."""
-    facts = read_json(path)
-    if (facts["state"], facts["pid"], facts["host"]) == ("running", os.getpid(), socket.gethostname()):
-        write_json(path, facts | {"state": "failed", "exit_code": 1, "error": error, "finished": now()})
-
-
 def is_run(path: Path) -> bool:
     """Return whether a folder is a run's; that of an evaluation in it, which has a configuration too, is none."""
     return (path / "config.yaml").is_file() and not (path.parent.name == "evaluation" and is_run(path.parent.parent))
@@ -241,10 +234,6 @@ class RunFolder:
             instead = f"The run has written none yet; continue it with python train.py resume={self.path}"
         raise RunFolderError(f"checkpoint={wanted}: there is no {path}. {instead}")
 
-    def status_file(self) -> Status:
-        """Return the run's status.json, not started yet."""
-        return Status(self.status)
-
     def evaluation(self, split: str) -> Path:
         """Return the folder of a split's evaluation."""
         return self.path / "evaluation" / split
@@ -298,20 +287,3 @@ def free_name(path: Path) -> Path:
     """Return `path`, or with the first suffix _2, _3, … that is free: absent, or an empty folder."""
     candidates = (path if i == 1 else path.with_name(f"{path.name}_{i}") for i in range(1, 10_000))
     return next(p for p in candidates if not p.exists() or not any(p.iterdir()))
-
-
-def replace_folder(target: Path, fill: Callable[[Path], None]) -> None:
-    """Replace a folder as a whole by one that `fill` writes; an exception in `fill` leaves the old one as it was."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.with_name(f".{target.name}.{os.getpid()}.new")
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir()
-    try:
-        fill(fresh)
-        if target.exists():
-            target.rename(old)
-        fresh.rename(target)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)

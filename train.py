@@ -1,6 +1,7 @@
 """Train a model: python train.py model=resnet18 aug=flip_rotate."""
 
-from entry.cli.command import Request, command
+from entry.cli.command import command
+from entry.request import Request
 
 
 @command("train")

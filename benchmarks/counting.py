@@ -20,7 +20,7 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.timing import high_water, interleaved, machine, markdown_table
-from metrics.confusion import confusion_matrix
+from metrics.counting import confusion_matrix
 
 CLASSES = 26
 SHAPES = {"one 1920×1080 pair": (1080, 1920), "16 pairs of 512×512": (16, 512, 512)}

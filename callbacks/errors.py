@@ -3,6 +3,7 @@
 import contextlib
 import signal
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import FrameType
 
 # All that end a process by default are handled, except its own faults, and what Python ignores.
@@ -20,19 +21,12 @@ class RunStopped(BaseException):
         self.number = number
 
 
-class Handler:
-    """A handler of ours, which another one of ours may replace.
+class Handler(partial[None]):
+    """A handler of ours, which another one of ours may replace: `_handle` with what it calls."""
 
-    Args:
-        act: called with the signal's number.
-    """
 
-    def __init__(self, act: Callable[[int], None]) -> None:
-        self._act = act
-
-    def __call__(self, number: int, _: FrameType | None) -> None:
-        """Handle a signal."""
-        self._act(number)
+def _handle(act: Callable[[int], None], number: int, _: FrameType | None) -> None:
+    act(number)
 
 
 @contextlib.contextmanager
@@ -45,7 +39,7 @@ def handled(act: Callable[[int], None]) -> Iterator[Callable[[], None]]:
     """
     before = {number: signal.getsignal(number) for number in SIGNALS}
     ours = {number: earlier for number, earlier in before.items() if _replaceable(number, earlier)}
-    handler = Handler(act)
+    handler = Handler(_handle, act)
 
     def install() -> None:
         for number in ours:
@@ -56,7 +50,7 @@ def handled(act: Callable[[int], None]) -> Iterator[Callable[[], None]]:
         yield install
     except RunStopped:
         # Not SIG_IGN, which processes that are started later would inherit.
-        ours = dict.fromkeys(ours, Handler(lambda _: None))
+        ours = dict.fromkeys(ours, Handler(_handle, lambda _: None))
         raise
     finally:
         for number, earlier in ours.items():

@@ -13,6 +13,10 @@ SEVEN = ("idd_lite", "idd_level1")  # the label spaces whose ids the masks hold
 class IDDLiteDataModule(SegmentationDataModule):
     """Segments ``leftImg8bit/<split>/<drive>/<id>_image.jpg`` with the ids in ``gtFine/<split>/<drive>/<id>_label.png``."""
 
+    def accepts(self, space: LabelSpace) -> bool:
+        """Return whether a label space has the ids of the masks."""
+        return space.name in SEVEN
+
     def known_classes(self) -> LabelSpace:
         """Return one of the label spaces whose ids the masks hold. Raises DatasetError for another."""
         name = self.settings.label_space

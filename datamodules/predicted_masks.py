@@ -21,7 +21,7 @@ from datamodules.segmentation import SegmentationDataModule
 from label_spaces.catalogue import advice, base_of
 from label_spaces.crosswalk import find
 from label_spaces.space import LabelSpace, LabelSpaceError, normalised
-from metrics.confusion import confusion_matrix
+from metrics.counting import confusion_matrix
 from metrics.counts import Counts
 from metrics.per_sample import MaskRecords
 from metrics.regions import RegionConfusion, confusion_by_region, region_sizes

@@ -79,6 +79,10 @@ class SegmentationDataModule(ImageDataModule):
         """Return the name of a frame's predicted mask of ids: a POSIX path below a folder of them."""
         return Path(name).with_suffix(".png").as_posix()
 
+    def accepts(self, space: LabelSpace) -> bool:
+        """Return whether the masks can have the classes of one of our own label spaces."""
+        return True
+
     def known_classes(self) -> LabelSpace:
         """Return the label space that the settings name. Raises DatasetError or LabelSpaceError."""
         if self.settings.label_space is None:
@@ -127,7 +131,8 @@ class SegmentationDataModule(ImageDataModule):
         ]
         broken = [*found.alone, *defects.values()]
         ids = unknown_ids(masks.values(), self.label_space.id_of_index())
-        what_to_do = advice(ids, self.label_space, "data.label_space", "data.void_ids") if ids else ""
+        keys = "data.label_space", "data.void_ids"
+        what_to_do = advice(ids, self.label_space, *keys, self.accepts) if ids else ""
         total = len(found.pairs) + len(found.alone)
         leave_out(self, broken, total, "frames", "used", advice=what_to_do, found=candidates)
         self._pairs = {pair.name: pair for pair in found.pairs if pair.name not in defects}

@@ -8,9 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from datamodules.base import ImageDataModule
-from datamodules.segmentation import SegmentationDataModule
 from entry.run import Run
-from label_spaces.crosswalk import Crosswalk
 from run_folder import RunFolder
 from streams import print_to_stderr
 
@@ -79,24 +77,6 @@ def resuming(folder: RunFolder, notes: Sequence[str]) -> None:
     screen.print(f"resuming {folder.path}")
     for note in notes:
         screen.print(f"note: {note}")
-
-
-def external(datamodule: SegmentationDataModule, split: str, note: str, crosswalk: Crosswalk | None) -> None:
-    """Print what is evaluated that was not made here, and which classes its label space cannot express."""
-    screen, space = console(), datamodule.label_space
-    for line in (*datamodule.notes, note):
-        if line:
-            screen.print(printable(f"note: {line}"))
-    size = datamodule.scored_at(split)
-    where = "their own sizes" if size is None else f"{size[1]}×{size[0]}"
-    screen.print(f"{split}: {len(datamodule.table.indices(split))} frames at {where}, {space.name}")
-    if crosswalk is None:
-        return
-    source = crosswalk.source.name
-    verbs = {"partly": "can express a part only of", "shared": "counts as another class", "no": "cannot express"}
-    for status, verb in verbs.items():
-        if names := crosswalk.named(status):
-            screen.print(printable(f"note: {source} {verb} {', '.join(names)}."))
 
 
 def ended_early(epoch: int, of: int, patience: int | None, loss: float) -> None:

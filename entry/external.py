@@ -9,12 +9,14 @@ from entry import console, hardware
 from entry.builders.crosswalk import crosswalk_of, external_space, keep_external
 from entry.builders.modules import build_datamodule
 from entry.errors import RequestError
+from entry.evaluation.assemble import assemble_external
 from entry.evaluation.evaluate import write_evaluation
 from entry.evaluation.summary import print_summary
 from entry.job import Job
 from entry.launch import launch
 from entry.request import Request
-from entry.run import assemble_external, claimed
+from entry.run import claimed
+from label_spaces.crosswalk import Crosswalk
 from lightning_modules.segmentation import SegmentationModule
 from lightning_modules.weights.load import WeightsReport
 from run_folder import RunFolder, folder_name, free_name
@@ -29,7 +31,7 @@ def evaluate_weights(request: Request, settings: RunSettings) -> None:
     split = run.datamodule.test_split
     with claimed(folder, settings, request, run.machine, run.datamodule, run.weights) as signal:
         keep_external(folder, external_space(settings, run.datamodule.label_space), run.crosswalk)
-        console.external(run.datamodule, split, run.weights.note, run.crosswalk)
+        announce(run.datamodule, split, run.weights.note, run.crosswalk)
         launch(Job("external", str(folder.path), split=split, allow=request.allow), run, signal)
     print_summary(folder, split)
 
@@ -56,7 +58,7 @@ def evaluate_predictions(request: Request, settings: RunSettings) -> None:
     counts = predicted_masks.count(datamodule, split, matches, source)
     with claimed(folder, settings, request, machine, datamodule, WeightsReport("none", "none")):
         keep_external(folder, source, crosswalk)
-        console.external(datamodule, split, matches.note, crosswalk)
+        announce(datamodule, split, matches.note, crosswalk)
         write_evaluation(
             folder,
             settings,
@@ -68,6 +70,24 @@ def evaluate_predictions(request: Request, settings: RunSettings) -> None:
             headline=SegmentationModule.headline,
         )
     print_summary(folder, split)
+
+
+def announce(datamodule: SegmentationDataModule, split: str, note: str, crosswalk: Crosswalk | None) -> None:
+    """Print what is evaluated that was not made here, and which classes its label space cannot express."""
+    screen, space = console.console(), datamodule.label_space
+    for line in (*datamodule.notes, note):
+        if line:
+            screen.print(console.printable(f"note: {line}"))
+    size = datamodule.scored_at(split)
+    where = "their own sizes" if size is None else f"{size[1]}×{size[0]}"
+    screen.print(f"{split}: {len(datamodule.table.indices(split))} frames at {where}, {space.name}")
+    if crosswalk is None:
+        return
+    source = crosswalk.source.name
+    verbs = {"partly": "can express a part only of", "shared": "counts as another class", "no": "cannot express"}
+    for status, verb in verbs.items():
+        if names := crosswalk.named(status):
+            screen.print(console.printable(f"note: {source} {verb} {', '.join(names)}."))
 
 
 def _folder(request: Request, *what: str) -> RunFolder:

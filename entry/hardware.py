@@ -51,8 +51,10 @@ def choose(trainer: TrainerSettings) -> Hardware:
     wanted = trainer.accelerator
     available = torch.cuda.is_available()
     if wanted == "gpu" and not available:
+        value = os.environ.get("CUDA_VISIBLE_DEVICES")
+        hidden = "" if value is None else f" (CUDA_VISIBLE_DEVICES={value!r} may hide it)"
         raise RequestError(
-            f"trainer.accelerator=gpu: torch sees no GPU on this machine{_hidden()}. Use trainer=cpu, or install torch with CUDA support."
+            f"trainer.accelerator=gpu: torch sees no GPU on this machine{hidden}. Use trainer=cpu, or install torch with CUDA support."
         )
     accelerator = "gpu" if available and wanted != "cpu" else "cpu"
     devices, nodes = _devices(trainer.devices, accelerator), trainer.num_nodes
@@ -77,11 +79,6 @@ def _threads_of_environment() -> int | None:
         if value.isdecimal() and int(value) > 0 and (run.startswith(OWN_RANKS) or value != "1"):
             return int(value)  # torchrun sets 1 by itself, which nobody has asked for
     return None
-
-
-def _hidden() -> str:
-    value = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return "" if value is None else f" (CUDA_VISIBLE_DEVICES={value!r} may hide it)"
 
 
 def _devices(wanted: int | str, accelerator: str) -> int:

@@ -12,13 +12,14 @@ from lightning.pytorch.loggers import Logger
 
 from callbacks.signals import StopSignal
 from entry import console
-from entry.builders import loggers
+from entry.builders import loggers, open_loggers
 from entry.builders.trainer import build_trainer
 from entry.checkpoint import find_checkpoint, load
 from entry.config.run_config import read_settings
 from entry.config.targets import check_targets
+from entry.evaluation.assemble import assemble_external, assemble_trained
 from entry.evaluation.evaluate import evaluate_model
-from entry.run import Run, assemble, assemble_external, assemble_trained, first_weights
+from entry.run import Run, assemble, first_weights
 from run_folder import RunFolder
 from settings.run import RunSettings, validated
 
@@ -92,10 +93,9 @@ def _assembled(job: Job) -> Run:
 
 
 def _train(run: Run, signal: StopSignal) -> None:
-    # Only the first rank writes to the loggers.
     opened: contextlib.AbstractContextManager[Sequence[Logger]] = contextlib.nullcontext(())
-    if is_first():
-        opened = loggers.opened(run.settings, run.folder)
+    if is_first() and loggers.kinds_of(run.settings) != ("csv",):  # only the first rank writes to the loggers
+        opened = open_loggers.opened(run.settings, run.folder)
     with opened as found:
         trainer = build_trainer(
             run.settings, run.machine, run.folder, headline=run.module.headline, loggers=found, signal=signal

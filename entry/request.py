@@ -62,36 +62,6 @@ def unresolved(error: OmegaConfBaseException) -> RequestError:
     return RequestError(f"The configuration cannot be resolved: {str(error).splitlines()[0]}")
 
 
-def external_kind(request: Request) -> str | None:
-    """What evaluate.py is requested to evaluate that was not made here: predictions, weights, or None for a run.
-
-    Raises RequestError where keys of the one and of the other are typed.
-    """
-    keys, typed = request.keys, request.typed_keys
-    beside = next(
-        (
-            key
-            for key in typed
-            if key in ("predictions", "predictions_label_space", "predictions_void_ids", "crosswalk")
-        ),
-        None,
-    )
-    if keys.run is not None:
-        if beside is not None:
-            raise RequestError(f"{beside}= makes no sense with run=: a run has its own model. Leave one of them out.")
-        return None
-    if keys.predictions is not None:
-        return "predictions"
-    if keys.predictions_label_space is not None:
-        raise RequestError("predictions is missing. Type the folder of the masks: predictions=DIR")
-    trained = request.config.model.get("weights", "auto") not in (
-        "auto",
-        "none",
-        "imagenet",
-    )  # an experiment= may name them
-    return "weights" if "model.weights" in typed or trained else None
-
-
 def launched() -> bool:
     """Whether this process is one of several that an outer launcher, such as torchrun, has started."""
     return "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") not in ("", "1")

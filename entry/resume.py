@@ -15,12 +15,13 @@ from entry.builders.crosswalk import difference, keep_space
 from entry.checkpoint import find_checkpoint
 from entry.config.changes import LAST_DIGITS, OF_EVALUATION, Resumption
 from entry.errors import RequestError
+from entry.evaluation.assemble import differences
 from entry.evaluation.summary import print_summary
 from entry.hardware import Hardware
 from entry.request import Request
-from entry.run import Run, assemble, differences, digest, first_weights, session, write_start
+from entry.run import Run, assemble, digest, first_weights, session, write_start
 from lightning_modules.weights.safe_load import damage
-from run_folder import RunFolder, now, read_csv, read_json, write_json, write_text
+from run_folder import RunFolder, Status, now, read_csv, read_json, write_json, write_text
 from settings.run import RunSettings
 
 OF_CLASSES = {"data.label_space", "data.classes", "data.void_ids"}
@@ -89,7 +90,7 @@ def reopened(request: Request, resumption: Resumption) -> Iterator[tuple[Run, St
             notes.append(f"The final evaluation uses {' '.join(overrides)}; training continues as before.")
         _write_down(folder, settings, changes, request, step)
         console.resuming(folder, notes)
-        with session(folder.status_file()) as signal:
+        with session(Status(folder.status)) as signal:
             yield run, signal
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,21 +11,19 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from callbacks.signals import StopSignal
 from datamodules.base import ImageDataModule
-from datamodules.errors import shortened
 from datamodules.segmentation import SegmentationDataModule
-from datamodules.splits.sample_table import TABLE_SPLITS
 from entry import hardware
 from entry.builders import loggers
-from entry.builders.crosswalk import crosswalk_of, difference, external_space, keep_space, own_space
+from entry.builders.crosswalk import keep_space, own_space
 from entry.builders.modules import build_datamodule, build_module, total_steps
-from entry.checkpoint import Checkpoint, find_checkpoint, load
+from entry.checkpoint import Checkpoint
 from entry.errors import RequestError, RunStopped, exit_code, shortage
 from entry.hardware import Hardware
 from entry.request import PROJECT, Request
 from label_spaces.crosswalk import Crosswalk
 from lightning_modules.supervised import SupervisedModule
 from lightning_modules.weights.load import WeightsReport
-from run_folder import RunFolder, Status, free_name, read_csv, read_json, write_csv, write_json
+from run_folder import RunFolder, Status, free_name, read_json, write_csv, write_json
 from settings.run import RunSettings
 
 FILES = ("sample", "image", "truth")  # the columns of files.csv: hashes of a sample's files
@@ -65,7 +63,7 @@ def assemble(
     The folder's split.csv, where there is one, is the split; `weights` is as `model.weights`, ``none`` where a checkpoint follows.
     """
     machine = hardware.choose(settings.trainer)
-    datamodule = build_datamodule(settings, _split_file(folder), label_space=own_space(folder, settings.data))
+    datamodule = datamodule_of(folder, settings)
     datamodule.prepare_training()
     module, report = build_module(
         settings,
@@ -100,48 +98,11 @@ def check_batches(module: SupervisedModule, datamodule: ImageDataModule, ranks: 
         )
 
 
-def assemble_trained(
-    folder: RunFolder, settings: RunSettings, checkpoint: str, split: str | None, allow: tuple[str, ...] = ()
-) -> Run:
-    """Build a run with the weights of a checkpoint, for the evaluation of a split (None: the reported one), on any rank."""
-    machine = hardware.choose(settings.trainer)
-    own = own_space(folder, settings.data)
-    datamodule = build_datamodule(settings, _split_file(folder), test_split=split, label_space=own)
-    datamodule.find_samples()
-    if isinstance(datamodule, SegmentationDataModule):
-        datamodule.only_predict(datamodule.test_split)  # where it has no truth
-    datamodule.prepare_split(datamodule.test_split)
-    module, report = build_module(settings, datamodule.label_space, "none")
-    found = find_checkpoint(folder, checkpoint)
-    load(module, found)
-    return Run(folder, settings, machine, datamodule, module, report, found, allow=allow)
-
-
-def assemble_external(folder: RunFolder, settings: RunSettings, split: str | None, allow: tuple[str, ...] = ()) -> Run:
-    """Build a model with external weights, whose own classes a crosswalk maps to the data's, on any rank.
-
-    Frames of a split without truth are only predicted. Raises a request error where something does not fit.
-    """
-    machine = hardware.choose(settings.trainer)
-    own = own_space(folder, settings.data)
-    datamodule = build_datamodule(settings, _split_file(folder), test_split=split, label_space=own)
-    # The weights come first: a dataset is not searched for weights that cannot be had.
-    target = datamodule.label_space
-    source = external_space(settings, target)
-    crosswalk = crosswalk_of(settings, source, target)
-    predicted = target if crosswalk is None else source
-    module, report = build_module(settings, predicted, settings.model.weights, truth=target)
-    datamodule.find_samples()
-    assert isinstance(datamodule, SegmentationDataModule)
-    only_predicted = datamodule.only_predict(datamodule.test_split)
-    datamodule.prepare_split(datamodule.test_split)
-    if only_predicted or settings.report.predictions:
-        datamodule.prediction_files(datamodule.test_split)  # refused now, not after the predictions
-    return Run(folder, settings, machine, datamodule, module, report, crosswalk=crosswalk, allow=allow)
-
-
-def _split_file(folder: RunFolder) -> Path | None:
-    return folder.split if folder.split.exists() else None
+def datamodule_of(folder: RunFolder, settings: RunSettings, test_split: str | None = None) -> ImageDataModule:
+    """The data module of a run, not prepared: with the split and, for masks, the label space that its folder keeps, where it does."""
+    split = folder.split if folder.split.exists() else None
+    space = own_space(folder, settings.data) if settings.model.task == "segmentation" else None
+    return build_datamodule(settings, split, test_split=test_split, label_space=space)
 
 
 @contextlib.contextmanager
@@ -165,7 +126,7 @@ def claimed(
 ) -> Iterator[StopSignal]:
     """Make a folder the run's own, write what was found before the start, and hold it inside, with a status that is true."""
     folder.claim(settings.to_yaml(), request.overrides)
-    with folder.in_use(), session(folder.status_file()) as signal:
+    with folder.in_use(), session(Status(folder.status)) as signal:
         write_start(folder, settings, machine, datamodule, weights)
         yield signal
 
@@ -200,24 +161,6 @@ def write_start(
             "skipped": [{"sample": name, "reason": reason} for name, reason in datamodule.skipped],
         },
     )
-
-
-def differences(folder: RunFolder, datamodule: ImageDataModule, splits: Sequence[str] = TABLE_SPLITS) -> list[str]:
-    """What is not as it was when a run was made: the label space of its masks, and the files of some of its splits."""
-    found = difference(folder, datamodule) if isinstance(datamodule, SegmentationDataModule) else None
-    notes = [found[0]] if found else []
-    before = {row["sample"]: row for row in read_csv(folder.files)} if folder.files.exists() else {}
-    changed = []
-    for sample in datamodule.table.samples:
-        row, now = before.get(sample.name), datamodule.contents.get(sample.name)
-        if row and now and sample.split in splits:
-            kinds = [kind for kind, digest in zip(FILES[1:], now, strict=True) if row[kind] != digest]
-            changed += [f"{sample.name} ({' and '.join(kinds)})"] if kinds else []
-    if changed:
-        notes.append(
-            f"{len(changed)} samples have other files than when the run was made: {shortened(changed)}. Scores may differ."
-        )
-    return notes
 
 
 def digest(weights: str) -> str | None:

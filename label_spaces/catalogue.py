@@ -44,7 +44,7 @@ def load(name: str) -> LabelSpace:
     near = alike or difflib.get_close_matches(name, names(), 3)
     meant = f"; did you mean {' or '.join(near)}?" if name and near else ";"
     raise LabelSpaceError(
-        f"there is no label space {name!r}{meant} there are {', '.join(names())}, or give the path of a .csv file "
+        f"there is no label space {name!r}{meant} there are {', '.join(names())}, or give the path of a .csv or .tsv file "
         "with the columns name and id, or red, green and blue; or of a labelmap.txt"
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from label_spaces.csv_reader import CSVError, read_table, read_text
 from label_spaces.space import NO_ID, Colour, LabelSpace, LabelSpaceError
 
-ENDINGS = (".csv", ".txt")  # of files that hold a label space
+ENDINGS = (".csv", ".tsv", ".txt")  # of files that hold a label space
 _CHANNELS = ("red", "green", "blue")
 _KNOWN = ("name", "id", *_CHANNELS, "colour", "void", "important", "note")
 # What other tools call these columns, in lower case: class_dict.csv (name,r,g,b), Roboflow's _classes.csv (Pixel Value,Class).

@@ -2,10 +2,7 @@
 
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Self
-
-from pydantic import TypeAdapter, ValidationError
+from dataclasses import dataclass, field, replace
 
 Colour = tuple[int, int, int]  # red, green and blue in 0–255
 NO_ID = 255  # the value in `LabelSpace.index_of_id` for ids that the label space does not have
@@ -72,12 +69,6 @@ class LabelSpace:
         """The index of "no class"."""
         return len(self.classes)
 
-    def index(self, name: str) -> int:
-        """Return the index of a class name. Raises LabelSpaceError where there is no such class."""
-        if name not in self.classes:
-            raise LabelSpaceError(f"label space {self.name} has no class {name!r}; it has {', '.join(self.classes)}")
-        return self.classes.index(name)
-
     def id_of_index(self) -> tuple[int, ...]:
         """Return the number in a mask file of each class and, last, of void: one of `void_ids`, else an unused one."""
         ids = self.ids or tuple(range(self.num_classes))
@@ -125,19 +116,6 @@ class LabelSpace:
             labels={name: place.get(index, void) for name, index in self.labels.items()},
             important=tuple(place[index] for index in self.important if index in place),
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the label space as plain data, for a file."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the label space that `to_dict` described, also after its way through JSON. Raises LabelSpaceError."""
-        try:
-            return TypeAdapter(cls).validate_python(values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise LabelSpaceError(f"not a label space: {first['loc']}: {first['msg']}") from None
 
 
 def names_beside(own: Collection[str], classes: Sequence[str]) -> list[str]:

@@ -10,7 +10,8 @@ from torch.nn import functional
 from label_spaces.space import LabelSpace
 from lightning_modules.supervised import Batch, SupervisedModule
 from metrics.confusion import ConfusionMatrix
-from metrics.per_sample import MaskRecords, confusion_matrices
+from metrics.counting import confusion_matrices
+from metrics.per_sample import MaskRecords
 from metrics.regions import RegionConfusion, confusion_by_region
 
 

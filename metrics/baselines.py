@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from metrics.confusion import confusion_matrix
+from metrics.counting import confusion_matrix
 from metrics.scores import headline_of
 
 

@@ -1,41 +1,13 @@
 """Each evaluated sample's own counts and loss, gathered over batches and ranks."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
-from metrics.confusion import confusion_matrix
+from metrics.counting import image_matrices
 from metrics.counts import Counts, Predictions
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
-
-
-def confusion_matrices(
-    prediction: Tensor, target: Tensor, num_classes: int, num_predicted: int | None = None
-) -> Tensor:
-    """Count each sample of a batch separately: (B, ...) indices as of `confusion_matrix` -> (B, C+1, P+1) int64."""
-    if not len(target):
-        shape = 0, num_classes + 1, (num_predicted or num_classes) + 1
-        return torch.zeros(shape, dtype=torch.int64, device=target.device)
-    pairs = zip(prediction, target, strict=True)
-    return torch.stack([confusion_matrix(one, true, num_classes, num_predicted) for one, true in pairs])
-
-
-def image_matrices(target: np.ndarray, prediction: np.ndarray, num_classes: int) -> "csr_array":
-    """Return each of N classified images, of indices in 0..C, as a confusion matrix.
-
-    They are (N, (C+1)²) sparse counts; the column is truth · (C+1) + prediction.
-    """
-    from scipy.sparse import csr_array
-
-    cells = target.astype(np.int64) * (num_classes + 1) + prediction
-    ones = np.ones(len(cells), dtype=np.int64)
-    return csr_array((ones, cells, np.arange(len(cells) + 1)), shape=(len(cells), (num_classes + 1) ** 2))
 
 
 class SampleRecords(Metric):

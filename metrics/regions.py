@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 
+from metrics.counting import confusion_matrices
 from metrics.counts import RegionCounts
-from metrics.per_sample import confusion_matrices
 from metrics.slices import SIZE_BOUNDS, SIZES
 
 KINDS = len(SIZES) + 1  # void, which has no size, comes first

@@ -80,20 +80,17 @@ class SplitFolders(Group):
 
     def splits(self) -> dict[str, str]:
         """The split of each folder."""
-        named = ((split, getattr(self, split)) for split in SPLITS)
-        return {
-            folder: split
-            for split, folders in named
-            for folder in ([folders] if isinstance(folders, str) else folders or [])
-        }
+        return dict(self._named())
+
+    def _named(self) -> list[tuple[str, str]]:
+        given = ((split, getattr(self, split) or []) for split in SPLITS)
+        return [(name, split) for split, names in given for name in ([names] if isinstance(names, str) else names)]
 
     @model_validator(mode="after")
     def _check_whole(self) -> Self:
-        given = [getattr(self, split) for split in SPLITS]
-        count = sum(1 if isinstance(folders, str) else len(folders) for folders in given if folders is not None)
-        if count != len(self.splits()):
+        if len(self._named()) != len(self.splits()):
             raise ValueError(f"data.folders={as_typed(self)}: one folder is named twice.")
-        if count and (self.train is None or (self.val is None and self.test is None)):
+        if self._named() and (self.train is None or (self.val is None and self.test is None)):
             raise ValueError(f"data.folders={as_typed(self)}: name folders of train, and of val or test or both.")
         return self
 
@@ -187,26 +184,18 @@ class DataSettings(Group):
     options: dict[str, Any] = Field({}, description="further keyword arguments of a data module of your own")
 
     @model_validator(mode="after")
-    def _check_folders(self) -> Self:
+    def _check(self) -> Self:
         if self.folders.splits() and self.split != "folders" and not is_csv(self.split):
             raise ValueError(f"data.folders={as_typed(self.folders)} needs data.split=folders.")
-        return self
-
-    @model_validator(mode="after")
-    def _check_load_size(self) -> Self:
         if self.load_size is not None and any(a < b for a, b in zip(self.load_size, self.image_size, strict=True)):
             raise ValueError(
                 f"data.load_size={as_typed(self.load_size)} is smaller than data.image_size={as_typed(self.image_size)}, which is "
                 "cropped from it. Type a larger one, or leave data.load_size out."
             )
-        return self
-
-    @model_validator(mode="after")
-    def _check_classes(self) -> Self:
-        repeated = sorted({name for name in self.classes or () if (self.classes or []).count(name) > 1})
-        if repeated:
+        names = self.classes or []
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(
-                f"data.classes={as_typed(self.classes)}: a name must be that of one class, but {', '.join(repeated)} is there "
+                f"data.classes={as_typed(names)}: a name must be that of one class, but {', '.join(repeated)} is there "
                 "twice. Give each id of the masks a name of its own."
             )
         return self

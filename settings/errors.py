@@ -3,13 +3,14 @@
 import difflib
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from settings.base import Group, GroupError, TargetError, as_typed, legal
+from settings.base import Group, GroupError, Legal, TargetError, as_typed
 
 
 class SettingsError(ValueError):
@@ -85,3 +86,43 @@ def _value(values: object, keys: Sequence[str]) -> object:
     for key in keys:
         values = values.get(key) if isinstance(values, Mapping) else None
     return values
+
+
+def legal(annotation: Any, metadata: Sequence[Any] = ()) -> str:
+    """The legal values of an annotation in words, such as ``a whole number of at least 1 or null``."""
+    parts = list(dict.fromkeys(_alternatives(annotation, metadata)))
+    return " or ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def _alternatives(annotation: Any, metadata: Sequence[Any]) -> list[str]:
+    """The words for each alternative of an annotation, null last."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    stated = next((item.text for item in metadata if isinstance(item, Legal)), None)
+    if stated is not None:
+        return [stated]
+    if origin is Annotated:
+        return _alternatives(arguments[0], [*arguments[1:], *metadata])
+    if origin is Literal:
+        return [as_typed(value) for value in arguments]
+    if origin in (Union, types.UnionType) and {*arguments} != {int, float}:
+        found = [words for part in arguments for words in _alternatives(part, () if part is type(None) else metadata)]
+        return sorted(found, key=lambda words: words == "null")
+    if annotation in (bool, type(None)):
+        return ["true", "false"] if annotation is bool else ["null"]
+    return [_one_kind(annotation, origin, arguments, metadata)]
+
+
+def _one_kind(annotation: Any, origin: Any, arguments: Sequence[Any], metadata: Sequence[Any]) -> str:
+    if origin in (list, tuple):
+        return f"a list, each item {legal(arguments[0])}"
+    kinds = {int: "a whole number", float: "a number", str: "a text"}
+    what = "a number" if origin in (Union, types.UnionType) else kinds.get(annotation, "a group of keys")
+    return _bounded(what, metadata)
+
+
+def _bounded(what: str, metadata: Sequence[Any]) -> str:
+    """A number with its bounds, which stand in the metadata itself or in that of a ``Field`` there."""
+    words = {Ge: "of at least {0.ge}", Gt: "above {0.gt}", Le: "at most {0.le}", Lt: "below {0.lt}"}
+    found = {type(part): part for item in metadata for part in (item, *getattr(item, "metadata", ()))}
+    bounds = [text.format(found[kind]) for kind, text in words.items() if kind in found]
+    return f"{what} {' and '.join(bounds)}".strip()

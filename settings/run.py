@@ -1,5 +1,6 @@
 """The whole configuration of each command, and what its groups must agree on."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self, TypeVar
 
 import yaml
@@ -88,7 +89,7 @@ class RunSettings(RequestKeys):
 
     @model_validator(mode="after")
     def _check_agreement(self) -> Self:
-        problems = [*self._problems_of_steps(), *self._problems_of_windows(), *self._problems_of_task()]
+        problems = [*self._problems(), *(self._of_segmentation() if self.model.task == "classification" else ())]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -97,55 +98,45 @@ class RunSettings(RequestKeys):
         """The settings as config.yaml holds them."""
         return str(yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True))
 
-    def _problems_of_windows(self) -> list[str]:
-        window, stride = self.evaluation.window, self.evaluation.stride
-        if stride is None:
-            return []
-        if window is None:
-            return [f"evaluation.stride={as_typed(stride)} needs evaluation.window=[height,width]."]
-        if any(step > side for step, side in zip(stride, window, strict=True)):
-            key = f"evaluation.stride={as_typed(stride)}"
-            return [
-                f"{key} is larger than evaluation.window={as_typed(window)}: pixels between windows would be left out."
-            ]
-        return []
-
-    def _problems_of_steps(self) -> list[str]:
-        size, accumulate = self.data.batch_size, self.trainer.accumulate
-        found = []
+    def _problems(self) -> Iterator[str]:
+        size, accumulate, window, stride = (
+            self.data.batch_size,
+            self.trainer.accumulate,
+            self.evaluation.window,
+            self.evaluation.stride,
+        )
         if size % accumulate:
-            found.append(
-                f"data.batch_size={size} does not divide by trainer.accumulate={accumulate}: it is what one optimiser step sees."
-            )
+            yield f"data.batch_size={size} does not divide by trainer.accumulate={accumulate}: it is what one optimiser step sees."
         if self.ema.decay is not None and self.trainer.precision == "bf16-true":
-            found.append(
-                f"ema.decay={self.ema.decay} needs weights that can hold small changes: type trainer.precision=bf16-mixed, not bf16-true."
-            )
-        return found
+            yield f"ema.decay={self.ema.decay} needs weights that can hold small changes: type trainer.precision=bf16-mixed, not bf16-true."
+        if stride is not None and window is None:
+            yield f"evaluation.stride={as_typed(stride)} needs evaluation.window=[height,width]."
+        elif stride is not None and any(step > side for step, side in zip(stride, window or (), strict=True)):
+            key = f"evaluation.stride={as_typed(stride)}"
+            yield f"{key} is larger than evaluation.window={as_typed(window)}: pixels between windows would be left out."
+        if self.model.task == "segmentation" and self.data.riders != "separate":
+            yield f"data.riders={self.data.riders} is for crops of objects, and model={self.model.name} segments. Leave it out."
 
-    def _problems_of_task(self) -> list[str]:
-        model, data, evaluation, report = self.model, self.data, self.evaluation, self.report
-        if model.task == "segmentation":
-            if data.riders != "separate":
-                return [
-                    f"data.riders={data.riders} is for crops of objects, and model={model.name} segments. Leave it out."
-                ]
-            return []
-        checks = {
-            f"report.predictions=true writes masks, and model={model.name} classifies; each image's prediction is in per_sample.npz.": report.predictions,
-            f"report.region_sizes=true groups the pixels of masks, and model={model.name} classifies. Leave it out.": report.region_sizes,
-            f"evaluation.scales={as_typed(evaluation.scales)} is for segmentation, and model={model.name} predicts one class per image; "
-            "only evaluation.flip=true is possible.": evaluation.scales != [1.0],
-            f"evaluation.window={as_typed(evaluation.window)} is for segmentation, and model={model.name} predicts one class per image; "
-            "only evaluation.flip=true is possible.": evaluation.window is not None,
-            f"data.label_space={data.label_space} is for masks; the classes of images are the names of their folders or objects. "
-            "Leave it out.": data.label_space is not None,
-            f"data.void_ids={as_typed(data.void_ids)} is for masks, and model={model.name} classifies. Leave it out.": data.void_ids
-            is not None,
-            f"data.masks={data.masks} is for segmentation; objects are cropped by their polygons. Leave it out.": data.masks
-            != "polygons",
-        }
-        return [sentence for sentence, applies in checks.items() if applies]
+    def _of_segmentation(self) -> Iterator[str]:
+        """A sentence for each key that is for segmentation only, in a run that classifies."""
+        data, evaluation, report = self.data, self.evaluation, self.report
+        classifies = f"model={self.model.name} classifies"
+        one_class = f"is for segmentation, and model={self.model.name} predicts one class per image; only evaluation.flip=true is possible."
+        if report.predictions:
+            yield f"report.predictions=true writes masks, and {classifies}; each image's prediction is in per_sample.npz."
+        if report.region_sizes:
+            yield f"report.region_sizes=true groups the pixels of masks, and {classifies}. Leave it out."
+        if evaluation.scales != [1.0]:
+            yield f"evaluation.scales={as_typed(evaluation.scales)} {one_class}"
+        if evaluation.window is not None:
+            yield f"evaluation.window={as_typed(evaluation.window)} {one_class}"
+        if data.label_space is not None:
+            names = "the classes of images are the names of their folders or objects"
+            yield f"data.label_space={data.label_space} is for masks; {names}. Leave it out."
+        if data.void_ids is not None:
+            yield f"data.void_ids={as_typed(data.void_ids)} is for masks, and {classifies}. Leave it out."
+        if data.masks != "polygons":
+            yield f"data.masks={data.masks} is for segmentation; objects are cropped by their polygons. Leave it out."
 
 
 G = TypeVar("G", bound=Group)

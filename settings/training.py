@@ -93,8 +93,3 @@ class LoggerSettings(Group):
     tags: Annotated[list[str], BeforeValidator(_to_list)] = Field(
         [], description="wandb: tags; unless typed, WANDB_TAGS"
     )
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The loggers, each once, in the order that was typed."""
-        return tuple(dict.fromkeys([self.name] if isinstance(self.name, str) else self.name))

@@ -80,13 +80,13 @@ def make_data(data: Path) -> None:
     for folder, classes in names.items():
         space = load("idd_level3" if folder == "streets" else "voc21")
         table = np.full(256, 255, np.uint8)
-        table[:3] = [(space.ids or range(space.num_classes))[space.index(name)] for name in classes]
+        table[:3] = [(space.ids or range(space.num_classes))[space.classes.index(name)] for name in classes]
         target = data / folder / "masks" if folder == "streets" else data / folder
         target.mkdir(exist_ok=True)
         for file in sorted((data / "voc/masks").iterdir()):
             mask = table[np.array(Image.open(file))]
             if folder == "predicted":
-                mask[:3, :] = space.index("person")
+                mask[:3, :] = space.classes.index("person")
             Image.fromarray(mask).save(target / file.name)
     torch.manual_seed(0)
     torch.save(

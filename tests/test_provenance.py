@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from entry.builders.crosswalk import SPACE
 from label_spaces import catalogue, crosswalk
-from label_spaces.space import LabelSpace
 from tests.conftest import make_mask_folder
 from tests.test_segmentation import KEYS
 
@@ -51,7 +51,7 @@ def scores(folder):
 
 def test_the_folder_holds_the_label_space_and_hashes_of_all_files(run, workplace):
     kept = json.loads((run / "label_space.json").read_text())
-    assert LabelSpace.from_dict(kept["label_space"]) == catalogue.load(str(workplace / "mine.csv"))
+    assert SPACE.validate_python(kept["label_space"]) == catalogue.load(str(workplace / "mine.csv"))
     assert kept["data"] == {"label_space": str(workplace / "mine.csv"), "classes": None, "void_ids": None}
     with (run / "files.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -155,7 +155,7 @@ def test_an_external_evaluation_keeps_both_label_spaces_and_the_crosswalk(run_co
     answer = run_command("evaluate", *typed, "predictions_label_space=cityscapes_labels", "trainer=cpu")
     assert answer.code == 0, answer.err
     kept = json.loads((answer.folder / "predicted_label_space.json").read_text())
-    assert LabelSpace.from_dict(kept["label_space"]) == city
+    assert SPACE.validate_python(kept["label_space"]) == city
     assert crosswalk.read(answer.folder / "crosswalk.csv", city, level3) == crosswalk.find(city, level3)
-    assert LabelSpace.from_dict(json.loads((answer.folder / "label_space.json").read_text())["label_space"]) == level3
+    assert SPACE.validate_python(json.loads((answer.folder / "label_space.json").read_text())["label_space"]) == level3
     assert scores(answer.folder)["classes"][0]["predicted"] > 0

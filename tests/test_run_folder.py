@@ -21,7 +21,6 @@ from run_folder import (
     folder_name,
     free_name,
     read_json,
-    replace_folder,
     write_csv,
     write_json,
     write_table,
@@ -83,22 +82,6 @@ def test_names_are_free_only_where_nothing_lies(tmp_path):
     assert free_name(tmp_path / "run") == tmp_path / "run"  # empty: nobody's
     (tmp_path / "run" / "config.yaml").touch()
     assert free_name(tmp_path / "run") == tmp_path / "run_2"
-
-
-def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
-    target = tmp_path / "evaluation" / "val"
-    replace_folder(target, lambda path: (path / "old.txt").write_text("old") and None)
-    replace_folder(target, lambda path: (path / "new.txt").write_text("new") and None)
-    assert [p.name for p in target.iterdir()] == ["new.txt"]
-
-    def fail(path: Path) -> None:
-        (path / "half.txt").touch()
-        raise RuntimeError("disk on fire")
-
-    with pytest.raises(RuntimeError, match="on fire"):
-        replace_folder(target, fail)
-    assert [p.name for p in target.iterdir()] == ["new.txt"]
-    assert [p.name for p in target.parent.iterdir()] == ["val"]
 
 
 def test_status_tells_how_it_ended_and_keeps_it(tmp_path, monkeypatch):

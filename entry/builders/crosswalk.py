@@ -1,7 +1,10 @@
 """The label spaces of a run: of its data, kept in its folder, and of external weights or masks, with the crosswalk between them."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from datamodules.errors import DatasetError, shortened
 from datamodules.files.masks import ids_found
@@ -17,6 +20,7 @@ from settings.base import OF_DATA, as_typed
 from settings.data import DataSettings
 from settings.run import RunSettings
 
+SPACE = TypeAdapter(LabelSpace)  # as it comes back from JSON
 MOST_NAMED, MOST_IDS = 5, 10  # label spaces and ids that a message lists
 # What is named in a message where it differs; the first decides whether a checkpoint still fits.
 PARTS = {"classes": "classes", "ids": "ids", "further_ids": "further ids", "void_ids": "ids of no class", "colours": "colours",
@@ -71,22 +75,23 @@ def own_space(folder: RunFolder, data: DataSettings) -> LabelSpace | None:
         return None
     kept = read_json(folder.label_space)
     try:
-        space = LabelSpace.from_dict(kept["label_space"])
+        space = SPACE.validate_python(kept["label_space"])
         return space if {**kept["data"]} == _named(data) else None
-    except (LabelSpaceError, LookupError, TypeError) as error:
-        raise LabelSpaceError(f"{folder.label_space} is damaged: {error}") from None
+    except (LabelSpaceError, ValidationError, LookupError, TypeError) as error:
+        reason = error.errors()[0] if isinstance(error, ValidationError) else {"msg": error}
+        raise LabelSpaceError(f"{folder.label_space} is damaged: {reason['msg']}") from None
 
 
 def keep_space(folder: RunFolder, datamodule: SegmentationDataModule) -> None:
     """Write the label space of the data into a run's folder, with the keys that named it."""
     used, named = datamodule.label_space, datamodule.named_classes()
-    content = {"data": _named(datamodule.settings), "label_space": used.to_dict()}
-    write_json(folder.label_space, content if named == used else {**content, "named": named.to_dict()})
+    content = {"data": _named(datamodule.settings), "label_space": asdict(used)}
+    write_json(folder.label_space, content if named == used else {**content, "named": asdict(named)})
 
 
 def keep_external(folder: RunFolder, source: LabelSpace, crosswalk_used: Crosswalk | None) -> None:
     """Write the label space of external weights or masks, and the crosswalk from it to the data's, into a run's folder."""
-    write_json(folder.predicted_label_space, {"label_space": source.to_dict()})
+    write_json(folder.predicted_label_space, {"label_space": asdict(source)})
     if crosswalk_used is not None:
         write_csv(folder.crosswalk, crosswalk_used.rows())
 
@@ -99,7 +104,7 @@ def difference(folder: RunFolder, datamodule: SegmentationDataModule) -> tuple[s
     if own_space(folder, datamodule.settings) is None:
         return None
     kept = read_json(folder.label_space)
-    before = LabelSpace.from_dict(kept.get("named", kept["label_space"]))
+    before = SPACE.validate_python(kept.get("named", kept["label_space"]))
     key = next((key for key, value in _named(datamodule.settings).items() if value is not None), "label_space")
     name = f"data.{key}={as_typed(getattr(datamodule.settings, key))}"
     used = f"{folder.label_space.name} in the run's folder is used"

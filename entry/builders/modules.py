@@ -2,11 +2,10 @@
 
 import inspect
 import math
-import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import lightning
 import torch
@@ -18,18 +17,20 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from datamodules.base import ImageDataModule
-from datamodules.segmentation import SegmentationDataModule
+from entry.builders import refusals
 from entry.errors import RequestError
 from label_spaces.space import LabelSpace
 from lightning_modules.losses import TrainingLoss
 from lightning_modules.supervised import SupervisedModule
 from lightning_modules.test_time_augmentation import TestTimeAugmentation
 from lightning_modules.weights.load import WeightsReport, load_weights
-from lightning_modules.weights.pretrained import IMAGENET_MEAN, IMAGENET_STD
-from settings.base import Target, as_typed, legal
-from settings.evaluation import EvaluationSettings
+from lightning_modules.weights.pretrained import IMAGENET_MEAN, IMAGENET_STD, TORCHVISION
+from settings.base import Target, as_typed
+from settings.errors import legal
 from settings.model import LossSettings, OptimizerSettings, SchedulerSettings
 from settings.run import RunSettings
+
+Made = TypeVar("Made")
 
 
 def build_datamodule(
@@ -49,7 +50,8 @@ def build_datamodule(
     if data.target is None:
         raise RequestError("data._target_ is missing. Leave it as the options in conf/data have it.")
     make = cast("type[ImageDataModule]", get_class(data.target))
-    _check_options(make, data.options)
+    if data.options:
+        refusals.check_options(make, data.options)
     transform = settings.aug.transform
     return make(
         data,
@@ -63,18 +65,6 @@ def build_datamodule(
         **({} if label_space is None else {"label_space": label_space}),
         **data.options,
     )
-
-
-def _check_options(make: type[ImageDataModule], options: Collection[str]) -> None:
-    """Raise RequestError for a key of `data.options` that a data module of the user's own has no parameter for."""
-    bases = {*inspect.signature(ImageDataModule).parameters, *inspect.signature(SegmentationDataModule).parameters}
-    own = (inspect.signature(each).parameters for each in make.__mro__ if "__init__" in vars(each))
-    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    known = [name for parameters in own for name in parameters if parameters[name].kind in kinds and name not in bases]
-    unknown = next((name for name in options if name not in known), None)
-    if unknown is not None:
-        having = ", ".join(known) or "none at all"
-        raise RequestError(f"data.options.{unknown}: {make.__name__} has no such setting. Those it has: {having}.")
 
 
 def build_module(
@@ -100,32 +90,37 @@ def build_module(
     network: nn.Module = build(model.network, "model.network", num_classes=space.num_classes)
     if trainer.channels_last:
         network = network.to(memory_format=torch.channels_last)
-    report = WeightsReport(weights, "none") if weights == "none" else _load(network, settings, weights, space, truth)
+    own = weights == "auto" and not model.network.target.startswith(TORCHVISION)  # nobody publishes weights for it
+    report = (
+        WeightsReport(weights, "none")
+        if own or weights == "none"
+        else load_weights(
+            network,
+            model.name,
+            weights,
+            target=model.network.target,
+            num_classes=space.num_classes,
+            whole=truth is not None,
+            partial=model.partial,
+            key=model.weights_key,
+        )
+    )
     own_truth: dict[str, Any] = {} if truth is None else {"truth": truth}
     make = cast("type[SupervisedModule]", get_class(settings.lightning_module.target))
+    looks = settings.evaluation
+    stride = None if looks.window is None else looks.steps
     module = make(
         network=network,
         label_space=space,
         normalisation=(model.mean or IMAGENET_MEAN, model.std or IMAGENET_STD),
         **_training_parts(settings, space, class_counts, total_steps),
         share=share,
-        test_time_augmentation=_test_time_augmentation(settings.evaluation),
+        test_time_augmentation=TestTimeAugmentation(looks.flip, looks.scales, looks.window, stride),
         **own_truth,
     )
     if trainer.precision == "64-true":
         module.double()  # the trainer would do it only after a checkpoint has been read into, and rounded to, float32
     return module, report
-
-
-def _load(
-    network: nn.Module, settings: RunSettings, weights: str, space: LabelSpace, truth: LabelSpace | None
-) -> WeightsReport:
-    model = settings.model
-    assert model.network is not None, "it was built"
-    options: dict[str, Any] = {"whole": truth is not None, "partial": model.partial, "key": model.weights_key}
-    return load_weights(
-        network, model.name, weights, target=model.network.target, num_classes=space.num_classes, **options
-    )
 
 
 def _training_parts(
@@ -145,19 +140,8 @@ def _untrained(*_: object) -> NoReturn:
     raise AssertionError("this module was built for evaluation only")
 
 
-def _test_time_augmentation(evaluation: EvaluationSettings) -> TestTimeAugmentation:
-    stride = None if evaluation.window is None else evaluation.steps
-    return TestTimeAugmentation(evaluation.flip, evaluation.scales, evaluation.window, stride)
-
-
 def build_loss(loss: LossSettings, num_classes: int, counts: Sequence[int] | None) -> nn.Module:
-    """The training loss. Raises RequestError for settings that its class does not accept.
-
-    Args:
-        loss: its settings.
-        num_classes: of the label space.
-        counts: training samples or pixels per class, where it is going to be trained.
-    """
+    """The training loss, with the training samples or pixels per class. Raises RequestError for settings that its class does not accept."""
     weights = None if counts is None or loss.class_weights == "none" else class_weights(counts)
     known = {"num_classes": num_classes, "class_weights": weights, "label_smoothing": loss.label_smoothing}
     if "ignore_index" not in loss.to_dict():
@@ -203,25 +187,17 @@ def build(target: Target, key: str, leave_out: Sequence[str] = (), **known: Any)
     names, takes_any = _parameters(target)
     unknown = [name for name in arguments if not (takes_any or name in names or name.startswith("_"))]
     if unknown:
-        own = [
-            name
-            for name, parameter in names.items()
-            if name in arguments or parameter.default is not inspect.Parameter.empty
-        ]
-        called = get_object(target.target).__name__
-        raise RequestError(
-            f"{key}.{unknown[0]}: {called} has no such setting. Those it has: {', '.join(own) or 'none at all'}."
-        )
+        empty = inspect.Parameter.empty
+        own = [name for name, each in names.items() if name in arguments or each.default is not empty]
+        raise refusals.no_such_setting(f"{key}.{unknown[0]}", get_object(target.target).__name__, own)
     for name, value in arguments.items():
         _check_scalar(f"{key}.{name}", value, names.get(name))
     if "weights_backbone" in names and "weights_backbone" not in arguments:
-        known["weights_backbone"] = (
-            None  # torchvision's segmentation models would download one, whatever model.weights is
-        )
+        known["weights_backbone"] = None  # torchvision would download one, whatever model.weights is
     try:
         return instantiate(arguments, **known)
     except InstantiationException as error:
-        raise _refusal(error, key, arguments) or error from None
+        raise refusals.refusal(error, key, arguments) or error from None
 
 
 def accepted(target: Target, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -248,53 +224,34 @@ def _check_scalar(key: str, value: object, parameter: inspect.Parameter | None) 
         raise RequestError(f"{key}={as_typed(value)}: must be {legal(kind)}.") from None
 
 
-def _refusal(error: InstantiationException, key: str, arguments: Mapping[str, Any]) -> RequestError | None:
-    """What the target itself, or one inside it, did not accept; None for a bug."""
-    reason, named = error.__cause__, re.search(r"target '(?:\w+\.)*(\w+)'", str(error))
-    if named is None or not isinstance(reason, TypeError | ValueError | LookupError):
-        return None
-    unknown = re.search(r"unexpected keyword argument '(\w+)'", str(reason))
-    if unknown and unknown[1] in arguments:
-        return RequestError(f"{key}.{unknown[1]}: {named[1]} has no such setting.")
-    lines = [line.strip() for line in str(reason).splitlines() if "For further information" not in line]
-    return RequestError(f"{key}: {named[1]} does not take these settings: {' '.join(lines)}.")
-
-
 def optimizer(settings: OptimizerSettings, precision: str) -> Callable[[Iterable[nn.Parameter]], Optimizer]:
-    """A function from parameters to their optimiser. Raises RequestError for settings that it does not accept.
-
-    Args:
-        settings: `optimizer`.
-        precision: `trainer.precision`.
-    """
+    """A function from parameters to their optimiser, for a `trainer.precision`. Raises RequestError for settings that it does not accept."""
     make: partial[Optimizer] = build(settings, "optimizer")
     if "fused" in settings.model_fields_set and precision == "16-mixed":
         # A fused step removes the loss's scale by itself, after the gradient has been clipped.
         make = partial(make, fused=False)
-    try:
-        make([nn.Parameter(torch.zeros(1))])  # torch checks the values only when it makes one
-    except (TypeError, ValueError) as error:
-        raise RequestError(f"optimizer: {make.func.__name__} does not take these settings: {error}.") from None
-    return make
+    return _tried("optimizer", make, [nn.Parameter(torch.zeros(1))])
 
 
 def scheduler(settings: SchedulerSettings, total_steps: int) -> Callable[[Optimizer], LRScheduler]:
     """A function from an optimiser to its schedule, ours or one of torch's. Raises RequestError for settings that it does not accept.
 
-    Args:
-        settings: `scheduler`.
-        total_steps: optimiser steps of the whole training; given to a schedule that has such a parameter.
+    `total_steps`, the optimiser steps of the whole training, is given to a schedule that has such a parameter.
     """
     if get_object(settings.target) is ReduceLROnPlateau:
         raise RequestError(
             "scheduler: ReduceLROnPlateau follows a score; a schedule here is a function of the step, so that a run that is "
             "resumed has the same rates. Type scheduler=cosine, or early_stopping.patience=EPOCHS."
         )
-    named, _ = _parameters(settings)
-    known = {"total_steps": total_steps} if "total_steps" in named else {}
+    known = {"total_steps": total_steps} if "total_steps" in _parameters(settings)[0] else {}
     make: partial[LRScheduler] = build(settings, "scheduler", (), **known)
+    return _tried("scheduler", make, SGD([nn.Parameter(torch.zeros(1))], lr=1.0))
+
+
+def _tried(key: str, make: partial[Made], example: object) -> partial[Made]:
+    """Return `make` once it has made something of an example: torch checks the settings only then. Raises RequestError."""
     try:
-        make(SGD([nn.Parameter(torch.zeros(1))], lr=1.0))
+        make(example)
     except (TypeError, ValueError) as error:
-        raise RequestError(f"scheduler: {make.func.__name__} does not take these settings: {error}.") from None
+        raise RequestError(f"{key}: {make.func.__name__} does not take these settings: {error}.") from None
     return make

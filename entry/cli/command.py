@@ -4,6 +4,7 @@ import contextlib
 import io
 import multiprocessing
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -20,14 +21,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from callbacks.errors import handled
 from entry.cli import overrides
-from entry.cli.hydra_guard import guarded, refusal, with_quotes
+from entry.cli.hydra_guard import guarded
 from entry.errors import (
     DONE,
     FAILED,
     FAILURES,
     REFUSED,
     REQUEST_ERRORS,
-    RequestError,
     RunStopped,
     exit_code,
     print_failure,
@@ -150,37 +150,46 @@ def _compose(name: str, task: Callable[[Request], None]) -> int:
             if codes[-1] != DONE:
                 _end_or_continue(codes[-1])
 
+    complaint = None
     try:
         with contextlib.redirect_stderr(hydras), guarded():
             _call_hydra(name, enter)
     except _Ended as end:
         return end.with_code
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # that Hydra's own main lets pass
-        stderr.write(_reworded(str(error), name))
-        return FAILED if FAILED in codes else REFUSED
+        complaint = str(error)
     except SystemExit as end:
-        if end.code not in (None, DONE):
-            stderr.write(_reworded(hydras.getvalue(), name))
-            return FAILED if FAILED in codes else REFUSED
+        complaint = hydras.getvalue() if end.code not in (None, DONE) else None
     finally:
         RememberFolders.tidy()
+    if complaint is not None:
+        from entry.cli.hydra_errors import reworded
+
+        stderr.write(reworded(complaint, name))
+        codes.append(REFUSED)
     return next((code for code in (FAILED, REFUSED) if code in codes), DONE)
 
 
-def _reworded(complaint: str, name: str) -> str:
-    from entry.cli.hydra_errors import reworded  # only where there is one
+def is_plain(argument: str) -> bool:
+    """Whether an argument is an option of a group in conf/, or a value or list without marks of Hydra's for a key within a group.
 
-    return reworded(complaint, name)
+    Nothing about these needs Hydra's grammar or can be wrong before it composes; `overrides.problems` checks all others.
+    """
+    key, _, value = argument.partition("=")
+    within = re.fullmatch(r"(?!hydra\.)[a-z]\w*(\.[a-z]\w*)+|hydra\.(run|sweep)\.dir", key, re.ASCII)
+    plain = r"[\w./:+@%-]+"
+    if within:
+        return re.fullmatch(rf"{plain}|\[{plain}(,{plain})*\]", value, re.ASCII) is not None
+    return key.isidentifier() and (PROJECT / "conf" / key / f"{value}.yaml").is_file()
 
 
 def _call_hydra(name: str, enter: Callable[[DictConfig], None]) -> None:
     """Let Hydra compose and enter each job; print help instead, or end with 2 where what was typed makes no sense."""
-    sys.argv[1:] = map(with_quotes, sys.argv[1:])
-    refused = refusal(sys.argv[1:])
-    problems = overrides.problems(sys.argv[1:], name) if refused is None else [refused]
-    if problems:
-        print("\n".join(problems), file=sys.stderr)
-        raise SystemExit(REFUSED)
+    if not all(map(is_plain, sys.argv[1:])):
+        sys.argv[1:] = map(overrides.with_quotes, sys.argv[1:])
+        if problems := overrides.problems(sys.argv[1:], name):
+            print("\n".join(problems), file=sys.stderr)
+            raise SystemExit(REFUSED)
     if {"--help", "-h"} & {*sys.argv[1:]}:
         from entry.cli.help import print_help
 
@@ -246,6 +255,3 @@ def execute(task: Callable[[Request], None], request: Request) -> int:
         print_failure(error)
         return FAILED
     return DONE
-
-
-__all__ = ["RememberFolders", "Request", "RequestError", "command"]

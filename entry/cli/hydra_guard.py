@@ -4,7 +4,7 @@ Whatever lies under `hydra` is built while Hydra starts, and it can come from th
 (``+hydra.callbacks.x._target_=…``), from a group (``hydra/job_logging=…``) or from a file of ``--config-dir``. So each
 configuration that Hydra composes, those of a sweep's jobs included, is checked between composing and building:
 
-- `hydra.callbacks` may hold our own and no other;
+- `hydra.callbacks` must hold our own and no other: without it a refused request would leave its folder;
 - `hydra.launcher` and `hydra.sweeper` must be installed plugins, found by name in `hydra_plugins`; nothing inside them
   may be built;
 - `hydra.job_logging` and `hydra.hydra_logging` go to `logging.config`, which calls what stands under ``()`` or
@@ -12,72 +12,36 @@ configuration that Hydra composes, those of a sweep's jobs included, is checked 
   files would leave some behind after a refused request;
 - `hydra.job.env_set` must be empty: a PATH in it would choose the programs that we start.
 
-The checked values are resolved and put back, so that Hydra builds exactly those. Three things are refused as typed:
-``--experimental-rerun`` unpickles; ``--config-path`` and ``--config-name`` replace the command's own configuration;
-`hydra.searchpath` takes ``pkg://`` and imports it. ``--config-dir`` remains.
+The checked values are resolved and put back, so that Hydra builds exactly those. What is refused as it is typed:
+`entry.cli.overrides`.
 """
 
 import contextlib
 import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.utils import get_args_parser
 from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
-from entry.cli.overrides import combine
+from entry.cli import overrides
 
-CALLBACKS = ("entry.cli.command.RememberFolders",)
+CALLBACKS = {"folders": {"_target_": "entry.cli.command.RememberFolders"}}
 PLUGINS = ("hydra_plugins.", "hydra._internal.core_plugins.")
 LOGGING_CLASSES = ("logging.StreamHandler", "logging.NullHandler", "logging.Formatter")
 STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 BUILT = ("callbacks", "launcher", "sweeper", "job_logging", "hydra_logging")
+MERGED = ("common", "hydra")  # folders of conf/ of which every configuration has several files
 COMPOSE, MERGE = "load_configuration", "_compose_config_from_defaults_list"
-
-
-# A placeholder of a pattern of paths, which Hydra would read as the beginning of a dictionary.
-PLACEHOLDER = re.compile(r"\{\w+\}")
-
-
-def with_quotes(argument: str) -> str:
-    """Return an override with Hydra's quotes around values that hold placeholders, such as ``{split}/{name}.png``."""
-    key, equals, value = argument.partition("=")
-    if not PLACEHOLDER.search(value) or "${" in value or any(mark in value for mark in "\"'"):
-        return argument
-    parts = value[1:-1].split(",") if value[0] == "[" and value[-1] == "]" else value.split(",")
-    quoted = ",".join(f'"{part}"' if PLACEHOLDER.search(part) else part for part in parts)
-    return f"{key}{equals}{f'[{quoted}]' if value[0] == '[' else quoted}"
-
-
-def refusal(arguments: Sequence[str]) -> str | None:
-    """Why a command line is refused before Hydra reads anything for it; None where it is not.
-
-    Hydra's own parser reads it, so that an abbreviation is seen as what it stands for; what cannot be parsed ends in
-    that parser's SystemExit.
-    """
-    typed, rest = get_args_parser().parse_known_args(list(arguments))
-    if typed.experimental_rerun is not None:
-        return "--experimental-rerun is not allowed: it would run whatever the file holds."
-    if typed.resolve and not (typed.cfg or typed.help):
-        return "--resolve goes with --cfg: python train.py --cfg job --resolve."
-    for option, value in {"--config-path": typed.config_path, "--config-name": typed.config_name}.items():
-        if value is not None:
-            return f"{option}={value} is not allowed: each command has its own configuration. Add options of your own with --config-dir=FOLDER."
-    for override in (*typed.overrides, *rest):
-        if re.match(r"[+~]*hydra\.searchpath\b", override):
-            return (
-                f"{override} is not allowed: it can import packages. Add options of your own with --config-dir=FOLDER."
-            )
-    return None
 
 
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
-    """Check each configuration that Hydra composes before it builds anything of it, see `settle` and `combine`."""
+    """Check each configuration that Hydra composes before it builds anything of it, see `settle` and `overrides.combine`."""
     compose, merge = getattr(ConfigLoaderImpl, COMPOSE), getattr(ConfigLoaderImpl, MERGE)
 
     @functools.wraps(compose)
@@ -89,7 +53,10 @@ def guarded() -> Iterator[None]:
     @functools.wraps(merge)
     def merged(self: ConfigLoaderImpl, defaults: Any, repo: Any) -> DictConfig:
         config: DictConfig = merge(self, defaults, repo)
-        combine(config, defaults, repo)
+        paths = (str(default.config_path).partition("/") for default in defaults)
+        files = Counter(group for group, _, name in paths if name and group not in MERGED)
+        if any(count > 1 for count in files.values()):
+            overrides.combine(config, defaults, repo)
         return config
 
     # Hydra has no hook between composing and building; all its ways of composing go through these methods.
@@ -117,7 +84,15 @@ def settle(hydra: DictConfig) -> None:
                 f"hydra.{name}: {where} is not allowed or not there ({reason}). Leave it out, or choose hydra/{name}=…: "
                 "for logging disabled, none or stdout, else basic."
             ) from None
-        for place, key, value in _entries(node, f"hydra.{name}"):
+        if name == "callbacks" and node != (
+            CALLBACKS if hydra.job.config_name else {}
+        ):  # --hydra-help has no configuration
+            raise ConfigCompositionException(
+                f"hydra.callbacks={node} is not allowed: the command's own callback, and no other, removes the folder of a "
+                "refused request. Leave hydra.callbacks out; callbacks of a training go into callbacks=."
+            )
+        entries = () if name == "callbacks" else _entries(node, f"hydra.{name}")
+        for place, key, value in entries:
             if not _harmless(name, place, key, value):
                 raise ConfigCompositionException(
                     f"{place}={value} is not allowed: under hydra, nothing is built but the commands' own callback, "
@@ -148,6 +123,4 @@ def _harmless(name: str, place: str, key: str, value: object) -> bool:
         return not (isinstance(value, str) and re.match("[a-z]+://", value)) or value in STREAMS
     if key != "_target_":
         return True
-    if name == "callbacks":
-        return place.count(".") == 3 and value in CALLBACKS
     return place == f"hydra.{name}._target_" and isinstance(value, str) and value.startswith(PLUGINS)

@@ -1,5 +1,8 @@
 """What is typed, checked against Hydra's grammar and the groups of conf/ before Hydra composes anything of it.
 
+Three things are refused whatever they are: ``--experimental-rerun`` unpickles; ``--config-path`` and ``--config-name``
+replace the command's own configuration; `hydra.searchpath` takes ``pkg://`` and imports it. ``--config-dir`` remains.
+
 Hydra lets several options stand in one group and merges their keys. Here one option belongs in a group, except where
 several make sense: loggers, callbacks, and experiments, of which later ones override earlier ones.
 """
@@ -23,6 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 from entry.config.paths import as_override
 from entry.request import PROJECT
 from run_folder import is_run
+from settings.base import as_typed
 from settings.run import RequestKeys, RunSettings
 
 CONF = PROJECT / "conf"
@@ -30,6 +34,17 @@ COMMANDS = ("train", "evaluate", "predict")
 SEVERAL = ("logger", "callbacks", "experiment")  # groups of which several options may be chosen
 OF_PATHS = {"train": "data.root", "predict": "source"}  # keys that a path which is no run may be meant for
 MODES = ("run", "multirun", "cfg", "info", "shell_completion")
+PLACEHOLDER = re.compile(r"\{\w+\}")  # of a pattern of paths, which Hydra would read as the beginning of a dictionary
+
+
+def with_quotes(argument: str) -> str:
+    """Return an override with Hydra's quotes around values that hold placeholders, such as ``{split}/{name}.png``."""
+    key, equals, value = argument.partition("=")
+    if not PLACEHOLDER.search(value) or "${" in value or any(mark in value for mark in "\"'"):
+        return argument
+    parts = value[1:-1].split(",") if value[0] == "[" and value[-1] == "]" else value.split(",")
+    quoted = ",".join(f'"{part}"' if PLACEHOLDER.search(part) else part for part in parts)
+    return f"{key}{equals}{f'[{quoted}]' if value[0] == '[' else quoted}"
 
 
 def problems(arguments: Sequence[str], command: str) -> list[str]:
@@ -39,21 +54,40 @@ def problems(arguments: Sequence[str], command: str) -> list[str]:
         arguments: of the command line, which Hydra's parser can parse.
         command: the name of the command.
     """
-    typed, _ = get_args_parser().parse_known_args(list(arguments))
-    modes = [f"--{mode.replace('_', '-')}" for mode in MODES if getattr(typed, mode) not in (None, False)]
-    if len(modes) > 1:
-        return [f"{' and '.join(modes)} exclude each other. Type one of them."]
-    if typed.package and not typed.cfg:
-        return [f"--package goes with --cfg: python {command}.py --cfg job --package {typed.package}."]
+    typed, rest = get_args_parser().parse_known_args(list(arguments))
+    if (refused := _refusal(typed, rest, command)) is not None:
+        return [refused]
     if typed.shell_completion:
-        subcommands = "(install|uninstall|query)=" if "COMP_LINE" in os.environ else "(un)?install="
-        if re.match(subcommands, " ".join(typed.overrides)):
-            return []
-        return [
-            f'--shell-completion needs install=SHELL: eval "$(python {command}.py --shell-completion install=bash)"'
-        ]
+        return []
     check = _Checks(typed, command)
     return [sentence for text in typed.overrides for sentence in check.override(text)]
+
+
+def _refusal(typed: argparse.Namespace, rest: Sequence[str], command: str) -> str | None:
+    """Why a command line is refused as a whole; None where it is not.
+
+    Hydra's own parser has read it, so that an abbreviation is seen as what it stands for.
+    """
+    own = "Add options of your own with --config-dir=FOLDER."
+    imports = [each for each in (*typed.overrides, *rest) if re.match(r"[+~]*hydra\.searchpath\b", each)]
+    modes = [f"--{mode.replace('_', '-')}" for mode in MODES if getattr(typed, mode) not in (None, False)]
+    subcommands = "(install|uninstall|query)=" if "COMP_LINE" in os.environ else "(un)?install="
+    completes = re.match(subcommands, " ".join(typed.overrides)) is not None
+    instead = "is not allowed: each command has its own configuration."
+    sentences = {
+        "--experimental-rerun is not allowed: it would run whatever the file holds.": typed.experimental_rerun,
+        "--resolve goes with --cfg: python train.py --cfg job --resolve.": typed.resolve
+        and not (typed.cfg or typed.help),
+        f"--config-path={typed.config_path} {instead} {own}": typed.config_path is not None,
+        f"--config-name={typed.config_name} {instead} {own}": typed.config_name is not None,
+        f"{''.join(imports[:1])} is not allowed: it can import packages. {own}": imports,
+        f"{' and '.join(modes)} exclude each other. Type one of them.": len(modes) > 1,
+        f"--package goes with --cfg: python {command}.py --cfg job --package {typed.package}.": typed.package
+        and not typed.cfg,
+        "--shell-completion needs install=SHELL: "
+        f'eval "$(python {command}.py --shell-completion install=bash)"': typed.shell_completion and not completes,
+    }
+    return next((sentence for sentence, applies in sentences.items() if applies), None)
 
 
 def options_of(group: str, *folders: Path) -> list[str]:
@@ -97,7 +131,6 @@ class _Checks:
         group, value = override.key_or_group, override.value()
         options = options_of(group, *self.folders)
         choose = f"one of {', '.join(options)}"
-        both = f", or {group}=[{','.join(options[:2])}] for several" if group in SEVERAL else ""
         needed = group in RunSettings.model_fields and RunSettings.model_fields[group].is_required()
         if override.package is not None:
             yield f"{text}: an option of {group} stands in {group} and nowhere else. Type {group}=OPTION, {choose}."
@@ -105,35 +138,32 @@ class _Checks:
             if needed:
                 yield f"{text}: a run needs {group}. Leave this out for the default, or type {group}=OPTION, {choose}."
         elif override.is_add() or override.is_force_add():
+            both = f", or {group}=[{','.join(options[:2])}] for several" if group in SEVERAL else ""
             yield f"{text}: an option of {group} is chosen already. Type {group}=OPTION without +, {choose}{both}."
         elif isinstance(value, list):
             yield from self._list(text, group, value, options)
-        elif value is None or isinstance(value, bool):
-            none = "" if needed else f" For none type ~{group}."
-            word = "null" if value is None else str(value).lower()
-            yield f"{text}: {group} cannot be {word}; give {choose}.{none}"
-        elif isinstance(value, int | float):
-            yield f"{text}: {group} cannot be a number; give {choose}."
         elif isinstance(value, str):
             yield from self._unknown(group, [value], options)
+        elif value is None or isinstance(value, bool):
+            none = "" if needed else f" For none type ~{group}."
+            yield f"{text}: {group} cannot be {as_typed(value)}; give {choose}.{none}"
+        elif isinstance(value, int | float):
+            yield f"{text}: {group} cannot be a number; give {choose}."
 
     def _list(self, text: str, group: str, values: Sequence[Any], options: Sequence[str]) -> Iterator[str]:
-        choose = f"one of {', '.join(options)}"
+        choose = f"Type {group}=OPTION, one of {', '.join(options)}."
         if not values:
-            none = "" if group not in SEVERAL else f" For none type ~{group}."
-            yield f"{text}: the list is empty. Type {group}=OPTION, {choose}.{none}"
+            yield f"{text}: the list is empty. {choose}{f' For none type ~{group}.' if group in SEVERAL else ''}"
         elif not all(isinstance(value, str) for value in values):
-            yield f"{text}: a list of {group} holds names of options only. Type {group}=OPTION, {choose}."
+            yield f"{text}: a list of {group} holds names of options only. {choose}"
         else:
-            yield from self._unknown(group, list(map(str, values)), options)
+            yield from self._unknown(group, values, options)
             if len({*values}) > 1 and group not in SEVERAL:
-                yield _one_option(group, list(map(str, values)))
+                yield _one_option(group, values)
 
     def _unknown(self, group: str, names: Sequence[str], options: Sequence[str]) -> Iterator[str]:
-        for name in names:
-            if name not in options and not re.search(
-                r"\$\{|/", name
-            ):  # resolved later, or deeper in a folder of one's own
+        for name in names:  # others are resolved later, or lie deeper in a folder of one's own
+            if name not in options and "${" not in name and "/" not in name:
                 yield f"{group}={name}: there is no such option. Choose one of: {', '.join(options)}"
 
     def _sweep(self, text: str, override: Override) -> Iterator[str]:
@@ -162,14 +192,12 @@ class _Checks:
 
     def _request_key(self, text: str, override: Override) -> Iterator[str]:
         key = override.key_or_group
-        owners = [
-            name for name in COMMANDS if key in yaml.safe_load((CONF / f"{name}.yaml").read_text(encoding="utf-8"))
-        ]
-        if self.command in owners or not owners:
-            return
-        instead = {"run": "resume", "resume": "run"}.get(key)
-        hint = f" Type {instead}={text.partition('=')[2]}." if instead else " Leave it out."
-        yield f"{text}: {key} is a key of {' and '.join(f'{name}.py' for name in owners)}, not of {self.command}.py.{hint}"
+        files = {name: (CONF / f"{name}.yaml").read_text(encoding="utf-8") for name in COMMANDS}
+        owners = [f"{name}.py" for name, content in files.items() if key in yaml.safe_load(content)]
+        if f"{self.command}.py" not in owners and owners:
+            instead = {"run": "resume", "resume": "run"}.get(key)
+            hint = f"Type {instead}={text.partition('=')[2]}." if instead else "Leave it out."
+            yield f"{text}: {key} is a key of {' and '.join(owners)}, not of {self.command}.py. {hint}"
 
 
 def _unreadable(text: str, reason: str, command: str) -> str:

@@ -9,10 +9,50 @@ from settings.run import RunSettings
 
 # Keys, and groups of them, that have an effect on the evaluation of what was not made here: the data, and the machine.
 USED_KEYS = ("split", "crosswalk", "data", "report.region_sizes", "seed", "logger", "trainer", "allow")
+FRESH = ("auto", "none", "imagenet")  # values of model.weights with which a model cannot predict classes yet
 OF_TRAINING = tuple(
     f"trainer.{key}"
     for key in ("max_epochs", "accumulate", "gradient_clip", "sync_batchnorm", "find_unused_parameters")
 )
+# With run= too: those of groups that are used, without an effect on the evaluation of a trained model.
+NOT_OF_RUN = (*OF_TRAINING, "data.batch_size", "data.drop_last", "data.load_size", "data.train_eval_samples")
+OF_RUN = (
+    "run",
+    "checkpoint",
+    "split",
+    "data",
+    "evaluation",
+    "report.predictions",
+    "report.region_sizes",
+    "trainer",
+    "allow",
+)
+
+
+def has_effect(key: str, used: Sequence[str] = OF_RUN, unused: Sequence[str] = NOT_OF_RUN) -> bool:
+    """Whether a key that is typed changes an evaluation, by default that of a run: it is, or is in, one of `used`."""
+    return key not in unused and any(key == each or key.startswith(f"{each}.") for each in used)
+
+
+def external_kind(request: Request) -> str | None:
+    """What evaluate.py is requested to evaluate that was not made here: predictions, weights, or None for a run.
+
+    Raises RequestError where keys of the one and of the other are typed.
+    """
+    keys, typed = request.keys, request.typed_keys
+    beside = [key for key in typed if key.startswith("predictions") or key == "crosswalk"]
+    if keys.run is not None:
+        if beside:
+            raise RequestError(
+                f"{beside[0]}= makes no sense with run=: a run has its own model. Leave one of them out."
+            )
+        return None
+    if keys.predictions is not None:
+        return "predictions"
+    if keys.predictions_label_space is not None:
+        raise RequestError("predictions is missing. Type the folder of the masks: predictions=DIR")
+    weights = request.config.model.get("weights", "auto")  # an experiment= may name them
+    return "weights" if "model.weights" in typed or weights not in FRESH else None
 
 
 def settings_of_weights(request: Request) -> RunSettings:
@@ -26,7 +66,7 @@ def settings_of_weights(request: Request) -> RunSettings:
         )
     settings = resolved(request)
     weights = settings.model.weights
-    if weights in ("auto", "none", "imagenet"):
+    if weights in FRESH:
         raise RequestError(
             f"model.weights={weights}: such a network cannot predict any class yet. Type model.weights=coco_voc, or the path "
             "of trained weights and model.label_space=NAME."
@@ -50,5 +90,5 @@ def settings_of_predictions(request: Request) -> RunSettings:
 def _refuse_unused(request: Request, beside: str, why: str, used: Sequence[str], unused: Sequence[str]) -> None:
     """Raise RequestError for a typed key that would change nothing."""
     for key in request.typed_keys:
-        if key in unused or not any(key == each or key.startswith(f"{each}.") for each in used):
+        if not has_effect(key, used, unused):
             raise RequestError(f"{beside} makes no sense with {key}=: {why}. Leave one of them out.")

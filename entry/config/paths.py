@@ -10,8 +10,7 @@ from pathlib import Path
 
 from entry.request import PROJECT
 from run_folder import is_run
-from settings.base import legal
-from settings.errors import keys_of
+from settings.errors import keys_of, legal
 from settings.run import RunSettings
 
 MOST_NAMED = 5
@@ -33,7 +32,7 @@ def missing(key: str, path: Path) -> str:
     )
     hint = f" Did you mean {' or '.join(as_override(key, each) for each in near)}?" if near else ""
     there = f" {parent} has {', '.join(names)}." if names else ""
-    field = next((field for name, field in keys_of(RunSettings) if name == key), None)
+    field = dict(keys_of(RunSettings)).get(key)
     what = "" if field is None else f" {key} is {legal(field.annotation, field.metadata)}."
     return f"{key}={path}: there is no such file or folder.{hint or there}{what}"
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +68,7 @@ def check_paths(settings: RunSettings, typed: Sequence[str]) -> None:
     """Raise RequestError where typed keys name files, folders or label spaces that do not exist."""
     absent: list[tuple[str, Path]] = []
     for key in PATHS:
-        value: Any = settings
-        for part in key.split("."):
-            value = getattr(value, part)
+        value: Any = attrgetter(key)(settings)
         if value is None or not any(key == each or key.startswith(f"{each}.") for each in typed):
             continue
         if (

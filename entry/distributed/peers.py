@@ -51,11 +51,11 @@ def _reason_to_end(store: Store, over: threading.Event) -> str | None:
     while not over.wait(BEAT_SECONDS):
         beat += 1
         try:
-            store.set(_beat(rank()), str(beat))
+            store.set(rendezvous.key("beat", rank()), str(beat))
             if (failure := rendezvous.failure_of_others(store)) is not None:
                 return failure
             for other in others:
-                found = store.get(_beat(other)) if store.check([_beat(other)]) else b""
+                found = store.get(key) if store.check([key := rendezvous.key("beat", other)]) else b""
                 if found != last[other][0]:
                     last[other] = (found, time.monotonic())
                 elif time.monotonic() - last[other][1] > SILENT_SECONDS:
@@ -66,7 +66,3 @@ def _reason_to_end(store: Store, over: threading.Event) -> str | None:
         except RuntimeError:
             return "The ranks' store does not answer: rank 0, or the launcher, has ended. See its output."
     return None
-
-
-def _beat(rank: int) -> str:
-    return f"beat/{rank}"

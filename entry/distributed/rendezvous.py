@@ -21,6 +21,11 @@ _POLL_SECONDS = 0.2
 _REST_SECONDS = 0.02
 
 
+def key(what: str, rank: int) -> str:
+    """The key in the ranks' store of what one of them reports."""
+    return f"{what}/{rank}"
+
+
 def meet(seconds: float = ARRIVAL_SECONDS) -> Store:
     """Wait until every rank has come, and return their store. Raises RankError naming those that are missing."""
     address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
@@ -29,8 +34,8 @@ def meet(seconds: float = ARRIVAL_SECONDS) -> Store:
         f"the other ranks of {world_size()} at {address}, as RANK={rank()} and WORLD_SIZE={world_size()} are set"
     ):
         store = open_store(seconds)
-        store.set(_mark(rank()), socket.gethostname())
-        while missing := [other for other in range(world_size()) if not store.check([_mark(other)])]:
+        store.set(key("here", rank()), socket.gethostname())
+        while missing := [other for other in range(world_size()) if not store.check([key("here", other)])]:
             if time.monotonic() > until:
                 here = ", ".join(f"{o} ({host_of(store, o)})" for o in range(world_size()) if o not in missing)
                 raise RankError(
@@ -71,30 +76,30 @@ def reporting(store: Store) -> Iterator[None]:
         yield
     except BaseException as error:
         with contextlib.suppress(RuntimeError):  # the store has gone with rank 0
-            store.set(_failure(rank()), str(error) or type(error).__name__)
+            store.set(key("failed", rank()), str(error) or type(error).__name__)
         raise
 
 
 def failure_of_others(store: Store) -> str | None:
     """Which other rank has failed, where, and why; None where none has reported it."""
     for other in range(world_size()):
-        if other != rank() and store.check([_failure(other)]):
-            reason = store.get(_failure(other)).decode()
+        if other != rank() and store.check([key("failed", other)]):
+            reason = store.get(key("failed", other)).decode()
             return f"Rank {other} of {world_size()} ({host_of(store, other)}) failed: {reason}"
     return None
 
 
 def host_of(store: Store, other: int) -> str:
     """The host on which a rank that has come runs."""
-    return store.get(_mark(other)).decode()
+    return store.get(key("here", other)).decode()
 
 
 def _all_ready(store: Store, seconds: float) -> None:
     """Wait until every rank is about to form the group. Raises RankError naming one that has failed or does not come."""
-    store.set(_readiness(rank()), "")
+    store.set(key("ready", rank()), "")
     until = time.monotonic() + seconds
     with waiting("the other ranks to be ready"):
-        while missing := [other for other in range(world_size()) if not store.check([_readiness(other)])]:
+        while missing := [other for other in range(world_size()) if not store.check([key("ready", other)])]:
             if (failure := failure_of_others(store)) is not None:
                 raise RankError(failure)
             if time.monotonic() > until:
@@ -136,15 +141,3 @@ def together(store: Store, accelerator: str, seconds: float = ARRIVAL_SECONDS) -
         raise RankError(failure) from error
     dist.barrier()
     dist.destroy_process_group()
-
-
-def _mark(rank: int) -> str:
-    return f"here/{rank}"
-
-
-def _readiness(rank: int) -> str:
-    return f"ready/{rank}"
-
-
-def _failure(rank: int) -> str:
-    return f"failed/{rank}"

@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import socket
 import time
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from entry.hardware import choose
 from entry.job import Job, carry_out
 from entry.request import rank, world_size
 from entry.run import Run
-from run_folder import RunFolder, mark_failed
+from run_folder import RunFolder, now, read_json, write_json
 from streams import print_to_stderr, waiting
 
 PATIENCE_SECONDS = 2 * 60 * 60  # for rank 0 to check its data
@@ -55,7 +56,7 @@ def dismiss(code: int) -> None:
         return
     store.set(_JOB, json.dumps(code))
     until = time.monotonic() + LEAVING_SECONDS
-    others = [_left(number) for number in range(1, world_size())]
+    others = [rendezvous.key("left", number) for number in range(1, world_size())]
     while not store.check(others) and time.monotonic() < until:  # the store may live in this process
         time.sleep(POLL_SECONDS)
 
@@ -67,7 +68,7 @@ def follow() -> int:
         with rendezvous.reporting(store):
             received = _job_or_code(store)
             if isinstance(received, int):
-                store.set(_left(rank()), "")
+                store.set(rendezvous.key("left", rank()), "")
                 return received
             _do(received, store)
     except (*REQUEST_ERRORS, *FAILURES, RunStopped, dist.DistError) as error:
@@ -101,5 +102,8 @@ def _do(job: Job, store: Store) -> None:
         carry_out(job, signal)
 
 
-def _left(rank: int) -> str:
-    return f"left/{rank}"
+def mark_failed(path: Path, error: str) -> None:
+    """Write state ``failed`` into a status file of this process, just before it ends without being able to finish it."""
+    facts = read_json(path)
+    if (facts["state"], facts["pid"], facts["host"]) == ("running", os.getpid(), socket.gethostname()):
+        write_json(path, facts | {"state": "failed", "exit_code": 1, "error": error, "finished": now()})

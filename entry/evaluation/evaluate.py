@@ -1,6 +1,8 @@
 """One evaluation, of a run, external weights or masks: its folder is replaced as a whole, and only by a complete one."""
 
 import logging
+import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +28,7 @@ from metrics.counts import Counts
 from reports.evaluation import Evaluation, scores_of, write_tables
 from reports.figures.per_class import per_class_figure
 from reports.figures.write import write_figures
-from run_folder import RunFolder, Status, read_csv, replace_folder, write_json, write_text
+from run_folder import RunFolder, Status, read_csv, write_json, write_text
 from settings.evaluation import EvaluationSettings
 from settings.run import RunSettings
 
@@ -188,3 +190,20 @@ def _views(evaluation: EvaluationSettings) -> dict[str, Any]:
     stride = None if evaluation.window is None else list(evaluation.steps)
     window = None if evaluation.window is None else list(evaluation.window)
     return {"flip": evaluation.flip, "scales": evaluation.scales, "window": window, "stride": stride}
+
+
+def replace_folder(target: Path, fill: Callable[[Path], None]) -> None:
+    """Replace a folder as a whole by one that `fill` writes; an exception in `fill` leaves the old one as it was."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_name(f".{target.name}.{os.getpid()}.new")
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir()
+    try:
+        fill(fresh)
+        if target.exists():
+            target.rename(old)
+        fresh.rename(target)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

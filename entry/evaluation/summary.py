@@ -5,9 +5,11 @@ from typing import Any
 
 from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
+from entry.config.external import has_effect
 from entry.console import printable
+from entry.evaluation.assemble import differences
 from entry.request import Request
-from entry.run import Run, differences
+from entry.run import Run
 from reports.crosswalk import crosswalk_summary
 from reports.figures.style import undrawable
 from reports.intervals import FEW, with_interval
@@ -92,9 +94,14 @@ def print_differences(run: Run) -> None:
 
 
 def print_ignored(request: Request) -> None:
-    """Print which overrides are ignored with run=: those of the split, and the folder."""
+    """Print which overrides are ignored with run=: those of the split and of training, and the folder."""
     typed = [key for key in request.typed_keys if key.startswith(("data.fraction", "data.split"))]
     if typed:
         print(f"note: {', '.join(typed)} is ignored with run=: the split is the run's own split.csv.")
+    idle = [key for key in request.typed_keys if key not in typed and not has_effect(key)]
+    if idle:
+        print(
+            f"note: {', '.join(idle)} is ignored with run=: it has no effect on what a trained model predicts or how it is scored."
+        )
     if request.folder_was_typed:
         print("note: hydra.run.dir is ignored with run=: an evaluation lies in the folder of its run.")

@@ -6,7 +6,6 @@ import shlex
 import tarfile
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 HEAD = 512  # bytes that tell most formats; a tar archive has its name at 257
@@ -26,28 +25,9 @@ SIGNATURES = (
     (4, b"TFL3", "a TensorFlow Lite model", "Convert it to a PyTorch state dict in the tool that wrote it"),
     (0, b"GGUF", "a GGUF file of a language model", "Give a PyTorch state dict"),
 )  # fmt: skip
-PICKLES_OF_OLD_TORCH = (
-    3  # before the one with the content, in files from before torch 1.6: magic number, version, sizes
-)
+PICKLES_OF_OLD_TORCH = 3  # before torch 1.6 the content's follows a magic number, a version and sizes
 MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")  # of those files
 STATE_KEYS = ("state_dict", "model_state_dict", "model_state", "model", "net", "ema", "params")
-
-
-@dataclass(frozen=True)
-class Pickled:
-    """What a pickle would build, read from its opcodes without building it.
-
-    Args:
-        by_torch: whether torch.save wrote it.
-        is_object: whether it is an object of a class itself, and no dict with something in it.
-        names: dotted names of the classes and functions it calls for, in their order.
-        texts: the short texts in it, the keys of its dicts among them.
-    """
-
-    by_torch: bool
-    is_object: bool
-    names: Sequence[str]
-    texts: Sequence[str]
 
 
 def describe(path: Path) -> tuple[str, str]:
@@ -74,30 +54,29 @@ def needs_code(path: Path) -> tuple[str, str] | None:
 
     None for a pickle of tensors. Raises what reading a damaged file may raise.
     """
-    found = _pickled(path)
-    classes = [name for name in dict.fromkeys(found.names) if not _is_plain(name)]
+    content, by_torch = _pickle(path)
+    operations = [(code.name, argument) for code, argument, _ in pickletools.genops(content)]
+    classes = [name for name in dict.fromkeys(_names(operations)) if not _is_plain(name)]
     if not classes:
         return None
-    key = next((key for key in STATE_KEYS if key in found.texts), None)
+    first, argument = next((each for each in operations if each[0] not in ("PROTO", "FRAME")), ("", None))
+    # The file is an object of a class itself, and no dict with something in it.
+    is_object = first in ("GLOBAL", "SHORT_BINUNICODE") and not str(argument).startswith("collections")
+    texts = {argument for code, argument in operations if "UNICODE" in code}  # the keys of dicts among them
+    key = None if is_object else next((key for key in STATE_KEYS if key in texts), None)
+    place = "" if key is None else f"[{key!r}]"
+    named = f"({', '.join(classes[:MOST_NAMED])})"
+    if not by_torch:
+        items = f"pickle.load(open({str(path)!r}, 'rb')){place}.items()"
+        weights = f"{{name: torch.as_tensor(each) for name, each in {items}}}"
+        return f"is a plain pickle, not written by torch.save {named}", _command("pickle, torch", weights, path)
     has_model = any(name.startswith("torch.nn.modules.") for name in classes) and key not in STATE_KEYS[:3]
-    place = "" if found.is_object or key is None else f"[{key!r}]"
-    modules = "torch" if found.by_torch else "pickle, torch"
-    if not found.by_torch:
-        what = "is a plain pickle, not written by torch.save"
-        weights = (
-            f"{{name: torch.as_tensor(each) for name, each in pickle.load(open({str(path)!r}, 'rb')){place}.items()}}"
-        )
-    else:
-        what = (
-            "is a whole pickled model"
-            if found.is_object
-            else "holds a pickled model"
-            if has_model
-            else "holds more than tensors"
-        )
-        method = ".state_dict()" if found.is_object or has_model else ""
-        weights = f"torch.load({str(path)!r}, map_location='cpu', weights_only=False){place}{method}"
-    return f"{what} ({', '.join(classes[:MOST_NAMED])})", _command(modules, weights, path)
+    what = "is a whole" if is_object else "holds a"
+    method = ".state_dict()" if is_object or has_model else ""
+    weights = f"torch.load({str(path)!r}, map_location='cpu', weights_only=False){place}{method}"
+    return f"{f'{what} pickled model' if method else 'holds more than tensors'} {named}", _command(
+        "torch", weights, path
+    )
 
 
 def _is_plain(name: str) -> bool:
@@ -148,29 +127,19 @@ def _text(head: bytes) -> tuple[str, str]:
     return f"a text that begins with {first!r}", "Give the file with the weights"
 
 
-def _pickled(path: Path) -> Pickled:
-    """What the pickle in a file of ``torch.save``, or a plain pickle, would build."""
+def _pickle(path: Path) -> tuple[bytes, bool]:
+    """The pickle of a file's content, and whether torch.save wrote it."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            content = archive.read(next((name for name in archive.namelist() if name.endswith("data.pkl")), ""))
-        return _inspected(content, by_torch=True)
+            return archive.read(next((name for name in archive.namelist() if name.endswith("data.pkl")), "")), True
     content = path.read_bytes()
     if MAGIC not in content[:HEAD]:
-        return _inspected(content, by_torch=False)
+        return content, False
     file = io.BytesIO(content)
     for _ in range(PICKLES_OF_OLD_TORCH):
         for _ in pickletools.genops(file):
             pass
-    return _inspected(file.read(), by_torch=True)
-
-
-def _inspected(content: bytes, *, by_torch: bool) -> Pickled:
-    operations = [(code.name, argument) for code, argument, _ in pickletools.genops(content)]
-    texts = [str(argument) for code, argument in operations if "UNICODE" in code]
-    first, argument = next((each for each in operations if each[0] not in ("PROTO", "FRAME")), ("", None))
-    names = list(_names(operations))
-    is_object = first in ("GLOBAL", "SHORT_BINUNICODE") and not str(argument).startswith("collections")
-    return Pickled(by_torch, is_object, names, texts)
+    return file.read(), True
 
 
 def _names(operations: Sequence[tuple[str, object]]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from torch import nn
 
 from lightning_modules.errors import WeightsError
 from lightning_modules.weights.download import NotReachableError, cached_path, fetch
-from lightning_modules.weights.pretrained import IMAGENET_MEAN, IMAGENET_STD, TORCHVISION, published_weights
+from lightning_modules.weights.pretrained import IMAGENET_MEAN, IMAGENET_STD, published_weights
 from lightning_modules.weights.safe_load import read_state_dicts
 from lightning_modules.weights.state_dict import Heads, choose_state, load_backbone, load_network
 
@@ -42,7 +42,7 @@ def load_weights(
         network: changed in place.
         model: the network's name, for messages.
         requested: ``auto`` (ImageNet if torchvision has such weights and they can be downloaded, else from scratch),
-            ``none``, ``imagenet`` (of a segmentation model the backbone's), ``coco_voc``, or the path of a checkpoint.
+            ``imagenet`` (of a segmentation model the backbone's), ``coco_voc``, or the path of a checkpoint.
         target: the dotted name of the function that built the network, such as ``torchvision.models.resnet34``.
         num_classes: of the network.
         whole: load the heads too, which must fit: the network is evaluated as it is.
@@ -51,8 +51,6 @@ def load_weights(
 
     Raises WeightsError, with the network unchanged, if the weights cannot be downloaded or read, or do not fit.
     """
-    if requested == "none" or (requested == "auto" and not target.startswith(TORCHVISION)):
-        return WeightsReport(requested, "none")
     if requested == "auto" or requested in NAMES:
         return _load_published(network, model, requested, target, num_classes, whole=whole)
     states = read_state_dicts(Path(requested).expanduser())

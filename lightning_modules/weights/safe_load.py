@@ -60,18 +60,14 @@ def _state_dicts(content: object, place: str, depth: int) -> Iterator[tuple[str,
 
 def _content(content: object) -> str:
     """What plain data without a state dict is."""
-    if isinstance(content, Mapping) and "param_groups" in {
-        *content,
-        *(key for each in content.values() if isinstance(each, Mapping) for key in each),
-    }:
-        return f"an optimiser's state ({_named(content)})"
     if isinstance(content, Mapping):
-        return f"a dict with {_named(content)}" if content else "an empty dict"
+        inner = [key for each in content.values() if isinstance(each, Mapping) for key in each]
+        what = "an optimiser's state ({})" if "param_groups" in (*content, *inner) else "a dict with {}"
+        return what.format(_named(content)) if content else "an empty dict"
     if isinstance(content, Tensor):
         return f"a single tensor without a name ({'×'.join(map(str, content.shape)) or 'one number'})"
-    return (
-        f"a {type(content).__name__}{f' of {len(content)} items without names' if isinstance(content, Sized) else ''}"
-    )
+    items = f" of {len(content)} items without names" if isinstance(content, Sized) else ""
+    return f"a {type(content).__name__}{items}"
 
 
 def _named(content: Mapping[Any, object]) -> str:
@@ -80,19 +76,13 @@ def _named(content: Mapping[Any, object]) -> str:
 
 
 def _no_file(path: Path, typed: str) -> str:
+    give = "give auto, none, imagenet, coco_voc or"
     if not path.is_dir():
-        return f"{typed}: no such file; give auto, none, imagenet, coco_voc or the path of a checkpoint file"
-    files = [
-        each
-        for each in (path / "checkpoints/best.ckpt", *sorted(path.iterdir()))
-        if each.suffix in SUFFIXES and each.is_file()
-    ]
-    inside = (
-        f"one of the files in it: {', '.join(map(str, files[:MOST_NAMED]))}"
-        if files
-        else "the path of a checkpoint file"
-    )
-    return f"{typed}: is a folder; give auto, none, imagenet, coco_voc or {inside}"
+        return f"{typed}: no such file; {give} the path of a checkpoint file"
+    files = [path / "checkpoints/best.ckpt", *sorted(path.iterdir())]
+    having = [str(each) for each in files if each.suffix in SUFFIXES and each.is_file()][:MOST_NAMED]
+    inside = f"one of the files in it: {', '.join(having)}" if having else "the path of a checkpoint file"
+    return f"{typed}: is a folder; {give} {inside}"
 
 
 def read_checkpoint(path: Path, typed: str, *, in_file: bool = False) -> object:

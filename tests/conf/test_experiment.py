@@ -26,7 +26,7 @@ def car_everywhere(tmp_path, monkeypatch):
     """In place of the published weights, in torch's own cache, ones that call every pixel a car."""
     state = deeplabv3_resnet50(21).state_dict()
     state["classifier.4.weight"].zero_()
-    state["classifier.4.bias"].copy_(torch.eye(21)[load("voc21").index("car")])
+    state["classifier.4.bias"].copy_(torch.eye(21)[load("voc21").classes.index("car")])
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     folder = tmp_path / "torch/hub/checkpoints"
     folder.mkdir(parents=True)

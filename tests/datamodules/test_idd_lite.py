@@ -3,8 +3,11 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from datamodules.errors import DatasetError
 from datamodules.idd_lite import IDDLiteDataModule
 
 # Of train's pixels. Source: EVALUATION's figures for IDD-Lite.
@@ -37,3 +40,15 @@ def test_the_genuine_frames(settings):
     assert batch["image"].shape == (16, 3, 227, 320)
     assert batch["target"].shape == (16, 227, 320)
     assert int(batch["target"].max()) <= 7
+
+
+def test_advice_on_unknown_ids_names_no_label_space_that_is_refused(settings, tmp_path):
+    for kind, ending in (("leftImg8bit", "_image.jpg"), ("gtFine", "_label.png")):
+        for split in ("train", "val"):
+            place = tmp_path / kind / split / f"{split}_drive" / f"1{ending}"
+            place.parent.mkdir(parents=True)
+            Image.fromarray(np.full((6, 8), 9, np.uint8)).save(place)
+    own = settings(name="idd_lite", root=str(tmp_path), label_space="idd_lite", image_size=(6, 8))
+    with pytest.raises(DatasetError, match=r"type data\.void_ids=\[9\] if 9 is no class; or name each id") as refused:
+        IDDLiteDataModule(own).prepare_training()
+    assert "idd_level" not in str(refused.value)

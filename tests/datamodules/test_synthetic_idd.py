@@ -57,7 +57,7 @@ def test_frames_and_masks_of_the_same_streets(tmp_path, settings):
     assert crops.root != data.root  # another number of drives, another dataset
     batch = next(iter(data.training_dataloader(0)))
     assert batch["target"].shape == (4, 36, 64)
-    road, void = data.label_space.index("road"), data.label_space.void
+    road, void = data.label_space.classes.index("road"), data.label_space.void
     assert 0.1 < float((batch["target"] == road).float().mean()) < 0.7
     assert float((batch["target"] == void).float().mean()) < 0.1
     counts = data.counts()["train"]

@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 
 from entry.cli.help import CONF, HIDDEN, composed_values, groups
 from entry.request import PROJECT
-from settings.base import Group, legal
-from settings.errors import group_of, keys_of
+from settings.base import Group
+from settings.errors import group_of, keys_of, legal
 from settings.run import AllowedPackages, RunSettings
 
 DOCS = PROJECT / "docs"

@@ -12,7 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from entry.cli.hydra_guard import with_quotes
+from entry.cli.overrides import with_quotes
 from label_spaces.catalogue import load
 from label_spaces.crosswalk import read
 

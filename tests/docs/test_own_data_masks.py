@@ -131,7 +131,7 @@ def test_every_command_finds_its_frames(downloaded, tmp_path, monkeypatch):
     from omegaconf import OmegaConf
 
     from entry.builders.modules import build_datamodule
-    from entry.cli.hydra_guard import with_quotes
+    from entry.cli.overrides import with_quotes
     from entry.config.resolve import resolved
     from entry.request import PROJECT, Request
 

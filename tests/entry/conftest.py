@@ -30,10 +30,10 @@ HEIGHT, WIDTH = 32, 48
 def streets(tmp_path_factory):
     """One set of pictures twice: with masks of idd_level3's ids, and with masks of voc21's."""
     root = tmp_path_factory.mktemp("streets")
-    ours = np.array([LEVEL3.index(name) if name else 255 for name in BANDS], np.uint8).repeat(ROWS)
-    theirs = np.array([VOC.index(name) if name in VOC.classes else 255 for name in BANDS.values()], np.uint8).repeat(
-        ROWS
-    )
+    ours = np.array([LEVEL3.classes.index(name) if name else 255 for name in BANDS], np.uint8).repeat(ROWS)
+    theirs = np.array(
+        [VOC.classes.index(name) if name in VOC.classes else 255 for name in BANDS.values()], np.uint8
+    ).repeat(ROWS)
     for folder in ("idd/images", "idd/masks", "voc/masks"):
         (root / folder).mkdir(parents=True)
     for i in range(20):

@@ -8,7 +8,6 @@ from torch import nn
 from entry import console
 from entry.evaluation.summary import print_ignored
 from entry.hardware import Hardware
-from label_spaces.crosswalk import Crosswalk, Link
 from label_spaces.space import LabelSpace
 from run_folder import RunFolder
 
@@ -76,7 +75,12 @@ def test_at_most_thirty_classes_are_listed_and_all_are_counted(capsys, classes, 
     [
         (["data.num_workers", "split"], False, []),
         (["data.fraction", "data.split.train", "seed"], False,
-         ["note: data.fraction, data.split.train is ignored with run=: the split is the run's own split.csv."]),
+         ["note: data.fraction, data.split.train is ignored with run=: the split is the run's own split.csv.",
+          "note: seed is ignored with run=: it has no effect on what a trained model predicts or how it is scored."]),
+        (["optimizer.lr", "aug", "data.batch_size", "logger"], False,
+         ["note: optimizer.lr, aug, data.batch_size, logger is ignored with run=: it has no effect on what a trained model predicts or how it is scored."]),
+        (["run", "checkpoint", "data.root", "data.eval_size", "evaluation.flip", "trainer", "trainer.precision", "report.predictions"],
+         False, []),
         ([], True, ["note: hydra.run.dir is ignored with run=: an evaluation lies in the folder of its run."]),
     ],
 )  # fmt: skip
@@ -88,26 +92,6 @@ def test_what_is_ignored_with_run_is_named(capsys, typed, folder_was_typed, line
 def test_a_resumed_run_is_named_with_its_notes(capsys, tmp_path):
     console.resuming(RunFolder(tmp_path), ["Resuming after step 3, in epoch 2."])
     assert printed(capsys) == [f"resuming {tmp_path}", "note: Resuming after step 3, in epoch 2."]
-
-
-@pytest.mark.parametrize(("size", "where"), [(None, "their own sizes"), ((32, 48), "48×32")])
-def test_what_external_classes_cannot_express_is_named(capsys, size, where):
-    space = LabelSpace("ours", ("sky", "car", "rider", "road"))
-    datamodule = data(notes=["a mask is odd"])
-    datamodule.label_space, datamodule.scored_at = space, lambda split: size
-    source = LabelSpace("theirs", ("sky", "vehicle"))
-    # Of four labels (sky, car, rider, another kind of car) their vehicle stands for two, and counts as the first.
-    crosswalk = Crosswalk(source, space, (Link((0,)), Link((1, 2))), (0, 1, 2, 1))
-    console.external(datamodule, "val", "", crosswalk)
-    assert printed(capsys) == [
-        "note: a mask is odd",
-        f"val: 2 frames at {where}, ours",
-        "note: theirs can express a part only of car.",
-        "note: theirs counts as another class rider.",
-        "note: theirs cannot express road.",
-    ]
-    console.external(datamodule, "val", "2 masks are left out", None)
-    assert printed(capsys) == ["note: a mask is odd", "note: 2 masks are left out", f"val: 2 frames at {where}, ours"]
 
 
 @pytest.mark.parametrize(

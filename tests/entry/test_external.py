@@ -5,11 +5,15 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from entry.external import announce
+from label_spaces.crosswalk import Crosswalk, Link
+from label_spaces.space import LabelSpace
 from tests.entry.conftest import HEIGHT, LEVEL3, MODEL, TRAINER, VOC, WIDTH, check_is_no_run, idd, scored
 
 
@@ -75,7 +79,9 @@ def test_per_sample_matrices_are_crossed_and_uncrossed(perfect):
     truth, predicted = np.divmod(
         facts["uncrossed_cell"][facts["uncrossed_indptr"][0] : facts["uncrossed_indptr"][1]], 22
     )
-    assert (LEVEL3.index("rider"), VOC.index("person")) in set(zip(truth.tolist(), predicted.tolist(), strict=True))
+    assert (LEVEL3.classes.index("rider"), VOC.classes.index("person")) in set(
+        zip(truth.tolist(), predicted.tolist(), strict=True)
+    )
     assert (np.diff(facts["indptr"]) == 8).all()
 
 
@@ -237,3 +243,26 @@ def test_masks_of_the_genuine_idd_lite_and_a_broken_copy(run_command, tmp_path):
     assert answer.code == 2
     for message in ("1 belong to no frame", "1 frames have no mask", "640×454, the frame 320×227", "it has the ids 9"):
         assert message in answer.err
+
+
+@pytest.mark.parametrize(("size", "where"), [(None, "their own sizes"), ((32, 48), "48×32")])
+def test_what_external_classes_cannot_express_is_named(capsys, size, where):
+    def printed():
+        return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+
+    space = LabelSpace("ours", ("sky", "car", "rider", "road"))
+    table = SimpleNamespace(indices=lambda split: range(2))
+    datamodule = SimpleNamespace(label_space=space, notes=["a mask is odd"], table=table, scored_at=lambda split: size)
+    source = LabelSpace("theirs", ("sky", "vehicle"))
+    # Of four labels (sky, car, rider, another kind of car) their vehicle stands for two, and counts as the first.
+    crosswalk = Crosswalk(source, space, (Link((0,)), Link((1, 2))), (0, 1, 2, 1))
+    announce(datamodule, "val", "", crosswalk)
+    assert printed() == [
+        "note: a mask is odd",
+        f"val: 2 frames at {where}, ours",
+        "note: theirs can express a part only of car.",
+        "note: theirs counts as another class rider.",
+        "note: theirs cannot express road.",
+    ]
+    announce(datamodule, "val", "2 masks are left out", None)
+    assert printed() == ["note: a mask is odd", "note: 2 masks are left out", f"val: 2 frames at {where}, ours"]

@@ -67,7 +67,7 @@ def test_masks_of_external_weights_are_in_the_datas_classes(run_command, root, e
     network, typed = external
     answer = run_command("evaluate", *typed, f"split={split}", "report.predictions=true")
     assert answer.code == 0, answer.err
-    ids = np.array([255 if name is None else SPACE.index(name) for name in NAMES])
+    ids = np.array([255 if name is None else SPACE.classes.index(name) for name in NAMES])
     images, names = seen(root, split)
     with torch.no_grad():
         best = network(images)["out"].topk(2, 1)

@@ -93,7 +93,9 @@ def test_perfect_in_cityscapes_on_synthetic_streets_is_as_the_crosswalk_has_it(r
     found = scored(answer, "val")["crossing"]
     classes = LEVEL3.labels
     inexpressible = [
-        name for name in found["no"] if any(pixels[label] for label in pixels if classes[label] == LEVEL3.index(name))
+        name
+        for name in found["no"]
+        if any(pixels[label] for label in pixels if classes[label] == LEVEL3.classes.index(name))
     ]
     assert set(found["instead"]) == set(inexpressible)
     assert all(counts == {"void": 1.0} for counts in found["instead"].values())

@@ -11,7 +11,6 @@ from entry.request import (
     LONGEST_TEMPORARY,
     choose_temporary_folder,
     environment_error,
-    external_kind,
     launched,
     rank,
     world_size,
@@ -38,33 +37,6 @@ def test_keys_are_validated_and_absolute(tmp_path, monkeypatch):
 def test_allowed_packages(tmp_path):
     assert composed(tmp_path).allow == ()
     assert composed(tmp_path, "allow=[mine,yours]").allow == ("mine", "yours")
-
-
-@pytest.mark.parametrize(
-    ("typed", "kind"),
-    [
-        (["run=a"], None),
-        ([], None),
-        (["predictions=masks"], "predictions"),
-        (["model.weights=none"], "weights"),  # typed, so it is what is to be evaluated
-        (["model.weights=a.pt"], "weights"),
-    ],
-)
-def test_what_is_evaluated(tmp_path, typed, kind):
-    assert external_kind(composed(tmp_path, *typed, name="evaluate")) == kind
-
-
-@pytest.mark.parametrize(
-    ("typed", "message"),
-    [
-        (["run=a", "crosswalk=b.csv"], "crosswalk= makes no sense with run="),
-        (["run=a", "predictions=b"], "predictions= makes no sense with run="),
-        (["predictions_label_space=voc21"], "predictions is missing"),
-    ],
-)
-def test_keys_that_contradict_are_refused(tmp_path, typed, message):
-    with pytest.raises(RequestError, match=message):
-        external_kind(composed(tmp_path, *typed, name="evaluate"))
 
 
 @pytest.mark.parametrize(

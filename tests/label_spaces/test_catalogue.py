@@ -10,6 +10,8 @@ from torchvision.datasets import Cityscapes
 from label_spaces.catalogue import advice, fitting, having_colours, load, names
 from label_spaces.csv_files import read_rows
 from label_spaces.space import LabelSpace, LabelSpaceError
+from settings.run import RunSettings, validated
+from tests.settings.conftest import SEGMENTS, changed
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = ROOT / "label_spaces" / "tables"
@@ -123,7 +125,7 @@ def test_cityscapes_18_is_cs_train_id_without_terrain():
 def test_cityscapes():
     space = load("cityscapes19")
     assert space.ids == tuple(range(19))
-    assert [space.index(name) for name in ("road", "terrain", "rider", "bicycle")] == [0, 9, 12, 18]
+    assert [space.classes.index(name) for name in ("road", "terrain", "rider", "bicycle")] == [0, 9, 12, 18]
     assert space.labels["license plate"] == space.labels["guard rail"] == space.void
     assert space.colours[13] == (0, 0, 142)
 
@@ -179,6 +181,15 @@ def test_a_user_adds_a_file(tmp_path):
     assert load(str(path)).classes == ("lane", "rest")
     with pytest.raises(LabelSpaceError, match=r"no label space 'lanes'; there are idd_level3, .*voc21"):
         load("lanes")
+
+
+@pytest.mark.parametrize(("file", "delimiter"), [("lanes.tsv", "\t"), ("LANES.TSV", "\t"), ("lanes.csv", ";")])
+def test_a_table_with_any_delimiter_is_a_label_space(tmp_path, file, delimiter):
+    (tmp_path / file).write_text("name,id\nlane,1\nrest,0\n".replace(",", delimiter))
+    space = load(str(tmp_path / file))
+    assert (space.classes, space.ids) == (("lane", "rest"), (1, 0))
+    settings = validated(RunSettings, changed({"data.label_space": f"~/{file}", **SEGMENTS}))
+    assert settings.data.label_space == str(Path.home() / file)
 
 
 @pytest.mark.parametrize("name", names())
@@ -292,6 +303,12 @@ def test_advice_is_chosen_from_what_was_found():
     assert "smoothed edges" in advice({0, 255, *range(3, 90, 2)}, own, "data.label_space", "data.void_ids")
     assert "ids of instances" in advice({7, 26001}, own, "data.label_space", "data.void_ids")
     assert "void_ids" not in advice({7, 26001}, own, "data.label_space", "data.void_ids")
+    level2 = advice({0, 6, 9, 255}, load("idd_lite"), "data.label_space", "data.void_ids")
+    assert "type data.label_space=idd_level2 if they are its classes" in level2
+    only = advice(
+        {0, 6, 9, 255}, load("idd_lite"), "data.label_space", "data.void_ids", lambda space: space.name == "idd_level1"
+    )
+    assert "are its classes" not in only
 
 
 def test_label_spaces_are_found_by_colours():

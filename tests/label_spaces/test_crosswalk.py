@@ -87,7 +87,7 @@ def test_voc_and_the_notebooks_18_classes_by_hand():
     assert {
         name: names[to] for name, to in zip(found.source.classes, found.mapping, strict=True) if names[to]
     } == VOC_18
-    assert found.targets[15] == (found.target.index("Person"), found.target.index("Rider"))
+    assert found.targets[15] == (found.target.classes.index("Person"), found.target.classes.index("Rider"))
     assert found.rest == (0,)
 
 
@@ -115,7 +115,7 @@ def test_cityscapes_agrees_with_cs_train_id():
     source, rows = load("cityscapes19"), read_rows(ROOT / "label_spaces" / "tables" / "idd_labels.csv")
     official = {row.values["name"]: row.integer("csTrainId") for row in rows}
     crossed = read_rows(FOLDER / "cityscapes19_to_idd_labels.csv")
-    primaries = {row.values["labels"].split(";")[0]: source.index(row.values["source"]) for row in crossed}
+    primaries = {row.values["labels"].split(";")[0]: source.classes.index(row.values["source"]) for row in crossed}
     assert primaries == {name: identity for name, identity in official.items() if identity != 255}
     beside = {label for row in crossed for label in row.values["labels"].split(";")[1:]}
     assert {official[label] for label in beside} == {255}  # polegroup: the table is silent
@@ -127,7 +127,7 @@ def test_voc_agrees_with_cs_train_id_where_the_two_have_the_same_name():
     official = crosswalk("cityscapes19", "idd_level3")
     voc = crosswalk("voc21", "idd_level3")
     for name in ("bicycle", "bus", "car", "person", "train"):
-        assert voc.mapping[voc.source.index(name)] == official.mapping[official.source.index(name)]
+        assert voc.mapping[voc.source.classes.index(name)] == official.mapping[official.source.classes.index(name)]
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.csv")), ids=lambda path: path.stem)

@@ -5,9 +5,8 @@ import pytest
 import torch
 from scipy.sparse import csr_array
 
-from metrics.confusion import confusion_matrix
+from metrics.counting import confusion_matrices, confusion_matrix
 from metrics.counts import Counts, RegionCounts
-from metrics.per_sample import confusion_matrices
 
 
 def counted(prediction, target, classes, predicted, **others):

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.sparse import csr_array
 
-from metrics.confusion import confusion_matrix
+from metrics.counting import confusion_matrix
 from metrics.counts import fold, merge_samples, remap, remap_samples
 
 

@@ -99,7 +99,7 @@ def perfect(source, target, street=STREET):
     walk = find(load(source), load(target))
     counts = torch.zeros(walk.target.void + 1, walk.source.void + 1, dtype=torch.int64)
     for label, (pixels, word) in street.items():
-        predicted = walk.source.void if word is None else walk.source.index(word)
+        predicted = walk.source.void if word is None else walk.source.classes.index(word)
         counts[walk.target.labels[label], predicted] += pixels
     scores = crosswalk_scores(counts, walk)
     return {**scores, "miou": mean_scores(remap(counts, walk.mapping))["miou"]}
@@ -168,7 +168,7 @@ def test_common_is_1_for_any_street_without_classes_that_are_covered_partly(sour
     words = dict.fromkeys(labels, "background" if walk.rest else None)
     for name, link in zip(walk.source.classes, walk.links, strict=True):
         words.update({labels[label]: name for label in link.labels})
-    partly = {walk.target.index(name) for name in walk.named("partly")}
+    partly = {walk.target.classes.index(name) for name in walk.named("partly")}
     street = {
         label: (10 + i, word)
         for i, (label, word) in enumerate(words.items())

@@ -7,6 +7,7 @@ from scipy import stats
 from scipy.sparse import csr_array
 from sklearn import metrics as sklearn_metrics
 
+from metrics.counting import image_matrices
 from metrics.intervals import (
     groups_with_support,
     jackknife_intervals,
@@ -14,7 +15,6 @@ from metrics.intervals import (
     sum_by_group,
     wilson,
 )
-from metrics.per_sample import image_matrices
 from metrics.scores import means
 
 

@@ -5,7 +5,8 @@ from sklearn.metrics import confusion_matrix as sklearn_matrix
 from torch.multiprocessing import spawn
 from torch.nn import functional
 
-from metrics.per_sample import ImageRecords, MaskRecords, confusion_matrices, image_matrices
+from metrics.counting import confusion_matrices, image_matrices
+from metrics.per_sample import ImageRecords, MaskRecords
 
 C = 4
 

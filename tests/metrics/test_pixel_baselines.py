@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from metrics.confusion import confusion_matrix
+from metrics.counting import confusion_matrix
 from metrics.pixel_baselines import PixelTable, pixel_baseline_scores, pixel_tables
 from metrics.scores import mean_scores
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.multiprocessing import spawn
 
+from metrics.counting import confusion_matrices
 from metrics.counts import RegionCounts
-from metrics.per_sample import confusion_matrices
 from metrics.regions import RegionConfusion, confusion_by_region, region_sizes
 from metrics.slices import region_scores
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.sparse import csr_array
 from sklearn.metrics import accuracy_score, f1_score, jaccard_score
 
-from metrics.per_sample import image_matrices
+from metrics.counting import image_matrices
 from metrics.slices import Slicing, by_drive, by_image_size, by_object_size, slice_scores
 
 CLASSES = 4

@@ -14,7 +14,7 @@ def counted(**pixels):
     counts = torch.zeros(27, 22, dtype=torch.int64)
     for cell, number in pixels.items():
         truth, predicted = (name.replace("_", " ") for name in cell.split("__"))
-        counts[WALK.target.index(truth), WALK.source.index(predicted)] = number
+        counts[WALK.target.classes.index(truth), WALK.source.classes.index(predicted)] = number
     return counts
 
 

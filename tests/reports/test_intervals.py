@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from label_spaces.catalogue import load
 from label_spaces.crosswalk import Crosswalk, Link, find
 from label_spaces.space import LabelSpace
-from metrics.confusion import confusion_matrix
+from metrics.counting import confusion_matrix
 from metrics.counts import Counts, remap
 from metrics.intervals import jackknife_intervals
 from metrics.safe_iou import tree_distance

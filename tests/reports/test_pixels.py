@@ -4,7 +4,7 @@ import torch
 from scipy.sparse import csr_array
 
 from label_spaces.catalogue import load
-from metrics.confusion import confusion_matrix
+from metrics.counting import confusion_matrix
 from metrics.counts import Counts
 from metrics.safe_iou import safe_iou, tree_distance
 from reports.pixels import pixel_scores

@@ -1,34 +1,12 @@
 import shlex
 from pathlib import Path
-from typing import Annotated, Literal
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from pydantic import Field
 
-from settings.base import Group, Legal, Number, Positive, Size, Target, absolute, as_typed, is_csv, legal, override
+from settings.base import Group, Number, Size, Target, absolute, as_typed, is_csv, override
 from settings.errors import SettingsError
 from settings.run import validated
-
-
-@pytest.mark.parametrize(
-    ("annotation", "words"),
-    [
-        (bool, "true or false"),
-        (int, "a whole number"),
-        (Positive, "a whole number of at least 1"),
-        (Positive | None, "a whole number of at least 1 or null"),
-        (Annotated[Number, Field(gt=0, le=1)], "a number above 0 and at most 1"),
-        (Literal["a", "b", "c"], "a, b or c"),
-        (bool | Literal["auto"], "true, false or auto"),
-        (Size, "[height,width], two positive whole numbers of pixels"),
-        (list[str], "a list, each item a text"),
-        (dict[str, str], "a group of keys"),
-        (Annotated[str, Legal("a colour")], "a colour"),
-    ],
-)
-def test_legal_values_in_words(annotation, words):
-    assert legal(annotation) == words
 
 
 def test_values_are_written_as_they_are_typed():

@@ -1,8 +1,12 @@
 """Each wrong value is answered by its key as typed, its value and what is legal; several are answered together."""
 
-import pytest
+from typing import Annotated, Literal
 
-from settings.errors import SettingsError, keys_of
+import pytest
+from pydantic import Field
+
+from settings.base import Legal, Number, Positive, Size
+from settings.errors import SettingsError, keys_of, legal
 from settings.run import RunSettings, validated
 from tests.settings.conftest import SEGMENTS, changed
 
@@ -137,3 +141,23 @@ def test_a_missing_key_is_named(plain):
 
 def test_every_key_has_a_description():
     assert [key for key, field in keys_of(RunSettings) if not (field.description or "." not in key)] == []
+
+
+@pytest.mark.parametrize(
+    ("annotation", "words"),
+    [
+        (bool, "true or false"),
+        (int, "a whole number"),
+        (Positive, "a whole number of at least 1"),
+        (Positive | None, "a whole number of at least 1 or null"),
+        (Annotated[Number, Field(gt=0, le=1)], "a number above 0 and at most 1"),
+        (Literal["a", "b", "c"], "a, b or c"),
+        (bool | Literal["auto"], "true, false or auto"),
+        (Size, "[height,width], two positive whole numbers of pixels"),
+        (list[str], "a list, each item a text"),
+        (dict[str, str], "a group of keys"),
+        (Annotated[str, Legal("a colour")], "a colour"),
+    ],
+)
+def test_legal_values_in_words(annotation, words):
+    assert legal(annotation) == words

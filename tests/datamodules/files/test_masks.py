@@ -66,8 +66,8 @@ def test_order_deletion_groups_and_the_frames_edge(idd):
         (0, 34): "void",
         (9, 9): "sky + fallback background",
     }
-    assert space.index("bus") not in mask
-    assert space.index("truck") not in mask
+    assert space.classes.index("bus") not in mask
+    assert space.classes.index("truck") not in mask
 
 
 def test_an_unknown_label_is_named_with_its_file(idd):

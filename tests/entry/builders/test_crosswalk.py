@@ -1,15 +1,17 @@
 """Which classes external weights or masks have, and the crosswalk to those of the data."""
 
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from entry.builders.crosswalk import crosswalk_of, external_space
+from entry.builders.crosswalk import crosswalk_of, external_space, own_space
 from entry.errors import RequestError
 from label_spaces.catalogue import load
-from label_spaces.space import LabelSpace
+from label_spaces.space import LabelSpace, LabelSpaceError
+from run_folder import RunFolder, write_json
 
 
 def settings(predictions=None, named=None, crosswalk=None, weights="auto", label_space=None):
@@ -49,8 +51,8 @@ def test_the_same_classes_need_no_crosswalk_others_have_the_shipped_one():
     idd, voc = load("idd_level3"), load("voc21")
     assert crosswalk_of(settings(), idd, load("idd_level3")) is None
     found = crosswalk_of(settings(), voc, idd)
-    assert idd.classes[found.mapping[voc.index("bus")]] == "bus"
-    assert found.mapping[voc.index("sofa")] == idd.void
+    assert idd.classes[found.mapping[voc.classes.index("bus")]] == "bus"
+    assert found.mapping[voc.classes.index("sofa")] == idd.void
 
 
 def test_a_crosswalk_of_ones_own_is_read_instead(tmp_path):
@@ -58,8 +60,8 @@ def test_a_crosswalk_of_ones_own_is_read_instead(tmp_path):
     rows = "".join(f"{name},{'road' if name == 'sofa' else ''}\n" for name in voc.classes)
     (tmp_path / "own.csv").write_text(f"source,target\n{rows}")
     mapping = crosswalk_of(settings(crosswalk=str(tmp_path / "own.csv")), voc, idd).mapping
-    assert mapping[voc.index("sofa")] == idd.index("road")
-    assert {mapping[voc.index(name)] for name in voc.classes if name != "sofa"} == {idd.void}
+    assert mapping[voc.classes.index("sofa")] == idd.classes.index("road")
+    assert {mapping[voc.classes.index(name)] for name in voc.classes if name != "sofa"} == {idd.void}
 
 
 def test_the_ids_of_the_masks_name_label_spaces_that_fit(tmp_path):
@@ -82,3 +84,31 @@ def test_the_datas_own_ids_come_first(tmp_path):
 def test_the_classes_of_the_data_have_a_name():
     assert external_space(settings("masks", "data"), OWN) is OWN
     assert external_space(settings(weights="a.pt", label_space="data"), OWN) is OWN
+
+
+NAMED = {"label_space": "mine", "classes": None, "void_ids": [0]}
+DATA = SimpleNamespace(model_dump=lambda **_: NAMED)
+FRUIT = LabelSpace(
+    "fruit", ("apple", "pear"), ((1, 2, 3), (4, 5, 6)), (5, 7), (9,), ((0, 0, 9),), {8: 1}, {"plum": 2}, important=(1,)
+)
+
+
+@pytest.mark.parametrize(
+    "space", [FRUIT, load("idd_level3"), load("idd_labels"), load("voc21"), LabelSpace("a", ("b", "c"))]
+)
+def test_a_run_keeps_its_label_space_for_the_keys_that_named_it(tmp_path, space):
+    folder = RunFolder(tmp_path)
+    assert own_space(folder, DATA) is None
+    write_json(folder.label_space, {"data": NAMED, "label_space": asdict(space)})
+    assert own_space(folder, DATA) == space
+    assert own_space(folder, SimpleNamespace(model_dump=lambda **_: {**NAMED, "void_ids": [1]})) is None
+
+
+@pytest.mark.parametrize(
+    "values", [None, [], {}, {"name": "a"}, {"name": "a", "classes": 3}, {"name": "a", "classes": ["b", "b"]}]
+)
+def test_what_is_no_label_space_is_refused(tmp_path, values):
+    folder = RunFolder(tmp_path)
+    write_json(folder.label_space, {"data": NAMED, "label_space": values})
+    with pytest.raises(LabelSpaceError, match=r"label_space\.json is damaged: "):
+        own_space(folder, DATA)

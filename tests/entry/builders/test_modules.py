@@ -115,6 +115,15 @@ def test_first_weights_follow_from_the_seed(settings):
     assert one["classifier.weight"].shape == (3, 128)
 
 
+@pytest.mark.parametrize(("model", "weights"), [("custom_cnn", "auto"), ("custom_cnn", "none"), ("resnet18", "none")])
+def test_from_scratch_changes_nothing_and_downloads_nothing(settings, model, weights):
+    given = settings(f"model={model}", "seed=1")
+    module, report = build_module(given, SPACE, weights)
+    assert (report.requested, report.used, report.note) == (weights, "none", "")
+    fresh, _ = build_module(given, SPACE, "none")
+    assert all(torch.equal(one, other) for one, other in zip(module.parameters(), fresh.parameters(), strict=True))
+
+
 def test_precision_and_memory_format_are_those_of_the_trainer(settings):
     module, _ = build_module(settings("trainer.precision=64-true", "trainer.channels_last=true"), SPACE, "none")
     assert {each.dtype for each in module.network.parameters()} == {torch.float64}

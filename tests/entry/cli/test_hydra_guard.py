@@ -11,8 +11,7 @@ import pytest
 import yaml
 
 from entry.cli import command as commands
-from entry.cli.hydra_guard import with_quotes
-from tests.entry.config.test_targets import Payload, typed
+from tests.entry.config.test_allowlist import Payload, typed
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -201,6 +200,26 @@ def test_options_of_ones_own_and_quiet_settings_are_taken(command, elsewhere):
     assert (code, entered) == (0, 2), err
 
 
+@pytest.mark.parametrize("mode", [(), ("-m",)])
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "hydra.callbacks.folders=null",
+        "hydra.callbacks.folders=3",
+        "~hydra.callbacks.folders",
+        "+hydra.callbacks.folders.x=1",
+        "hydra.callbacks.folders._target_=3",
+        "+hydra.callbacks.mine=null",
+        "hydra.callbacks=null",
+    ],
+)
+def test_the_callback_that_removes_the_folder_of_a_refused_request_stays(command, elsewhere, mode, argument):
+    answer = command(*mode, argument)
+    refused(elsewhere, answer)
+    assert answer[2].count("\n") <= 3
+    assert "hydra.callbacks" in answer[2]
+
+
 @pytest.mark.slow
 def test_the_commands_themselves_refuse(elsewhere, tmp_path):
     canary = elsewhere / "canary"
@@ -224,20 +243,3 @@ def test_the_commands_themselves_refuse(elsewhere, tmp_path):
         assert "Traceback" not in done.stderr
         assert not list(work.iterdir())
     assert not canary.exists()
-
-
-@pytest.mark.parametrize(
-    ("typed", "read"),
-    [
-        ("data.image_pattern={split}/{name}.jpg", 'data.image_pattern="{split}/{name}.jpg"'),
-        ("data.mask_pattern=a/{name}.png,b/{name}.png", 'data.mask_pattern="a/{name}.png","b/{name}.png"'),
-        ('data.split="sets/{split}.txt"', 'data.split="sets/{split}.txt"'),
-        ("data.split={train: 0.7, val: 0.1, test: 0.2}", "data.split={train: 0.7, val: 0.1, test: 0.2}"),
-        ("data.split={train:0.7,val:0.1,test:0.2}", "data.split={train:0.7,val:0.1,test:0.2}"),
-        ("optimizer.lr=1e-3,3e-4", "optimizer.lr=1e-3,3e-4"),
-        ("data.root=${oc.env:HOME}/x", "data.root=${oc.env:HOME}/x"),
-        ("-m", "-m"),
-    ],
-)
-def test_values_with_placeholders_need_no_quotes_of_their_own(typed, read):
-    assert with_quotes(typed) == read

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from entry.cli import command as commands
-from entry.cli.overrides import options_of, problems
+from entry.cli.overrides import options_of, problems, with_quotes
 from entry.config.resolve import resolved
 
 
@@ -62,8 +62,8 @@ def get(settings, key):
         (["~aug"], "aug.name", ["none"]),
         (["~aug=none"], "aug.transform", [None]),
         (["~scheduler"], "scheduler.target", ["lightning_modules.schedules.constant"]),
-        (["~logger"], "logger.names", [("csv",)]),
         (["scheduler=cosine", "~scheduler"], "scheduler.target", ["lightning_modules.schedules.constant"]),
+        (["~logger"], "logger.name", ["csv"]),
         (["~callbacks"], "callbacks", [{}]),
         (["~experiment"], "seed", [0]),
         (["~ema"], "ema.decay", [None]),
@@ -72,10 +72,10 @@ def get(settings, key):
         (["optimizer=[sgd]"], "optimizer.target", ["torch.optim.SGD"]),
         (["optimizer.lr=0.5", "optimizer=sgd"], "optimizer.lr", [0.5]),
         (["optimizer={lr:0.5}"], "optimizer.lr", [0.5]),
-        (["logger=[csv,wandb]"], "logger.names", [("csv", "wandb")]),
+        (["logger=[csv,wandb]"], "logger.name", [["csv", "wandb"]]),
         (["logger=[tensorboard,wandb]", "logger.project=mine"], "logger.project", ["mine"]),
-        (["logger=[csv,csv]"], "logger.names", [("csv",)]),
-        (["logger.name=[wandb,csv]"], "logger.names", [("wandb", "csv")]),
+        (["logger=[csv,csv]"], "logger.name", ["csv"]),
+        (["logger.name=[wandb,csv]"], "logger.name", [["wandb", "csv"]]),
         (["callbacks=[none,model_summary]"], "callbacks.keys", None),
         (["experiment=[q2_custom_cnn,q2_resnet18]"], "model.name", ["resnet18"]),
         (["data.image_size=sort([64,32])"], "data.image_size", [(32, 64)]),
@@ -97,8 +97,8 @@ def get(settings, key):
         (["-m", "seed=sort(3,1,2,reverse=true)"], "seed", [3, 2, 1]),
         (["-m", "seed=tag(a,b,choice(1,2))"], "seed", [1, 2]),
         (["-m", "aug=glob([*o*],exclude=road)"], "aug.name", ["flip_rotate", "none"]),
-        (["-m", "logger=[csv,wandb],csv"], "logger.names", [("csv", "wandb"), ("csv",)]),
-        (["-m", "~logger", "seed=1,2"], "logger.names", [("csv",), ("csv",)]),
+        (["-m", "logger=[csv,wandb],csv"], "logger.name", [["csv", "wandb"], "csv"]),
+        (["-m", "~logger", "seed=1,2"], "logger.name", ["csv", "csv"]),
         (["-m", "hydra/launcher=basic", "hydra/sweeper=basic", "hydra.sweeper.max_batch_size=1", "seed=1,2"], "seed", [1, 2]),
         (["-m", "seed=1,2", "hydra.sweep.dir=s/${model.name}", "hydra.sweep.subdir=${hydra.job.override_dirname}"], "seed", [1, 2]),
         (["hydra.run.dir=out/${model.name}_${optimizer.lr}", "hydra.verbose=true"], "seed", [0]),
@@ -266,10 +266,10 @@ def test_options_of_ones_own_are_options_of_their_groups(typed, options):
         experiment__sweep="# @package _global_\nhydra:\n  sweeper:\n    params:\n      seed: 1,2\n",
     )
     [settings] = typed(own, "logger=[mine,tensorboard]", "optimizer=mine")[1]
-    assert (settings.logger.names, settings.logger.project) == (("wandb", "tensorboard"), "mine")
+    assert (settings.logger.name, settings.logger.project) == (["wandb", "tensorboard"], "mine")
     assert (settings.optimizer.target, settings.optimizer.lr) == ("torch.optim.SGD", 0.5)
     [settings] = typed(own, "experiment=two")[1]
-    assert settings.logger.names == ("csv", "wandb")
+    assert settings.logger.name == ["csv", "wandb"]
     assert "optimizer=[adam,sgd]: one option belongs here" in typed(own, "experiment=mixed")[3]
     assert [settings.seed for settings in typed("-m", own, "experiment=sweep")[1]] == [1, 2]
     assert "optimizer.lr=0.5" in typed(own, "--help", "optimizer=mine")[2]
@@ -298,3 +298,36 @@ def test_what_was_taken_out_is_in_the_configuration_as_what_it_means(typed):
 def test_what_makes_sense_has_no_problems():
     assert problems(["model=resnet18", "-m", "seed=1,2"], "train") == []
     assert options_of("optimizer") == ["adam", "adamw", "sgd"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("data.image_pattern={split}/{name}.jpg", 'data.image_pattern="{split}/{name}.jpg"'),
+        ("data.mask_pattern=a/{name}.png,b/{name}.png", 'data.mask_pattern="a/{name}.png","b/{name}.png"'),
+        ('data.split="sets/{split}.txt"', 'data.split="sets/{split}.txt"'),
+        ("data.split={train: 0.7, val: 0.1, test: 0.2}", "data.split={train: 0.7, val: 0.1, test: 0.2}"),
+        ("data.split={train:0.7,val:0.1,test:0.2}", "data.split={train:0.7,val:0.1,test:0.2}"),
+        ("optimizer.lr=1e-3,3e-4", "optimizer.lr=1e-3,3e-4"),
+        ("data.root=${oc.env:HOME}/x", "data.root=${oc.env:HOME}/x"),
+        ("-m", "-m"),
+    ],
+)
+def test_values_with_placeholders_need_no_quotes_of_their_own(typed, read):
+    assert with_quotes(typed) == read
+
+
+@pytest.mark.parametrize(
+    ("argument", "plain"),
+    [
+        ("data=image_folder", True), ("data.root=/a/b_c-1.0", True), ("data.image_size=[64,64]", True), ("hydra.run.dir=runs/x", True),
+        ("optimizer.lr=1e-3", True), ("seed=3", False), ("data=none_such", False), ("data=null", False), ("data=[idd,idd_lite]", False),
+        ("model=custom_cnn,resnet18", False), ("optimizer.lr=1e-3,3e-4", False), ("data.root=", False), ("hydra.run.dir=", False),
+        ("data.root=a b", False), ("data.root=${x}", False), ("hydra.searchpath=x", False), ("hydra.output_subdir=x", False), ("~logger", False),
+        ("+data=idd", False), ("optimizer.lr=range(1,3)", False), ("run=x", False), ("-m", False), ("--help", False), ("data.split={train:1}", False),
+        ("data.root=é", False), ("data.1=2", False), ("data.root", False), ("data=../data/idd", True), ("logger.tags=[a,b", False),
+    ],
+)  # fmt: skip
+def test_only_what_hydras_grammar_cannot_change_is_passed_on_unread(argument, plain):
+    assert commands.is_plain(argument) == plain
+    assert not (plain and problems([argument], "train"))

@@ -69,7 +69,7 @@ def test_a_wrong_path_is_answered_under_its_own_key(tmp_path, run):
 
 
 def test_without_a_logger_is_a_change_like_another(tmp_path, run):
-    assert resumption(tmp_path, run, "~logger").settings.logger.names == ("csv",)
+    assert resumption(tmp_path, run, "~logger").settings.logger.name == "csv"
     with pytest.raises(
         RequestError, match=r"~optimizer\.lr: with run= and resume=, keys can be replaced, not added or deleted"
     ):

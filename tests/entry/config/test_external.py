@@ -2,7 +2,7 @@
 
 import pytest
 
-from entry.config.external import settings_of_predictions, settings_of_weights
+from entry.config.external import external_kind, settings_of_predictions, settings_of_weights
 from entry.errors import RequestError
 from tests.entry.config.test_resolve import request
 
@@ -39,3 +39,30 @@ def test_what_makes_no_sense_is_refused(tmp_path, monkeypatch, read, typed, mess
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RequestError, match=message):
         read(asked(tmp_path, *typed))
+
+
+@pytest.mark.parametrize(
+    ("typed", "kind"),
+    [
+        (["run=a"], None),
+        ([], None),
+        (["predictions=masks"], "predictions"),
+        (["model.weights=none"], "weights"),  # typed, so it is what is to be evaluated
+        (["model.weights=a.pt"], "weights"),
+    ],
+)
+def test_what_is_evaluated(tmp_path, typed, kind):
+    assert external_kind(request(tmp_path, *typed, name="evaluate")) == kind
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        (["run=a", "crosswalk=b.csv"], "crosswalk= makes no sense with run="),
+        (["run=a", "predictions=b"], "predictions= makes no sense with run="),
+        (["predictions_label_space=voc21"], "predictions is missing"),
+    ],
+)
+def test_keys_that_contradict_are_refused(tmp_path, typed, message):
+    with pytest.raises(RequestError, match=message):
+        external_kind(request(tmp_path, *typed, name="evaluate"))

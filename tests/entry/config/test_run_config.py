@@ -107,7 +107,7 @@ def test_a_run_folder_cannot_allow_a_package(tmp_path, run):
 
 
 def test_a_group_that_is_taken_out_has_its_default(tmp_path, run):
-    assert of_run(request(tmp_path, f"run={run.path}", "~logger", name="evaluate"))[1].logger.names == ("csv",)
+    assert of_run(request(tmp_path, f"run={run.path}", "~logger", name="evaluate"))[1].logger.name == "csv"
 
 
 def test_a_missing_checkpoint_is_named(tmp_path, run):

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy.sparse import csr_array
 from callbacks.errors import RunStopped
 from datamodules.image_folder import ImageFolderDataModule
 from entry.config.resolve import resolved
-from entry.evaluation.evaluate import collect, write_evaluation
+from entry.evaluation.evaluate import collect, replace_folder, write_evaluation
 from metrics.counts import Counts, Predictions
 from run_folder import RunFolder
 from tests.entry.config.test_resolve import request
@@ -142,3 +143,19 @@ def test_counts_in_other_classes_are_remapped(prepared, tmp_path):
     found = collect(settings, RunFolder(tmp_path), {}, data, "test", counts_of(data.indices("test")), crosswalk)
     assert found.counts.confusion.tolist() == [[0, 8, 0, 0], [0] * 4, [0] * 4, [0] * 4]
     assert found.counts.before.confusion[0, 0] == 8
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "evaluation" / "val"
+    replace_folder(target, lambda path: (path / "old.txt").write_text("old") and None)
+    replace_folder(target, lambda path: (path / "new.txt").write_text("new") and None)
+    assert [p.name for p in target.iterdir()] == ["new.txt"]
+
+    def fail(path: Path) -> None:
+        (path / "half.txt").touch()
+        raise RuntimeError("disk on fire")
+
+    with pytest.raises(RuntimeError, match="on fire"):
+        replace_folder(target, fail)
+    assert [p.name for p in target.iterdir()] == ["new.txt"]
+    assert [p.name for p in target.parent.iterdir()] == ["val"]

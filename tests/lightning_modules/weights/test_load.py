@@ -60,17 +60,7 @@ def same(network, state):
     return all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
 
 
-@pytest.mark.parametrize(("model", "requested"), [("tiny", "none"), ("plain", "none"), ("mine", "auto")])
-def test_from_scratch_changes_nothing(model, requested, offline):
-    network = Tiny()
-    before = copy(network)
-    report = loaded(network, model, requested)
-    assert (report.requested, report.used, report.note) == (requested, "none", "")
-    assert same(network, before)
-
-
-def test_a_network_of_ones_own_starts_from_scratch_or_from_a_file_that_fits(tmp_path, offline):
-    assert loaded(Tiny(), "mine", "auto").used == "none"
+def test_a_network_of_ones_own_starts_from_a_file_that_fits(tmp_path, offline):
     trained, fresh = Tiny(), Tiny()
     loaded(fresh, "mine", saved(tmp_path, trained.state_dict()))
     assert same(fresh, copy(trained))
