@@ -78,8 +78,9 @@ def own_space(folder: RunFolder, data: DataSettings) -> LabelSpace | None:
         space = SPACE.validate_python(kept["label_space"])
         return space if {**kept["data"]} == _named(data) else None
     except (LabelSpaceError, ValidationError, LookupError, TypeError) as error:
-        reason = error.errors()[0] if isinstance(error, ValidationError) else {"msg": error}
-        raise LabelSpaceError(f"{folder.label_space} is damaged: {reason['msg']}") from None
+        first = error.errors()[0] if isinstance(error, ValidationError) else None
+        reason = error if first is None else f"not a label space: {first['loc']}: {first['msg']}"
+        raise LabelSpaceError(f"{folder.label_space} is damaged: {reason}") from None
 
 
 def keep_space(folder: RunFolder, datamodule: SegmentationDataModule) -> None:

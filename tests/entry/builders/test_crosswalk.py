@@ -110,5 +110,5 @@ def test_a_run_keeps_its_label_space_for_the_keys_that_named_it(tmp_path, space)
 def test_what_is_no_label_space_is_refused(tmp_path, values):
     folder = RunFolder(tmp_path)
     write_json(folder.label_space, {"data": NAMED, "label_space": values})
-    with pytest.raises(LabelSpaceError, match=r"label_space\.json is damaged: "):
+    with pytest.raises(LabelSpaceError, match=r"label_space\.json is damaged: not a label space: "):
         own_space(folder, DATA)
