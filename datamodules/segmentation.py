@@ -42,12 +42,7 @@ class SegmentationDataModule(ImageDataModule):
     unit: ClassVar[str] = "pixels"
 
     def __init__(
-        self,
-        settings: DataSettings,
-        *,
-        own_sizes: bool = False,
-        label_space: LabelSpace | None = None,
-        **options: Any,
+        self, settings: DataSettings, *, own_sizes: bool = False, label_space: LabelSpace | None = None, **options: Any
     ) -> None:
         super().__init__(settings, **options)
         if settings.riders != "separate":
@@ -131,8 +126,7 @@ class SegmentationDataModule(ImageDataModule):
         ]
         broken = [*found.alone, *defects.values()]
         ids = unknown_ids(masks.values(), self.label_space.id_of_index())
-        keys = "data.label_space", "data.void_ids"
-        what_to_do = advice(ids, self.label_space, *keys, self.accepts) if ids else ""
+        what_to_do = advice(ids, self.label_space, "data.label_space", "data.void_ids", self.accepts)
         total = len(found.pairs) + len(found.alone)
         leave_out(self, broken, total, "frames", "used", advice=what_to_do, found=candidates)
         self._pairs = {pair.name: pair for pair in found.pairs if pair.name not in defects}

@@ -69,7 +69,7 @@ def advice(
     void_key: str,
     accepts: Callable[[LabelSpace], bool] = lambda _: True,
 ) -> str:
-    """Return what to type where masks have ids, in all `ids`, that their label space lacks.
+    """Return what to type where masks have ids, in all `ids`, that their label space lacks; empty where they have none.
 
     Args:
         ids: all that were found.
@@ -79,6 +79,8 @@ def advice(
         accepts: whether one of our own label spaces may take its place.
     """
     unknown = sorted({*ids} - {*space.legal_ids()})
+    if not unknown:
+        return ""
     listed, ways = ",".join(map(str, unknown)), []
     if max(unknown) >= INSTANCES:
         ways.append(

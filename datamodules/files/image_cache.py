@@ -146,7 +146,7 @@ def cached_images(
         return ready
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _only_maker(path):
+        with only_maker(path):
             if _opened(path, shape) is None:
                 _make(path, shape, image, beside)
     except OSError as error:
@@ -169,10 +169,10 @@ def _opened(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
 
 
 @contextlib.contextmanager
-def _only_maker(path: Path) -> Iterator[None]:
-    """Wait until no other process makes this cache; remove what a killed one left.
+def only_maker(path: Path) -> Iterator[None]:
+    """Wait until no other process makes this file or folder; remove what a killed one left, ``.<name>.*.tmp`` beside it.
 
-    Where the file system has no locks, processes may make the same cache twice, and the last one's stays.
+    Where the file system has no locks, processes may make the same thing twice, and one of them stays.
     """
     with path.with_suffix(".lock").open("ab") as lock:
         try:
@@ -182,7 +182,10 @@ def _only_maker(path: Path) -> Iterator[None]:
             yield
             return
         for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-            left.unlink(missing_ok=True)
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
         yield
 
 

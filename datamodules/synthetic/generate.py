@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import signal
 import tempfile
@@ -13,13 +12,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from filelock import FileLock
 from rich.console import Console
 from rich.progress import track
 
+from datamodules.files.audit import core_count
+from datamodules.files.image_cache import only_maker
 from datamodules.synthetic.render import render
 from datamodules.synthetic.street import Drive
-from streams import waiting
 
 VERSION = 3  # raise it whenever the same request would give other bytes
 DRIVES = 240
@@ -40,24 +39,25 @@ def ensure(root: Path, *, seed: int = 0, drives: int = DRIVES, frames_per_drive:
     if folder.is_dir():
         return folder
     root.mkdir(parents=True, exist_ok=True)
-    with waiting(f"another process that draws the streets in {folder}"):
-        held = FileLock(root / f"{name}.lock").acquire()
-    with held:
+    with only_maker(folder):
         if not folder.is_dir():
-            for left_behind in root.glob(f".{name}-*"):
-                shutil.rmtree(left_behind)
-            temporary = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=root))
+            temporary = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".tmp", dir=root))
             temporary.chmod(0o755)
             generate(temporary, seed=seed, drives=drives, frames_per_drive=frames_per_drive)
             (temporary / "request.json").write_text(json.dumps(request, indent=2) + "\n", encoding="utf-8")
-            temporary.rename(folder)
+            try:
+                temporary.rename(folder)
+            except OSError:  # without locks another process may have made it meanwhile
+                if not folder.is_dir():
+                    raise
+                shutil.rmtree(temporary)
     return folder
 
 
 def generate(root: Path, *, seed: int, drives: int, frames_per_drive: int) -> None:
     """Write `drives` drives of `frames_per_drive` frames below `root`, nine in ten of them as train, the rest as val."""
     write = partial(write_drive, root, seed, drives=drives, frames=frames_per_drive)
-    workers = min(4, os.cpu_count() or 1)
+    workers = min(4, core_count())
     # Spawned, not forked: the parent may have threads of torch.
     context = get_context("spawn")
     with ProcessPoolExecutor(workers, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:

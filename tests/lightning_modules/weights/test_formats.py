@@ -31,7 +31,7 @@ STATE = {"weight": torch.ones(2, 2), "bias": torch.zeros(2)}
         (b'{"weight_map": {"a": "model-00001-of-00002.safetensors"}}', "a text that begins with", "Give the file with the weights"),
         (b"\x89HDF\r\n\x1a\n" + bytes(100), "an HDF5 file", "Convert it"),
         (b"\x93NUMPY\x01\x00" + bytes(100), "a single numpy array", "numpy.savez"),
-        (gzip.compress(b"weights"), "compressed (gzip)", "gunzip w.pt"),
+        (gzip.compress(b"weights", mtime=0), "compressed (gzip)", "gunzip w.pt"),
         (b"\x08\x07\x12\x07pytorch\x1a\x052.1.0" + bytes(100), "an ONNX model", "exported from"),
         (b"\x1c\x00\x00\x00TFL3" + bytes(100), "a TensorFlow Lite model", "Convert it"),
     ],
