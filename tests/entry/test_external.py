@@ -206,7 +206,7 @@ def test_a_crosswalk_of_ones_own(run_command, streets, masks, tmp_path):
         ),
         ([MODEL, "model.weights=none"], "cannot predict any class yet"),
         (["model=resnet18", "model.weights=imagenet", "data=synthetic_idd"], "for segmentation only"),
-        ([MODEL, "model.weights=."], "Type model.label_space=NAME, such as voc21"),
+        ([MODEL, "model.weights=."], ", model.label_space=NAME, such as voc21"),
         ([MODEL, "model.weights=absent.pt", "model.label_space=voc21"], "absent.pt: there is no such file or folder"),
         ([MODEL], "run is missing"),
     ],
