@@ -1,5 +1,6 @@
 """Labels or masks for pictures that have no truth."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from lightning.pytorch.callbacks import Callback
 
 from callbacks.finite_checks import FiniteLogits
 from callbacks.prediction_writer import PictureMasks
+from datamodules.files.other_files import remedy
 from datamodules.loading.unlabelled_images import find_pictures, picture_loader
 from entry.builders.crosswalk import own_space
 from entry.builders.modules import build_module
@@ -19,6 +21,7 @@ from entry.request import Request
 from label_spaces import catalogue
 from label_spaces.space import LabelSpace, names_beside
 from run_folder import RunFolder, free_name, read_json, write_table
+from settings.base import as_typed
 from settings.data import DataSettings
 from settings.run import RunSettings
 
@@ -26,11 +29,15 @@ MOST_NAMED = 20  # a longer list of unreadable files hides the rest of the messa
 
 
 def pictures(request: Request) -> list[Path]:
-    """The pictures that `source=` names. Raises RequestError or DatasetError where there are none."""
+    """The pictures that `source=` names; prints what else is there. Raises RequestError or DatasetError where there are none."""
     source = request.keys.source
     if source is None:
         raise RequestError("source is missing. Type an image or a folder: source=IMAGE_OR_FOLDER")
-    return find_pictures([source] if isinstance(source, str) else source)
+    ignored: Counter[str] = Counter()
+    found = find_pictures([source] if isinstance(source, str) else source, ignored)
+    if others := remedy(ignored):
+        print(f"note: source={as_typed(source)} holds other files too. {others}")
+    return found
 
 
 def predict(
@@ -128,6 +135,6 @@ def check_complete(unreadable: Mapping[Path, str], count: int) -> None:
     if unreadable:
         named = "\n".join(f"  {reason}" for reason in list(unreadable.values())[:MOST_NAMED])
         more = f"\n  … and {len(unreadable) - MOST_NAMED} more" if len(unreadable) > MOST_NAMED else ""
-        raise IncompleteError(
-            f"{len(unreadable)} of {count} images could not be read; the others are predicted.\n{named}{more}"
-        )
+        which = f"{len(unreadable)} of {count} images could not be read; the others are predicted."
+        none = "The image could not be read." if count == 1 else f"None of the {count} images could be read."
+        raise IncompleteError(f"{none if len(unreadable) == count else which}\n{named}{more}")

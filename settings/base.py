@@ -68,7 +68,7 @@ class Target(Group):
     @classmethod
     def _check_has_target(cls, value: Any) -> Any:
         if not isinstance(value, Mapping | BaseModel) or (isinstance(value, Mapping) and "_target_" not in value):
-            raise TargetError
+            raise TargetError("it needs a _target_, as the options in conf/ have.")
         return value
 
 
@@ -76,12 +76,18 @@ class TargetError(ValueError):
     """A ``_target_`` is missing."""
 
 
+class PathError(ValueError):
+    """A value that can be no path of a file here; the message has why, and what to do."""
+
+
 def absolute(path: str) -> str:
-    """A path with ``~`` expanded, relative to no folder; an empty one stays empty."""
+    """A path with ``~`` expanded, relative to no folder; an empty one stays empty. Raises PathError for an address."""
+    if "://" in path:
+        raise PathError("it is an address, and files are read. Download it first, and type the path of the file.")
     try:
         return str(Path(path).expanduser().absolute()) if path else path
     except RuntimeError:
-        raise ValueError(f"{path}: this user has no home folder; type the path in full") from None
+        raise PathError("this user has no home folder; type the path in full.") from None
 
 
 def is_csv(value: object) -> TypeGuard[str]:

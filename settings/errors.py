@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from settings.base import Group, GroupError, Legal, TargetError, as_typed
+from settings.base import Group, GroupError, Legal, PathError, TargetError, as_typed
 
 
 class SettingsError(ValueError):
@@ -43,8 +43,8 @@ def _sentence(group: type[Group], values: object, problem: ErrorDetails) -> str:
         return f"There is no key '{unknown}'{hint} All keys: python train.py --help"
     if kind == "missing" and not rest:
         return f"{key} is missing."
-    if isinstance(cause, TargetError) and not rest:
-        return f"{key}={as_typed(value)}: it needs a _target_, as the options in conf/ have."
+    if isinstance(cause, PathError) or (isinstance(cause, TargetError) and not rest):
+        return f"{key}={as_typed(value)}: {cause}"
     if isinstance(cause, GroupError) and not rest:
         return f"{key}={as_typed(value)}: it is a group of keys: {', '.join(f'{key}.{name}' for name in cause.keys)}."
     if field is None or group_of(field.annotation) is not None:  # what a group's own check found

@@ -24,18 +24,18 @@ LISTS = frozenset({".txt", ".lst", ".list", ".csv", ".tsv"})
 MOST_NAMED = 10  # sources that a message names
 
 
-def find_pictures(sources: Sequence[str]) -> list[Path]:
+def find_pictures(sources: Sequence[str], ignored: Counter[str]) -> list[Path]:
     """Return the pictures that sources refer to, each once, in the order of the sources.
 
     A source is a picture, a folder (all pictures below it, sorted), a pattern such as ``photos/*.jpg``, or a list: a text
     file with a source in each line, relative to the list's folder or to the working directory, or a CSV with a column of
-    files. Raises DatasetError naming every source without a picture.
+    files. `ignored` counts by kind what is left out. Raises DatasetError naming every source without a picture.
     """
     found: dict[Path, None] = {}
     problems: list[str] = []
     for source in sources:
         try:
-            found.update(dict.fromkeys(_pictures(Path(source))))
+            found.update(dict.fromkeys(_pictures(Path(source), ignored)))
         except DatasetError as error:
             problems.append(str(error))
     if problems:
@@ -43,13 +43,14 @@ def find_pictures(sources: Sequence[str]) -> list[Path]:
     return list(found)
 
 
-def _pictures(source: Path) -> list[Path]:
+def _pictures(source: Path, ignored: Counter[str]) -> list[Path]:
     if source.is_dir():
-        ignored: Counter[str] = Counter()
-        below = (source / name for name in find_images(source, ignored, follow_links=False))
+        others: Counter[str] = Counter()
+        below = (source / name for name in find_images(source, others, follow_links=False))
         pictures = sorted(path for path in below if path.is_file())
         if not pictures:
-            raise DatasetError(f"source={source}: no pictures in this folder or below it. {remedy(ignored)}".strip())
+            raise DatasetError(f"source={source}: no pictures in this folder or below it. {remedy(others)}".strip())
+        ignored.update(others)
         return pictures
     if source.is_file():
         if source.suffix.lower() in VIDEOS:
@@ -57,31 +58,31 @@ def _pictures(source: Path) -> list[Path]:
             raise DatasetError(
                 f"source={source} is a video, and images are predicted. Extract its frames, {extract} and type source=frames"
             )
-        return _listed(source) if source.suffix.lower() in LISTS else [source]
+        return _listed(source, ignored) if source.suffix.lower() in LISTS else [source]
     if not source.exists() and any(sign in str(source) for sign in "*?["):
-        return _matching(source)
+        return _matching(source, ignored)
     near = difflib.get_close_matches(source.name, [path.name for path in source.parent.glob("*")], n=3)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     raise DatasetError(f"source={source}: there is no such file or folder.{hint}")
 
 
-def _matching(pattern: Path) -> list[Path]:
+def _matching(pattern: Path, ignored: Counter[str]) -> list[Path]:
     """Return the visible pictures that match a pattern, and those below folders that do. Raises DatasetError for none."""
     try:
         matches = sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
     except ValueError:  # such as **x
         matches = []
     hidden = {path for path in matches for part in path.parts if part.startswith(".") and part not in pattern.parts}
-    pictures = [path for path in matches if path.is_file() and visible_images(path.parent, [path.name], Counter())]
-    folders = [path for path in matches if path.is_dir() and visible([path.name], Counter())]
-    below = sorted(folder / name for folder in folders for name in find_images(folder, follow_links=False))
+    pictures = [path for path in matches if path.is_file() and visible_images(path.parent, [path.name], ignored)]
+    folders = [path for path in matches if path.is_dir() and visible([path.name], ignored)]
+    below = sorted(folder / name for folder in folders for name in find_images(folder, ignored, follow_links=False))
     found = [path for path in (*pictures, *below) if path.is_file() and path not in hidden]
     if not found:
         raise DatasetError(f"source={pattern}: no picture matches this pattern.")
     return found
 
 
-def _listed(source: Path) -> list[Path]:
+def _listed(source: Path, ignored: Counter[str]) -> list[Path]:
     """Return the pictures that a list file refers to. Raises DatasetError naming all its lines without one."""
     try:
         if source.suffix.lower() in {".csv", ".tsv"}:
@@ -103,7 +104,8 @@ def _listed(source: Path) -> list[Path]:
             continue
         beside = source.parent / Path(entry).expanduser()
         try:
-            found.update(dict.fromkeys(_pictures(beside if beside.exists() else Path(entry).expanduser().absolute())))
+            place = beside if beside.exists() else Path(entry).expanduser().absolute()
+            found.update(dict.fromkeys(_pictures(place, ignored)))
         except DatasetError as error:
             problems.append(f"line {number}: {str(error).removeprefix('source=')}")
     if problems:

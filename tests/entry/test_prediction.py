@@ -91,6 +91,17 @@ def test_a_source_must_be_typed_and_hold_pictures(tmp_path):
         pictures(request(tmp_path, f"source={tmp_path / 'absent'}", name="predict"))
 
 
+def test_other_files_in_a_source_are_named(tmp_path, capsys):
+    source = make_image_folder(tmp_path / "new", per_class=1)
+    assert pictures(request(tmp_path, f"source={source}", name="predict"))
+    assert capsys.readouterr().out == ""
+    (source / "x.heic").touch()
+    pictures(request(tmp_path, f"source={source}", name="predict"))
+    assert capsys.readouterr().out.startswith(
+        f"note: source={source} holds other files too. Found there: HEIC pictures, which cannot be read (1). Convert them"
+    )
+
+
 @pytest.mark.parametrize(("count", "named", "more"), [(1, 1, None), (20, 20, None), (23, 20, "  … and 3 more")])
 def test_unreadable_pictures_are_named_up_to_twenty(tmp_path, count, named, more):
     with pytest.raises(IncompleteError) as error:
@@ -98,6 +109,14 @@ def test_unreadable_pictures_are_named_up_to_twenty(tmp_path, count, named, more
     first, *lines = str(error.value).splitlines()
     assert first == f"{count} of 30 images could not be read; the others are predicted."
     assert lines == [*(f"  {i}.jpg is broken" for i in range(named)), *([] if more is None else [more])]
+
+
+@pytest.mark.parametrize(
+    ("count", "first"), [(1, "The image could not be read."), (2, "None of the 2 images could be read.")]
+)
+def test_where_none_could_be_read_none_is_predicted(tmp_path, count, first):
+    with pytest.raises(IncompleteError, match=f"^{first}\n  broken"):
+        check_complete({tmp_path / f"{i}.jpg": "broken" for i in range(count)}, count)
 
 
 def test_no_error_where_all_were_read():

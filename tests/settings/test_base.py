@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from settings.base import Group, Number, Size, Target, absolute, as_typed, is_csv, override
+from settings.base import Group, Number, PathError, Size, Target, absolute, as_typed, is_csv, override
 from settings.errors import SettingsError
 from settings.run import validated
 
@@ -54,6 +54,8 @@ def test_paths_are_absolute_and_expanded(monkeypatch, tmp_path):
     assert absolute("~/c") == "/home/someone/c"
     assert absolute("c/d") == str(tmp_path / "c/d")
     assert absolute("") == ""
+    with pytest.raises(PathError, match="it is an address, and files are read"):
+        absolute("https://example.org/a.pth")
     assert absolute("/e") == str(Path("/e"))
 
 

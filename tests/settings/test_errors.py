@@ -20,6 +20,8 @@ SIZE = "must be [height,width], two positive whole numbers of pixels"
     [
         ({"seed": -1}, "seed=-1: must be a whole number of at least 0 and at most 4294967295."),
         ({"seed": "x"}, "seed=x: must be a whole number"),
+        ({"model.weights": "https://example.org/a.pth"}, "model.weights=https://example.org/a.pth: it is an address, and files are read. Download it first"),
+        ({"data.root": ["/a", "s3://bucket/b"]}, 'data.root=[/a,"s3://bucket/b"]: it is an address'),
         ({"seed": None}, "seed=null: must be a whole number"),
         ({"seed": 2**32}, "seed=4294967296: must be a whole number of at least 0 and at most 4294967295."),
         ({"trainer.max_epochs": 0}, "trainer.max_epochs=0: must be a whole number of at least 1."),

@@ -1,5 +1,7 @@
 """Images to predict: which are found, and how one that cannot be read is reported."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -23,7 +25,10 @@ def folder(tmp_path):
 
 
 def names(folder, *sources):
-    return [path.relative_to(folder).as_posix() for path in find_pictures([str(folder / source) for source in sources])]
+    return [
+        path.relative_to(folder).as_posix()
+        for path in find_pictures([str(folder / source) for source in sources], Counter())
+    ]
 
 
 def test_images_are_found_at_any_depth_and_sorted(folder):
@@ -47,6 +52,16 @@ def test_several_sources_keep_their_order_and_each_image_is_taken_once(folder):
 )
 def test_patterns(folder, pattern, found):
     assert names(folder, pattern) == found
+
+
+def test_what_is_left_out_is_counted(folder):
+    (folder / "a/e.heic").touch()
+    (folder / "a/f.mp4").touch()
+    (folder / "list.txt").write_text("a\n")
+    for source in ("a", "a*", "list.txt", "a/*"):
+        ignored = Counter()
+        assert find_pictures([str(folder / source)], ignored)
+        assert (ignored["HEIC pictures, which cannot be read"], ignored["videos"]) == (1, 1), source
 
 
 def test_a_file_whose_name_looks_like_a_pattern_is_that_file(folder):
@@ -83,11 +98,11 @@ def test_sources_that_mean_no_image_are_all_refused(folder, tmp_path_factory):
         "https://example.org/a.jpg": "there is no such file or folder",
     }.items():
         with pytest.raises(DatasetError, match="source=") as refusal:
-            find_pictures([str(source), str(folder / "also gone")])
+            find_pictures([str(source), str(folder / "also gone")], Counter())
         assert words in str(refusal.value)
         assert "also gone: there is no such" in str(refusal.value)
     with pytest.raises(DatasetError, match=r"(?s)line 2: .*gone\.png: there is no .*line 4: .*a/gone\.jpg"):
-        find_pictures([str(folder / "list.txt")])
+        find_pictures([str(folder / "list.txt")], Counter())
 
 
 def test_an_item_is_an_image_at_the_size_of_the_model_or_a_reason(folder):
