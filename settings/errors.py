@@ -19,7 +19,11 @@ class SettingsError(ValueError):
 
 def sentences(group: type[Group], values: object, error: ValidationError) -> str:
     """A line for each problem of values that do not describe a group."""
-    return "\n".join(dict.fromkeys(_sentence(group, values, problem) for problem in error.errors()))
+    problems = error.errors()
+    # A path may be one of several kinds of value: that it is none of the others is no problem of its own.
+    paths = [_place(group, each["loc"])[0] for each in problems if isinstance(_cause(each), PathError)]
+    shown = [p for p in problems if isinstance(_cause(p), PathError) or _place(group, p["loc"])[0] not in paths]
+    return "\n".join(dict.fromkeys(_sentence(group, values, problem) for problem in shown))
 
 
 def keys_of(group: type[Group], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
@@ -35,7 +39,7 @@ def keys_of(group: type[Group], prefix: str = "") -> Iterator[tuple[str, FieldIn
 def _sentence(group: type[Group], values: object, problem: ErrorDetails) -> str:
     keys, field, rest = _place(group, problem["loc"])
     key, value, kind = ".".join(keys), _value(values, keys), problem["type"]
-    cause = problem.get("ctx", {}).get("error")
+    cause = _cause(problem)
     if kind == "extra_forbidden" and len(rest) == 1:
         unknown = ".".join([*keys, rest[0]])
         near = difflib.get_close_matches(unknown, [name for name, _ in keys_of(group)], n=3, cutoff=0.8)
@@ -50,6 +54,10 @@ def _sentence(group: type[Group], values: object, problem: ErrorDetails) -> str:
     if field is None or group_of(field.annotation) is not None:  # what a group's own check found
         return str(cause or problem["msg"])
     return f"{key}={as_typed(value)}: must be {legal(field.annotation, field.metadata)}."
+
+
+def _cause(problem: ErrorDetails) -> Any:
+    return problem.get("ctx", {}).get("error")
 
 
 def _place(group: type[Group], location: Sequence[int | str]) -> tuple[list[str], FieldInfo | None, list[str]]:
