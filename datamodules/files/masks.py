@@ -131,7 +131,9 @@ def _array(path: Path) -> npt.NDArray[np.generic]:
         ) from None
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "iub" or array.ndim != 2 or not array.size:
         shape = f"{array.dtype} of the shape {array.shape}" if isinstance(array, np.ndarray) else "an archive"
-        raise DatasetError(f"it holds {shape}; a mask is an array (height, width) of whole numbers or booleans")
+        scores = isinstance(array, np.ndarray) and array.ndim == 3 and array.dtype.kind == "f"
+        take = "; of scores of the classes take numpy.argmax" if scores else ""
+        raise DatasetError(f"it holds {shape}; a mask is an array (height, width) of whole numbers or booleans{take}")
     return array
 
 

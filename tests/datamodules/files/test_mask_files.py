@@ -177,6 +177,10 @@ def test_arrays_hold_ids(tmp_path, kind):
     [
         (np.array([[{}]], dtype=object), "not an array of whole numbers .*pickle"),
         (np.zeros((2, 2), np.float64), r"float64 of the shape \(2, 2\); a mask is an array \(height, width\)"),
+        (
+            np.zeros((3, 2, 2), np.float32),
+            r"float32 of the shape \(3, 2, 2\); a mask is .*; of scores of the classes take numpy\.argmax",
+        ),
         (np.zeros((2, 2, 3), np.uint8), r"shape \(2, 2, 3\)"),
         (np.zeros((0, 2), np.uint8), r"shape \(0, 2\)"),
         (np.array([[-1, 300]]), "it has the ids -1, 300"),
