@@ -7,7 +7,7 @@ from pathlib import Path
 from datamodules.classification import ClassificationDataModule
 from datamodules.errors import DatasetError
 from datamodules.files.folder_layout import Image, check_shared, refusal, split_folders
-from datamodules.files.image_files import find_images, inner_folders, list_folder, visible, visible_images
+from datamodules.files.image_files import RUNS, find_images, inner_folders, list_folder, visible, visible_images
 from datamodules.labelled_images import labelled_images
 from datamodules.splits.sample_table import Candidate, split_of
 from settings.data import Fractions
@@ -75,7 +75,11 @@ def scan(
                 ignored["folders that are not in data.classes"] += 1
                 continue
             folder = (Path(place) / target).as_posix()
-            images = find_images(root / folder, ignored)
+            others: Counter[str] = Counter()
+            images = find_images(root / folder, others)
+            ignored.update(others)
+            if others[RUNS] and not images:  # such as runs/, beside the classes
+                continue
             found += [(f"{folder}/{name}", target, split) for name in images]
             seen.add(target)
             empty += [] if images else [folder]

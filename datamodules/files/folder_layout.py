@@ -93,7 +93,8 @@ def ambiguity(root: Path) -> str | None:
     inner = inner_folders(root)
     named = {name: split for name in inner if (split := split_of(name))}
     both = len(set(named.values())) > 1
-    if len(inner) < 2 or not (named or _are_alike(root, inner)):
+    whole = next((name for name in inner if {"train"} < {*map(split_of, inner[name])} - {None}), None)
+    if len(inner) < 2 or not (named or whole or _are_alike(root, inner)):
         return None
     classes = (
         f"if they are classes, type 'data.classes=[{shortened([quoted(name) for name in inner], MOST_TYPED, ',')}]'"
@@ -104,6 +105,11 @@ def ambiguity(root: Path) -> str | None:
         return (
             f"data.root={root}: all its folders ({shortened(list(inner), MOST_SHOWN)}) hold the same folders ({same}). If they are "
             f"splits, type which, such as {typed_folders(_example(inner, named))}; {classes}."
+        )
+    if whole and whole not in named:
+        return (
+            f"data.root={root}: {whole} holds folders called like splits ({shortened(inner[whole], MOST_SHOWN)}). If it is the dataset, "
+            f"type {override('data.root', str(root / whole))} data.split=folders; {classes}."
         )
     if within and (both or named[within] == "train"):
         others = [name for name in named if name != within]

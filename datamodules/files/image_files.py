@@ -10,12 +10,15 @@ from PIL import Image
 
 from datamodules.errors import DatasetError
 from datamodules.files.other_files import kind_of
+from run_folder import is_run
 
 # Formats that Pillow lists but cannot open as a still picture by itself: EPS starts another program on the file,
 # the others are video, metafiles, or stubs for libraries that are not installed.
 NOT_PICTURES = frozenset({"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5"})
 # What operating systems and file servers leave in folders, beside hidden files.
 SYSTEM_FOLDERS = frozenset({"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"})
+
+RUNS = "run folders"
 
 
 @cache
@@ -34,9 +37,9 @@ def find_images(
 ) -> list[str]:
     """Return the image files in a folder and below it, as POSIX paths relative to it, in sorted order folder by folder.
 
-    No folder is entered twice, whatever symbolic links there are. `ignored` counts by kind what is left out: hidden files
-    and folders, and files that are no images; `further` extensions count as images'. Raises DatasetError where a folder
-    cannot be listed.
+    No folder is entered twice, whatever symbolic links there are, and none of a run, which has figures. `ignored` counts by
+    kind what is left out: hidden files and folders, and files that are no images; `further` extensions count as images'.
+    Raises DatasetError where a folder cannot be listed.
     """
     found, entered = [], set()
     ignored = Counter() if ignored is None else ignored
@@ -46,10 +49,17 @@ def find_images(
             folders.clear()
             continue
         entered.add((facts.st_dev, facts.st_ino))
-        folders[:] = visible(folders, ignored)
+        shown = visible(folders, ignored)
+        folders[:] = [name for name in shown if not _is_run(Path(place, name))]
+        if runs := len(shown) - len(folders):
+            ignored[RUNS] += runs
         kept = visible_images(Path(place), files, ignored, further)
         found += [Path(place, name).relative_to(folder).as_posix() for name in kept]
     return found
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / "overrides.txt").is_file() and is_run(folder)
 
 
 def list_folder(folder: Path) -> tuple[list[str], list[str]]:

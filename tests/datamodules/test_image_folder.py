@@ -78,6 +78,17 @@ def test_endings_count_in_any_case_and_folders_below_a_class_belong_to_it(tmp_pa
     assert len(names) == 7
 
 
+def test_runs_beside_the_classes_are_no_class(tmp_path, module):
+    root = folder_per_class(tmp_path / "root", {"cat": 5, "dog": 5})
+    run = root / "runs/day/time"
+    picture(run / "figures/a.png")
+    for name in ("config.yaml", "overrides.txt"):
+        (run / name).touch()
+    data = module(root)
+    assert {each.target for each in data.find()} == {"cat", "dog"}
+    assert data.notes == ["Ignored under the root: run folders (1)."]
+
+
 def test_links_are_followed_and_circles_are_not(tmp_path, module):
     elsewhere = folder_per_class(tmp_path / "elsewhere", {"b": 3})
     root = folder_per_class(tmp_path / "root", {"a": 3})

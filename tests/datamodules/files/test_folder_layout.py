@@ -75,6 +75,8 @@ def test_how_folders_are_typed():
         (["val/0.png", "Testing/0.png"], ["Testing and val are named like splits"]),
         (["train/0.png", "test/0.png", "bus/0.png"], ["'data.classes=[bus,test,train]'"]),
         ([*per_class("train"), "val/0.png", "val/1.png"], ["train holds folders (cat, dog), but val none", "data.root={root}/train", "source={root}/val"]),
+        ([*per_class("birds/train", "birds/val"), "runs/day/0.png"],
+         ["birds holds folders called like splits (train, val)", "type data.root={root}/birds data.split=folders; if they are classes, type 'data.classes=[birds,runs]'"]),
         (["train/express/0.png", "train/metro/0.png", "bus/0.png"], ["data.root={root}/train", "'data.classes=[bus,train]'"]),
     ],
 )  # fmt: skip

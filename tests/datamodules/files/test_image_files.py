@@ -36,6 +36,20 @@ def test_images_are_found_by_name_without_entering_a_folder_twice(folder):
     assert find_images(folder, follow_links=False) == ["b.png", "a/c.JPG", "a/deep/d.tiff"]
 
 
+def test_a_run_below_is_left_out_and_a_run_itself_is_searched(tmp_path):
+    run = tmp_path / "runs/2026-01-01/12-00-00_custom_cnn"
+    for name in ("config.yaml", "overrides.txt", "evaluation/test/figures/confusion.png", "evaluation/test/config.yaml"):
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).touch()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/config.yaml").touch()
+    (tmp_path / "other/a.png").touch()
+    ignored = Counter()
+    assert find_images(tmp_path, ignored) == ["other/a.png"]
+    assert ignored["run folders"] == 1
+    assert find_images(run) == ["evaluation/test/figures/confusion.png"]
+
+
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path):
     for find in (find_images, list_folder):
         with pytest.raises(DatasetError, match="none cannot be listed: No such file or directory"):
