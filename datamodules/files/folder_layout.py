@@ -93,23 +93,28 @@ def ambiguity(root: Path) -> str | None:
     inner = inner_folders(root)
     named = {name: split for name in inner if (split := split_of(name))}
     both = len(set(named.values())) > 1
-    whole = next((name for name in inner if {"train"} < {*map(split_of, inner[name])} - {None}), None)
+    whole = [name for name in inner if name not in named and {"train"} < {*map(split_of, inner[name])} - {None}]
     if len(inner) < 2 or not (named or whole or _are_alike(root, inner)):
         return None
     classes = (
         f"if they are classes, type 'data.classes=[{shortened([quoted(name) for name in inner], MOST_TYPED, ',')}]'"
     )
     within = next((name for name in named if len(inner[name]) > 1 and not _has_images(root / name)), None)
+    if whole:
+        meant = (
+            f"If it is the dataset, type {override('data.root', str(root / whole[0]))} data.split=folders"
+            if len(whole) == 1
+            else "Images with masks are read with data=mask_folder, idd or idd_lite"
+        )
+        return (
+            f"data.root={root}: {shortened(whole, MOST_SHOWN)} {'holds' if len(whole) == 1 else 'hold'} folders called like splits "
+            f"({shortened(inner[whole[0]], MOST_SHOWN)}). {meant}; {classes}."
+        )
     if _are_alike(root, inner):
         same = shortened(max(inner.values(), key=len), MOST_SHOWN)
         return (
             f"data.root={root}: all its folders ({shortened(list(inner), MOST_SHOWN)}) hold the same folders ({same}). If they are "
             f"splits, type which, such as {typed_folders(_example(inner, named))}; {classes}."
-        )
-    if whole and whole not in named:
-        return (
-            f"data.root={root}: {whole} holds folders called like splits ({shortened(inner[whole], MOST_SHOWN)}). If it is the dataset, "
-            f"type {override('data.root', str(root / whole))} data.split=folders; {classes}."
         )
     if within and (both or named[within] == "train"):
         others = [name for name in named if name != within]

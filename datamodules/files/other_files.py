@@ -18,6 +18,7 @@ UNREADABLE_PICTURES = frozenset({".heic", ".heif", ".hif", ".avif", ".jxl", ".sv
                                  ".rw2", ".raf", ".raw"})  # fmt: skip
 VIDEOS = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts", ".mts",
                     ".ogv"})  # fmt: skip
+ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"})
 FRAMES_OF_VIDEO = "mkdir frames && ffmpeg -i {} -vf fps=1 frames/%06d.png"
 # Formats that are recognised by their first bytes alone, for files without an image's ending.
 MARKED = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP")
@@ -37,6 +38,8 @@ def kind_of(file: Path, image_endings: Collection[str]) -> str | None:
         return f"{ending[1:].upper()} pictures, which cannot be read"
     if ending in VIDEOS:
         return "videos"
+    if ending in ARCHIVES:
+        return "archives"
     beginning = "." + re.split(r"[^a-z0-9]", ending[1:])[0]
     unsure = not re.search("[a-z]", ending) or (beginning != ending and beginning in image_endings)
     if unsure and not ending.endswith("~") and file.is_file():
@@ -51,6 +54,8 @@ def remedy(left_out: Counter[str]) -> str:
     sentences = [f"Found there: {', '.join(found)}."] if found else []
     if endings := sorted({kind.split()[0].lower() for kind in left_out if kind.endswith("cannot be read")}):
         sentences.append(f"Convert them first, for example with: magick mogrify -format jpg '*.{endings[0]}'")
+    if left_out["archives"]:
+        sentences.append("Unpack archives first.")
     if left_out["videos"]:
         sentences.append(f"Extract frames first, for example with: {FRAMES_OF_VIDEO.format('VIDEO')}")
     return " ".join(sentences)

@@ -77,6 +77,8 @@ def test_how_folders_are_typed():
         ([*per_class("train"), "val/0.png", "val/1.png"], ["train holds folders (cat, dog), but val none", "data.root={root}/train", "source={root}/val"]),
         ([*per_class("birds/train", "birds/val"), "runs/day/0.png"],
          ["birds holds folders called like splits (train, val)", "type data.root={root}/birds data.split=folders; if they are classes, type 'data.classes=[birds,runs]'"]),
+        ([f"{kind}/{split}/0/0.png" for kind in ("gtFine", "leftImg8bit") for split in ("train", "val")],
+         ["gtFine, leftImg8bit hold folders called like splits (train, val)", "Images with masks are read with data=mask_folder, idd or idd_lite;"]),
         (["train/express/0.png", "train/metro/0.png", "bus/0.png"], ["data.root={root}/train", "'data.classes=[bus,train]'"]),
     ],
 )  # fmt: skip

@@ -38,7 +38,12 @@ def test_images_are_found_by_name_without_entering_a_folder_twice(folder):
 
 def test_a_run_below_is_left_out_and_a_run_itself_is_searched(tmp_path):
     run = tmp_path / "runs/2026-01-01/12-00-00_custom_cnn"
-    for name in ("config.yaml", "overrides.txt", "evaluation/test/figures/confusion.png", "evaluation/test/config.yaml"):
+    for name in (
+        "config.yaml",
+        "overrides.txt",
+        "evaluation/test/figures/confusion.png",
+        "evaluation/test/config.yaml",
+    ):
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).touch()
     (tmp_path / "other").mkdir()

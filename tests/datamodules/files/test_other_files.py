@@ -9,7 +9,7 @@ from datamodules.files.other_files import remedy
 
 
 def test_what_is_left_out_is_counted_by_kind_with_what_to_do(tmp_path):
-    for name in ("__MACOSX/x.png", "@eaDir/x.png", "a.HEIC", "b.heic", "c.cr2", "d.MOV", "Thumbs.db"):
+    for name in ("__MACOSX/x.png", "@eaDir/x.png", "a.HEIC", "b.heic", "c.cr2", "d.MOV", "Thumbs.db", "e.tar.gz"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     ignored = Counter()
@@ -19,10 +19,12 @@ def test_what_is_left_out_is_counted_by_kind_with_what_to_do(tmp_path):
         "HEIC pictures, which cannot be read": 2,
         "CR2 pictures, which cannot be read": 1,
         "videos": 1,
+        "archives": 1,
         "files that are no images": 1,
     }
     assert "magick mogrify -format jpg '*.cr2'" in remedy(ignored)
     assert "ffmpeg -i VIDEO" in remedy(ignored)
+    assert "Unpack archives first." in remedy(ignored)
     assert remedy(Counter()) == ""
 
 
