@@ -66,7 +66,7 @@ def test_voc_on_idd_comes_to_what_its_words_allow(run_command, tmp_path, car_eve
     pixels = pixels[: len(CLASSES.classes)]
     assert 0 < len(frames) == scores["n_expected"] == scores["n_seen"] == scores["n_unique"]
 
-    car, present = CLASSES.index("Car"), int((pixels > 0).sum())
+    car, present = CLASSES.classes.index("Car"), int((pixels > 0).sum())
     share = pixels[car] / pixels.sum()
     assert 0 < share < 1
     assert (scores["accuracy"], scores["miou"]) == pytest.approx((share, share / present))
