@@ -94,7 +94,8 @@ def ambiguity(root: Path) -> str | None:
     named = {name: split for name in inner if (split := split_of(name))}
     both = len(set(named.values())) > 1
     whole = [name for name in inner if name not in named and {"train"} < {*map(split_of, inner[name])} - {None}]
-    if len(inner) < 2 or not (named or whole or _are_alike(root, inner)):
+    alike = _are_alike(root, inner)
+    if len(inner) < 2 or not (named or whole or alike):
         return None
     classes = (
         f"if they are classes, type 'data.classes=[{shortened([quoted(name) for name in inner], MOST_TYPED, ',')}]'"
@@ -110,7 +111,7 @@ def ambiguity(root: Path) -> str | None:
             f"data.root={root}: {shortened(whole, MOST_SHOWN)} {'holds' if len(whole) == 1 else 'hold'} folders called like splits "
             f"({shortened(inner[whole[0]], MOST_SHOWN)}). {meant}; {classes}."
         )
-    if _are_alike(root, inner):
+    if alike:
         same = shortened(max(inner.values(), key=len), MOST_SHOWN)
         return (
             f"data.root={root}: all its folders ({shortened(list(inner), MOST_SHOWN)}) hold the same folders ({same}). If they are "

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, UnidentifiedImageError
 
 from datamodules.files.idd_polygons import AnnotationError, corners
+from datamodules.files.images import ORIENTATION
 from datamodules.files.masks import Mask, refuse_unknown
 from datamodules.splits.listed import folded
 from label_spaces.space import LabelSpace
@@ -94,12 +95,12 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 def _size(content: Mapping[str, Any], image: Path) -> tuple[int, int]:
     """Return (width, height): as the file has it, else as the image has it when its EXIF orientation is applied."""
-    size = content.get("imageWidth"), content.get("imageHeight")
-    if all(isinstance(side, int) and side > 0 for side in size):
-        return size  # type: ignore[return-value]
+    width, height = content.get("imageWidth"), content.get("imageHeight")
+    if isinstance(width, int) and isinstance(height, int) and min(width, height) > 0:
+        return width, height
     try:
         with Image.open(image) as picture:
-            turned = picture.getexif().get(0x0112, 1) in range(5, 9)
+            turned = picture.getexif().get(ORIENTATION, 1) in range(5, 9)
             return picture.size[::-1] if turned else picture.size
     except (OSError, UnidentifiedImageError) as error:
         raise AnnotationError(f"it has no imageWidth and imageHeight, and {image.name} cannot be read") from error

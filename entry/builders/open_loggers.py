@@ -9,9 +9,9 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from entry.builders import wandb_logger
-from entry.builders.loggers import kinds_of
+from entry.builders.loggers import kinds_of, of_run
 from entry.errors import exit_code
-from run_folder import RunFolder
+from run_folder import RunFolder, read_json, write_json
 from settings.run import RunSettings
 from streams import waiting
 
@@ -46,7 +46,7 @@ def opened(settings: RunSettings, folder: RunFolder) -> Iterator[list[Logger]]:
 def _open(name: str, settings: RunSettings, folder: RunFolder) -> Logger | None:
     try:
         logger = (
-            wandb_logger.build(settings.logger, folder)
+            _open_wandb(settings, folder)
             if name == "wandb"
             else TensorBoardLogger(folder.path, name="", version="tensorboard")
         )
@@ -55,6 +55,18 @@ def _open(name: str, settings: RunSettings, folder: RunFolder) -> Logger | None:
     except Exception as error:  # noqa: BLE001  whatever it is, the local files are the run
         log.warning("The logger %s cannot be used, the run folder has everything: %s", name, error)
         return None
+    return logger
+
+
+def _open_wandb(settings: RunSettings, folder: RunFolder) -> WandbLogger:
+    """The logger of the id in environment.json, where its address is written."""
+    facts = read_json(folder.environment)
+    own = next(each for each in of_run(facts) if each["kind"] == "wandb")
+    logger, url = wandb_logger.build(settings.logger, folder, own["id"])
+    if url and url != own["url"]:
+        own["url"] = url
+        facts["logger"] = of_run(facts)[0]
+        write_json(folder.environment, facts)
     return logger
 
 

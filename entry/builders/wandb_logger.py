@@ -8,7 +8,7 @@ from pathlib import Path
 from lightning.pytorch.loggers import WandbLogger
 
 from entry.errors import RequestError
-from run_folder import RunFolder, read_json, write_json
+from run_folder import RunFolder
 from settings.training import LoggerSettings
 
 MODES = {
@@ -41,8 +41,8 @@ def new_id() -> str:
     return given
 
 
-def build(settings: LoggerSettings, folder: RunFolder) -> WandbLogger:
-    """The logger of a run whose environment.json has its id; its url is written there."""
+def build(settings: LoggerSettings, folder: RunFolder, identity: str) -> tuple[WandbLogger, str | None]:
+    """The logger of a run of this id, and the run's address, None where it is recorded offline."""
     offline = mode() == "offline"
     place = Path(os.environ.get("WANDB_DIR") or folder.path)
     place.mkdir(parents=True, exist_ok=True)
@@ -54,11 +54,9 @@ def build(settings: LoggerSettings, folder: RunFolder) -> WandbLogger:
 
     quiet = Settings(silent=True, console="off")
     termsetup(quiet, None)  # a run's own settings come too late: it would warn of what Lightning passes
-    facts = read_json(folder.environment)
-    own = next(each for each in facts.get("loggers") or [facts["logger"]] if each["kind"] == "wandb")
     logger = WandbLogger(
         name=os.environ.get("WANDB_NAME") or folder.path.name,
-        id=own["id"],
+        id=identity,
         resume=None if offline else os.environ.get("WANDB_RESUME") or "allow",
         save_dir=place,
         project=settings.project,
@@ -69,12 +67,7 @@ def build(settings: LoggerSettings, folder: RunFolder) -> WandbLogger:
         log_model=False,
         settings=quiet,
     )
-    url = None if offline else logger.experiment.url
-    if url and url != own["url"]:
-        own["url"] = url
-        facts["logger"] = own if facts["logger"]["kind"] == "wandb" else facts["logger"]
-        write_json(folder.environment, facts)
-    return logger
+    return logger, None if offline else logger.experiment.url
 
 
 def _has_account() -> bool:

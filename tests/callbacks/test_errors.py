@@ -7,16 +7,9 @@ import sys
 
 import pytest
 
-from callbacks.errors import SIGNALS, RunStopped, handled, signal_name
+from callbacks.errors import RunStopped, handled, signal_name
 
-
-@pytest.fixture(autouse=True)
-def handlers():
-    """The process's own handlers, given back to the tests that follow."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    yield before
-    for number, handler in before.items():
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("handlers")
 
 
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGINT", "SIGTERM", "SIGQUIT"])

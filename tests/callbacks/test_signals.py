@@ -10,14 +10,7 @@ from callbacks.signals import StopSignal
 from streams import print_to_stderr
 from tests.callbacks.tiny import Line, loader, trainer
 
-
-@pytest.fixture(autouse=True)
-def handlers():
-    """The process's own handlers, given back to the tests that follow."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    yield before
-    for number, handler in before.items():
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("handlers")
 
 
 def test_outside_training_it_stops_at_once_and_nothing_disturbs_the_end():
