@@ -58,8 +58,10 @@ TYPED = (
 class Stub:
     """A run of wandb's that records nothing."""
 
+    url = None
+
     def __init__(self):
-        self.config, self.url, self.id = self, None, None
+        self.config, self.id = self, None
 
     def __getattr__(self, name):
         return lambda *_, **__: None
@@ -118,6 +120,21 @@ def test_names_ids_and_places_of_the_environment_are_used(logged, tmp_path):
     keys, facts = logged(WANDB_RUN_ID="abc")  # a sweep's next job
     assert keys["id"] == facts["id"] != "abc"
     assert logged(WANDB_NAME="", WANDB_DIR="", WANDB_RESUME="")[0]["name"] == "the_run"
+
+
+def test_the_address_of_a_run_is_written(begun, monkeypatch, tmp_path):
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.setattr(Stub, "url", "https://wandb.example/run")
+    for names, first in ((["wandb", "csv"], "wandb"), (["csv", "wandb"], "csv")):
+        folder = RunFolder(tmp_path)
+        settings = validated(RunSettings, changed({"logger.name": names, "logger.project": "p"}))
+        write_json(folder.environment, loggers.description(settings))
+        with open_loggers.opened(settings, folder):
+            pass
+        facts = json.loads(folder.environment.read_text())
+        urls = {each["kind"]: each["url"] for each in facts["loggers"]}
+        assert urls == {"wandb": "https://wandb.example/run", "csv": None}
+        assert (facts["logger"]["kind"], facts["logger"]["url"]) == (first, urls[first])
 
 
 @pytest.mark.parametrize(

@@ -290,9 +290,11 @@ def test_paths_are_relative_to_where_they_were_typed_whatever_hydra_would_change
 
 
 def test_what_was_taken_out_is_in_the_configuration_as_what_it_means(typed):
-    [settings] = typed("~logger", "~aug", "~ema")[1]
+    [settings] = typed("~logger", "~aug", "~ema", "~scheduler")[1]
     plain = settings.to_dict()
     assert (plain["logger"]["name"], plain["aug"]["name"], plain["ema"]) == ("csv", "none", {"decay": None})
+    # With keys of other schedules beside it, this one could not be built.
+    assert plain["scheduler"] == {"_target_": "lightning_modules.schedules.constant", "_partial_": True}
 
 
 def test_what_makes_sense_has_no_problems():
