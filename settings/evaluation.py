@@ -49,3 +49,4 @@ class ReportSettings(Group):
         False,
         description="slices.csv has scores by the size of a pixel's region; segmentation only",
     )
+    html: bool = Field(True, description="write a page of the evaluation, report.html")

@@ -28,7 +28,8 @@ from metrics.counts import Counts
 from reports.evaluation import Evaluation, scores_of, write_tables
 from reports.figures.per_class import per_class_figure
 from reports.figures.write import write_figures
-from run_folder import RunFolder, Status, read_csv, write_json, write_text
+from reports.html.evaluation import write_report
+from run_folder import RunFolder, Status, read_csv, write_json, write_table, write_text
 from settings.evaluation import EvaluationSettings
 from settings.run import RunSettings
 
@@ -87,7 +88,7 @@ def write_evaluation(
     crosswalk: Crosswalk | None,
     headline: str,
 ) -> None:
-    """Count a split once and write evaluation/<split>: configuration, status, scores, tables and figures.
+    """Count a split once and write evaluation/<split>: configuration, status, scores, tables, figures and page.
 
     `count` is given the evaluation's folder, into which it may write predictions. `origin` is file, epoch and step of what
     predicted, `crosswalk` leads from its classes to the data's where they differ, `headline` is the score of the curves.
@@ -101,6 +102,8 @@ def write_evaluation(
                 write_json(target / "scores.json", scores_of(evaluation))
             else:
                 _write_results(target, folder, datamodule, evaluation, headline)
+        if settings.report.html:
+            write_report(target, folder, headline)
 
     replace_folder(folder.evaluation(split), fill)
 
@@ -111,13 +114,17 @@ def _write_results(
     """Write an evaluation's tables and figures, with learning curves of `score`, into the folder `target`."""
     scores = scores_of(evaluation)
     write_tables(target, evaluation, scores)
+    counts = datamodule.counts()
+    columns = (found.values() for found in counts.values())
+    rows = zip(evaluation.label_space.classes, *columns, strict=True)
+    write_table(target / "class_counts.csv", ["name", *counts], rows)
     write_figures(
         target / "figures",
         evaluation.counts.confusion,
         evaluation.label_space.classes,
         evaluation.split,
         read_csv(folder.history) if folder.history.exists() else [],
-        datamodule.counts(),
+        counts,
         score,
         datamodule.unit,
     )

@@ -27,6 +27,7 @@ def prepared(tmp_path_factory, image_folder):
         f"data.cache_dir={where}",
         "data.image_size=[16,16]",
         "evaluation.flip=true",
+        "report.html=false",
     )
     settings = resolved(request(where, *typed))
     data = ImageFolderDataModule(settings.data)
@@ -72,7 +73,7 @@ def test_an_evaluation_is_complete(evaluate, always_blue, prepared):
     count, truth = always_blue
     folder = evaluate(count)
     assert {path.name for path in folder.iterdir()} == {
-        "config.yaml", "status.json", "scores.json", "per_class.csv", "confusion.csv", "slices.csv", "per_sample.npz",
+        "config.yaml", "status.json", "scores.json", "per_class.csv", "confusion.csv", "class_counts.csv", "slices.csv", "per_sample.npz",
     }  # fmt: skip
     scores = json.loads((folder / "scores.json").read_text())
     assert scores["accuracy"] == pytest.approx((truth == 0).mean())
