@@ -11,7 +11,14 @@ from settings.changes import changes
 from settings.run import RunSettings
 
 # Keys that may change without the run becoming another one; a trailing dot stands for everything below.
-OF_EVALUATION = ("report.predictions", "report.region_sizes", "report.html", "evaluation.")
+OF_EVALUATION = (
+    "report.predictions",
+    "report.region_sizes",
+    "report.html",
+    "report.images",
+    "report.gallery_iou",
+    "evaluation.",
+)
 OF_SPLIT = ("data.fraction", "data.split", "data.select_from")
 # Another order of sums, and nothing else. Of these the first two are hardware, of which a difference is noted anyway.
 LAST_DIGITS = (

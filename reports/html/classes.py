@@ -10,9 +10,8 @@ from label_spaces.space import VOID, names_beside
 from metrics.counts import merge_samples
 from reports.figures.style import short_names
 from reports.html.files import EvaluationFiles
+from reports.html.selection import largest_pairs, worst_rows
 
-LARGEST = 10  # confusions that are named
-WORST = 2  # images that are named with each
 # Pixels of a cell by the most classes it is for; below 20 px there is no room for numbers.
 CELLS = ((12, 52), (30, 28), (60, 18), (10**6, 13))
 LETTER = 6.3  # pixels of a letter of the labels, at 11 px
@@ -98,46 +97,26 @@ def matrix(files: EvaluationFiles) -> dict[str, Any]:
 def largest_confusions(files: EvaluationFiles) -> list[dict[str, Any]]:
     """Return the ten pairs of classes with the most errors.
 
-    Each has `truth`, `predicted`, `count`, its `share` of the class and `of_errors` of all errors, and `worst`, the names
-    of the two samples that have most of it, or have it with the greatest confidence.
+    Each has `truth`, `predicted`, `count`, its `share` of the class and `of_errors` of all errors, and `worst`, the rows
+    and names of the two samples that have most of it, or have it with the greatest confidence.
     """
-    confusion, names = files.confusion, _names(files)
+    confusion, names, matrices = files.confusion, _names(files), files.matrices()
     assert confusion is not None
-    errors = _errors(confusion)
-    total = int(errors.sum())
-    order = np.argsort(-errors.ravel(), kind="stable")[:LARGEST].tolist()
-    found = []
-    for truth, predicted in (divmod(cell, errors.shape[1]) for cell in order):
-        count = int(errors[truth, predicted])
-        if count:
-            found.append(
-                {
-                    "truth": names[truth],
-                    "predicted": names[predicted],
-                    "count": count,
-                    "share": count / int(confusion[truth].sum()),
-                    "of_errors": count / total,
-                    "worst": worst_samples(files, truth, predicted),
-                }
-            )
-    return found
-
-
-def worst_samples(files: EvaluationFiles, truth: int, predicted: int) -> list[str]:
-    """Return the samples with the most elements of one class that are predicted as another; of images the most confident ones."""
-    cell = truth * (len(files.names) + 1) + predicted
-    amount = files.matrices()[:, [cell]].toarray().ravel().astype(np.float64)
-    if "probability" in files.samples:
-        amount = amount * files.samples["probability"]
-    order = np.argsort(-amount, kind="stable")[:WORST]
-    return [str(files.samples["sample"][index]) for index in order if amount[index] > 0]
-
-
-def _errors(confusion: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return (C, C+1) counts of what is predicted as another class or as void."""
-    errors = confusion[:-1].copy()
-    np.fill_diagonal(errors, 0)
-    return errors
+    total = int(confusion[:-1].sum() - confusion[:-1].trace())
+    return [
+        {
+            "truth": names[truth],
+            "predicted": names[predicted],
+            "count": int(confusion[truth, predicted]),
+            "share": confusion[truth, predicted] / confusion[truth].sum(),
+            "of_errors": confusion[truth, predicted] / total,
+            "worst": [
+                (row, str(files.samples["sample"][row]))
+                for row in worst_rows(matrices, truth, predicted, files.samples.get("probability"))
+            ],
+        }
+        for truth, predicted in largest_pairs(confusion)
+    ]
 
 
 def _taken(row: NDArray[np.int64], index: int, names: Sequence[str]) -> dict[str, Any] | None:

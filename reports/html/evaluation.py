@@ -1,5 +1,7 @@
 """The page of an evaluation, report.html: every number comes from the files beside it and in the run's folder."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +11,35 @@ from metrics.scores import SCORES
 from reports.figures.learning_curves import STREAMS, best_row, column_values
 from reports.html import charts, classes, data, headline, samples
 from reports.html.files import EvaluationFiles, read_files
+from reports.html.pictures import Picture
 from reports.html.render import render
 from run_folder import RunFolder, write_text
 
 PAGE = "report.html"
 
 
-def write_report(folder: Path, run: RunFolder, score: str) -> None:
+@dataclass(frozen=True)
+class Gallery:
+    """The pictures of a page.
+
+    Args:
+        pictures: by a sample's row in per_sample.npz, the four of `strip`, or the one of an image.
+        legend: the name and the colour of each class, of masks.
+        threshold: classes with an IoU up to this are shown where they fail worst.
+    """
+
+    pictures: Mapping[int, Sequence[Picture]] = field(default_factory=dict)
+    legend: Sequence[tuple[str, str]] = ()
+    threshold: float = 0.5
+
+
+def write_report(folder: Path, run: RunFolder, score: str, gallery: Gallery) -> None:
     """Write report.html of the evaluation in `folder`, of a run; `score` is the one that the best epoch was chosen by."""
     files = read_files(folder, run)
-    write_text(folder / PAGE, render("evaluation.html", **context(files, score)))
+    write_text(folder / PAGE, render("evaluation.html", **context(files, score, gallery)))
 
 
-def context(files: EvaluationFiles, score: str) -> dict[str, Any]:
+def context(files: EvaluationFiles, score: str, gallery: Gallery) -> dict[str, Any]:
     """Return all that the template of the page shows, by section."""
     settings = yaml.safe_load(files.settings)
     found: dict[str, Any] = {
@@ -46,14 +64,14 @@ def context(files: EvaluationFiles, score: str) -> dict[str, Any]:
         "results": None,
     }
     if files.confusion is not None:
-        found["results"] = results(files)
+        found["results"] = results(files, gallery)
     return found
 
 
-def results(files: EvaluationFiles) -> dict[str, Any]:
+def results(files: EvaluationFiles, gallery: Gallery) -> dict[str, Any]:
     """Return what the page has of an evaluation with truth."""
     rows, values = classes.class_rows(files), samples.sample_scores(files)
-    classification = files.scores["task"] == "classification"
+    reasons = samples.reasons(files, values, gallery.threshold)
     return {
         "headline": headline.headline(files),
         "classes": rows,
@@ -61,9 +79,9 @@ def results(files: EvaluationFiles) -> dict[str, Any]:
         "matrix": classes.matrix(files),
         "confusions": classes.largest_confusions(files),
         "histogram": samples.histogram(files, values),
-        "listed": samples.listed_samples(files, values),
-        "mistakes": samples.most_confident_mistakes(files, values) if classification else [],
-        "uncertain": samples.most_uncertain(files, values) if classification else [],
+        "samples": samples.described(files, values, reasons),
+        "pictures": gallery.pictures,
+        "legend": gallery.legend,
         "slices": files.slices,
     }
 

@@ -1,16 +1,18 @@
 """The samples of an evaluation's page: their scores, and which are worst, in the middle and best."""
 
+from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from label_spaces.space import VOID
 from metrics.per_image import image_mious
 from reports.html.files import EvaluationFiles
+from reports.html.selection import by_score, confident_mistakes, failing, largest_pairs, uncertain, worst_rows
 
 BINS = 20
-WORST, MIDDLE, BEST = 10, 3, 3  # samples that are listed
-CONFIDENT, UNCERTAIN = 2, 6  # mistakes per class, and images of classification
 
 
 def sample_scores(files: EvaluationFiles) -> NDArray[np.float64]:
@@ -40,40 +42,35 @@ def histogram(files: EvaluationFiles, scores: NDArray[np.float64]) -> list[dict[
     ]
 
 
-def listed_samples(files: EvaluationFiles, scores: NDArray[np.float64]) -> list[dict[str, Any]]:
-    """Return the worst, middle and best samples by their score, each with its share of all errors and its largest confusion.
+def reasons(files: EvaluationFiles, scores: NDArray[np.float64], threshold: float) -> dict[int, list[str]]:
+    """Return why each sample is shown, by its row: the worst ones first.
 
-    Each has its `index` in per_sample.npz and `why`, ``worst``, ``median`` or ``best``; none is listed twice.
+    Classes with an IoU up to `threshold` are shown where they fail worst.
     """
-    order = np.argsort(scores, kind="stable")[: int((~np.isnan(scores)).sum())].tolist()  # nan is sorted to the end
-    middle = max(0, (len(order) - MIDDLE) // 2)
-    chosen = dict.fromkeys(order[:WORST], "worst")
-    chosen |= {index: "median" for index in order[middle : middle + MIDDLE] if index not in chosen}
-    chosen |= {index: "best" for index in order[::-1][:BEST] if index not in chosen}
-    return described(files, scores, chosen)
+    matrices, facts, names = files.matrices(), files.samples, [*files.names, VOID]
+    assert files.confusion is not None
+    found: dict[int, list[str]] = defaultdict(list)
+    for row, place in by_score(scores).items():
+        found[row].append(place)
+    if "probability" not in facts:
+        for index, row in failing(matrices, threshold).items():
+            found[row].append(f"{names[index]} fails worst here")
+    for truth, predicted in largest_pairs(files.confusion):
+        for row in worst_rows(matrices, truth, predicted, facts.get("probability")):
+            found[row].append(f"{names[truth]} taken for {names[predicted]}")
+    if "probability" in facts:
+        for index, rows in confident_mistakes(facts["target"], facts["prediction"], facts["probability"]).items():
+            for row in rows:
+                found[row].append(f"a most confident mistake on {names[index]}")
+        for row in uncertain(facts["probability"]):
+            found[row].append("most uncertain")
+    return found
 
 
-def most_confident_mistakes(files: EvaluationFiles, scores: NDArray[np.float64]) -> list[dict[str, Any]]:
-    """Return for each class the images of it that are most confidently predicted as another."""
-    facts = files.samples
-    order = np.argsort(-facts["probability"], kind="stable")
-    wrong = order[(facts["target"] != facts["prediction"])[order]]
-    chosen: dict[int, str] = {}
-    for index, name in enumerate(files.names):
-        chosen |= dict.fromkeys(wrong[facts["target"][wrong] == index][:CONFIDENT].tolist(), name)
-    return described(files, scores, chosen)
-
-
-def most_uncertain(files: EvaluationFiles, scores: NDArray[np.float64]) -> list[dict[str, Any]]:
-    """Return the images whose prediction has the lowest probability."""
-    order = np.argsort(files.samples["probability"], kind="stable")[:UNCERTAIN].tolist()
-    return described(files, scores, dict.fromkeys(order, "uncertain"))
-
-
-def described(files: EvaluationFiles, scores: NDArray[np.float64], chosen: dict[int, str]) -> list[dict[str, Any]]:
-    """Return what the page has of some samples, by their indices, with the reason why each was chosen."""
+def described(files: EvaluationFiles, scores: NDArray[np.float64], chosen: Mapping[int, Any]) -> list[dict[str, Any]]:
+    """Return what the page has of some samples, by their rows in per_sample.npz, with the reason why each was chosen."""
     matrices, classes, facts = files.matrices(), len(files.names), files.samples
-    names = [*files.names, "void"]
+    names = [*files.names, VOID]
     hits = np.arange(classes) * (classes + 2)
     support = np.asarray(matrices[:, : classes * (classes + 1)].sum(axis=1))
     errors = support - np.asarray(matrices[:, hits].sum(axis=1))
@@ -86,7 +83,7 @@ def described(files: EvaluationFiles, scores: NDArray[np.float64], chosen: dict[
         largest = {"truth": names[truth], "predicted": names[predicted], "share": row.max() / support[index]}
         found.append(
             {
-                "index": index,
+                "row": index,
                 "why": why,
                 "name": str(facts["sample"][index]),
                 "group": str(facts["group"][index]),

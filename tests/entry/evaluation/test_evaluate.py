@@ -45,7 +45,9 @@ def evaluate(prepared, tmp_path, monkeypatch):
     def call(count):
         folder = RunFolder(tmp_path / "run")
         origin = {"file": "best.ckpt", "epoch": 1, "step": 2}
-        write_evaluation(folder, settings, data, "val", count, origin=origin, crosswalk=None, headline="f1_macro")
+        write_evaluation(
+            folder, settings, data, "val", count, origin=origin, crosswalk=None, headline="f1_macro", shown={}
+        )
         return folder.evaluation("val")
 
     return call

@@ -1,6 +1,6 @@
 import pytest
 
-from reports.html.classes import around_mean, class_rows, largest_confusions, matrix, worst_samples
+from reports.html.classes import around_mean, class_rows, largest_confusions, matrix
 from tests.reports.html.conftest import AWKWARD, classified, write_run
 
 
@@ -30,8 +30,8 @@ def test_confusions_by_hand_the_most_errors_first(images, masks):
     first, second = largest_confusions(images)
     assert (first["truth"], first["predicted"], first["count"]) == (AWKWARD, "green & blue", 2)
     assert (first["share"], first["of_errors"]) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
-    assert first["worst"] == ["b/1", "a/2"]  # with probabilities 0.8 and 0.6
-    assert (second["truth"], second["predicted"], second["worst"]) == ("never", AWKWARD, ["b/7"])
+    assert first["worst"] == [(1, "b/1"), (2, "a/2")]  # with probabilities 0.8 and 0.6
+    assert (second["truth"], second["predicted"], second["worst"]) == ("never", AWKWARD, [(7, "b/7")])
     pixels = largest_confusions(masks)
     assert [(each["truth"], each["predicted"], each["count"]) for each in pixels] == [
         ("car", "road", 4),
@@ -39,11 +39,6 @@ def test_confusions_by_hand_the_most_errors_first(images, masks):
         ("road", "void", 1),
     ]
     assert [each["of_errors"] for each in pixels] == [pytest.approx(n / 7) for n in (4, 2, 1)]
-
-
-def test_the_worst_frames_of_a_pair_have_most_of_it(masks):
-    assert worst_samples(masks, 1, 0) == ["d/1"]
-    assert worst_samples(masks, 2, 0) == []
 
 
 def test_the_matrix_has_all_that_is_not_zero_and_no_row_of_void(masks):

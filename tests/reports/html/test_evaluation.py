@@ -6,12 +6,15 @@ import re
 
 import pytest
 
-from reports.html.evaluation import context, write_report
+from reports.html.evaluation import Gallery, context, write_report
+from reports.html.pictures import Picture
 from tests.reports.html.conftest import AWKWARD, Page, classified, write_run
 
+NOTHING = Gallery()
 
-def page_of(files, score="f1_macro"):
-    write_report(files.folder, files.run, score)
+
+def page_of(files, score="f1_macro", gallery=NOTHING):
+    write_report(files.folder, files.run, score, gallery)
     return Page((files.folder / "report.html").read_text())
 
 
@@ -56,7 +59,7 @@ def test_the_headline_is_that_of_scores_json(files):
 
 
 def test_the_matrix_is_confusion_csv(files):
-    write_report(files.folder, files.run, "miou")
+    write_report(files.folder, files.run, "miou", NOTHING)
     text = (files.folder / "report.html").read_text()
     data = json.loads(re.search(r'id="matrix-data">(.*?)</script>', text, re.DOTALL).group(1))
     _, *lines = rows(files.folder / "confusion.csv")
@@ -104,7 +107,28 @@ def test_the_page_of_an_evaluation_without_truth(masks):
 def test_a_page_without_a_history_and_with_one_class_predicted(tmp_path, settings):
     evaluation = classified([0, 1, 1], [0, 0, 0], [0.5, 0.5, 0.5], ("no", "yes"))
     files = write_run(tmp_path / "run", evaluation, settings["classification"], epochs=0)
-    assert context(files, "f1_macro")["curves"] is None
+    assert context(files, "f1_macro", NOTHING)["curves"] is None
     page = page_of(files)
     assert "100 % of yes is taken for no" in page.text
     assert page.tables["class-table"][2][2] == ""  # precision of what was never predicted
+
+
+def test_pictures_stand_where_confusions_and_bars_lead_to(masks):
+    four = [Picture(f"data:image/webp;base64,{n}", 320, 180) for n in "abcd"]
+    page = page_of(masks, "miou", Gallery({1: four, 2: four}, [("road", "#804080")], 0.5))
+    shown = [tag["src"][-1] for name, tag in page.tags if name == "img"]
+    assert shown == list("abcdabcd")
+    assert [tag["fill"] for _, tag in page.tags if tag.get("class") == "swatch"] == ["#804080"]
+    places = {tag["id"] for _, tag in page.tags if tag.get("id", "").startswith("sample-")} - {"sample-table"}
+    assert places == {"sample-1", "sample-2"}
+    text = " ".join(page.text.split())
+    assert "worst; car fails worst here; car taken for road" in text
+    assert "own mIoU 0.278; 57 % of all errors; mostly car taken for road, 44 % of the frame" in text
+
+
+def test_without_pictures_links_lead_to_the_table(images):
+    page = page_of(images)
+    wanted = {tag["href"][1:] for name, tag in page.tags if name == "a" and tag["href"].startswith("#sample-")}
+    assert wanted
+    assert wanted <= {tag["id"] for _, tag in page.tags if tag.get("id")}
+    assert not [tag for name, tag in page.tags if name == "img"]

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from reports.html.samples import histogram, listed_samples, most_confident_mistakes, most_uncertain, sample_scores
+from reports.html.samples import described, histogram, reasons, sample_scores
+from tests.reports.html.conftest import AWKWARD
 
 
 def test_scores_of_images_are_the_probabilities_of_their_true_class(images):
@@ -23,26 +24,23 @@ def test_the_histogram_divides_images_into_right_and_wrong(images):
     assert all(each["low"] < 0.35 for each in bins if each["wrong"])
 
 
-def test_a_frame_without_truth_is_in_no_bin_and_in_no_list(masks):
-    scores = np.array([1.0, np.nan, 0.35])
-    assert sum(each["right"] for each in histogram(masks, scores)) == 2
-    assert [each["name"] for each in listed_samples(masks, scores)] == ["e/2", "d/0"]
+def test_a_frame_without_truth_is_in_no_bin(masks):
+    assert sum(each["right"] for each in histogram(masks, np.array([1.0, np.nan, 0.35]))) == 2
 
 
 def test_the_worst_come_first_with_their_share_of_all_errors(masks):
-    first, second, third = listed_samples(masks, sample_scores(masks))
-    assert (first["name"], first["why"], first["of_errors"]) == ("d/1", "worst", pytest.approx(4 / 7))
+    scores = sample_scores(masks)
+    first, second, third = described(masks, scores, reasons(masks, scores, 0.5))
+    assert (first["name"], first["of_errors"]) == ("d/1", pytest.approx(4 / 7))
+    assert first["why"] == ["worst", "car fails worst here", "car taken for road"]
     assert first["largest"] == {"truth": "car", "predicted": "road", "share": pytest.approx(4 / 9)}
     assert (second["name"], second["of_errors"]) == ("e/2", pytest.approx(3 / 7))
     assert (third["name"], third["of_errors"], third["largest"]) == ("d/0", 0, None)
 
 
-def test_confident_mistakes_and_uncertain_images(images):
-    scores = sample_scores(images)
-    mistakes = most_confident_mistakes(images, scores)
-    assert [(each["name"], round(each["probability"], 3)) for each in mistakes] == [
-        ("b/1", 0.8),
-        ("a/2", 0.6),
-        ("b/7", 0.4),
-    ]
-    assert [each["name"] for each in most_uncertain(images, scores)][:3] == ["b/7", "b/5", "a/2"]
+def test_why_images_are_shown(images):
+    found = reasons(images, sample_scores(images), 0.5)
+    mistake = f"a most confident mistake on {AWKWARD}"
+    assert found[1] == ["worst", f"{AWKWARD} taken for green & blue", mistake, "most uncertain"]
+    assert found[7][-1] == "most uncertain"
+    assert set(found) <= set(range(8))
