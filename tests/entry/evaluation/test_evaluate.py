@@ -45,9 +45,7 @@ def evaluate(prepared, tmp_path, monkeypatch):
     def call(count):
         folder = RunFolder(tmp_path / "run")
         origin = {"file": "best.ckpt", "epoch": 1, "step": 2}
-        write_evaluation(
-            folder, settings, data, "val", count, origin=origin, crosswalk=None, headline="f1_macro", shown={}
-        )
+        write_evaluation(folder, settings, data, "val", count, origin=origin, crosswalk=None, shown={})
         return folder.evaluation("val")
 
     return call
