@@ -4,6 +4,7 @@ from datetime import datetime
 from pathlib import Path
 
 from datamodules import predicted_masks
+from datamodules.files.masks import image_mask
 from datamodules.segmentation import SegmentationDataModule
 from entry import console, hardware
 from entry.builders.crosswalk import crosswalk_of, external_space, keep_external
@@ -11,13 +12,13 @@ from entry.builders.modules import build_datamodule
 from entry.errors import RequestError
 from entry.evaluation.assemble import assemble_external
 from entry.evaluation.evaluate import write_evaluation
+from entry.evaluation.pictures import frames_to_show
 from entry.evaluation.summary import print_summary
 from entry.job import Job
 from entry.launch import launch
 from entry.request import Request
 from entry.run import claimed
 from label_spaces.crosswalk import Crosswalk
-from lightning_modules.segmentation import SegmentationModule
 from lightning_modules.weights.load import WeightsReport
 from run_folder import RunFolder, folder_name, free_name
 from settings.run import RunSettings
@@ -56,6 +57,12 @@ def evaluate_predictions(request: Request, settings: RunSettings) -> None:
     wanted = [datamodule.table.samples[index].name for index in datamodule.table.indices(split)]
     matches = predicted_masks.match(wanted, datamodule.frames, Path(str(settings.predictions)))
     counts = predicted_masks.count(datamodule, split, matches, source)
+    shown = {}
+    if settings.report.html and settings.report.images:
+        mapping = None if crosswalk is None else crosswalk.mapping
+        for index in frames_to_show(counts, mapping, settings.report.gallery_iou):
+            file = matches.files[datamodule.table.samples[index].name]
+            shown[index] = image_mask(matches.folder / file, source)
     with claimed(folder, settings, request, machine, datamodule, WeightsReport("none", "none")):
         keep_external(folder, source, crosswalk)
         announce(datamodule, split, matches.note, crosswalk)
@@ -67,7 +74,7 @@ def evaluate_predictions(request: Request, settings: RunSettings) -> None:
             lambda _: counts,
             origin={"file": None, "epoch": None, "step": None},  # no checkpoint of ours made the masks
             crosswalk=crosswalk,
-            headline=SegmentationModule.headline,
+            shown=shown,
         )
     print_summary(folder, split)
 

@@ -49,3 +49,10 @@ class ReportSettings(Group):
         False,
         description="slices.csv has scores by the size of a pixel's region; segmentation only",
     )
+    html: bool = Field(True, description="write a page of the evaluation, report.html")
+    images: bool = Field(
+        True, description="show images in the page; false: none, as where terms forbid passing them on"
+    )
+    gallery_iou: Annotated[Number, Field(ge=0, le=1)] = Field(
+        0.5, description="the page shows where each class with an IoU up to this fails worst; segmentation only"
+    )

@@ -94,7 +94,7 @@ def mask_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def type_command(name: str, *overrides: str, figures: bool = False) -> int:
     """Call a command in this process and working directory, as if it had been typed. Returns its exit code.
 
-    Without `figures` none are drawn: that takes half of the time of a run of this size.
+    Without `figures` none are drawn, and no page is written: that takes half of the time of a run of this size.
     """
     from hydra.core.global_hydra import GlobalHydra
 
@@ -102,8 +102,10 @@ def type_command(name: str, *overrides: str, figures: bool = False) -> int:
     module = importlib.import_module(name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [f"{name}.py", *overrides])
-        for drawing in () if figures else ("write_figures", "per_class_figure"):
+        for drawing in () if figures else ("write_figures", "per_class_figure", "write_report"):
             patch.setattr(f"entry.evaluation.evaluate.{drawing}", lambda *_: None)
+        for picturing in () if figures else ("pictures", "predict_frames"):
+            patch.setattr(f"entry.evaluation.evaluate.{picturing}", lambda *_: {})
         with pytest.raises(SystemExit) as end:
             getattr(module, name)()
     return int(end.value.code or 0)

@@ -1,18 +1,24 @@
 """What may change when a run is resumed; needs no torch, so that a wrong request is refused at once."""
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from entry.config.run_config import open_run, with_overrides
 from entry.config.targets import check_targets
 from entry.errors import RequestError
 from entry.request import Request
 from run_folder import RunFolder, read_json
+from settings.changes import changes
 from settings.run import RunSettings
 
 # Keys that may change without the run becoming another one; a trailing dot stands for everything below.
-OF_EVALUATION = ("report.predictions", "report.region_sizes", "evaluation.")
+OF_EVALUATION = (
+    "report.predictions",
+    "report.region_sizes",
+    "report.html",
+    "report.images",
+    "report.gallery_iou",
+    "evaluation.",
+)
 OF_SPLIT = ("data.fraction", "data.split", "data.select_from")
 # Another order of sums, and nothing else. Of these the first two are hardware, of which a difference is noted anyway.
 LAST_DIGITS = (
@@ -57,7 +63,7 @@ def to_resume(request: Request) -> Resumption:
     """
     folder = open_run("resume", str(request.keys.resume))
     before, settings = with_overrides(folder, request)
-    found = Resumption(folder, before, settings, changes(before, settings))
+    found = Resumption(folder, before, settings, tuple(changes(before, settings)))
     if not found.is_finished:
         _check_kept(found)
         harmful = [key for key in found.changes if not key.startswith(HARMLESS)]
@@ -68,20 +74,6 @@ def to_resume(request: Request) -> Resumption:
             )
     check_targets(settings, request.allow)
     return found
-
-
-def changes(before: RunSettings, after: RunSettings) -> tuple[str, ...]:
-    """The dotted keys whose values differ."""
-    old, new = (dict(_flat(settings.model_dump(mode="json", by_alias=True))) for settings in (before, after))
-    return tuple(key for key in {**old, **new} if old.get(key) != new.get(key))
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _check_kept(resumption: Resumption) -> None:

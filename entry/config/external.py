@@ -7,8 +7,9 @@ from entry.errors import RequestError
 from entry.request import Request
 from settings.run import RunSettings
 
+OF_PAGE = ("report.html", "report.images", "report.gallery_iou")
 # Keys, and groups of them, that have an effect on the evaluation of what was not made here: the data, and the machine.
-USED_KEYS = ("split", "crosswalk", "data", "report.region_sizes", "seed", "logger", "trainer", "allow")
+USED_KEYS = ("split", "crosswalk", "data", "report.region_sizes", *OF_PAGE, "seed", "logger", "trainer", "allow")
 FRESH = ("auto", "none", "imagenet")  # values of model.weights with which a model cannot predict classes yet
 OF_TRAINING = tuple(
     f"trainer.{key}"
@@ -24,6 +25,7 @@ OF_RUN = (
     "evaluation",
     "report.predictions",
     "report.region_sizes",
+    *OF_PAGE,
     "trainer",
     "allow",
 )

@@ -15,9 +15,11 @@ from lightning.pytorch.callbacks import Callback
 from callbacks.finite_checks import FiniteLogits
 from callbacks.prediction_writer import FrameMasks
 from datamodules.base import ImageDataModule
+from datamodules.files.masks import Mask
 from datamodules.segmentation import SegmentationDataModule
 from entry.builders.trainer import build_trainer
 from entry.evaluation.baselines import baseline_data, pixel_baselines
+from entry.evaluation.pictures import frames_to_show, pictures, predict_frames
 from entry.evaluation.summary import print_resized
 from entry.run import Run, session
 from label_spaces.crosswalk import Crosswalk
@@ -28,7 +30,9 @@ from metrics.counts import Counts
 from reports.evaluation import Evaluation, scores_of, write_tables
 from reports.figures.per_class import per_class_figure
 from reports.figures.write import write_figures
-from run_folder import RunFolder, Status, read_csv, write_json, write_text
+from reports.html.evaluation import Gallery, write_report
+from reports.html.pictures import legend
+from run_folder import RunFolder, Status, read_csv, write_json, write_table, write_text
 from settings.evaluation import EvaluationSettings
 from settings.run import RunSettings
 
@@ -51,6 +55,8 @@ def evaluate_model(run: Run, *, first: bool = True) -> None:
     if frames is not None and (only_predicted or run.settings.report.predictions):
         files = frames.prediction_files(split)
 
+    shown: dict[int, Mask] = {}
+
     def count(masks: Path | None) -> Counts:
         callbacks: list[Callback] = [FiniteLogits(datamodule.names)]
         if frames is not None and files is not None:
@@ -58,7 +64,12 @@ def evaluate_model(run: Run, *, first: bool = True) -> None:
             mapping = None if run.crosswalk is None else run.crosswalk.mapping
             callbacks.append(FrameMasks(masks, files, sizes, frames.label_space, mapping))
         trainer = build_trainer(run.settings, run.machine, folder, headline=module.headline, callbacks=callbacks)
-        return predict_split(trainer, module, datamodule)
+        counts = predict_split(trainer, module, datamodule)
+        report = run.settings.report
+        if frames is not None and not only_predicted and report.html and report.images:
+            mapping = None if run.crosswalk is None else run.crosswalk.mapping
+            shown.update(predict_frames(trainer, module, frames, frames_to_show(counts, mapping, report.gallery_iou)))
+        return counts
 
     if not first:
         count(None)
@@ -72,7 +83,7 @@ def evaluate_model(run: Run, *, first: bool = True) -> None:
         lambda target: count(target / "predictions"),
         origin=origin,
         crosswalk=run.crosswalk,
-        headline=module.headline,
+        shown=shown,
     )
 
 
@@ -85,13 +96,15 @@ def write_evaluation(
     *,
     origin: Mapping[str, Any],
     crosswalk: Crosswalk | None,
-    headline: str,
+    shown: Mapping[int, Mask],
 ) -> None:
-    """Count a split once and write evaluation/<split>: configuration, status, scores, tables and figures.
+    """Count a split once and write evaluation/<split>: configuration, status, scores, tables, figures and page.
 
     `count` is given the evaluation's folder, into which it may write predictions. `origin` is file, epoch and step of what
-    predicted, `crosswalk` leads from its classes to the data's where they differ, `headline` is the score of the curves.
+    predicted, `crosswalk` leads from its classes to the data's where they differ. `shown` has the masks, before the
+    crosswalk, of the frames that the page shows, once `count` has returned.
     """
+    headline = (ClassificationModule if settings.model.task == "classification" else SegmentationModule).headline
 
     def fill(target: Path) -> None:
         write_text(target / "config.yaml", settings.to_yaml())
@@ -101,8 +114,20 @@ def write_evaluation(
                 write_json(target / "scores.json", scores_of(evaluation))
             else:
                 _write_results(target, folder, datamodule, evaluation, headline)
+        if settings.report.html:
+            write_report(target, folder, headline, _gallery(settings, datamodule, evaluation, shown))
 
     replace_folder(folder.evaluation(split), fill)
+
+
+def _gallery(
+    settings: RunSettings, datamodule: ImageDataModule, evaluation: Evaluation, shown: Mapping[int, Mask]
+) -> Gallery:
+    """The pictures of an evaluation's page, as far as they are wanted."""
+    report = settings.report
+    found = pictures(datamodule, evaluation, shown) if report.images else {}
+    names = legend(datamodule.label_space) if settings.model.task == "segmentation" else ()
+    return Gallery(found, names, report.gallery_iou)
 
 
 def _write_results(
@@ -111,13 +136,17 @@ def _write_results(
     """Write an evaluation's tables and figures, with learning curves of `score`, into the folder `target`."""
     scores = scores_of(evaluation)
     write_tables(target, evaluation, scores)
+    counts = datamodule.counts()
+    columns = (found.values() for found in counts.values())
+    rows = zip(evaluation.label_space.classes, *columns, strict=True)
+    write_table(target / "class_counts.csv", ["name", *counts], rows)
     write_figures(
         target / "figures",
         evaluation.counts.confusion,
         evaluation.label_space.classes,
         evaluation.split,
         read_csv(folder.history) if folder.history.exists() else [],
-        datamodule.counts(),
+        counts,
         score,
         datamodule.unit,
     )

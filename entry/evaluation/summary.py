@@ -12,6 +12,7 @@ from entry.request import Request
 from entry.run import Run
 from reports.crosswalk import crosswalk_summary
 from reports.figures.style import undrawable
+from reports.html.evaluation import PAGE
 from reports.intervals import FEW, with_interval
 from run_folder import RunFolder, read_json
 
@@ -27,6 +28,8 @@ def print_summary(folder: RunFolder, split: str) -> None:
         if names := undrawable(entry["name"] for entry in scores["classes"]):
             named = printable(", ".join(names[:MOST_NAMED]))
             print(f"note: the figures' font lacks letters, which they show as boxes: {named}")
+    if (place / PAGE).exists():
+        print(f"page: {place / PAGE}")
     if (place / "predictions").exists():
         print(f"predictions: {place / 'predictions'}")
     if few := scores.get("few_groups"):  # evaluations of earlier versions lack it

@@ -31,10 +31,8 @@ def learning_curves(history: History, path: Path, score: str = "f1_macro") -> "F
     """
     assert history, "no epoch to draw"
     epochs = [int(float(str(row["epoch"]))) + 1 for row in history]  # counted from 1, as in the progress lines
-    values, name = _values(history, f"val/{score}"), SCORES[score].label or score
-    known = [index for index, value in enumerate(values) if not math.isnan(value)]
-    best_of = max if SCORES[score].higher_is_better else min  # of equal values the first
-    best = best_of(known, key=values.__getitem__, default=None)
+    values, name = column_values(history, f"val/{score}"), SCORES[score].label or score
+    best = best_row(history, score)
     with drawing(path, 9.0, 3.6) as figure:
         panels = (("loss", "loss (evaluated: cross-entropy)"), (score, name))
         for axes, (quantity, label) in zip(figure.subplots(1, 2), panels, strict=True):
@@ -54,7 +52,7 @@ def _draw(axes: "Axes", history: History, epochs: Sequence[int], quantity: str) 
 
     marker = "o" if len(epochs) <= MOST_WITH_MARKERS else ""
     for stream, label, colour, line in STREAMS:
-        values = _values(history, f"{stream}/{quantity}")
+        values = column_values(history, f"{stream}/{quantity}")
         if not all(map(math.isnan, values)):
             axes.plot(epochs, values, label=label, color=colour, linestyle=line, marker=marker, markersize=3.5)
     axes.set_xlabel("epoch")
@@ -65,7 +63,15 @@ def _draw(axes: "Axes", history: History, epochs: Sequence[int], quantity: str) 
         axes.set_xticks(epochs[:1])
 
 
-def _values(history: History, column: str) -> list[float]:
+def best_row(history: History, score: str) -> int | None:
+    """Return the first row with the best validation score; None where there is no such score."""
+    values = column_values(history, f"val/{score}")
+    known = [index for index, value in enumerate(values) if not math.isnan(value)]
+    best_of = max if SCORES[score].higher_is_better else min  # of equal values the first
+    return best_of(known, key=values.__getitem__, default=None)
+
+
+def column_values(history: History, column: str) -> list[float]:
     """Return a column of history.csv; a cell that is missing, empty or not finite is nan."""
     cells = [row.get(column) for row in history]
     values = [math.nan if cell is None or cell == "" else float(str(cell)) for cell in cells]

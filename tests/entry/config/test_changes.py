@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from entry.config.changes import changes, to_resume
+from entry.config.changes import to_resume
 from entry.config.resolve import resolved
 from entry.errors import RequestError
 from run_folder import RunFolder
+from settings.changes import changes
 from tests.entry.config.test_resolve import request
 
 
@@ -33,7 +34,7 @@ def resumption(tmp_path, run, *typed):
 def test_what_may_change(tmp_path, run, typed):
     found = resumption(tmp_path, run, typed)
     assert found.changes
-    assert changes(found.before, found.settings) == found.changes
+    assert tuple(changes(found.before, found.settings)) == found.changes
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ def prepared(tmp_path_factory, image_folder):
         f"data.cache_dir={where}",
         "data.image_size=[16,16]",
         "evaluation.flip=true",
+        "report.html=false",
     )
     settings = resolved(request(where, *typed))
     data = ImageFolderDataModule(settings.data)
@@ -44,7 +45,7 @@ def evaluate(prepared, tmp_path, monkeypatch):
     def call(count):
         folder = RunFolder(tmp_path / "run")
         origin = {"file": "best.ckpt", "epoch": 1, "step": 2}
-        write_evaluation(folder, settings, data, "val", count, origin=origin, crosswalk=None, headline="f1_macro")
+        write_evaluation(folder, settings, data, "val", count, origin=origin, crosswalk=None, shown={})
         return folder.evaluation("val")
 
     return call
@@ -72,7 +73,7 @@ def test_an_evaluation_is_complete(evaluate, always_blue, prepared):
     count, truth = always_blue
     folder = evaluate(count)
     assert {path.name for path in folder.iterdir()} == {
-        "config.yaml", "status.json", "scores.json", "per_class.csv", "confusion.csv", "slices.csv", "per_sample.npz",
+        "config.yaml", "status.json", "scores.json", "per_class.csv", "confusion.csv", "class_counts.csv", "slices.csv", "per_sample.npz",
     }  # fmt: skip
     scores = json.loads((folder / "scores.json").read_text())
     assert scores["accuracy"] == pytest.approx((truth == 0).mean())

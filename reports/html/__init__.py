@@ -1,0 +1,1 @@
+"""Pages: one self-contained HTML file each, made of the files of a run or an evaluation."""

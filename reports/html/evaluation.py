@@ -1,0 +1,106 @@
+"""The page of an evaluation, report.html: every number comes from the files beside it and in the run's folder."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from metrics.scores import SCORES
+from reports.figures.learning_curves import STREAMS, best_row, column_values
+from reports.html import charts, classes, data, headline, samples
+from reports.html.files import EvaluationFiles, read_files
+from reports.html.pictures import Picture
+from reports.html.render import render
+from run_folder import RunFolder, write_text
+
+PAGE = "report.html"
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The pictures of a page.
+
+    Args:
+        pictures: by a sample's row in per_sample.npz, the four of `strip`, or the one of an image.
+        legend: the name and the colour of each class, of masks.
+        threshold: classes with an IoU up to this are shown where they fail worst.
+    """
+
+    pictures: Mapping[int, Sequence[Picture]] = field(default_factory=dict)
+    legend: Sequence[tuple[str, str]] = ()
+    threshold: float = 0.5
+
+
+def write_report(folder: Path, run: RunFolder, score: str, gallery: Gallery) -> None:
+    """Write report.html of the evaluation in `folder`, of a run; `score` is the one that the best epoch was chosen by."""
+    files = read_files(folder, run)
+    write_text(folder / PAGE, render("evaluation.html", **context(files, score, gallery)))
+
+
+def context(files: EvaluationFiles, score: str, gallery: Gallery) -> dict[str, Any]:
+    """Return all that the template of the page shows, by section."""
+    settings = yaml.safe_load(files.settings)
+    found: dict[str, Any] = {
+        "scores": files.scores,
+        "unit": files.unit,
+        "status": files.status,
+        "environment": files.environment,
+        "model": (settings.get("model") or {}).get("name"),
+        "data": settings["data"]["name"],
+        "trained_here": headline.trained_here(files),
+        "commands": headline.commands(files),
+        "drives": data.has_drives(files.split),
+        "splits": data.splits(files.split),
+        "shared_groups": data.shared(files.split, "group"),
+        "shared_images": data.shared(files.split, "image", files.contents) if files.contents else None,
+        "class_counts": data.class_counts(files.class_counts),
+        "speed": data.speed(files, limited=settings["trainer"].get("limit_batches") is not None),
+        "machine": data.environment(files),
+        "settings": files.settings,
+        "links": data.links(files),
+        "curves": curves(files, score) if files.history else None,
+        "results": None,
+    }
+    if files.confusion is not None:
+        found["results"] = results(files, gallery)
+    return found
+
+
+def results(files: EvaluationFiles, gallery: Gallery) -> dict[str, Any]:
+    """Return what the page has of an evaluation with truth."""
+    rows, values = classes.class_rows(files), samples.sample_scores(files)
+    reasons = samples.reasons(files, values, gallery.threshold)
+    return {
+        "headline": headline.headline(files),
+        "classes": rows,
+        "around": classes.around_mean(rows, files.scores["f1_macro"]),
+        "matrix": classes.matrix(files),
+        "confusions": classes.largest_confusions(files),
+        "histogram": samples.histogram(files, values),
+        "samples": samples.described(files, values, reasons),
+        "pictures": gallery.pictures,
+        "legend": gallery.legend,
+        "slices": files.slices,
+    }
+
+
+def curves(files: EvaluationFiles, score: str) -> dict[str, Any]:
+    """Return charts of the losses, the score and the learning rate over the epochs, counted from 1, and the best one."""
+    epochs = [int(row["epoch"]) + 1 for row in files.history]
+    best = best_row(files.history, score)
+    marked = None if best is None else epochs[best]
+    label = SCORES[score].label or score
+    panels = [
+        (title, {name: column_values(files.history, f"{stream}/{quantity}") for stream, name, _, _ in STREAMS})
+        for title, quantity in (("loss", "loss"), (label, score))
+    ]
+    panels.append(("learning rate", {"at the end of the epoch": column_values(files.history, "lr")}))
+    return {
+        "charts": [(title, charts.line_chart(epochs, series, marked)) for title, series in panels],
+        "best": marked,
+        "last": epochs[-1],
+        "label": label,
+        "value": None if best is None else column_values(files.history, f"val/{score}")[best],
+    }

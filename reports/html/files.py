@@ -1,0 +1,121 @@
+"""The files of an evaluation and of its run, read once for a page."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from run_folder import RunFolder, read_csv, read_json
+from settings.base import as_typed
+from settings.changes import changes
+from settings.run import RunSettings, validated
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+Rows = Sequence[Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class EvaluationFiles:
+    """What stands in the files of an evaluation's folder and of its run's; what does not exist is empty.
+
+    Args:
+        folder: the evaluation's.
+        run: the run's.
+        scores: scores.json.
+        settings: the evaluation's config.yaml, as text.
+        status: the evaluation's status.json.
+        confusion: confusion.csv, (C+1, C+1) int64, rows truth, columns predictions, void last; None without truth.
+        class_counts: class_counts.csv.
+        slices: slices.csv.
+        samples: the columns of per_sample.npz.
+        environment: the run's environment.json.
+        overrides: the lines of the run's overrides.txt.
+        history: history.csv.
+        split: split.csv.
+        contents: files.csv.
+    """
+
+    folder: Path
+    run: RunFolder
+    scores: Mapping[str, Any]
+    settings: str
+    status: Mapping[str, Any]
+    confusion: NDArray[np.int64] | None
+    class_counts: Rows
+    slices: Rows
+    samples: Mapping[str, np.ndarray]
+    environment: Mapping[str, Any]
+    overrides: Sequence[str]
+    history: Rows
+    split: Rows
+    contents: Rows
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the C classes."""
+        return [str(each["name"]) for each in self.scores["classes"]]
+
+    @property
+    def unit(self) -> str:
+        """What the confusion matrix counts."""
+        return "images" if self.scores["task"] == "classification" else "pixels"
+
+    @property
+    def changed(self) -> list[str]:
+        """The settings of the evaluation that differ from the run's, as they would be typed."""
+        run, own = (
+            validated(RunSettings, yaml.safe_load(text))
+            for text in (self.run.config.read_text(encoding="utf-8"), self.settings)
+        )
+        return [f"{key}={as_typed(value)}" for key, value in changes(run, own).items()]
+
+    def matrices(self) -> "csr_array":
+        """Return the sparse counts of each of the N samples, (N, (C+1)²)."""
+        from scipy.sparse import csr_array
+
+        cells = self.samples["count"], self.samples["cell"], self.samples["indptr"]
+        return csr_array(cells, shape=(len(self.samples["sample"]), (len(self.names) + 1) ** 2))
+
+
+def read_files(folder: Path, run: RunFolder) -> EvaluationFiles:
+    """Read the files of an evaluation in `folder`, of a run."""
+    samples: dict[str, np.ndarray] = {}
+    if (folder / "per_sample.npz").exists():
+        with np.load(folder / "per_sample.npz", allow_pickle=False) as columns:
+            samples = dict(columns)
+    overrides = run.overrides.read_text(encoding="utf-8").splitlines() if run.overrides.exists() else []
+    return EvaluationFiles(
+        folder,
+        run,
+        scores=read_json(folder / "scores.json"),
+        settings=(folder / "config.yaml").read_text(encoding="utf-8"),
+        status=read_json(folder / "status.json"),
+        confusion=_matrix(folder / "confusion.csv"),
+        class_counts=_rows(folder / "class_counts.csv"),
+        slices=_rows(folder / "slices.csv"),
+        samples=samples,
+        environment=read_json(run.environment) if run.environment.exists() else {},
+        overrides=overrides,
+        history=_rows(run.history),
+        split=_rows(run.split),
+        contents=_rows(run.files),
+    )
+
+
+def _rows(path: Path) -> Rows:
+    return read_csv(path) if path.exists() else []
+
+
+def _matrix(path: Path) -> NDArray[np.int64] | None:
+    """Return the counts of a table by place: a class may be called truth or void."""
+    if not path.exists():
+        return None
+    with path.open(newline="", encoding="utf-8") as file:
+        return np.array([row[1:] for row in list(csv.reader(file))[1:]], dtype=np.int64)
