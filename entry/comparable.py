@@ -60,7 +60,10 @@ def run_folders(runs: str | Sequence[str]) -> list[Path]:
         if is_run(path):
             found.append(path)
         elif jobs:
-            found += [job for job in jobs if evaluated_splits(job)] or jobs
+            complete = [job for job in jobs if evaluated_splits(job)]
+            found += complete or jobs
+            if left := [job.name for job in jobs if job not in complete]:
+                print(f"note: {path}: left out, without an evaluation: {', '.join(left)}")
         else:
             problems.append(no_run("runs", path))
     twice = [path for i, path in enumerate(found) if path.resolve() in {each.resolve() for each in found[:i]}]
@@ -150,12 +153,16 @@ def _differences(first: Evaluated, other: Evaluated, allowed: Sequence[str]) -> 
         spaces = f"{first.scores['label_space']} ({len(first.classes)}) and {other.scores['label_space']} ({len(other.classes)})"
         yield f"{both}: different classes, {spaces}."
         return
+    differing = {}
     for key in first.scores["policy"]:
         values = [_policy(each, key) for each in (first, other)]
         unknown = key == "looks" and "null" in values  # of masks that were made elsewhere
         if values[0] != values[1] and key not in allowed and not unknown:
-            remedy = f" To compare them all the same, type allow_different=[{key}]" if key in ALLOWED else ""
-            yield f"{both}: scored by different policies, {key} {values[0]} and {values[1]}.{remedy}"
+            differing[key] = f"{key} {values[0]} and {values[1]}"
+    if differing:
+        may = differing.keys() <= {*ALLOWED}
+        remedy = f" To compare them all the same, type allow_different=[{','.join(differing)}]" if may else ""
+        yield f"{both}: scored by different policies, {', '.join(differing.values())}.{remedy}"
     yield from _of_samples(first, other, both)
 
 

@@ -8,6 +8,7 @@ from metrics.comparison import FEWEST_SEEDS, Difference
 from reports.formatting import with_interval
 
 COLUMNS = ("first", "second", "score", "class", "value", "low", "high", "p", "detectable", "verdict")
+MOST_CLASSES = 6  # of a pair, in the terminal
 LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", **{c: "\\" + c for c in "&%$#_{}"}}  # fmt: skip
 
 
@@ -143,7 +144,10 @@ def sentences(comparison: Comparison) -> list[str]:
         apart = [
             each for each in pair.differences if each.class_index is not None and each.verdict in ("better", "worse")
         ]
-        lines += [described(comparison, pair, each) for each in sorted(apart, key=lambda each: -abs(each.value or 0))]
+        largest = sorted(apart, key=lambda each: -abs(each.value or 0))
+        lines += [described(comparison, pair, each) for each in largest[:MOST_CLASSES]]
+        if len(largest) > MOST_CLASSES:
+            lines.append(f"{len(largest) - MOST_CLASSES} more classes differ by more than chance: compare.csv")
     return lines
 
 

@@ -125,6 +125,8 @@ class _Checks:
             yield f"{text}: there is no key before the =. Settings are typed key=value."
         elif override.is_sweep_override() and not override.is_delete():
             yield from self._sweep(text, override)
+        elif key.partition(".")[0] in self.groups and self.command == "compare":
+            yield f"{text}: {key} is no key of compare.py, which reads runs as they are. Leave it out."
         elif key in self.groups:
             yield from self._group(text, override)
         elif key in RequestKeys.model_fields:

@@ -193,7 +193,7 @@ def test_shuffle_gives_each_value_once(typed):
         (["--shell-completion"], "--shell-completion needs install=SHELL"),
         (["--help", "--nonsense"], "unrecognized arguments: --nonsense"),
         (["run=x"], "run=x: run is a key of evaluate.py and predict.py, not of train.py. Type resume=x."),
-        (["split=val"], "split=val: split is a key of evaluate.py, not of train.py. Leave it out."),
+        (["split=val"], "split=val: split is a key of evaluate.py and compare.py, not of train.py. Leave it out."),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_a_sentence(typed, tmp_path, arguments, message):
