@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from entry.errors import RequestError, RequirementError
-from metrics.class_sums import PER_CLASS
+from metrics.class_sums import MEANS, PER_CLASS
 from reports.comparison import Comparison, described
 
-CONDITION = re.compile(r"\s*([^<>=]+?)\s*(>=|<=)\s*(-?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)\s*(?:,|$)")
+CONDITION = re.compile(r"\s*([^<>=]+?)\s*(>=|<=)\s*(-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(?:,|$)")
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Condition:
 def parsed(text: str | None) -> list[Condition]:
     """The conditions in a text such as ``miou>=0.68,iou.person>=0.55``. Raises RequestError where it holds anything else."""
     conditions, place = [], 0
-    while text and place < len(text):
+    while text is not None and place < len(text.rstrip()):
         found = CONDITION.match(text, place)
         if found is None:
             raise RequestError(
@@ -46,13 +46,16 @@ def parsed(text: str | None) -> list[Condition]:
 
 
 def check_names(conditions: Sequence[Condition], scores: Mapping[str, Any]) -> None:
-    """Raise RequestError where a condition names no score of scores.json, or no class."""
+    """Raise RequestError where a condition names no score of scores.json, or no class, or has a bound in percent."""
     overall = [name for name, value in scores.items() if isinstance(value, int | float) and name != "schema"]
     classes = [each["name"] for each in scores["classes"]]
     known = [*overall, *(f"{score}.{name}" for name in classes for score in PER_CLASS)]
+    percent = [each for each in conditions if each.bound > 1 and (each.score[1] or each.key in ("accuracy", *MEANS))]
     unknown = [condition for condition in conditions if condition.key not in known]
-    if unknown:
-        lines = []
+    if unknown or percent:
+        lines = [
+            f"require={each}: scores are fractions in 0-1. Type {each.key}>={each.bound / 100:g}" for each in percent
+        ]
         for condition in unknown:
             near = difflib.get_close_matches(condition.key, known, n=3)
             hint = f"Did you mean {' or '.join(near)}?" if near else f"There are {', '.join(overall)}, and {', '.join(PER_CLASS)} of a class, such as {known[len(overall)]}."  # fmt: skip

@@ -75,7 +75,7 @@ def test_other_tasks_classes_drives_and_truth_are_refused(first, tmp_path):
     assert "different classes, toy (3) and toy (3)" in refusal(first, other)
     for name, column, change, message in (
         ("c", "group", lambda values: np.roll(values, 1), "the same samples belong to different drives"),
-        ("d", "cell", lambda values: (values + 4) % 12, "scored by different truth, in 20 of 20 drives"),
+        ("d", "cell", lambda values: (values + 4) % 12, "scored by different truth, in "),
     ):
         file = write_run(tmp_path / name, 0.9) / "evaluation/test/per_sample.npz"
         with np.load(file) as content:

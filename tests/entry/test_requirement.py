@@ -12,7 +12,7 @@ SCORES = {"schema": 1, "task": "segmentation", "miou": 0.5, "loss": 0.7, "safe_m
     ("text", "conditions"),
     [
         ("miou>=0.68", [("miou", True, 0.68)]),
-        ("miou >= .5", None),
+        ("miou >= .5", [("miou", True, 0.5)]),
         ("miou>=0.68,iou.person>=0.55", [("miou", True, 0.68), ("iou.person", True, 0.55)]),
         (" miou >= 5e-1 , loss<=1, ", [("miou", True, 0.5), ("loss", False, 1.0)]),
         ("iou.traffic light, red>=0.5,f1.sky>=1", [("iou.traffic light, red", True, 0.5), ("f1.sky", True, 1.0)]),
@@ -43,6 +43,8 @@ def test_names_that_do_not_exist_are_refused_together():
     first, *others = str(error.value).splitlines()
     assert first == "require=mioo>=0.1: there is no such score. Did you mean miou?"
     assert len(others) == 2
+    with pytest.raises(RequestError, match=r"miou>=68: scores are fractions in 0-1\. Type miou>=0\.68"):
+        check_names(parsed("miou>=68,loss<=2"), SCORES)
 
 
 def compared(verdict_p=0.5, value=-0.1):
