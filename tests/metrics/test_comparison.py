@@ -199,7 +199,7 @@ def test_intervals_and_claims_where_frames_resemble_each_other():
     streets = Streets(np.geomspace(1, 0.3, 6), 30, np.zeros((2, 6)))
     outcome = repeat(lambda: streets.draw(draws), streets.truth, 100)
     assert all(each >= 0.90 for each in outcome.coverage)
-    assert all(each <= 1.2 for each in outcome.width)
+    assert all(each <= 1.3 for each in outcome.width)  # a hundred repeats know the oracle within 7 %
     assert all(each <= 0.10 for each in outcome.claimed)
     assert outcome.classes <= 0.09
 
