@@ -25,6 +25,11 @@ def print_to_stderr(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
+def printable(text: str) -> str:
+    """A line with control characters escaped: a name with one would begin a line of its own, or change the terminal."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
 @contextlib.contextmanager
 def waiting(what: str, first: float = FIRST_LINE_SECONDS) -> Iterator[Callable[[bool], None]]:
     """Report on stderr what is waited for, after `first` seconds and then every minute, until the block ends.

@@ -10,7 +10,7 @@ from rich.table import Table
 from datamodules.base import ImageDataModule
 from entry.run import Run
 from run_folder import RunFolder
-from streams import print_to_stderr
+from streams import print_to_stderr, printable
 
 MOST_NAMED = 6  # rare classes in a note
 MOST_CLASSES = 30  # more rows than this push everything else off the screen
@@ -26,11 +26,6 @@ def console() -> Console:
         emoji=False,
         soft_wrap=not sys.stdout.isatty(),
     )
-
-
-def printable(text: str) -> str:
-    """A line with control characters escaped: a name with one would begin a line of its own, or change the terminal."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def announce(run: Run) -> None:

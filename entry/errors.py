@@ -23,12 +23,16 @@ class IncompleteError(RuntimeError):
     """A request that was carried out in part; the message names what was not."""
 
 
+class RequirementError(RuntimeError):
+    """A run that does not have what `require=` names; the message has each condition and what was found."""
+
+
 class RankError(RuntimeError):
     """One of several processes did not start or failed; the message names which, why and what to do."""
 
 
 REQUEST_ERRORS = (RequestError, SettingsError, DatasetError, LabelSpaceError, WeightsError, RunFolderError)
-FAILURES = (IncompleteError, TrainingError, RankError)  # printed without a traceback
+FAILURES = (IncompleteError, RequirementError, TrainingError, RankError)  # printed without a traceback
 
 
 def exit_code(error: BaseException | None) -> int:

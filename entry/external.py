@@ -22,6 +22,7 @@ from label_spaces.crosswalk import Crosswalk
 from lightning_modules.weights.load import WeightsReport
 from run_folder import RunFolder, folder_name, free_name
 from settings.run import RunSettings
+from streams import printable
 
 
 def evaluate_weights(request: Request, settings: RunSettings) -> None:
@@ -84,7 +85,7 @@ def announce(datamodule: SegmentationDataModule, split: str, note: str, crosswal
     screen, space = console.console(), datamodule.label_space
     for line in (*datamodule.notes, note):
         if line:
-            screen.print(console.printable(f"note: {line}"))
+            screen.print(printable(f"note: {line}"))
     size = datamodule.scored_at(split)
     where = "their own sizes" if size is None else f"{size[1]}×{size[0]}"
     screen.print(f"{split}: {len(datamodule.table.indices(split))} frames at {where}, {space.name}")
@@ -94,7 +95,7 @@ def announce(datamodule: SegmentationDataModule, split: str, note: str, crosswal
     verbs = {"partly": "can express a part only of", "shared": "counts as another class", "no": "cannot express"}
     for status, verb in verbs.items():
         if names := crosswalk.named(status):
-            screen.print(console.printable(f"note: {source} {verb} {', '.join(names)}."))
+            screen.print(printable(f"note: {source} {verb} {', '.join(names)}."))
 
 
 def _folder(request: Request, *what: str) -> RunFolder:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from metrics.counts import merge_samples
+from metrics.jackknife import LEVEL, effective, t_quantile
 from metrics.scores import SCORES, Score, means
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 Statistic = Callable[[Tensor], Mapping[str, Tensor]]
 
-LEVEL = 0.95  # the share of such intervals that should hold the true value
 _BLOCK = 1 << 21  # matrix cells that are expanded at a time: 16 MB
 
 
@@ -72,8 +72,8 @@ def jackknife_intervals(
     variances = _variances(matrices, repeats, full, statistic)
     sizes = _sizes(matrices, num_rows)
     total = float(repeats @ sizes)
-    effective_groups = _effective(sizes, repeats)
-    quantile = _t_quantile(effective_groups - 1)
+    effective_groups = effective(sizes, repeats)
+    quantile = t_quantile(effective_groups - 1, (1 + LEVEL) / 2)
     intervals: dict[str, list[float] | None] = {}
     for name, score in scores.items():
         variance, known = variances[name], SCORES.get(name, Score(name, None))
@@ -89,41 +89,12 @@ def jackknife_intervals(
     return intervals
 
 
-def mean_interval(values: np.ndarray, groups: np.ndarray) -> list[float] | None:
-    """Return the jackknife's interval of the mean of (N,) values in 0–1, nan where a sample has none.
-
-    It is `[low, high]` within 0–1; None where fewer than two of the (N,) samples' groups have values.
-    """
-    known = ~np.isnan(values)
-    names, group = np.unique(groups[known], return_inverse=True)
-    number = len(names)
-    if number < 2:
-        return None
-    sums, sizes = np.bincount(group, values[known]), np.bincount(group).astype(np.float64)
-    score = float(sums.sum() / sizes.sum())
-    rests = (sums.sum() - sums) / (sizes.sum() - sizes)
-    variance = (number - 1) / number * float(((rests - score) ** 2).sum())
-    reach = _t_quantile(_effective(sizes, np.ones(number)) - 1) * math.sqrt(variance)
-    return [max(0.0, score - reach), min(1.0, score + reach)]
-
-
 def wilson(proportion: float, number: float, quantile: float) -> list[float]:
     """Return Wilson's interval for a proportion of an effective number of elements, given a normal or t quantile."""
     shrink = 1 + quantile**2 / number
     centre = (proportion + quantile**2 / (2 * number)) / shrink
     reach = quantile / shrink * math.sqrt(proportion * (1 - proportion) / number + quantile**2 / (4 * number**2))
     return [max(0.0, centre - reach), min(1.0, centre + reach)]
-
-
-def _effective(sizes: np.ndarray, repeats: np.ndarray) -> float:
-    """Return Kish's effective number of groups of these sizes, each repeated so many times."""
-    return float(repeats @ sizes) ** 2 / float(repeats @ sizes**2)
-
-
-def _t_quantile(degrees_of_freedom: float) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(degrees_of_freedom, (1 + LEVEL) / 2))
 
 
 def _sizes(matrices: "csr_array", num_rows: int) -> np.ndarray:

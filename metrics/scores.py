@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metrics.class_sums import PER_CLASS
+
 TASKS = ("classification", "segmentation")
 # The other keys of scores.json and its parts, of slices.csv and of history.csv: no score is called so.
 TAKEN = {"schema", "task", "split", "label_space", "run", "checkpoint", "split_sha256", "policy", "n_expected", "n_seen", "n_unique", "loss", "levels",
@@ -69,23 +71,27 @@ def predicted(confusion: Tensor) -> Tensor:
 
 def iou(confusion: Tensor) -> Tensor:
     """Return the intersection over union in 0–1, (..., C); nan where a class is neither true nor predicted."""
-    hits = true_positives(confusion)
-    return hits / (support(confusion) + predicted(confusion) - hits)
+    return _per_class("iou", confusion)
 
 
 def f1(confusion: Tensor) -> Tensor:
     """Return F1 (Dice) in 0–1, (..., C); nan where a class is neither true nor predicted."""
-    return 2 * true_positives(confusion) / (support(confusion) + predicted(confusion))
+    return _per_class("f1", confusion)
 
 
 def precision(confusion: Tensor) -> Tensor:
     """Return the correct share of the predictions of each class, (..., C); nan where it was never predicted."""
-    return true_positives(confusion) / predicted(confusion)
+    return _per_class("precision", confusion)
 
 
 def recall(confusion: Tensor) -> Tensor:
     """Return the correctly predicted share of each class, (..., C); nan without support."""
-    return true_positives(confusion) / support(confusion)
+    return _per_class("recall", confusion)
+
+
+def _per_class(name: str, confusion: Tensor) -> Tensor:
+    values: Tensor = PER_CLASS[name](true_positives(confusion), support(confusion), predicted(confusion))
+    return values
 
 
 def accuracy(confusion: Tensor) -> Tensor:

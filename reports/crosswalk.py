@@ -11,7 +11,8 @@ from metrics.counts import merge, merge_samples, remap, remap_samples
 from metrics.crosswalk_scores import crosswalk_scores, predicted_instead
 from metrics.intervals import jackknife_intervals
 from metrics.scores import class_scores, mean_scores
-from reports.intervals import crosswalk_intervals, with_interval
+from reports.formatting import with_interval
+from reports.intervals import crosswalk_intervals
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

@@ -1,6 +1,5 @@
 """Confidence intervals with the drive as the unit, because its frames resemble each other, and the classes in few drives."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,14 +15,6 @@ from metrics.scores import mean_over, means
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
-
-
-def with_interval(score: float | None, interval: Sequence[float] | None) -> str:
-    """Return a score with its interval: ``0.348 [0.301, 0.390]``, ``0.348`` without an interval, or ``undefined``."""
-    if score is None:
-        return "undefined"
-    spread = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
-    return f"{score:.3f}{spread}"
 
 
 FEW = 10  # drives: the scores of a class in fewer may be chance

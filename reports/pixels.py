@@ -11,7 +11,8 @@ from label_spaces.crosswalk import Crosswalk
 from label_spaces.space import LabelSpace
 from metrics.autonue import autonue_compat, idd_lite_compat
 from metrics.counts import Counts, fold, merge_samples
-from metrics.intervals import jackknife_intervals, mean_interval, sum_by_group
+from metrics.intervals import jackknife_intervals, sum_by_group
+from metrics.jackknife import mean_interval
 from metrics.per_image import image_mious, miou_image
 from metrics.safe_iou import safe_iou
 from metrics.scores import class_scores, mean_scores, number

@@ -35,6 +35,12 @@ Sources = Annotated[
 ]
 
 
+Runs = Annotated[
+    PathText | Annotated[list[PathText], Field(min_length=1)] | None,
+    Legal("run folders, such as [RUN_FOLDER,RUN_FOLDER], or the folder of a sweep, or null"),
+]
+
+
 class AllowedPackages(Group):
     """Which packages of the user's own a configuration may name; never read from a run folder."""
 
@@ -49,7 +55,7 @@ class RequestKeys(Group):
     resume_with_changes: bool = Field(False, description="resume although a changed key makes the rest another run")
     checkpoint: CheckpointName = Field("best", description="best, last or the path of a checkpoint")
     split: Literal["train", "val", "test"] | None = Field(
-        None, description="the split to evaluate; null: test, or val where test has no truth"
+        None, description="the split to evaluate or compare; null: test, or val where test has no truth"
     )
     source: Sources = Field(
         None,
@@ -60,6 +66,14 @@ class RequestKeys(Group):
         None, description="their classes, such as cityscapes19, or a CSV; data: those of the data"
     )
     predictions_void_ids: Ids | None = Field(None, description="further ids of no class in these masks, such as [19]")
+    runs: Runs = Field(None, description="the runs to compare: run folders, or the folder of a sweep")
+    require: Text | None = Field(
+        None,
+        description="what the first run needs to have, such as 'miou>=0.68,iou.person>=0.55'; exit code 1 otherwise",
+    )
+    allow_different: list[Literal["resolution", "looks"]] = Field(
+        [], description="resolution, looks: runs that were scored otherwise in these are compared all the same"
+    )
     crosswalk: PathText | None = Field(None, description="a CSV from these classes to the data's; null: a shipped one")
 
 

@@ -27,6 +27,8 @@ USAGE = {
     "evaluate": "Evaluate a run: python evaluate.py run=RUN_FOLDER [split=val] [checkpoint=last]\n"
     "External weights: python evaluate.py model=… model.weights=… data=… data.root=…\n"
     "Masks: python evaluate.py predictions=DIR predictions_label_space=… data=… data.root=…",
+    "compare": "Compare runs: python compare.py 'runs=[RUN_FOLDER,RUN_FOLDER]' [split=val] [require='miou>=0.68']\n"
+    "All runs of a sweep: python compare.py runs=SWEEP_FOLDER",
     "predict": "Predict images: python predict.py run=RUN_FOLDER source=IMAGE_OR_FOLDER",
 }
 FORMS = """
@@ -51,8 +53,9 @@ def print_help(name: str, arguments: Sequence[str]) -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose(name, overrides=overrides)
     screen = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 140)
-    screen.print(f"{USAGE[name]}\n{FORMS}", markup=False)
-    screen.print(_table((f"  {group}", ", ".join(options)) for group, options in groups().items()))
+    chosen = groups() if "data" in config else {}
+    screen.print(f"{USAGE[name]}\n{FORMS if chosen else ''}", markup=False)
+    screen.print(_table((f"  {group}", ", ".join(options)) for group, options in chosen.items()))
     for group, rows in _sections(config).items():
         screen.print(f"\n{group}", markup=False)
         screen.print(_table(rows))

@@ -30,16 +30,23 @@ from settings.base import as_typed
 from settings.run import RequestKeys, RunSettings
 
 CONF = PROJECT / "conf"
-COMMANDS = ("train", "evaluate", "predict")
+COMMANDS = ("train", "evaluate", "predict", "compare")
 SEVERAL = ("logger", "callbacks", "experiment")  # groups of which several options may be chosen
-OF_PATHS = {"train": "data.root", "predict": "source"}  # keys that a path which is no run may be meant for
+OF_PATHS = {
+    "train": "data.root",
+    "predict": "source",
+    "compare": "runs",
+}  # keys that a path which is no run may be meant for
+OF_RUNS = {"train": "resume", "compare": "runs"}  # keys that a run may be meant for; run otherwise
 MODES = ("run", "multirun", "cfg", "info", "shell_completion")
 PLACEHOLDER = re.compile(r"\{\w+\}")  # of a pattern of paths, which Hydra would read as the beginning of a dictionary
 
 
 def with_quotes(argument: str) -> str:
-    """Return an override with Hydra's quotes around values that hold placeholders, such as ``{split}/{name}.png``."""
+    """Return an override with Hydra's quotes around values that hold placeholders, such as ``{split}/{name}.png``, and around conditions."""
     key, equals, value = argument.partition("=")
+    if key == "require" and value[:1] not in ("'", '"', ""):
+        return f'{key}="' + value.replace('"', r"\"") + '"'
     if not PLACEHOLDER.search(value) or "${" in value or any(mark in value for mark in "\"'"):
         return argument
     parts = value[1:-1].split(",") if value[0] == "[" and value[-1] == "]" else value.split(",")
@@ -118,6 +125,8 @@ class _Checks:
             yield f"{text}: there is no key before the =. Settings are typed key=value."
         elif override.is_sweep_override() and not override.is_delete():
             yield from self._sweep(text, override)
+        elif key.partition(".")[0] in self.groups and self.command == "compare":
+            yield f"{text}: {key} is no key of compare.py, which reads runs as they are. Leave it out."
         elif key in self.groups:
             yield from self._group(text, override)
         elif key in RequestKeys.model_fields:
@@ -204,7 +213,7 @@ def _unreadable(text: str, reason: str, command: str) -> str:
     """The sentence for an override that does not follow Hydra's grammar."""
     key, found, value = text.partition("=")
     if not found and Path(text).exists():
-        kind = ("resume" if command == "train" else "run") if is_run(Path(text)) else OF_PATHS.get(command, "run")
+        kind = (OF_RUNS if is_run(Path(text)) else OF_PATHS).get(command, "run")
         return f"{text} is a path without a key. Type {as_override(kind, text)}"
     if not found:
         return f"The command line cannot be read: {text}. Settings are typed key=value, without spaces around the =."

@@ -25,9 +25,14 @@ def read_settings(folder: RunFolder, allow: Sequence[str]) -> RunSettings:
         folder: the run's.
         allow: packages of the user's own that it may name.
     """
-    settings = _validated(folder, _read(folder))
+    settings = stored_settings(folder)
     check_targets(settings, allow)
     return settings
+
+
+def stored_settings(folder: RunFolder) -> RunSettings:
+    """The settings in a config.yaml to be looked at: what they name is not checked. Raises RequestError naming the file."""
+    return _validated(folder, _read(folder))
 
 
 def open_run(key: str, path: str) -> RunFolder:

@@ -6,15 +6,16 @@ from typing import Any
 from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
 from entry.config.external import has_effect
-from entry.console import printable
 from entry.evaluation.assemble import differences
 from entry.request import Request
 from entry.run import Run
 from reports.crosswalk import crosswalk_summary
 from reports.figures.style import undrawable
+from reports.formatting import with_interval
 from reports.html.evaluation import PAGE
-from reports.intervals import FEW, with_interval
+from reports.intervals import FEW
 from run_folder import RunFolder, read_json
+from streams import printable
 
 MOST_NAMED = 6  # rare classes in a note
 

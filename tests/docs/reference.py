@@ -59,7 +59,9 @@ def _key_tables() -> Iterator[str]:
     OmegaConf.register_new_resolver("project", lambda path: f"PROJECT/{path}", replace=True)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         values = {
-            key: value for name in ("train", "predict", "evaluate") for key, value in composed_values(compose(name))
+            key: value
+            for name in ("train", "predict", "evaluate", "compare")
+            for key, value in composed_values(compose(name))
         }
     titles = {name: str(group.__doc__).splitlines()[0] for name, group in _groups_of_keys().items()}
     sections: dict[str, list[str]] = {"request": []}

@@ -11,7 +11,6 @@ from metrics.counting import image_matrices
 from metrics.intervals import (
     groups_with_support,
     jackknife_intervals,
-    mean_interval,
     sum_by_group,
     wilson,
 )
@@ -103,22 +102,6 @@ def test_intervals_stay_within_0_and_1():
     target = np.array([0, 0, 1, 1, 2])
     intervals = jackknife_intervals(image_matrices(target, np.array([0, 0, 1, 1, 0]), 3)).values()
     assert all(0 <= low <= high <= 1 for low, high in intervals)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_the_interval_of_a_mean_over_samples_leaves_out_one_group_after_the_other(seed):
-    draws = np.random.default_rng(seed)
-    groups = draws.integers(0, 8, 60)
-    values = (draws.normal(0.5, 0.1, 8)[groups] + draws.normal(0, 0.05, 60)).clip(0, 1)
-    values[[3, 8, *np.flatnonzero(groups == 5)]] = np.nan
-    names = [name for name in range(8) if name != 5]
-    rests = [np.nanmean(values[groups != name]) for name in names]
-    sizes = np.array([np.isfinite(values[groups == name]).sum() for name in names])
-    quantile = stats.t.ppf(0.975, sizes.sum() ** 2 / (sizes**2).sum() - 1)
-    reach = quantile * np.sqrt(6 / 7 * np.sum((np.array(rests) - np.nanmean(values)) ** 2))
-    expected = [max(0, np.nanmean(values) - reach), min(1, np.nanmean(values) + reach)]
-    assert mean_interval(values, groups) == pytest.approx(expected)
-    assert mean_interval(values, np.where(groups == 5, "b", "a")) is None  # one group has values
 
 
 def test_groups_with_support():

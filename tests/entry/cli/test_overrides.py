@@ -193,7 +193,7 @@ def test_shuffle_gives_each_value_once(typed):
         (["--shell-completion"], "--shell-completion needs install=SHELL"),
         (["--help", "--nonsense"], "unrecognized arguments: --nonsense"),
         (["run=x"], "run=x: run is a key of evaluate.py and predict.py, not of train.py. Type resume=x."),
-        (["split=val"], "split=val: split is a key of evaluate.py, not of train.py. Leave it out."),
+        (["split=val"], "split=val: split is a key of evaluate.py and compare.py, not of train.py. Leave it out."),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_a_sentence(typed, tmp_path, arguments, message):
@@ -211,9 +211,31 @@ def test_a_path_without_a_key_is_answered_with_the_key(typed, tmp_path):
         ("train", "run", "resume=run"),
         ("evaluate", "run", "run=run"),
         ("predict", "run", "run=run"),
+        ("compare", "run", "runs=run"),
         ("predict", "a b.jpg", """'source="a b.jpg"'"""),
     ):
         assert typed(path, name=name)[3] == f"{path} is a path without a key. Type {meant}\n"
+
+
+def test_compare_has_no_groups(typed):
+    for text in ("data=idd", "optimizer.lr=1"):
+        key = text.partition("=")[0]
+        message = f"{text}: {key} is no key of compare.py, which reads runs as they are. Leave it out.\n"
+        assert typed("runs=[a,b]", text, name="compare")[3] == message
+
+
+@pytest.mark.parametrize(
+    ("argument", "quoted"),
+    [
+        ("require=miou>=0.68,iou.person>=0.55", 'require="miou>=0.68,iou.person>=0.55"'),
+        ('require=iou.a"b>=0.5', r'require="iou.a\"b>=0.5"'),
+        ('require="miou>=0.68"', 'require="miou>=0.68"'),
+        ("require=", "require="),
+        ("runs=[a,b]", "runs=[a,b]"),
+    ],
+)
+def test_conditions_need_no_quotes_of_hydras(argument, quoted):
+    assert with_quotes(argument) == quoted
 
 
 def test_a_key_of_train_is_refused_by_the_other_commands(typed):

@@ -1,4 +1,4 @@
-from reports.intervals import with_interval
+from reports.formatting import with_interval
 
 
 def test_scores_with_and_without_an_interval():

@@ -1,0 +1,20 @@
+"""Compare runs over the same samples: python compare.py 'runs=[RUN_FOLDER,RUN_FOLDER]'. Needs no torch."""
+
+from entry.cli.command import command
+from entry.request import Request
+
+
+@command("compare")
+def compare(request: Request) -> None:
+    """Read the runs' evaluations, compare each pair, write the tables, and check what the first run needs to have."""
+    from entry import comparison, requirement
+
+    required = requirement.parsed(request.keys.require)
+    recipes = comparison.recipes_of(request, required)
+    compared = comparison.compare(recipes, required)
+    print(comparison.write(request, compared), flush=True)
+    requirement.check(required, compared)
+
+
+if __name__ == "__main__":
+    compare()

@@ -1,0 +1,181 @@
+"""Which evaluations a comparison reads, and whether they can be compared: the same samples, truth and rules of scoring."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from entry.config.paths import no_run
+from entry.config.run_config import stored_settings
+from entry.errors import RequestError
+from metrics.class_sums import TRUE, sums_by_group
+from run_folder import RunFolder, is_run, read_json
+from settings.base import as_typed
+from settings.run import RunSettings
+
+SPLITS = ("test", "val", "train")  # in the order in which one that all runs have is looked for
+FILES = ("scores.json", "per_sample.npz", "config.yaml")
+ALLOWED = ("resolution", "looks")  # parts of the policy that allow_different may name
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """An evaluation of a run.
+
+    Args:
+        path: of the run.
+        name: the run's, as short as it is unique.
+        settings: that it was evaluated with.
+        scores: of scores.json.
+        samples: (N,) their names, sorted.
+        groups: (N,) their drives.
+        sums: (G, 3, C) per drive, in the drives' sorted order (`metrics.class_sums.sums_by_group`).
+    """
+
+    path: Path
+    name: str
+    settings: RunSettings
+    scores: dict[str, Any]
+    samples: np.ndarray
+    groups: np.ndarray
+    sums: np.ndarray
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the classes."""
+        return [each["name"] for each in self.scores["classes"]]
+
+
+def run_folders(runs: str | Sequence[str]) -> list[Path]:
+    """The run folders that `runs=` names; of the folder of a sweep those of its runs that have an evaluation.
+
+    Raises RequestError with a line for each path that is neither, and for a run that is named twice.
+    """
+    found: list[Path] = []
+    problems = []
+    for path in map(Path, [runs] if isinstance(runs, str) else runs):
+        jobs = sorted((each for each in path.glob("*") if each.name.isdigit() and is_run(each)), key=lambda job: int(job.name))  # fmt: skip
+        if is_run(path):
+            found.append(path)
+        elif jobs:
+            complete = [job for job in jobs if evaluated_splits(job)]
+            found += complete or jobs
+            if left := [job.name for job in jobs if job not in complete]:
+                print(f"note: {path}: left out, without an evaluation: {', '.join(left)}")
+        else:
+            problems.append(no_run("runs", path))
+    twice = [path for i, path in enumerate(found) if path.resolve() in {each.resolve() for each in found[:i]}]
+    problems += [f"runs: {path} is named twice. Name it once." for path in dict.fromkeys(twice)]
+    if problems:
+        raise RequestError("\n".join(problems))
+    return found
+
+
+def evaluated_splits(run: Path) -> list[str]:
+    """The splits that a run has a complete evaluation of."""
+    return [split for split in SPLITS if all((run / "evaluation" / split / name).is_file() for name in FILES)]
+
+
+def choose_split(runs: Sequence[Path], wanted: str | None) -> str:
+    """The split to compare: the wanted one, or the first that all runs have an evaluation of. Raises RequestError."""
+    has = {run: evaluated_splits(run) for run in runs}
+    common = [split for split in SPLITS if all(split in splits for splits in has.values())]
+    if wanted in common or (wanted is None and common):
+        return wanted or common[0]
+    which = wanted or max(SPLITS, key=lambda split: sum(split in splits for splits in has.values()))
+    lines = [f"The runs have no evaluation of the same split{f' {wanted}' if wanted else ''}:"]
+    for run, splits in has.items():
+        evaluate = f" Type: python evaluate.py run={run} split={which}" if which not in splits else ""
+        lines.append(f"  {run} has {' and '.join(splits) or 'none'}.{evaluate}")
+    raise RequestError("\n".join(lines))
+
+
+def read_evaluations(runs: Sequence[Path], split: str) -> list[Evaluated]:
+    """Read the evaluations of a split. Raises RequestError or RunFolderError for files that are damaged or hold no scores."""
+    return [_read(run, name, split) for run, name in zip(runs, _names(runs), strict=True)]
+
+
+def _read(run: Path, name: str, split: str) -> Evaluated:
+    folder = run / "evaluation" / split
+    scores = read_json(folder / "scores.json")
+    if scores["accuracy"] is None:
+        raise RequestError(f"{folder} has no scores, as its samples have no truth.")
+    try:
+        with np.load(folder / "per_sample.npz") as file:
+            columns = {key: file[key] for key in ("sample", "group", "indptr", "cell", "count")}
+    except (OSError, ValueError, KeyError) as error:
+        raise RequestError(f"{folder / 'per_sample.npz'} is damaged: {error}. Evaluate the run again.") from None
+    _, group = np.unique(columns["group"], return_inverse=True)
+    cells = columns["indptr"], columns["cell"], columns["count"]
+    sums = sums_by_group(group, *cells, len(scores["classes"]))
+    order = np.argsort(columns["sample"], kind="stable")
+    samples, groups = columns["sample"][order], columns["group"][order]
+    return Evaluated(run, name, stored_settings(RunFolder(folder)), scores, samples, groups, sums)
+
+
+def _names(runs: Sequence[Path]) -> list[str]:
+    """The last parts of each path, as many as make them unique."""
+    for number in range(1, 1 + max(len(run.parts) for run in runs)):
+        names = ["/".join(run.parts[-number:]) for run in runs]
+        if len({*names}) == len(names):
+            return names
+    return [str(run) for run in runs]
+
+
+def check_comparable(evaluations: Sequence[Evaluated], allowed: Sequence[str]) -> list[str]:
+    """Raise RequestError saying how evaluations differ where they must not; return notes on what is allowed to differ."""
+    first, *others = evaluations
+    problems = [problem for other in others for problem in _differences(first, other, allowed)]
+    if problems:
+        raise RequestError("These runs cannot be compared:\n" + "\n".join(f"  {line}" for line in problems))
+    return [
+        f"{other.name} was scored with another {key} ({_policy(other, key)}) than {first.name} ({_policy(first, key)})."
+        for other in others
+        for key in ALLOWED
+        if _policy(first, key) != _policy(other, key)
+    ]
+
+
+def _policy(evaluation: Evaluated, key: str) -> str:
+    return as_typed(evaluation.scores["policy"].get(key))
+
+
+def _differences(first: Evaluated, other: Evaluated, allowed: Sequence[str]) -> Iterator[str]:
+    """How two evaluations differ in what their scores depend on."""
+    both = f"{first.name} and {other.name}"
+    for key, what in (("task", "task"), ("split", "split")):
+        if first.scores[key] != other.scores[key]:
+            yield f"{both}: different {what}s, {first.scores[key]} and {other.scores[key]}."
+            return
+    if first.classes != other.classes:
+        spaces = f"{first.scores['label_space']} ({len(first.classes)}) and {other.scores['label_space']} ({len(other.classes)})"
+        yield f"{both}: different classes, {spaces}."
+        return
+    differing = {}
+    for key in first.scores["policy"]:
+        values = [_policy(each, key) for each in (first, other)]
+        unknown = key == "looks" and "null" in values  # of masks that were made elsewhere
+        if values[0] != values[1] and key not in allowed and not unknown:
+            differing[key] = f"{key} {values[0]} and {values[1]}"
+    if differing:
+        may = differing.keys() <= {*ALLOWED}
+        remedy = f" To compare them all the same, type allow_different=[{','.join(differing)}]" if may else ""
+        yield f"{both}: scored by different policies, {', '.join(differing.values())}.{remedy}"
+    yield from _of_samples(first, other, both)
+
+
+def _of_samples(first: Evaluated, other: Evaluated, both: str) -> Iterator[str]:
+    if first.samples.tolist() != other.samples.tolist():
+        one, two = ({*each.samples.tolist()} for each in (first, other))
+        such = f", such as {min(one ^ two)} in one only" if one != two else ""
+        yield (
+            f"{both}: scored on different samples, {len(first.samples)} and {len(other.samples)}, of which {len(one & two)} are the same{such}. "
+            "Compare runs that share data.split_seed, data.fraction and the other keys of the split."
+        )
+    elif first.groups.tolist() != other.groups.tolist():
+        yield f"{both}: the same samples belong to different drives."
+    elif (first.sums[:, TRUE] != other.sums[:, TRUE]).any() and _policy(first, "resolution") == _policy(other, "resolution"):  # fmt: skip
+        drives = int((first.sums[:, TRUE] != other.sums[:, TRUE]).any(1).sum())
+        yield f"{both}: scored by different truth, in {drives} of {len(first.sums)} drives (samples, without drives)."
