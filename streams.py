@@ -59,10 +59,7 @@ class Stream:
     """A text stream that is written to as long as that is possible; what is written afterwards is dropped.
 
     Its reader may go away, as ``head`` does, its disk be full, its terminal be closed, and its encoding lack letters.
-
-    Args:
-        stream: standard output or error.
-        lost: whether nothing can be written to it from the beginning.
+    `lost`: whether nothing can be written to it from the beginning.
     """
 
     def __init__(self, stream: TextIO, *, lost: bool = False) -> None:

@@ -19,23 +19,14 @@ OWN_RANKS = "idd-lightning"  # how the id of a run under torch's launcher begins
 
 @dataclass(frozen=True)
 class Hardware:
-    """What a run computes with.
+    """What a run computes with."""
 
-    Args:
-        accelerator: ``cpu`` or ``gpu``.
-        device_name: for people.
-        precision: Lightning's name.
-        threads: of torch within an operation, in each process.
-        devices: on each node; a process has one.
-        nodes: machines that work together.
-    """
-
-    accelerator: str
-    device_name: str
-    precision: str
-    threads: int
-    devices: int = 1
-    nodes: int = 1
+    accelerator: str  # cpu or gpu
+    device_name: str  # for people
+    precision: str  # Lightning's name
+    threads: int  # of torch within an operation, in each process
+    devices: int = 1  # on each node; a process has one
+    nodes: int = 1  # machines that work together
 
     @property
     def ranks(self) -> int:

@@ -26,25 +26,17 @@ from settings.run import RunSettings, validated
 
 @dataclass(frozen=True)
 class Job:
-    """What a command wants done, as plain data that can be sent to other processes.
+    """What a command wants done, as plain data that can be sent to other processes."""
 
-    Args:
-        kind: ``train``, ``evaluate``, or ``external`` to evaluate external weights.
-        folder: the run's.
-        overridden: the settings, as plain data, where they are not those in the run's folder.
-        resume_from: the checkpoint that training resumes from.
-        checkpoint: the one that is evaluated: best, last or a path.
-        split: the one that is evaluated.
-        allow: packages of the user's own that the settings may name.
-    """
-
-    kind: str
-    folder: str
-    overridden: dict[str, Any] | None = None
-    resume_from: str | None = None
-    checkpoint: str = "best"
-    split: str | None = None
-    allow: tuple[str, ...] = ()
+    kind: str  # train, evaluate, or external to evaluate external weights
+    folder: str  # the run's
+    overridden: dict[str, Any] | None = (
+        None  # the settings, as plain data, where they are not those in the run's folder
+    )
+    resume_from: str | None = None  # the checkpoint that training resumes from
+    checkpoint: str = "best"  # the one that is evaluated: best, last or a path
+    split: str | None = None  # the one that is evaluated
+    allow: tuple[str, ...] = ()  # packages of the user's own that the settings may name
 
     @classmethod
     def training(cls, run: Run) -> Self:

@@ -21,19 +21,12 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Request:
-    """What a command line requests.
+    """What a command line requests."""
 
-    Args:
-        config: everything composed, interpolations unresolved.
-        overrides: what was typed, without Hydra's own keys.
-        folder: where the results go.
-        folder_was_typed: whether `folder` was typed (hydra.run.dir=), or is the default name.
-    """
-
-    config: DictConfig
-    overrides: tuple[str, ...]
-    folder: Path
-    folder_was_typed: bool
+    config: DictConfig  # everything composed, interpolations unresolved
+    overrides: tuple[str, ...]  # what was typed, without Hydra's own keys
+    folder: Path  # where the results go
+    folder_was_typed: bool  # (hydra.run.dir=); the default name otherwise
 
     @cached_property
     def keys(self) -> RequestKeys:

@@ -31,28 +31,18 @@ FILES = ("sample", "image", "truth")  # the columns of files.csv: hashes of a sa
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder and what was built from its settings.
-
-    Args:
-        machine: accelerator, devices, precision and threads.
-        datamodule: prepared.
-        weights: where the module's first weights come from.
-        checkpoint: the one whose weights the module has, if any.
-        resume_from: the checkpoint that training resumes from.
-        crosswalk: from the module's label space to the data's, where these differ.
-        allow: packages of the user's own that the settings may name.
-    """
+    """A run folder and what was built from its settings."""
 
     folder: RunFolder
     settings: RunSettings
     machine: Hardware
-    datamodule: ImageDataModule
+    datamodule: ImageDataModule  # prepared
     module: SupervisedModule
-    weights: WeightsReport
-    checkpoint: Checkpoint | None = None
-    resume_from: Path | None = None
-    crosswalk: Crosswalk | None = None
-    allow: tuple[str, ...] = ()
+    weights: WeightsReport  # where the module's first weights come from
+    checkpoint: Checkpoint | None = None  # the one whose weights the module has, if any
+    resume_from: Path | None = None  # the checkpoint that training resumes from
+    crosswalk: Crosswalk | None = None  # from the module's label space to the data's, where these differ
+    allow: tuple[str, ...] = ()  # packages of the user's own that the settings may name
 
 
 def assemble(

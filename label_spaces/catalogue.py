@@ -33,9 +33,7 @@ def load(name: str) -> LabelSpace:
         return _by_name(name)
     if name.lower().endswith(ENDINGS):
         path = Path(name)
-        if (
-            path.stem in names() and path.is_file()
-        ):  # crosswalks, levels and the official scripts' scores are found by name
+        if path.stem in names() and path.is_file():  # crosswalks, levels and official scores are found by name
             raise LabelSpaceError(
                 f"{name} has the name of a label space of this project: type {path.stem} for that one, or rename the file"
             )
@@ -71,12 +69,8 @@ def advice(
 ) -> str:
     """Return what to type where masks have ids, in all `ids`, that their label space lacks; empty where they have none.
 
-    Args:
-        ids: all that were found.
-        space: the label space.
-        key: the key of the label space, such as ``data.label_space``.
-        void_key: the key for ids of no class.
-        accepts: whether one of our own label spaces may take its place.
+    `key` is that of the label space, such as ``data.label_space``, `void_key` that for ids of no class. `accepts`: whether
+    one of our own label spaces may take its place.
     """
     unknown = sorted({*ids} - {*space.legal_ids()})
     if not unknown:

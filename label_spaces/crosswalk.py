@@ -19,34 +19,21 @@ _KNOWN = ("source", "labels", "target", "relation", "covers", "ambiguous", "note
 
 @dataclass(frozen=True)
 class Link:
-    """What a source class stands for.
+    """What a source class stands for."""
 
-    Args:
-        labels: indices, the primary first; nothing where it has no counterpart.
-        full: whether the source class covers all objects with these labels, or a part.
-        rest: whether it means everything that no other source class stands for.
-    """
-
-    labels: tuple[int, ...] = ()
-    full: bool = True
-    rest: bool = False
+    labels: tuple[int, ...] = ()  # indices, the primary first; nothing where it has no counterpart
+    full: bool = True  # whether the source class covers all objects with these labels, or a part
+    rest: bool = False  # whether it means everything that no other source class stands for
 
 
 @dataclass(frozen=True)
 class Crosswalk:
-    """A map from a model's label space to a dataset's: total, and single-valued through each class's primary.
+    """A map from a model's label space to a dataset's: total, and single-valued through each class's primary."""
 
-    Args:
-        source: the label space of the predictions.
-        target: the label space of the truth.
-        links: one per source class.
-        class_of: the target class of each label that links name, target.void for those of no class there.
-    """
-
-    source: LabelSpace
-    target: LabelSpace
-    links: tuple[Link, ...]
-    class_of: tuple[int, ...]
+    source: LabelSpace  # of the predictions
+    target: LabelSpace  # of the truth
+    links: tuple[Link, ...]  # one per source class
+    class_of: tuple[int, ...]  # the target class of each label that links name, target.void for those of no class there
 
     @cached_property
     def targets(self) -> tuple[tuple[int, ...], ...]:

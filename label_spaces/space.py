@@ -22,32 +22,21 @@ class LabelSpace:
 
     Void (no class: ignored in truth, a miss in a prediction) is the index after the last class, so that
     a confusion matrix with its void row and column is square and contiguous.
-
-    Args:
-        name: as in reports, such as ``idd_level3``.
-        classes: class names, unique, in index order.
-        colours: one (red, green, blue) in 0–255 per class, or nothing where there are none.
-        ids: the number of each class in a mask file; nothing where that is its index.
-        void_ids: the numbers of no class in a mask file.
-        void_colours: the colours of no class in a mask file, beside black.
-        further_ids: further numbers of classes in a mask file, with the classes' indices.
-        labels: the index of each label that a dataset's annotations use, void for those that have no class here.
-        levels: coarser label spaces, by name the index in them of each class of this one.
-        important: the indices of the classes whose confusions cost most in Safe mIoU.
-        script: the official evaluation script for this label space, where there is one.
     """
 
-    name: str
-    classes: tuple[str, ...]
-    colours: tuple[Colour, ...] = ()
-    ids: tuple[int, ...] = ()
-    void_ids: tuple[int, ...] = ()
-    void_colours: tuple[Colour, ...] = ()
-    further_ids: Mapping[int, int] = field(default_factory=dict)
+    name: str  # as in reports, such as idd_level3
+    classes: tuple[str, ...]  # names, unique, in index order
+    colours: tuple[Colour, ...] = ()  # one per class, or nothing where there are none
+    ids: tuple[int, ...] = ()  # the number of each class in a mask file; nothing where that is its index
+    void_ids: tuple[int, ...] = ()  # the numbers of no class in a mask file
+    void_colours: tuple[Colour, ...] = ()  # the colours of no class in a mask file, beside black
+    further_ids: Mapping[int, int] = field(default_factory=dict)  # further numbers of classes there, with their indices
+    # The index of each label that a dataset's annotations use, void for those that have no class here.
     labels: Mapping[str, int] = field(default_factory=dict)
+    # Coarser label spaces, by name the index in them of each class of this one.
     levels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    important: tuple[int, ...] = ()
-    script: str = ""
+    important: tuple[int, ...] = ()  # the indices of the classes whose confusions cost most in Safe mIoU
+    script: str = ""  # the official evaluation script for this label space, where there is one
 
     def __post_init__(self) -> None:
         repeated = sorted({name for name in self.classes if self.classes.count(name) > 1})

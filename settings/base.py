@@ -14,11 +14,7 @@ LABEL_FILES = (".csv", ".tsv", ".txt")  # endings: a table of labels, or CVAT's 
 
 
 class Legal:
-    """Describes the legal values of a type, after "must be", where its annotation does not.
-
-    Args:
-        text: such as ``[height,width], two whole numbers of at least 1``.
-    """
+    """Describes the legal values of a type, after "must be", where its annotation does not."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -45,11 +41,7 @@ class Group(BaseModel):
 
 
 class GroupError(ValueError):
-    """A single value stands where a group of keys belongs.
-
-    Args:
-        group: whose keys belong there.
-    """
+    """A single value stands where the keys of a group belong."""
 
     def __init__(self, group: type[Group]) -> None:
         self.keys = [field.alias or name for name, field in group.model_fields.items()]
@@ -137,16 +129,14 @@ def _finite(value: float) -> float:
     return value
 
 
-def _to_tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
-
-
 Number = Annotated[int | float, AfterValidator(_finite)]  # 5 stays 5 in YAML
 Whole = Annotated[int, Ge(0)]
 Positive = Annotated[int, Ge(1)]
 Text = Annotated[str, Field(min_length=1), Legal("a text that is not empty")]
 Size = Annotated[
-    tuple[Positive, Positive], BeforeValidator(_to_tuple), Legal("[height,width], two positive whole numbers of pixels")
+    tuple[Positive, Positive],
+    BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
+    Legal("[height,width], two positive whole numbers of pixels"),
 ]
 PathText = Annotated[str, Field(min_length=1), AfterValidator(absolute), Legal("a path")]
 OF_DATA = "data"  # in place of a label space: the one of the data

@@ -7,8 +7,6 @@ from pydantic import Field
 from settings.base import Group, Legal, Number, Size
 
 OVERLAP = 3  # without a stride, neighbouring windows share a third
-
-
 Scales = Annotated[
     list[Annotated[Number, Field(gt=0)]],
     Field(min_length=1),
@@ -20,14 +18,9 @@ class EvaluationSettings(Group):
     """`evaluation`: test-time augmentation of evaluations and predictions; validation during training has none."""
 
     flip: bool = Field(False, description="average the probabilities over each image and its mirror image")
-    scales: Annotated[
-        list[Annotated[Number, Field(gt=0)]],
-        Field(min_length=1),
-        Legal("a list of numbers above 0, such as [0.75,1.0,1.25]"),
-    ] = Field([1.0], description="average over scales, such as [0.75,1.0,1.25]; segmentation only")
+    scales: Scales = Field([1.0], description="average over scales, such as [0.75,1.0,1.25]; segmentation only")
     window: Size | None = Field(
-        None,
-        description="[height,width] of sliding windows; null: the whole image; segmentation only",
+        None, description="[height,width] of sliding windows; null: the whole image; segmentation only"
     )
     stride: Size | None = Field(None, description="[height,width] between windows; null: two thirds of them")
 
@@ -46,8 +39,7 @@ class ReportSettings(Group):
     train_eval: bool = Field(True, description="score a fixed, unaugmented part of train after each epoch")
     predictions: bool = Field(False, description="write predicted masks, as ids and as colours; segmentation only")
     region_sizes: bool = Field(
-        False,
-        description="slices.csv has scores by the size of a pixel's region; segmentation only",
+        False, description="slices.csv has scores by the size of a pixel's region; segmentation only"
     )
     html: bool = Field(True, description="write a page of the evaluation, report.html")
     images: bool = Field(

@@ -28,13 +28,10 @@ CheckpointName = Annotated[
     AfterValidator(lambda value: value if value in ("best", "last") else absolute(value)),
     Legal("best, last or the path of a checkpoint"),
 ]
-
 Sources = Annotated[
     PathText | Annotated[list[PathText], Field(min_length=1)] | None,
     Legal("an image, a folder, a pattern such as photos/*.jpg, a list file, or a list of these, or null"),
 ]
-
-
 Runs = Annotated[
     PathText | Annotated[list[PathText], Field(min_length=1)] | None,
     Legal("run folders, such as [RUN_FOLDER,RUN_FOLDER], or the folder of a sweep, or null"),
@@ -113,12 +110,8 @@ class RunSettings(RequestKeys):
         return str(yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True))
 
     def _problems(self) -> Iterator[str]:
-        size, accumulate, window, stride = (
-            self.data.batch_size,
-            self.trainer.accumulate,
-            self.evaluation.window,
-            self.evaluation.stride,
-        )
+        size, accumulate = self.data.batch_size, self.trainer.accumulate
+        window, stride = self.evaluation.window, self.evaluation.stride
         if size % accumulate:
             yield f"data.batch_size={size} does not divide by trainer.accumulate={accumulate}: it is what one optimiser step sees."
         if self.ema.decay is not None and self.trainer.precision == "bf16-true":
@@ -157,14 +150,9 @@ G = TypeVar("G", bound=Group)
 
 
 def validated(group: type[G], values: object) -> G:
-    """The settings that plain values describe.
+    """The settings of a group, such as `RunSettings`, that plain values describe.
 
-    Args:
-        group: such as `RunSettings`.
-        values: what YAML and the command line hold.
-
-    Raises:
-        SettingsError: with every problem: unknown keys, types, bounds, combinations.
+    Raises SettingsError with every problem: unknown keys, types, bounds, combinations.
     """
     try:
         return group.model_validate(values)

@@ -60,11 +60,6 @@ class CheckpointingSettings(Group):
     keep: Whole = Field(1, description="earlier ones kept while it trains, if last.ckpt gets damaged")
 
 
-def _unless_empty(value: object) -> object:
-    """An environment variable that is set to nothing is none."""
-    return None if value == "" else value
-
-
 def _to_list(value: object) -> object:
     """The names in an environment variable, which commas separate."""
     if isinstance(value, str):
@@ -72,7 +67,9 @@ def _to_list(value: object) -> object:
     return [] if value is None else value
 
 
-Named = Annotated[Text | None, BeforeValidator(_unless_empty)]
+Named = Annotated[
+    Text | None, BeforeValidator(lambda value: None if value == "" else value)
+]  # of a variable set to nothing
 LoggerName = Literal["csv", "tensorboard", "wandb"]
 
 

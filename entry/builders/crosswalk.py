@@ -28,15 +28,9 @@ PARTS = {"classes": "classes", "ids": "ids", "further_ids": "further ids", "void
 
 
 def external_space(settings: RunSettings, own: LabelSpace) -> LabelSpace:
-    """The classes that the weights predict, or that the masks in `predictions=` have.
+    """The classes that the weights predict, or that the masks in `predictions=` have; `own` are those of the data.
 
-    Args:
-        settings: with the name of a label space, or `OF_DATA`.
-        own: the label space of the data.
-
-    Raises:
-        RequestError: the settings name none.
-        LabelSpaceError: what they name cannot be read.
+    Raises RequestError where the settings name none, and LabelSpaceError where what they name cannot be read.
     """
     model = settings.model
     if settings.predictions is not None:

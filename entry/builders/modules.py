@@ -174,14 +174,9 @@ def total_steps(settings: RunSettings, datamodule: ImageDataModule) -> int:
 def build(target: Target, key: str, leave_out: Sequence[str] = (), **known: Any) -> Any:
     """The object that a target describes, and those inside it.
 
-    Args:
-        target: class or function, and arguments.
-        key: where it stands in the configuration, such as ``model.network``.
-        leave_out: keys that are no arguments.
-        known: arguments that are computed for a run.
-
-    Raises:
-        RequestError: it does not accept one of these arguments, or a value. Other errors are bugs, and stay as they are.
+    `key` is where it stands in the configuration, such as ``model.network``; `leave_out` are its keys that are no arguments,
+    `known` arguments that are computed for a run. Raises RequestError where it does not accept one of these, or a value;
+    other errors are bugs, and stay as they are.
     """
     arguments = {name: value for name, value in target.to_dict().items() if name not in leave_out}
     names, takes_any = _parameters(target)

@@ -40,12 +40,7 @@ logger=[wandb,tensorboard] uses several loggers; ~logger, ~aug, ~scheduler and ~
 
 
 def print_help(name: str, arguments: Sequence[str]) -> None:
-    """Print the help of a command, with the values that the other arguments give.
-
-    Args:
-        name: of the command and of its file in conf/.
-        arguments: of the command line.
-    """
+    """Print the help of the command `name`, with the values that the other arguments of the command line give."""
     typed = get_args_parser().parse_args(list(arguments))
     overrides = without_sweeps(typed.overrides)
     if typed.config_dir:

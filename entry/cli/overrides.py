@@ -55,12 +55,7 @@ def with_quotes(argument: str) -> str:
 
 
 def problems(arguments: Sequence[str], command: str) -> list[str]:
-    """A sentence for each argument that makes no sense, with what to type.
-
-    Args:
-        arguments: of the command line, which Hydra's parser can parse.
-        command: the name of the command.
-    """
+    """A sentence for each argument of a command line, which Hydra's parser can parse, that makes no sense, with what to type."""
     typed, rest = get_args_parser().parse_known_args(list(arguments))
     if (refused := _refusal(typed, rest, command)) is not None:
         return [refused]
@@ -239,15 +234,10 @@ def _one_option(group: str, names: Sequence[str]) -> str:
 
 
 def combine(config: DictConfig, defaults: Sequence[ResultDefault], files: Any) -> None:
-    """Let several options of a group stand beside each other in a merged configuration where they can.
+    """Let several options of a group stand beside each other in what Hydra has merged of the files `defaults`, where they can.
 
-    Args:
-        config: what Hydra has merged of `defaults`; `logger.name` becomes a list where several loggers are chosen.
-        defaults: each file that was merged.
-        files: Hydra's repository of them.
-
-    Raises:
-        ConfigCompositionException: several options of a group that holds one; also where a file of the user's chose them.
+    `logger.name` becomes a list where several loggers are chosen; `files` is Hydra's repository. Raises
+    ConfigCompositionException for several options of a group that holds one, also where a file of the user's chose them.
     """
     chosen: dict[str, list[ResultDefault]] = {}
     for default in defaults:

@@ -39,19 +39,12 @@ def import_allowed(package: str) -> None:
 
 @dataclass(frozen=True)
 class Allowed:
-    """What may be built from a package.
+    """What may be built from a package."""
 
-    Args:
-        packages: what is named and what the name stands for must both lie in one of them.
-        fits: whether an object defined in them may be built.
-        called: for the message.
-        left_out: names of classes that fit and are left out nevertheless.
-    """
-
-    packages: tuple[str, ...]
-    fits: Callable[[object], bool]
-    called: str
-    left_out: tuple[str, ...] = ()
+    packages: tuple[str, ...]  # what is named and what the name stands for must both lie in one of them
+    fits: Callable[[object], bool]  # whether an object defined in them may be built
+    called: str  # for the message
+    left_out: tuple[str, ...] = ()  # names of classes that fit and are left out nevertheless
 
     def has(self, dotted: str) -> bool:
         """Whether a dotted name lies in one of the packages."""
@@ -79,69 +72,51 @@ def _is_function(found: object) -> bool:
     return isinstance(found, FunctionType)
 
 
-def _is_network(found: object) -> bool:
-    return _is_function(found) or _below("torch.nn.Module")(found)
-
-
 def _is_registered_model(found: object) -> bool:
     from torchvision.models import get_model_builder, list_models
 
     return _is_function(found) and any(found is get_model_builder(name) for name in list_models())
 
 
-ALLOWED = {
-    "data module": Allowed(("datamodules",), _below("lightning.LightningDataModule"), "our data modules"),
-    "module": Allowed(("lightning_modules",), _below("lightning.LightningModule"), "our Lightning modules"),
-    "network": Allowed(("lightning_modules.networks",), _is_network, "our networks"),
-    "torchvision": Allowed(("torchvision.models",), _is_registered_model, "models of torchvision.models"),
-    "our loss": Allowed(("lightning_modules.losses",), _below("torch.nn.Module"), "our losses"),
-    "loss": Allowed(("torch.nn",), _below("torch.nn.modules.loss._Loss"), "losses of torch.nn"),
-    "optimizer": Allowed(("torch.optim",), _below("torch.optim.Optimizer"), "optimisers of torch.optim"),
-    "our schedule": Allowed(("lightning_modules.schedules",), _is_function, "our schedules"),
-    "schedule": Allowed(
-        ("torch.optim",),
-        _below("torch.optim.lr_scheduler.LRScheduler"),
-        "schedulers of torch.optim",
-        left_out=("LambdaLR", "MultiplicativeLR"),
-    ),
-    "transform": Allowed(
-        ("albumentations",),
-        _below("albumentations.BasicTransform", "albumentations.BaseCompose"),
-        "transforms of albumentations",
-        left_out=("Lambda", "FDA", "HistogramMatching", "PixelDistributionAdaptation", "TextImage"),
-    ),
-    "callback": Allowed(
-        ("callbacks", "lightning.pytorch.callbacks"),
-        _below("lightning.pytorch.callbacks.Callback"),
-        "our callbacks and those of lightning.pytorch",
-        left_out=("LambdaCallback",),
-    ),
-}  # fmt: skip
 # What may be built at a key and everywhere below it; nothing is built at other keys.
 PLACES = {
-    "data._target_": ("data module",),
-    "lightning_module._target_": ("module",),
-    "model.network": ("network", "torchvision"),
-    "loss": ("our loss", "loss"),
-    "optimizer": ("optimizer",),
-    "scheduler": ("our schedule", "schedule"),
-    "aug.transform": ("transform",),
-    "callbacks": ("callback",),
-}
+    "data._target_": (Allowed(("datamodules",), _below("lightning.LightningDataModule"), "our data modules"),),
+    "lightning_module._target_": (Allowed(("lightning_modules",), _below("lightning.LightningModule"), "our Lightning modules"),),
+    "model.network": (
+        Allowed(("lightning_modules.networks",), _is_function, "our networks"),
+        Allowed(("lightning_modules.networks",), _below("torch.nn.Module"), ""),
+        Allowed(("torchvision.models",), _is_registered_model, "models of torchvision.models"),
+    ),
+    "loss": (
+        Allowed(("lightning_modules.losses",), _below("torch.nn.Module"), "our losses"),
+        Allowed(("torch.nn",), _below("torch.nn.modules.loss._Loss"), "losses of torch.nn"),
+    ),
+    "optimizer": (Allowed(("torch.optim",), _below("torch.optim.Optimizer"), "optimisers of torch.optim"),),
+    "scheduler": (
+        Allowed(("lightning_modules.schedules",), _is_function, "our schedules"),
+        Allowed(("torch.optim",), _below("torch.optim.lr_scheduler.LRScheduler"), "schedulers of torch.optim",
+                left_out=("LambdaLR", "MultiplicativeLR")),
+    ),
+    "aug.transform": (
+        Allowed(("albumentations",), _below("albumentations.BasicTransform", "albumentations.BaseCompose"),
+                "transforms of albumentations",
+                left_out=("Lambda", "FDA", "HistogramMatching", "PixelDistributionAdaptation", "TextImage")),
+    ),
+    "callbacks": (
+        Allowed(("callbacks", "lightning.pytorch.callbacks"), _below("lightning.pytorch.callbacks.Callback"),
+                "our callbacks and those of lightning.pytorch", left_out=("LambdaCallback",)),
+    ),
+}  # fmt: skip
 OURS = ("callbacks", "conf", "datamodules", "entry", "evaluate", "label_spaces", "lightning_modules", "metrics", "predict", "reports",
         "run_folder", "settings", "streams", "train")  # fmt: skip
 
 
 def check_target(place: str, target: object, allow: Sequence[str] = ()) -> None:
-    """Raise RequestError unless what a target stands for may be built at its place.
+    """Raise RequestError unless what a target stands for may be built at its place, such as ``model.network._target_``.
 
-    Args:
-        place: its dotted key, such as ``model.network._target_``.
-        target: what stands there.
-        allow: packages of the user's own.
+    `allow` are packages of the user's own.
     """
-    kinds = next((kinds for key, kinds in PLACES.items() if place == key or place.startswith(f"{key}.")), ())
-    rules = [ALLOWED[kind] for kind in kinds]
+    rules = [*next((kinds for key, kinds in PLACES.items() if place == key or place.startswith(f"{key}.")), ())]
     if allow:
         rules += [replace(rule, packages=tuple(allow), called="") for rule in rules]
     if isinstance(target, str) and _may_be_imported(target, rules):

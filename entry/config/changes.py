@@ -11,23 +11,12 @@ from settings.changes import changes
 from settings.run import RunSettings
 
 # Keys that may change without the run becoming another one; a trailing dot stands for everything below.
-OF_EVALUATION = (
-    "report.predictions",
-    "report.region_sizes",
-    "report.html",
-    "report.images",
-    "report.gallery_iou",
-    "evaluation.",
-)
+OF_EVALUATION = ("report.predictions", "report.region_sizes", "report.html", "report.images", "report.gallery_iou",
+                 "evaluation.")  # fmt: skip
 OF_SPLIT = ("data.fraction", "data.split", "data.select_from")
 # Another order of sums, and nothing else. Of these the first two are hardware, of which a difference is noted anyway.
-LAST_DIGITS = (
-    "trainer.threads",
-    "trainer.accelerator",
-    "trainer.deterministic",
-    "trainer.channels_last",
-    "data.eval_batch_size",
-)
+LAST_DIGITS = ("trainer.threads", "trainer.accelerator", "trainer.deterministic", "trainer.channels_last",
+               "data.eval_batch_size")  # fmt: skip
 HARMLESS = ("data.root", "data.num_workers", "data.cache", "data.cache_dir", "data.on_corrupt", "trainer.max_epochs", "trainer.progress",
             "trainer.find_unused_parameters", "checkpointing.", "logger.", *LAST_DIGITS, *OF_EVALUATION)  # fmt: skip
 OUR_SCHEDULES = "lightning_modules.schedules."
@@ -35,19 +24,12 @@ OUR_SCHEDULES = "lightning_modules.schedules."
 
 @dataclass(frozen=True)
 class Resumption:
-    """A run that is resumed.
-
-    Args:
-        folder: the run's.
-        before: its settings.
-        settings: those it goes on with.
-        changes: the dotted keys whose values differ.
-    """
+    """A run that is resumed."""
 
     folder: RunFolder
-    before: RunSettings
-    settings: RunSettings
-    changes: tuple[str, ...]
+    before: RunSettings  # its own
+    settings: RunSettings  # those it goes on with
+    changes: tuple[str, ...]  # the dotted keys whose values differ
 
     @property
     def is_finished(self) -> bool:

@@ -11,24 +11,12 @@ OF_PAGE = ("report.html", "report.images", "report.gallery_iou")
 # Keys, and groups of them, that have an effect on the evaluation of what was not made here: the data, and the machine.
 USED_KEYS = ("split", "crosswalk", "data", "report.region_sizes", *OF_PAGE, "seed", "logger", "trainer", "allow")
 FRESH = ("auto", "none", "imagenet")  # values of model.weights with which a model cannot predict classes yet
-OF_TRAINING = tuple(
-    f"trainer.{key}"
-    for key in ("max_epochs", "accumulate", "gradient_clip", "sync_batchnorm", "find_unused_parameters")
-)
+OF_TRAINING = ("trainer.max_epochs", "trainer.accumulate", "trainer.gradient_clip", "trainer.sync_batchnorm",
+               "trainer.find_unused_parameters")  # fmt: skip
 # With run= too: those of groups that are used, without an effect on the evaluation of a trained model.
 NOT_OF_RUN = (*OF_TRAINING, "data.batch_size", "data.drop_last", "data.load_size", "data.train_eval_samples")
-OF_RUN = (
-    "run",
-    "checkpoint",
-    "split",
-    "data",
-    "evaluation",
-    "report.predictions",
-    "report.region_sizes",
-    *OF_PAGE,
-    "trainer",
-    "allow",
-)
+OF_RUN = ("run", "checkpoint", "split", "data", "evaluation", "report.predictions", "report.region_sizes", *OF_PAGE, "trainer",
+          "allow")  # fmt: skip
 
 
 def has_effect(key: str, used: Sequence[str] = OF_RUN, unused: Sequence[str] = NOT_OF_RUN) -> bool:

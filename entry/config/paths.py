@@ -38,12 +38,7 @@ def missing(key: str, path: Path) -> str:
 
 
 def no_run(key: str, path: Path) -> str:
-    """Why a path is no run folder, and the line to type.
-
-    Args:
-        key: under which it was typed, run or resume.
-        path: absolute.
-    """
+    """Why an absolute path, typed under a key such as run or resume, is no run folder, and the line to type."""
     around = next((each for each in (path, *path.parents) if is_run(each)), None)
     if around is not None and around != path:
         extra = _part_of_run(around, path) if key == "run" and path.exists() else ""

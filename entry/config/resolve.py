@@ -21,30 +21,16 @@ from settings.run import RunSettings, validated
 
 CONF = PROJECT / "conf"
 # Keys whose values, where they are paths or names of label spaces, must exist.
-PATHS = (
-    "data.root",
-    "data.split",
-    "data.labels",
-    "data.label_space",
-    "model.weights",
-    "model.label_space",
-    "predictions",
-    "predictions_label_space",
-    "crosswalk",
-)
+PATHS = ("data.root", "data.split", "data.labels", "data.label_space", "model.weights", "model.label_space", "predictions",
+         "predictions_label_space", "crosswalk")  # fmt: skip
 NO_MODEL = {"name": "predictions", "task": "segmentation", "weights": "none"}  # masks that are there already
 
 
 def resolved(request: Request, *, with_model: bool = True) -> RunSettings:
-    """The settings of a request, each path absolute.
+    """The settings of a request, each path absolute; without `with_model` for masks that are there already.
 
-    Args:
-        request: what was typed.
-        with_model: False where masks are evaluated that need no model.
-
-    Raises:
-        RequestError: a value is missing, cannot be resolved, or names what may not be built.
-        SettingsError: with every key that holds what it may not.
+    Raises RequestError where a value is missing, cannot be resolved, or names what may not be built, and SettingsError with
+    every key that holds what it may not.
     """
     config = copy.deepcopy(request.config)
     if not with_model:

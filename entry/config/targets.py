@@ -22,16 +22,10 @@ TARGET = "_target_"
 def check_targets(settings: RunSettings, allow: Sequence[str]) -> None:
     """Check everything that settings want built, at any depth; builds nothing, and imports nothing for what conf/ names.
 
-    The key under which a target stands decides which kinds it may be, also for the targets inside it. A text that still
-    holds ``${`` is refused wherever it stands: Hydra resolves it a second time when it builds, and could find a
-    `_target_` in it that was not checked.
-
-    Args:
-        settings: of a run.
-        allow: packages of the user's own; what they define may be built wherever it is of a fitting kind.
-
-    Raises:
-        RequestError: names the target, its key and what is allowed, or the text.
+    The key under which a target stands decides which kinds it may be, also for the targets inside it; what the packages in
+    `allow` define may be built wherever it is of a fitting kind. A text that still holds ``${`` is refused wherever it
+    stands: Hydra resolves it a second time when it builds, and could find a `_target_` in it that was not checked.
+    Raises RequestError naming the target, its key and what is allowed, or the text.
     """
     if allow:
         from entry.config.allowlist import import_allowed

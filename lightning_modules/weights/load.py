@@ -36,18 +36,12 @@ def load_weights(
     partial: bool = False,
     key: str | None = None,
 ) -> WeightsReport:
-    """Load the requested weights into a fresh network.
+    """Load the requested weights into a fresh network, in place; `model` is its name, `target` what built it, dotted.
 
-    Args:
-        network: changed in place.
-        model: the network's name, for messages.
-        requested: ``auto`` (ImageNet if torchvision has such weights and they can be downloaded, else from scratch),
-            ``imagenet`` (of a segmentation model the backbone's), ``coco_voc``, or the path of a checkpoint.
-        target: the dotted name of the function that built the network, such as ``torchvision.models.resnet34``.
-        num_classes: of the network.
-        whole: load the heads too, which must fit: the network is evaluated as it is.
-        partial: load all of a file that fits, and note what does not.
-        key: of the state dict in a file that holds several.
+    `requested` is ``auto`` (ImageNet if torchvision has such weights and they can be downloaded, else from scratch),
+    ``imagenet`` (of a segmentation model the backbone's), ``coco_voc``, or the path of a checkpoint, in which `key` chooses
+    one of several state dicts. With `whole` the heads are loaded too, and must fit: the network is evaluated as it is. With
+    `partial` all of a file that fits is loaded, and the rest noted.
 
     Raises WeightsError, with the network unchanged, if the weights cannot be downloaded or read, or do not fit.
     """

@@ -26,14 +26,9 @@ class Heads:
 def choose_state(states: Mapping[str, State], network: nn.Module, key: str | None, origin: str) -> tuple[str, State]:
     """Return the state dict that belongs to a network, and its key in the checkpoint.
 
-    Args:
-        states: those in the checkpoint by their dotted keys, empty for the file itself.
-        network: whose weights are looked for.
-        key: `model.weights_key`: one of them, or the first part of the names in one, such as ``teacher``.
-        origin: the file, for messages.
-
-    Raises:
-        WeightsError: there is no such key, or several of them fit: these are named with what to type.
+    `states` are those in the checkpoint by their dotted keys, empty for the file itself; `key` is `model.weights_key`: one of
+    them, or the first part of the names in one, such as ``teacher``. Raises WeightsError where there is no such key, or
+    several of them fit: these are named with what to type.
     """
     expected = network.state_dict()
     if key is not None:
