@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
-import lightning
 import torch
 import torch.distributed as dist
+from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 
 from callbacks.errors import RunStopped
@@ -50,9 +50,7 @@ class Checkpoints(Checkpoint):
         """Return the state for a resumed run."""
         return {"best_score": self.best_score, "stopped_early": self._stopped_early}
 
-    def on_load_checkpoint(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Restore the state of a checkpoint."""
         state = checkpoint["callbacks"][self.state_key]
         self.best_score, self._stopped_early = state["best_score"], state["stopped_early"]
@@ -64,7 +62,7 @@ class Checkpoints(Checkpoint):
         self._stopped_early &= exhausted
         self._step_of_last = checkpoint["global_step"]
 
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock; a run that early stopping has ended stays ended."""
         if trainer.world_size > 1 and dist.get_backend() != "gloo":
             self._group = dist.new_group(backend="gloo")  # between the hosts: no GPU has to be waited for
@@ -76,7 +74,7 @@ class Checkpoints(Checkpoint):
             )
 
     def on_train_batch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Write last.ckpt if it is due, and stop if a signal was received."""
         done = batch_idx + 1
@@ -88,7 +86,7 @@ class Checkpoints(Checkpoint):
         if stop:
             raise RunStopped(stop)
 
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write best.ckpt if the score is the highest so far, then last.ckpt."""
         score = trainer.callback_metrics.get(self.monitor)
         better = self.best_score is None or (score is not None and float(score) > self.best_score)
@@ -102,17 +100,17 @@ class Checkpoints(Checkpoint):
         if stop:
             raise RunStopped(stop)
 
-    def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remove the earlier checkpoints of a finished run, also one that was resumed with nothing left to train."""
         self._prune(trainer, keep=0)
 
-    def _due(self, trainer: lightning.Trainer) -> bool:
+    def _due(self, trainer: Trainer) -> bool:
         by_steps = self.every_n_steps is not None and trainer.global_step % self.every_n_steps == 0
         waited = time.monotonic() - self._written_at
         by_time = self.every_minutes is not None and trainer.is_global_zero and waited >= 60 * self.every_minutes
         return by_steps or by_time
 
-    def write_last(self, trainer: lightning.Trainer, *, same_as_best: bool = False) -> None:
+    def write_last(self, trainer: Trainer, *, same_as_best: bool = False) -> None:
         """Write last.ckpt and keep the one before; called on every rank."""
         last = self.folder / "last.ckpt"
         if trainer.is_global_zero and last.exists() and self.keep:
@@ -125,12 +123,12 @@ class Checkpoints(Checkpoint):
         self._written_at = time.monotonic()
         self._prune(trainer, self.keep)
 
-    def _prune(self, trainer: lightning.Trainer, keep: int) -> None:
+    def _prune(self, trainer: Trainer, keep: int) -> None:
         if trainer.is_global_zero:
             for path in earlier(self.folder)[keep:]:
                 path.unlink()
 
-    def _largest(self, trainer: lightning.Trainer, *numbers: int) -> list[int]:
+    def _largest(self, trainer: Trainer, *numbers: int) -> list[int]:
         """Return the maximum of each number over the ranks, so that all decide alike on what only one of them observed."""
         tensor = torch.tensor(numbers)
         if trainer.world_size > 1:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-import lightning
 import torch
+from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
@@ -29,15 +29,13 @@ class AveragedWeights(Callback):
         self._saved: dict[str, Tensor] = {}
         self._step = 0
 
-    def on_load_checkpoint(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Load the weights that training resumes from; the trainer has just loaded the average."""
         if CURRENT in checkpoint:
             pl_module.load_state_dict(checkpoint[CURRENT])
             self._saved = checkpoint["state_dict"]
 
-    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start from the current weights or a checkpoint's average; only now are they on the device."""
         self._weights = pl_module.state_dict()
         self._average = {name: weight.clone() for name, weight in self._weights.items()}
@@ -45,13 +43,11 @@ class AveragedWeights(Callback):
             self._average[name].copy_(average)
         self._saved = {}
 
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record the step that the average already contains."""
         self._step = trainer.global_step
 
-    def on_train_batch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any) -> None:
         """Update the average, unless this batch was only accumulated."""
         if trainer.global_step == self._step:
             return
@@ -64,17 +60,15 @@ class AveragedWeights(Callback):
         averages, weights = [self._average[name] for name in floats], [self._weights[name] for name in floats]
         torch._foreach_lerp_(averages, weights, 1 - decay)
 
-    def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Swap the average in; this runs before the module broadcasts the first rank's buffers."""
         self._swap()
 
-    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Swap the weights back in."""
         self._swap()
 
-    def on_save_checkpoint(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Save the average as the checkpoint's ``state_dict``."""
         checkpoint[CURRENT] = checkpoint["state_dict"]
         checkpoint["state_dict"] = dict(self._average)

@@ -51,7 +51,7 @@ class FiniteLoss(FiniteCheck):
     on_validation_start = FiniteCheck.check  # before the epoch's scores are computed and its checkpoint is written
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any, **__: Any
     ) -> None:
         """Collect the loss of this step."""
         self.collect(torch.tensor([trainer.global_step]), outputs["loss"].reshape(1), trainer, pl_module)

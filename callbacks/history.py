@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import lightning
+from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from metrics.scores import TASKS, headline_scores
@@ -26,13 +26,13 @@ class HistoryWriter(Callback):
         self._rows: list[dict[str, Any]] = []
         self._began = time.monotonic()
 
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Read the rows of earlier epochs, if there are any."""
         rows = read_csv(self.path) if self.path.exists() else []
         self._rows = [dict(row) for row in rows if int(row["epoch"]) < trainer.current_epoch]
         self._began = time.monotonic()
 
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the epoch's row; a score that was not computed is an empty cell."""
         metrics = trainer.callback_metrics
         row = {
@@ -55,7 +55,7 @@ class EpochLines(Callback):
     def __init__(self, headline: str) -> None:
         self.names = ("train/loss", "val/loss", f"train_eval/{headline}", f"val/{headline}")
 
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the epoch's losses and scores."""
         if trainer.is_global_zero:
             known = {name: trainer.callback_metrics[name] for name in self.names if name in trainer.callback_metrics}

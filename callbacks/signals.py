@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 
-import lightning
+from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from callbacks.errors import RunStopped, handled, signal_name
@@ -48,12 +48,12 @@ class StopSignal(Callback):
         self.number = number
         print_to_stderr(f"{signal_name(number)}: stopping after this step. Once more stops at once.")
 
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Install the handlers again: Lightning has replaced them by now."""
         self._install()
         self._training = True
 
-    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop now if a signal came after the last checkpoint."""
         self._training = False
         if self.number:

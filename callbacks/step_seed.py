@@ -3,8 +3,8 @@
 import hashlib
 from typing import Any
 
-import lightning
 import torch
+from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 
@@ -14,9 +14,7 @@ class StepSeed(Callback):
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
-    def on_train_batch_start(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Seed all devices."""
         step = f"{self.seed}:{trainer.current_epoch}:{batch_idx}:{trainer.global_rank}"
         torch.manual_seed(int.from_bytes(hashlib.blake2b(step.encode(), digest_size=8).digest(), "big", signed=True))

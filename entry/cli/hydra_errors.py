@@ -9,6 +9,22 @@ from typing import Any
 from omegaconf import OmegaConf
 
 CONF = str(Path(__file__).resolve().parents[2] / "conf")
+# What Hydra writes about an option, a null or a list where none can stand, about its grammar, and about a folder: all that it
+# does with files is to make it. In the sentences {0} is the match, {1} the command's name.
+SENTENCES = (
+    (r"unrecognized arguments: .*",
+     "{0[0]}\nSettings are typed key=value, one after the other; options such as -m stand before them: python {1}.py -m seed=0,1"),
+    (r"error: (argument .*)", "{0[1]}. The options of a command line: python {1}.py --hydra-help"),
+    (r"^(?=.*[Ii]nterpolation)(?:.*(?:Error|Warning|Value): )?(.*)\s+full_key: (.*)", "{0[2]} cannot be resolved: {0[1]}"),
+    (r"Error merging override (.*)\s+Cannot merge DictConfig with ListConfig",
+     "{0[1]}: a list cannot stand here, because the key has keys of its own. They are in: python {1}.py --cfg job"),
+    (r"Error merging override (.*)\s+field .* is not Optional$", "{0[1]}: cannot be null"),
+    (r"Error merging override (.*)\s+(.*)", "{0[1]}: {0[2]}"),
+    (r"(?:mismatched input|token recognition error|no viable alternative|extraneous input|missing EQUAL|(?<=LexerNoViableAltException: )).*",
+     ("The command line cannot be read: {0[0]}. Values with spaces, letters beyond a to z or any of ~ = ( ) , {{ }} [ ] need quotes of "
+      "their own, for example: 'data.root=\"/my data/a=b\"'")),
+    (r"^(?:OSError|[A-Z]\w+Error): \[Errno \d+\] (.*)\Z", "The run folder cannot be made: {0[1]}"),
+)  # fmt: skip
 
 
 def reworded(complaint: str, name: str) -> str:
@@ -19,63 +35,20 @@ def reworded(complaint: str, name: str) -> str:
     debugging = ("HYDRA_FULL_ERROR", "    reference_type=", "    object_type=")
     lines = [line for line in complaint.splitlines() if line.strip() and not any(each in line for each in debugging)]
     text = "\n".join(lines)
-    misplaced = _misplaced(text, name)
-    if misplaced:
-        return misplaced
     unknown = re.search(r"Could not override '([^']+)'", text)
     if unknown and ("not in struct" in text or "append to your config" in text):
         return f"There is no key {unknown[1]!r}{_nearest(unknown[1], name)} All keys: python {name}.py --cfg job\n"
-    group = re.search(
-        r"Could not find '([^']+)/([^']*)'\s+Available options in '[^']+':\s*(.*?)(?:Config search path|$)",
-        text,
-        re.DOTALL,
-    )
-    if group:
+    available = r"Could not find '([^']+)/([^']*)'\s+Available options in '[^']+':\s*(.*?)(?:Config search path|$)"
+    if group := re.search(available, text, re.DOTALL):
         options = [option.strip() for option in group[3].splitlines() if option.strip()]
         return f"{group[1]}={group[2]}: there is no such option. Choose one of: {', '.join(options)}\n"
-    broken = re.search(
-        r"(?:mismatched input|token recognition error|no viable alternative|extraneous input|missing EQUAL|(?<=LexerNoViableAltException: )).*",
-        text,
-    )
-    if broken:
-        return (
-            f"The command line cannot be read: {broken[0]}. Values with spaces, letters beyond a to z or any of ~ = ( ) , {{ }} [ ] need quotes of their own, "
-            "for example: 'data.root=\"/my data/a=b\"'\n"
-        )
-    return f"{_unexpected(text, name) or text}\n"
-
-
-def _unexpected(text: str, name: str) -> str | None:
-    """The message for an exception of Python's that Hydra did not expect; None for its own."""
-    folder = re.search(r"^(?:OSError|[A-Z]\w+Error): \[Errno \d+\] (.*)\Z", text, re.MULTILINE)
-    if folder:  # all that Hydra does with files is to make it
-        return f"The run folder cannot be made: {folder[1]}"
-    if "Traceback (most recent call last)" not in text:
-        return None
-    reasons = re.findall(r"^[\w.]*(?:Error|Exception|Value): (.*)", text, re.MULTILINE)
-    return f"This cannot be composed: {reasons[-1] if reasons else text.splitlines()[-1]}. All keys: python {name}.py --help"
-
-
-def _misplaced(text: str, name: str) -> str | None:
-    """The message for an option, a null or a list where none can stand; None for another error."""
-    stray = re.search(r"unrecognized arguments: .*", text)
-    if stray:
-        return f"{stray[0]}\nSettings are typed key=value, one after the other; options such as -m stand before them: python {name}.py -m seed=0,1\n"
-    option = re.search(r"error: (argument .*)", text)
-    if option:
-        return f"{option[1]}. The options of a command line: python {name}.py --hydra-help\n"
-    resolving = re.search(r"^(.*[Ii]nterpolation.*)\s+full_key: (.*)", text, re.MULTILINE)
-    if resolving:
-        reason = re.sub(r"^.*(?:Error|Warning|Value): ", "", resolving[1])
-        return f"{resolving[2]} cannot be resolved: {reason}\n"
-    listed = re.search(r"Error merging override (.*)\s+Cannot merge DictConfig with ListConfig", text)
-    if listed:
-        return f"{listed[1]}: a list cannot stand here, because the key has keys of its own. They are in: python {name}.py --cfg job\n"
-    refused = re.search(r"Error merging override (.*)\s+(.*)", text)
-    if refused:
-        reason = re.sub(r"^field .* is not Optional$", "cannot be null", refused[2])
-        return f"{refused[1]}: {reason}\n"
-    return None
+    for pattern, sentence in SENTENCES:
+        if found := re.search(pattern, text, re.MULTILINE):
+            return sentence.format(found, name) + "\n"
+    if "Traceback (most recent call last)" in text:  # an exception of Python's that Hydra did not expect
+        reasons = re.findall(r"^[\w.]*(?:Error|Exception|Value): (.*)", text, re.MULTILINE)
+        return f"This cannot be composed: {(reasons or lines)[-1]}. All keys: python {name}.py --help\n"
+    return f"{text}\n"
 
 
 def _nearest(key: str, name: str) -> str:
