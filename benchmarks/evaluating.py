@@ -35,7 +35,7 @@ from entry.hardware import choose
 from entry.request import Request
 from label_spaces.catalogue import load
 from lightning_modules.supervised import SupervisedModule
-from lightning_modules.weights.pretrained import IMAGENET_MEAN, IMAGENET_STD
+from lightning_modules.weights.load import IMAGENET_MEAN, IMAGENET_STD
 from metrics.counts import Counts
 from reports.evaluation import scores_of
 from run_folder import RunFolder

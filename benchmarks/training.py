@@ -29,7 +29,7 @@ from entry.config.resolve import resolved
 from entry.hardware import choose
 from entry.request import Request
 from lightning_modules.networks.resnet import resnet18
-from lightning_modules.weights.pretrained import IMAGENET_MEAN, IMAGENET_STD
+from lightning_modules.weights.load import IMAGENET_MEAN, IMAGENET_STD
 from run_folder import RunFolder
 from settings.run import RunSettings
 

@@ -15,15 +15,7 @@ from datamodules.errors import DatasetError
 from datamodules.files.image_cache import CachedImages, Image, ReadImages, open_images
 from datamodules.files.images import read_image
 from datamodules.loading.augmentation import Augmentation
-from datamodules.loading.dataset import (
-    Batches,
-    EvaluationBatches,
-    ImageDataset,
-    TrainingBatches,
-    make_loader,
-    read_ahead,
-    worker_count,
-)
+from datamodules.loading.dataset import EvaluationBatches, ImageDataset, TrainingBatches, make_loader, worker_count
 from datamodules.sample_index import TRAIN_EVAL, IndexedDataModule
 from metrics.regions import region_sizes
 from settings.base import as_typed
@@ -166,8 +158,7 @@ class ImageDataModule(IndexedDataModule):
 
     def training_dataloader(self, epoch: int, start_batch: int = 0) -> DataLoader[Batch]:
         """Return this rank's batches of an epoch, from `start_batch` on; its length is that of the full epoch."""
-        batches = self._training_batches(epoch, start_batch)
-        return self._loader(batches, "train", self.train_size, self.augmentation, regions=False)
+        return self._loader(self._training_batches(epoch, start_batch), "train", regions=False)
 
     def val_dataloader(self) -> list[DataLoader[Batch]]:
         """Return the loaders of the selection's split and, with `train_eval`, of the fixed part of train."""
@@ -180,7 +171,7 @@ class ImageDataModule(IndexedDataModule):
     def evaluation_dataloader(self, part: str, *, region_sizes: bool = False) -> DataLoader[Batch]:
         """Return this rank's whole batches of train, val, test or train_eval: unaugmented, each sample counted once."""
         batches = EvaluationBatches(self.indices(part), self.settings.eval_batch_size, self.rank, self.world_size)
-        return self._loader(batches, part, self.eval_size, None, regions=region_sizes)
+        return self._loader(batches, part, regions=region_sizes)
 
     @property
     def train_size(self) -> tuple[int, int]:
@@ -249,9 +240,9 @@ class ImageDataModule(IndexedDataModule):
             accumulate=self.accumulate,
         )
 
-    def _loader(
-        self, batches: Batches, part: str, size: tuple[int, int], augmentation: Augmentation | None, *, regions: bool
-    ) -> DataLoader[Batch]:
+    def _loader(self, batches: TrainingBatches | EvaluationBatches, part: str, *, regions: bool) -> DataLoader[Batch]:
+        training = isinstance(batches, TrainingBatches)
+        size, augmentation = (self.train_size, self.augmentation) if training else (self.eval_size, None)
         images = self.images(part, size)
         on_cuda = torch.cuda.is_available() and (
             self.trainer is None or self.trainer.strategy.root_device.type == "cuda"
@@ -261,12 +252,10 @@ class ImageDataModule(IndexedDataModule):
         small = isinstance(images, CachedImages) and images.image_bytes <= SMALL_IMAGE
         processes = 1 if self.trainer is None else self.world_size // self.trainer.num_nodes
         batch_bytes = self._batch_bytes(part, size) + (math.prod(size) if regions else 0)
-        if self.settings.num_workers is None and small and augmentation is None and not regions:
+        workers = self.settings.num_workers
+        if workers is None and small and augmentation is None and not regions:
             workers = 0  # starting a worker and passing batches would cost more than reading
-        else:
-            workers = worker_count(self.settings.num_workers, processes, batch_bytes)
-        ahead = read_ahead(workers, processes, batch_bytes)
-        return make_loader(dataset, batches, workers, pin_memory=on_cuda, read_ahead=ahead)
+        return make_loader(dataset, batches, workers, pin_memory=on_cuda, processes=processes, batch_bytes=batch_bytes)
 
     def _batch_bytes(self, part: str, size: tuple[int, int]) -> int:
         """Return the bytes of a batch of a part, on one rank, as they are passed between processes."""

@@ -1,28 +1,19 @@
 """What cannot be used of a dataset: refused with all that is wrong, or left out."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from datamodules.errors import DatasetError, Defect, grouped, shortened
+from datamodules.sample_index import IndexedDataModule
 from datamodules.splits.sample_table import Candidate
-from datamodules.splits.selection import with_selection
-from datamodules.splits.split import make_table
+from datamodules.splits.split import make_table, with_selection
 from settings.base import as_typed
 from settings.data import DataSettings
 
 LISTED = 20  # causes that a message names
 
 
-class Recording(Protocol):
-    """What a data module has to record what is left out."""
-
-    settings: DataSettings
-    notes: list[str]
-    skipped: list[tuple[str, str]]
-
-
 def leave_out(
-    data: Recording,
+    data: IndexedDataModule,
     broken: Sequence[tuple[str, str] | Defect],
     total: int,
     what: str,

@@ -67,7 +67,8 @@ def match(wanted: Iterable[str], others: Iterable[str], folder: Path) -> Matches
     wanted = dict.fromkeys(wanted)
     frames: dict[str, dict[Key, str]] = defaultdict(dict)
     for name in (*wanted, *others):
-        key = _frame_key(name)
+        key = _key(name)
+        key = key[{IMAGES: 2, layout_search.IMAGES: 1}.get(key[0], 0) :]  # without leftImg8bit/<split>, and images
         frames[key[-1]].setdefault(key, name)
     found, keys = Matches(folder), {file: _key(file) for file in files}
     suffix = _shared_suffix([key[-1] for key in keys.values()], frames)
@@ -210,12 +211,6 @@ def _shared_suffix(names: Sequence[str], frames: Collection[str]) -> str:
     shared = [each for each in suffixes(names[0]) if not NOT_CLASSES.search(each)]
     shared = [each for each in shared if all(each in suffixes(name) for name in names)]
     return max(shared, key=lambda suffix: sum(name.removesuffix(suffix) in frames for name in names))
-
-
-def _frame_key(name: str) -> Key:
-    """Return a frame's key, without the folders of a dataset's images: leftImg8bit/<split>, and images."""
-    key = _key(name)
-    return key[{IMAGES: 2, layout_search.IMAGES: 1}.get(key[0], 0) :]
 
 
 def _key(name: str) -> Key:

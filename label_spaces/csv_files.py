@@ -84,13 +84,6 @@ def read_rows(path: Path) -> list[Row]:
     ]
 
 
-def _lines(path: Path) -> list[str]:
-    try:
-        return read_text(path).splitlines()
-    except CSVError as error:
-        raise LabelSpaceError(str(error)) from error
-
-
 def read_space(path: Path) -> LabelSpace:
     """Read a label space, named after its file: a row per class, in index order.
 
@@ -132,7 +125,10 @@ def read_space(path: Path) -> LabelSpace:
 
 def _listed(path: Path) -> list[Row]:
     """Return the rows of a text file: of CVAT's form, or a name in each line. Raises LabelSpaceError where it has neither."""
-    lines = [(n, line.strip()) for n, line in enumerate(_lines(path), start=1)]
+    try:
+        lines = [(n, line.strip()) for n, line in enumerate(read_text(path).splitlines(), start=1)]
+    except CSVError as error:
+        raise LabelSpaceError(str(error)) from error
     lines = [(n, line) for n, line in lines if line and not line.startswith("#")]
     if not lines:
         raise LabelSpaceError(f"{path} holds no classes; expected a class in each line")

@@ -58,7 +58,7 @@ def read_table(path: Path, *, comments: bool = False) -> CSVTable:
     if stated := re.fullmatch(r"sep=([,;\t|])", first.strip(" ")):
         text, delimiter = text.replace(first, "", 1), stated[1]
     else:
-        delimiter = max(DELIMITERS, key=lambda each: _cells(first, each))
+        delimiter = max(DELIMITERS, key=lambda each: len(next(csv.reader([first], delimiter=each), ())))
     records = _records(path, text, delimiter)
     if not records:
         return CSVTable(path, (), ())
@@ -101,10 +101,6 @@ def read_text(path: Path) -> str:
         raise CSVError(
             f"{path} is not a text table: line {line} is not {encoding.upper().removesuffix('-SIG')}; save it as CSV in UTF-8"
         ) from error
-
-
-def _cells(line: str, delimiter: str) -> int:
-    return len(next(csv.reader([line], delimiter=delimiter), ()))
 
 
 def _records(path: Path, text: str, delimiter: str) -> list[tuple[int, list[str]]]:

@@ -42,10 +42,11 @@ def average_views(predict: Predictor, images: Tensor, flip: bool, scales: Sequen
         return predict(images)
     total: Tensor | None = None
     for scale, mirrored in itertools.product(scales, (False, True) if flip else (False,)):
-        view = _rescale(images, scale)
+        height, width = (max(1, round(side * scale)) for side in images.shape[-2:])
+        view = images if scale == 1 else _resized(images, (height, width), antialias=True)
         logits = predict(view.flip(-1) if mirrored else view)
         if logits.ndim == 4:
-            logits = _resize(logits.flip(-1) if mirrored else logits, images.shape[-2:])
+            logits = _resized(logits.flip(-1) if mirrored else logits, images.shape[-2:])
         probabilities = logits.float().softmax(1)
         total = probabilities if total is None else total.add_(probabilities)  # in place: these are large
     assert total is not None
@@ -80,14 +81,7 @@ def window_starts(length: int, window: int, stride: int) -> list[int]:
     return [*range(0, last, stride), last]
 
 
-def _rescale(images: Tensor, scale: float) -> Tensor:
-    if scale == 1:
-        return images
-    height, width = (max(1, round(side * scale)) for side in images.shape[-2:])
-    return functional.interpolate(images.float(), (height, width), mode="bilinear", antialias=True)
-
-
-def _resize(logits: Tensor, size: Sequence[int]) -> Tensor:
-    if logits.shape[-2:] == tuple(size):
-        return logits
-    return functional.interpolate(logits.float(), tuple(size), mode="bilinear", align_corners=False)
+def _resized(maps: Tensor, size: Sequence[int], *, antialias: bool = False) -> Tensor:
+    if maps.shape[-2:] == tuple(size):
+        return maps
+    return functional.interpolate(maps.float(), tuple(size), mode="bilinear", antialias=antialias)

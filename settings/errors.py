@@ -117,15 +117,11 @@ def _alternatives(annotation: Any, metadata: Sequence[Any]) -> list[str]:
         return sorted(found, key=lambda words: words == "null")
     if annotation in (bool, type(None)):
         return ["true", "false"] if annotation is bool else ["null"]
-    return [_one_kind(annotation, origin, arguments, metadata)]
-
-
-def _one_kind(annotation: Any, origin: Any, arguments: Sequence[Any], metadata: Sequence[Any]) -> str:
     if origin in (list, tuple):
-        return f"a list, each item {legal(arguments[0])}"
+        return [f"a list, each item {legal(arguments[0])}"]
     kinds = {int: "a whole number", float: "a number", str: "a text"}
     what = "a number" if origin in (Union, types.UnionType) else kinds.get(annotation, "a group of keys")
-    return _bounded(what, metadata)
+    return [_bounded(what, metadata)]
 
 
 def _bounded(what: str, metadata: Sequence[Any]) -> str:

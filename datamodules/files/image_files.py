@@ -50,16 +50,12 @@ def find_images(
             continue
         entered.add((facts.st_dev, facts.st_ino))
         shown = visible(folders, ignored)
-        folders[:] = [name for name in shown if not _is_run(Path(place, name))]
-        if runs := len(shown) - len(folders):
-            ignored[RUNS] += runs
+        runs = [name for name in shown if Path(place, name, "overrides.txt").is_file() and is_run(Path(place, name))]
+        folders[:] = [name for name in shown if name not in runs]
+        ignored.update({RUNS: len(runs)} if runs else {})
         kept = visible_images(Path(place), files, ignored, further)
         found += [Path(place, name).relative_to(folder).as_posix() for name in kept]
     return found
-
-
-def _is_run(folder: Path) -> bool:
-    return (folder / "overrides.txt").is_file() and is_run(folder)
 
 
 def list_folder(folder: Path) -> tuple[list[str], list[str]]:

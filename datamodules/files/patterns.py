@@ -158,7 +158,8 @@ def pair(images: Sequence[Match], masks: Sequence[Match], *, by_split: bool) -> 
 
     exact: Callable[[Match], Key] = attrgetter("key")
     full: Callable[[Match], Key] = attrgetter("full_key")
-    for level, fold in enumerate((exact, _composed, _uncased, full)):
+    alike = (lambda found, form=form: tuple(map(form, found.key)) for form in (normalised, folded))
+    for level, fold in enumerate((exact, *alike, full)):
         left = keyed(masks, exact if fold is full else fold)
         for key, some in keyed(images, fold).items():
             others = left.get(key, [])
@@ -178,11 +179,3 @@ def pair(images: Sequence[Match], masks: Sequence[Match], *, by_split: bool) -> 
     found.images = [each for each in images if each.file not in taken]
     found.masks = [each for each in masks if each.file not in taken]
     return found
-
-
-def _composed(found: Match) -> Key:
-    return tuple(map(normalised, found.key))
-
-
-def _uncased(found: Match) -> Key:
-    return tuple(map(folded, found.key))

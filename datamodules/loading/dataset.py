@@ -212,20 +212,22 @@ class ReportedLoader(DataLoader[dict[str, Any]]):
 def make_loader(
     dataset: Dataset[dict[str, Any]],
     batches: Sampler[list[Any]],
-    workers: int,
+    workers: int | None,
     *,
     pin_memory: bool,
-    read_ahead: int = READ_AHEAD,
+    processes: int = 1,
+    batch_bytes: int = 0,
     collate_fn: Callable[[list[dict[str, Any]]], dict[str, Any]] = collate,
 ) -> DataLoader[dict[str, Any]]:
-    """Return a loader of a sampler's batches; `workers` processes read ahead, with 0 the caller reads itself."""
+    """Return a loader of a sampler's batches; as many processes as in `worker_count` read ahead, with 0 the caller itself."""
+    workers = worker_count(workers, processes, batch_bytes)
     return ReportedLoader(
         dataset,
         batch_sampler=batches,
         collate_fn=partial(collate_shared, collate_fn) if workers else collate_fn,
         num_workers=workers,
         worker_init_fn=start_worker,
-        prefetch_factor=read_ahead if workers else None,
+        prefetch_factor=read_ahead(workers, processes, batch_bytes) if workers else None,
         timeout=STALLED_SECONDS if workers else 0,
         pin_memory=pin_memory,
         # A generator of its own: a loader that drew from torch's would change every later draw of the training.

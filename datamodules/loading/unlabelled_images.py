@@ -16,7 +16,7 @@ from datamodules.errors import DatasetError, shortened
 from datamodules.files.image_files import find_images, visible, visible_images
 from datamodules.files.images import read_image, resize
 from datamodules.files.other_files import FRAMES_OF_VIDEO, VIDEOS, remedy
-from datamodules.loading.dataset import make_loader, read_ahead, worker_count
+from datamodules.loading.dataset import make_loader
 from datamodules.splits.listed import SAMPLE_COLUMNS, first_named
 from label_spaces.csv_reader import CSVError, read_table, read_text
 
@@ -158,7 +158,6 @@ def picture_loader(
     """
     pictures, size = Pictures(paths, image_size, bits), batch_size * math.prod(image_size) * 3
     # One batch is read before a worker has started.
-    workers = worker_count(num_workers, 1, size) if len(paths) > batch_size else 0
+    requested = num_workers if len(paths) > batch_size else 0
     batches = BatchSampler(SequentialSampler(pictures), batch_size, drop_last=False)
-    ahead = read_ahead(workers, 1, size)
-    return make_loader(pictures, batches, workers, pin_memory=False, read_ahead=ahead, collate_fn=_collate)
+    return make_loader(pictures, batches, requested, pin_memory=False, batch_bytes=size, collate_fn=_collate)

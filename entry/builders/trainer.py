@@ -57,7 +57,9 @@ def build_trainer(
     `headline` is the score by which the best checkpoint is chosen. `signal` receives the signals that stop training;
     without it, nothing is trained and nothing is written into the folder.
     """
-    _quieten()
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # entry.console prints what matters
+    for known in KNOWN_WARNINGS:
+        warnings.filterwarnings("ignore", message=known)
     torch.set_num_threads(hardware.threads)
     trainer = settings.trainer
     bar = sys.stderr.isatty() if trainer.progress == "auto" else trainer.progress
@@ -91,12 +93,6 @@ def build_trainer(
         reload_dataloaders_every_n_epochs=1,  # an epoch's order and augmentation follow from its number
         log_every_n_steps=10,
     )
-
-
-def _quieten() -> None:
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # entry.console prints what matters
-    for known in KNOWN_WARNINGS:
-        warnings.filterwarnings("ignore", message=known)
 
 
 def _ddp(trainer: TrainerSettings, hardware: Hardware) -> DDPStrategy:

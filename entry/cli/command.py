@@ -22,16 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from callbacks.errors import handled
 from entry.cli import overrides
 from entry.cli.hydra_guard import guarded
-from entry.errors import (
-    DONE,
-    FAILED,
-    FAILURES,
-    REFUSED,
-    REQUEST_ERRORS,
-    RunStopped,
-    exit_code,
-    print_failure,
-)
+from entry.errors import DONE, FAILED, FAILURES, REFUSED, REQUEST_ERRORS, RunStopped, exit_code, print_failure
 from entry.request import PROJECT, Request, choose_temporary_folder, environment_error, launched, rank
 from run_folder import folder_name
 from streams import guarded_streams, print_to_stderr

@@ -1,10 +1,11 @@
-"""How the processes of a run find one another, form a group, and leave it."""
+"""How the processes of a run find one another, form a group, watch whether the others still run, and leave it."""
 
 import contextlib
 import os
 import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import torch
@@ -13,12 +14,15 @@ from torch.distributed import PrefixStore, Store, TCPStore
 
 from entry.errors import FAILURES, REQUEST_ERRORS, RankError, RunStopped
 from entry.request import STRAY, rank, world_size
-from streams import waiting
+from streams import print_to_stderr, waiting
 
 ARRIVAL_SECONDS = 60.0
 ATTEMPT_SECONDS = 5.0  # of connecting, in which no signal is answered
 _POLL_SECONDS = 0.2
 _REST_SECONDS = 0.02
+BEAT_SECONDS = 1.0
+SILENT_SECONDS = 120.0  # without a sign of life a rank counts as lost; a stopped debugger may take longer
+GRACE_SECONDS = 20.0  # in which an exchange with the lost rank should fail by itself
 
 
 def key(what: str, rank: int) -> str:
@@ -141,3 +145,52 @@ def together(store: Store, accelerator: str, seconds: float = ARRIVAL_SECONDS) -
         raise RankError(failure) from error
     dist.barrier()
     dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def watched(on_loss: Callable[[str], None]) -> Iterator[None]:
+    """Inside the block, give signs of life, and end this process if another rank is lost.
+
+    An exchange between ranks can wait for half an hour, and nothing in this process interrupts it. `on_loss` is called with
+    the reason, in a thread, before the process ends with exit code 1.
+    """
+    over = threading.Event()
+    store = open_store(ARRIVAL_SECONDS)  # of its own: one that waits for a key blocks other threads
+
+    def watch() -> None:
+        reason = _reason_to_end(store, over)
+        if reason is not None and not over.wait(GRACE_SECONDS):
+            print_to_stderr(f"rank {rank()}: {reason}")
+            on_loss(reason)
+            os._exit(1)
+
+    threading.Thread(target=watch, name="peers", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _reason_to_end(store: Store, over: threading.Event) -> str | None:
+    """Watch until a rank is lost, and return why; None when `over` is set."""
+    others = [other for other in range(world_size()) if other != rank()]
+    last = dict.fromkeys(others, (b"", time.monotonic()))  # the beat of each, and when it came
+    beat = 0
+    while not over.wait(BEAT_SECONDS):
+        beat += 1
+        try:
+            store.set(key("beat", rank()), str(beat))
+            if (failure := failure_of_others(store)) is not None:
+                return failure
+            for other in others:
+                found = store.get(place) if store.check([place := key("beat", other)]) else b""
+                if found != last[other][0]:
+                    last[other] = (found, time.monotonic())
+                elif time.monotonic() - last[other][1] > SILENT_SECONDS:
+                    where = host_of(store, other)
+                    return (
+                        f"Rank {other} of {world_size()} ({where}) has given no sign of life for {SILENT_SECONDS:g} s."
+                    )
+        except RuntimeError:
+            return "The ranks' store does not answer: rank 0, or the launcher, has ended. See its output."
+    return None

@@ -12,7 +12,6 @@ from torch.distributed import Store
 
 from callbacks.signals import StopSignal
 from entry.distributed import rendezvous
-from entry.distributed.peers import watched
 from entry.errors import FAILURES, REQUEST_ERRORS, RankError, RunStopped, exit_code, print_failure
 from entry.hardware import choose
 from entry.job import Job, carry_out
@@ -39,7 +38,7 @@ def share(job: Job, run: Run, signal: StopSignal) -> None:
     store.set(_JOB, job.to_json())
     with (
         rendezvous.reporting(store),
-        watched(lambda reason: mark_failed(run.folder.status, f"RankError: {reason}")),
+        rendezvous.watched(lambda reason: mark_failed(run.folder.status, f"RankError: {reason}")),
         rendezvous.together(store, run.machine.accelerator),
     ):
         carry_out(job, signal, run)
@@ -98,7 +97,12 @@ def _job_or_code(store: Store) -> Job | int:
 def _do(job: Job, store: Store) -> None:
     folder, signal = RunFolder.open(Path(job.folder)), StopSignal()
     accelerator = choose(job.settings().trainer).accelerator
-    with signal.listening(), folder.in_use(), watched(lambda _: None), rendezvous.together(store, accelerator):
+    with (
+        signal.listening(),
+        folder.in_use(),
+        rendezvous.watched(lambda _: None),
+        rendezvous.together(store, accelerator),
+    ):
         carry_out(job, signal)
 
 

@@ -1,5 +1,6 @@
 """The weights that a network starts from: ``model.weights`` = auto | none | imagenet | coco_voc | a file."""
 
+import inspect
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,12 +8,17 @@ from torch import nn
 
 from lightning_modules.errors import WeightsError
 from lightning_modules.weights.download import NotReachableError, cached_path, fetch
-from lightning_modules.weights.pretrained import IMAGENET_MEAN, IMAGENET_STD, published_weights
 from lightning_modules.weights.safe_load import read_state_dicts
 from lightning_modules.weights.state_dict import Heads, choose_state, load_backbone, load_network
 
 NAMES = {"imagenet": "ImageNet", "coco_voc": "COCO/VOC"}
 PREDICTS = {"coco_voc": "voc21"}  # the label space of published weights that come with heads
+# Mean and standard deviation of ImageNet's red, green and blue, in 0–1: those of all but a few models of torchvision.
+# Source: torchvision.transforms._presets.ImageClassification.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+# Where networks of torchvision are built: by torchvision itself, or by our functions of the same names.
+TORCHVISION = ("torchvision.models.", "lightning_modules.networks.resnet.", "lightning_modules.networks.deeplabv3.")
 
 
 @dataclass(frozen=True)
@@ -101,3 +107,38 @@ def _load_published(
     if (found.mean, found.std) != (IMAGENET_MEAN, IMAGENET_STD):
         content += f", trained with model.mean={list(found.mean)} and model.std={list(found.std)}"
     return WeightsReport(requested, kind, f"{model} starts from {content}", file.name)
+
+
+@dataclass(frozen=True)
+class PublishedWeights:
+    """A file of weights on torchvision's server, the number of classes of its heads, and the normalisation of its images."""
+
+    url: str
+    num_classes: int
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+
+
+def published_weights(target: str, kind: str) -> PublishedWeights | None:
+    """Return torchvision's weights for a network, or None where there are none.
+
+    `target` is the dotted name of the function that builds the network, such as ``torchvision.models.resnet34``; `kind` is
+    ``imagenet`` (the first version; of a segmentation model those of its backbone) or ``coco_voc``.
+    """
+    from torchvision import models
+
+    name = target.rpartition(".")[2]
+    if not target.startswith(TORCHVISION) or name not in models.list_models():
+        return None
+    builder = models.get_model_builder(name)
+    known = dict(models.get_model_weights(builder).__members__)
+    if kind == "coco_voc":
+        found = known.get("COCO_WITH_VOC_LABELS_V1")
+    elif backbone := inspect.signature(builder).parameters.get("weights_backbone"):
+        found = backbone.default
+    else:
+        found = known.get("IMAGENET1K_V1") or known.get("DEFAULT")
+    if found is None or (kind == "imagenet" and not found.name.startswith("IMAGENET1K")):
+        return None
+    preset = found.transforms()
+    return PublishedWeights(found.url, len(found.meta["categories"]), tuple(preset.mean), tuple(preset.std))

@@ -15,7 +15,7 @@ from datamodules.synthetic.generate import generate
 from label_spaces.catalogue import load
 from lightning_modules.networks.deeplabv3 import deeplabv3_resnet50
 from lightning_modules.weights import load as weights
-from lightning_modules.weights.pretrained import PublishedWeights
+from lightning_modules.weights.load import PublishedWeights
 
 HERE = ("data.num_workers=0", "trainer=cpu", "trainer.threads=1", "logger=csv")
 CLASSES = load("idd_cityscapes18")

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from lightning_modules.weights import load
-from lightning_modules.weights.pretrained import PublishedWeights
+from lightning_modules.weights.load import PublishedWeights
 from tests.entry.conftest import DATA, MODEL, TRAINER, VOC, check_is_no_run, idd, scored
 
 

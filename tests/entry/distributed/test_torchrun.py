@@ -166,7 +166,7 @@ def test_a_rank_that_fails_later_ends_the_others_with_its_message(tmp_path):
 def test_a_rank_that_is_lost_while_another_waits_ends_that_one_with_a_true_status(tmp_path):
     """A rank that neither fails nor works, as on a machine that has crashed."""
     status_file = tmp_path / "status.json"
-    quick = "from entry.distributed import peers\npeers.SILENT_SECONDS, peers.GRACE_SECONDS = 3, 1\n"
+    quick = "from entry.distributed import rendezvous\nrendezvous.SILENT_SECONDS, rendezvous.GRACE_SECONDS = 3, 1\n"
     lead = LEAD.format(shares=True, folder=str(tmp_path)).replace(
         "if True",
         f"""

@@ -5,8 +5,7 @@ from torch import nn
 from lightning_modules.errors import WeightsError
 from lightning_modules.weights import load
 from lightning_modules.weights.download import NotReachableError
-from lightning_modules.weights.load import load_weights
-from lightning_modules.weights.pretrained import PublishedWeights
+from lightning_modules.weights.load import PublishedWeights, load_weights
 from settings.errors import SettingsError
 from settings.model import ModelSettings
 from settings.run import validated

@@ -1,6 +1,6 @@
 import pytest
 
-from lightning_modules.weights.pretrained import IMAGENET_MEAN, IMAGENET_STD, published_weights
+from lightning_modules.weights.load import IMAGENET_MEAN, IMAGENET_STD, published_weights
 
 OURS = "lightning_modules.networks"
 FILES = {  # those of the first version of each

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from entry.distributed import peers, rendezvous
+from entry.distributed import rendezvous
 from tests.entry.distributed.test_supervisor import free_port
 
 
@@ -15,9 +15,9 @@ def store(monkeypatch):
     """The store of this process, rank 0 of 2."""
     for name, value in {"RANK": 0, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}.items():
         monkeypatch.setenv(name, str(value))
-    monkeypatch.setattr(peers, "BEAT_SECONDS", 0.05)
-    monkeypatch.setattr(peers, "GRACE_SECONDS", 0.3)
-    monkeypatch.setattr(peers, "SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(rendezvous, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(rendezvous, "GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(rendezvous, "SILENT_SECONDS", 0.5)
     store = rendezvous.open_store(5)
     store.set("here/1", "node7")
     return store
@@ -33,7 +33,7 @@ def ended(monkeypatch):
 
 def test_a_rank_that_lives_is_no_loss(store, ended):
     reasons = []
-    with peers.watched(reasons.append):
+    with rendezvous.watched(reasons.append):
         for beat in range(12):
             store.set("beat/1", str(beat))
             time.sleep(0.1)
@@ -43,7 +43,7 @@ def test_a_rank_that_lives_is_no_loss(store, ended):
 
 def test_one_that_gives_no_sign_of_life_is_named(store, ended, capsys):
     reasons = []
-    with peers.watched(reasons.append):
+    with rendezvous.watched(reasons.append):
         assert ended.wait(10)
     assert reasons == ["Rank 1 of 2 (node7) has given no sign of life for 0.5 s."]
     assert capsys.readouterr().err == f"rank 0: {reasons[0]}\n"
@@ -51,14 +51,14 @@ def test_one_that_gives_no_sign_of_life_is_named(store, ended, capsys):
 
 def test_one_that_failed_has_its_message(store, ended):
     reasons = []
-    with peers.watched(reasons.append):
+    with rendezvous.watched(reasons.append):
         store.set("failed/1", "no images here")
         assert ended.wait(10)
     assert reasons == ["Rank 1 of 2 (node7) failed: no images here"]
 
 
 def test_what_fails_by_itself_is_not_ended(store, ended):
-    with peers.watched(print):
+    with rendezvous.watched(print):
         store.set("failed/1", "no images here")
         time.sleep(0.2)
     time.sleep(0.5)

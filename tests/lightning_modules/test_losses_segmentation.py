@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from lightning_modules.losses import DiceCrossEntropy, OnlineHardExampleMining
-from tests.lightning_modules.losses.test_cross_entropy import pixels
+from tests.lightning_modules.test_losses import pixels
 
 
 @pytest.mark.parametrize(("probability", "least"), [(0.7, 0.1), (0.05, 0.5), (0.999, 0.01)])
