@@ -2,8 +2,7 @@
 
 import inspect
 import math
-import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast
@@ -18,7 +17,7 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from datamodules.base import ImageDataModule
-from datamodules.segmentation import SegmentationDataModule
+from entry.builders import refusals
 from entry.errors import RequestError
 from label_spaces.space import LabelSpace
 from lightning_modules.losses import TrainingLoss
@@ -51,7 +50,7 @@ def build_datamodule(
         raise RequestError("data._target_ is missing. Leave it as the options in conf/data have it.")
     make = cast("type[ImageDataModule]", get_class(data.target))
     if data.options:
-        check_options(make, data.options)
+        refusals.check_options(make, data.options)
     transform = settings.aug.transform
     return make(
         data,
@@ -184,7 +183,7 @@ def build(target: Target, key: str, leave_out: Sequence[str] = (), **known: Any)
     if unknown:
         empty = inspect.Parameter.empty
         own = [name for name, each in names.items() if name in arguments or each.default is not empty]
-        raise no_such_setting(f"{key}.{unknown[0]}", get_object(target.target).__name__, own)
+        raise refusals.no_such_setting(f"{key}.{unknown[0]}", get_object(target.target).__name__, own)
     for name, value in arguments.items():
         _check_scalar(f"{key}.{name}", value, names.get(name))
     if "weights_backbone" in names and "weights_backbone" not in arguments:
@@ -192,7 +191,7 @@ def build(target: Target, key: str, leave_out: Sequence[str] = (), **known: Any)
     try:
         return instantiate(arguments, **known)
     except InstantiationException as error:
-        raise refusal(error, key, arguments) or error from None
+        raise refusals.refusal(error, key, arguments) or error from None
 
 
 def accepted(target: Target, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -250,31 +249,3 @@ def _tried(key: str, make: partial[Made], example: object) -> partial[Made]:
     except (TypeError, ValueError) as error:
         raise RequestError(f"{key}: {make.func.__name__} does not take these settings: {error}.") from None
     return make
-
-
-def check_options(make: type[ImageDataModule], options: Collection[str]) -> None:
-    """Raise RequestError for a key of `data.options` that a data module of the user's own has no parameter for."""
-    bases = {*inspect.signature(ImageDataModule).parameters, *inspect.signature(SegmentationDataModule).parameters}
-    own = (inspect.signature(each).parameters for each in make.__mro__ if "__init__" in vars(each))
-    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    known = [name for parameters in own for name in parameters if parameters[name].kind in kinds and name not in bases]
-    unknown = next((name for name in options if name not in known), None)
-    if unknown is not None:
-        raise no_such_setting(f"data.options.{unknown}", make.__name__, known)
-
-
-def no_such_setting(key: str, called: str, having: Collection[str]) -> RequestError:
-    """The error for a key that a class or function has no parameter for; it names those that can be typed."""
-    return RequestError(f"{key}: {called} has no such setting. Those it has: {', '.join(having) or 'none at all'}.")
-
-
-def refusal(error: InstantiationException, key: str, arguments: Collection[str]) -> RequestError | None:
-    """What the target itself, or one inside it, did not accept; None for a bug."""
-    reason, named = error.__cause__, re.search(r"target '(?:\w+\.)*(\w+)'", str(error))
-    if named is None or not isinstance(reason, TypeError | ValueError | LookupError):
-        return None
-    unknown = re.search(r"unexpected keyword argument '(\w+)'", str(reason))
-    if unknown and unknown[1] in arguments:
-        return RequestError(f"{key}.{unknown[1]}: {named[1]} has no such setting.")
-    lines = [line.strip() for line in str(reason).splitlines() if "For further information" not in line]
-    return RequestError(f"{key}: {named[1]} does not take these settings: {' '.join(lines)}.")
