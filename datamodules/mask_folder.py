@@ -13,10 +13,9 @@ from datamodules.files.coco import CocoFile, list_coco
 from datamodules.files.frame_pairs import Listing, Pair
 from datamodules.files.image_files import find_images, image_extensions
 from datamodules.files.labelme import BACKGROUND, ENDING, is_labelme, labelme_mask, labels_in
-from datamodules.files.layouts import Layout, split_in
+from datamodules.files.layouts import EQUAL_NAMES, IMAGES, JSON, Layout, find_coco, find_layout, split_in
 from datamodules.files.masks import ARRAYS, Mask, holds_colours
 from datamodules.files.patterns import Match, Pairs, Pattern, check_comparable, pair
-from datamodules.layout_search import EQUAL_NAMES, IMAGES, JSON, find_coco, find_layout
 from datamodules.segmentation import SegmentationDataModule
 from datamodules.splits.listed import find_split_lists, read_split_lists
 from datamodules.splits.sample_table import Candidate

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 
-from datamodules import layout_search
 from datamodules.errors import FEWEST, NAMED, DatasetError, Defect, grouped, shortened
 from datamodules.files.audit import in_threads
 from datamodules.files.idd_polygons import IMAGES
 from datamodules.files.image_files import find_images
 from datamodules.files.images import resize_mask
+from datamodules.files.layouts import IMAGES as IMAGE_FOLDER
 from datamodules.files.layouts import NOT_CLASSES, suffixes
 from datamodules.files.masks import ARRAYS, Mask, UnknownIdsError, image_mask
 from datamodules.segmentation import SegmentationDataModule
@@ -68,7 +68,7 @@ def match(wanted: Iterable[str], others: Iterable[str], folder: Path) -> Matches
     frames: dict[str, dict[Key, str]] = defaultdict(dict)
     for name in (*wanted, *others):
         key = _key(name)
-        key = key[{IMAGES: 2, layout_search.IMAGES: 1}.get(key[0], 0) :]  # without leftImg8bit/<split>, and images
+        key = key[{IMAGES: 2, IMAGE_FOLDER: 1}.get(key[0], 0) :]  # without leftImg8bit/<split>, and images
         frames[key[-1]].setdefault(key, name)
     found, keys = Matches(folder), {file: _key(file) for file in files}
     suffix = _shared_suffix([key[-1] for key in keys.values()], frames)

@@ -17,6 +17,7 @@ from settings.run import AllowedPackages, RequestKeys, validated
 LONGEST_TEMPORARY = 70  # bytes; a socket's path has 107, of which multiprocessing appends 32
 SHORT_FOLDERS = tuple(str(Path("/", name)) for name in ("tmp", "var/tmp", "dev/shm"))
 PROJECT = Path(__file__).resolve().parent.parent
+CONF = PROJECT / "conf"
 
 
 @dataclass(frozen=True)

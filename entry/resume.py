@@ -125,11 +125,8 @@ def _machine_notes(folder: RunFolder, machine: Hardware) -> list[str]:
     begun = read_json(folder.environment)
     here = {key: getattr(machine, key) for key in ("accelerator", "precision", "threads", "devices", "nodes")}
     other = [f"{key} {value}, not {begun[key]}" for key, value in here.items() if begun.get(key, value) != value]
-    return (
-        [f"hardware differs ({'; '.join(other)}): the last digits may differ from an uninterrupted run."]
-        if other
-        else []
-    )
+    note = f"hardware differs ({'; '.join(other)}): the last digits may differ from an uninterrupted run."
+    return [note] if other else []
 
 
 def _write_down(folder: RunFolder, settings: RunSettings, changes: Sequence[str], request: Request, step: int) -> None:

@@ -3,7 +3,7 @@
 import math
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeGuard
 
@@ -121,6 +121,15 @@ def quoted(text: str) -> str:
 def override(key: str, value: str | Sequence[str]) -> str:
     """``key=value`` as it is typed in a shell, of a text or a list of texts."""
     return shlex.quote(f"{key}={quoted(value) if isinstance(value, str) else as_typed(value)}")
+
+
+def entries(node: object, place: str = "") -> Iterator[tuple[str, str, object]]:
+    """(dotted key, its last part, value) of everything below a node of mappings and lists, inner nodes included."""
+    pairs = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list | tuple) else ()
+    for key, value in pairs:
+        inner = f"{place}.{key}" if place else str(key)
+        yield inner, str(key), value
+        yield from entries(value, inner)
 
 
 def _finite(value: float) -> float:

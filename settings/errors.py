@@ -81,11 +81,8 @@ def _place(group: type[Group], location: Sequence[int | str]) -> tuple[list[str]
 
 def group_of(annotation: Any) -> type[Group] | None:
     """The group that an annotation, or its one alternative beside None, is."""
-    parts = (
-        [part for part in get_args(annotation) if part is not type(None)]
-        if get_origin(annotation) in (Union, types.UnionType)
-        else [annotation]
-    )
+    of_several = get_origin(annotation) in (Union, types.UnionType)
+    parts = [part for part in (get_args(annotation) if of_several else [annotation]) if part is not type(None)]
     found = parts[0] if len(parts) == 1 else None
     return found if isinstance(found, type) and issubclass(found, Group) else None
 
@@ -117,15 +114,15 @@ def _alternatives(annotation: Any, metadata: Sequence[Any]) -> list[str]:
         return sorted(found, key=lambda words: words == "null")
     if annotation in (bool, type(None)):
         return ["true", "false"] if annotation is bool else ["null"]
+    return [_one_kind(annotation, origin, arguments, metadata)]
+
+
+def _one_kind(annotation: Any, origin: Any, arguments: Sequence[Any], metadata: Sequence[Any]) -> str:
+    """A list, or a number with its bounds, which stand in the metadata itself or in that of a ``Field`` there."""
     if origin in (list, tuple):
-        return [f"a list, each item {legal(arguments[0])}"]
+        return f"a list, each item {legal(arguments[0])}"
     kinds = {int: "a whole number", float: "a number", str: "a text"}
     what = "a number" if origin in (Union, types.UnionType) else kinds.get(annotation, "a group of keys")
-    return [_bounded(what, metadata)]
-
-
-def _bounded(what: str, metadata: Sequence[Any]) -> str:
-    """A number with its bounds, which stand in the metadata itself or in that of a ``Field`` there."""
     words = {Ge: "of at least {0.ge}", Gt: "above {0.gt}", Le: "at most {0.le}", Lt: "below {0.lt}"}
     found = {type(part): part for item in metadata for part in (item, *getattr(item, "metadata", ()))}
     bounds = [text.format(found[kind]) for kind, text in words.items() if kind in found]

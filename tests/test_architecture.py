@@ -118,7 +118,7 @@ def test_every_import_keeps_to_the_floors():
         ("reports.evaluation", "entry.builders.modules"), ("entry.run", "train"), ("train", "hydra"),
         ("datamodules.splits.split", "datamodules.files.images"), ("datamodules.files.images", "datamodules.loading.dataset"),
         ("datamodules.files.images", "datamodules.base"), ("datamodules.loading.dataset", "datamodules.sample_index"),
-        ("datamodules.synthetic.sheet", "datamodules.idd"), ("datamodules.idd", "datamodules.synthetic.world"),
+        ("datamodules.synthetic.sheet", "datamodules.idd"), ("datamodules.idd", "datamodules.synthetic.street"),
         ("reports.figures.style", "reports.evaluation"), ("lightning_modules.networks.resnet", "lightning_modules.supervised"),
         ("lightning_modules.weights.load", "lightning_modules.networks.resnet"), ("lightning_modules.classification", "lightning_modules.segmentation"),
         ("entry.request", "entry.hardware"), ("entry.config.resolve", "entry.builders.modules"), ("entry.builders.trainer", "entry.config.resolve"),

@@ -83,9 +83,7 @@ def still_image(content: bytes) -> Iterator[Image.Image]:
         raise DatasetError("empty file (0 bytes)")
     try:
         with Image.open(io.BytesIO(content), formats=_formats()) as image:
-            frames = 1 if image.format in ONE_PICTURE_IN_FRAMES else getattr(image, "n_frames", 1)
-            if frames > 1:
-                raise DatasetError(f"animated or several pages ({frames} frames); one still image is needed")
+            _check_still(image)
             image.load()
             yield image
     except DatasetError:
@@ -94,6 +92,12 @@ def still_image(content: bytes) -> Iterator[Image.Image]:
         raise DatasetError(f"not an image, or damaged at its very beginning{known_otherwise(content)}") from error
     except UNREADABLE as error:
         raise DatasetError(f"damaged: {str(error).strip() or type(error).__name__}") from error
+
+
+def _check_still(image: Image.Image) -> None:
+    frames = 1 if image.format in ONE_PICTURE_IN_FRAMES else getattr(image, "n_frames", 1)
+    if frames > 1:
+        raise DatasetError(f"animated or several pages ({frames} frames); one still image is needed")
 
 
 def _as_rgb(image: Image.Image, content: bytes, bits: int | None) -> Image.Image:

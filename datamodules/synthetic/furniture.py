@@ -2,8 +2,19 @@
 
 import numpy as np
 
-from datamodules.synthetic.geometry import Colour, Corners, Range, Shape, rectangle, regular_polygon
-from datamodules.synthetic.palette import GLASS, LAMP_AMBER, LAMP_RED, Palette, tint
+from datamodules.synthetic.geometry import (
+    GLASS,
+    LAMP_AMBER,
+    LAMP_RED,
+    Colour,
+    Corners,
+    Palette,
+    Range,
+    Shape,
+    rectangle,
+    regular_polygon,
+    tint,
+)
 
 STEEL: Colour = (120, 122, 124)
 CONCRETE: Colour = (142, 138, 130)

@@ -1,7 +1,6 @@
 """People, also on two-wheelers, and animals; lengths in metres, the heading is +z."""
 
-from datamodules.synthetic.geometry import Colour, Shape
-from datamodules.synthetic.palette import SKIN, Palette, tint
+from datamodules.synthetic.geometry import SKIN, Colour, Palette, Shape, tint
 
 COATS: tuple[Colour, ...] = ((222, 214, 200), (120, 82, 54), (52, 46, 44), (164, 128, 92), (140, 134, 128))
 SHOE: Colour = (40, 36, 34)

@@ -4,8 +4,20 @@ from itertools import pairwise
 
 import numpy as np
 
-from datamodules.synthetic.geometry import Colour, Point, Range, Shape, rectangle
-from datamodules.synthetic.palette import GLASS, LAMP_AMBER, LAMP_RED, LAMP_WHITE, PLATE, Palette, tint
+from datamodules.synthetic.geometry import (
+    GLASS,
+    LAMP_AMBER,
+    LAMP_RED,
+    LAMP_WHITE,
+    PLATE,
+    Colour,
+    Palette,
+    Point,
+    Range,
+    Shape,
+    rectangle,
+    tint,
+)
 
 HUB: Colour = (140, 140, 142)
 TYPICAL = 0.65  # share that has a colour typical of its kind

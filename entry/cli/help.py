@@ -15,12 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from entry.cli.overrides import without_sweeps
-from entry.request import PROJECT
+from entry.request import CONF
 from settings.base import as_typed
 from settings.errors import keys_of
 from settings.run import AllowedPackages, RunSettings
 
-CONF = PROJECT / "conf"
 HIDDEN = ("_target_", "_partial_", "targets", "by_task")  # keys that follow from others
 USAGE = {
     "train": "Train a model: python train.py model=resnet18 aug=flip_rotate",

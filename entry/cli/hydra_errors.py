@@ -2,13 +2,12 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
 
 from omegaconf import OmegaConf
 
-CONF = str(Path(__file__).resolve().parents[2] / "conf")
+from entry.request import CONF
+from settings.base import entries
+
 # What Hydra writes about an option, a null or a list where none can stand, about its grammar, and about a folder: all that it
 # does with files is to make it. In the sentences {0} is the match, {1} the command's name.
 SENTENCES = (
@@ -54,16 +53,10 @@ def reworded(complaint: str, name: str) -> str:
 def _nearest(key: str, name: str) -> str:
     from hydra import compose, initialize_config_dir
 
-    with initialize_config_dir(CONF, version_base="1.3"):
-        known = list(_keys(OmegaConf.to_container(compose(config_name=name), resolve=False), ""))
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        every = entries(OmegaConf.to_container(compose(config_name=name), resolve=False))
+        known = [each for each, *_ in every if not re.search(r"\.\d", each)]  # without members of lists
     if key in known:
         return " with the options that were chosen; others have it."
     near = difflib.get_close_matches(key, known, n=3, cutoff=0.6)
     return f"; did you mean {' or '.join(near)}?" if near else "."
-
-
-def _keys(config: Any, prefix: str) -> Iterator[str]:
-    if isinstance(config, Mapping):
-        for key, value in config.items():
-            yield f"{prefix}{key}"
-            yield from _keys(value, f"{prefix}{key}.")

@@ -20,7 +20,7 @@ import contextlib
 import functools
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -29,6 +29,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
 from entry.cli import overrides
+from settings.base import entries
 
 CALLBACKS = {"folders": {"_target_": "entry.cli.command.RememberFolders"}}
 PLUGINS = ("hydra_plugins.", "hydra._internal.core_plugins.")
@@ -91,8 +92,7 @@ def settle(hydra: DictConfig) -> None:
                 f"hydra.callbacks={node} is not allowed: the command's own callback, and no other, removes the folder of a "
                 "refused request. Leave hydra.callbacks out; callbacks of a training go into callbacks=."
             )
-        entries = () if name == "callbacks" else _entries(node, f"hydra.{name}")
-        for place, key, value in entries:
+        for place, key, value in () if name == "callbacks" else entries(node, f"hydra.{name}"):
             if not _harmless(name, place, key, value):
                 raise ConfigCompositionException(
                     f"{place}={value} is not allowed: under hydra, nothing is built but the commands' own callback, "
@@ -100,18 +100,6 @@ def settle(hydra: DictConfig) -> None:
                 )
         with flag_override(hydra, ["readonly", "struct"], [False, False]):
             hydra[name] = node
-
-
-def _entries(node: object, place: str) -> Iterator[tuple[str, str, object]]:
-    """(dotted key, its last part, value) of everything below a node, inner nodes included."""
-    pairs: list[tuple[Any, Any]] = []
-    if isinstance(node, Mapping):
-        pairs = list(node.items())
-    elif isinstance(node, list):
-        pairs = list(enumerate(node))
-    for key, value in pairs:
-        yield f"{place}.{key}", str(key), value
-        yield from _entries(value, f"{place}.{key}")
 
 
 def _harmless(name: str, place: str, key: str, value: object) -> bool:

@@ -24,19 +24,15 @@ from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from entry.config.paths import as_override
-from entry.request import PROJECT
+from entry.request import CONF
 from run_folder import is_run
 from settings.base import as_typed
 from settings.run import RequestKeys, RunSettings
 
-CONF = PROJECT / "conf"
 COMMANDS = ("train", "evaluate", "predict", "compare")
 SEVERAL = ("logger", "callbacks", "experiment")  # groups of which several options may be chosen
-OF_PATHS = {
-    "train": "data.root",
-    "predict": "source",
-    "compare": "runs",
-}  # keys that a path which is no run may be meant for
+# Keys that a path which is no run may be meant for.
+OF_PATHS = {"train": "data.root", "predict": "source", "compare": "runs"}
 OF_RUNS = {"train": "resume", "compare": "runs"}  # keys that a run may be meant for; run otherwise
 MODES = ("run", "multirun", "cfg", "info", "shell_completion")
 PLACEHOLDER = re.compile(r"\{\w+\}")  # of a pattern of paths, which Hydra would read as the beginning of a dictionary

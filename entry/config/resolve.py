@@ -13,13 +13,12 @@ from pydantic_core import PydanticUndefined
 
 from entry.config.targets import check_targets
 from entry.errors import RequestError
-from entry.request import PROJECT, Request, unresolved
+from entry.request import CONF, Request, unresolved
 from label_spaces import catalogue
 from label_spaces.space import LabelSpaceError
 from settings.base import OF_DATA, Group, Target
 from settings.run import RunSettings, validated
 
-CONF = PROJECT / "conf"
 # Keys whose values, where they are paths or names of label spaces, must exist.
 PATHS = ("data.root", "data.split", "data.labels", "data.label_space", "model.weights", "model.label_space", "predictions",
          "predictions_label_space", "crosswalk")  # fmt: skip

@@ -5,17 +5,16 @@ conf/. What conf/ itself names at the same key is this project's own; any other 
 `entry.config.allowlist`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 import yaml
 
 from entry.errors import RequestError
-from entry.request import PROJECT
+from entry.request import CONF
+from settings.base import entries
 from settings.run import RunSettings
 
-CONF = PROJECT / "conf"
 TARGET = "_target_"
 
 
@@ -32,7 +31,7 @@ def check_targets(settings: RunSettings, allow: Sequence[str]) -> None:
 
         for package in allow:
             import_allowed(package)
-    for place, key, value in _leaves(settings.to_dict(), ""):
+    for place, key, value in entries(settings.to_dict()):
         if "${" in key or (isinstance(value, str) and "${" in value):
             raise RequestError(f"{place}={value}: ${{ }} cannot stand in a configuration that is resolved already.")
         if key == TARGET and (place, value) not in shipped():
@@ -48,24 +47,8 @@ def shipped() -> tuple[tuple[str, object], ...]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # written in C: ten times as fast
     for path in (CONF / "train.yaml", *sorted(CONF.glob("*/*.yaml"))):
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506  both are safe
-        for place, key, value in _leaves(content, "" if path.parent == CONF else path.parent.name):
+        for place, key, value in entries(content, "" if path.parent == CONF else path.parent.name):
             group = place.removesuffix(f".targets.{key}")  # one of its targets becomes the group's own
             if group != place or key == TARGET:
                 found.append((place if group == place else f"{group}.{TARGET}", value))
     return tuple(found)
-
-
-def _leaves(node: object, place: str) -> Iterator[tuple[str, str, object]]:
-    """(dotted key, its last part, value) of everything below a node; a `_target_` is given whatever its value is."""
-    pairs: Sequence[tuple[Any, Any]] = ()
-    if isinstance(node, Mapping):
-        pairs = list(node.items())
-    elif isinstance(node, list | tuple):
-        pairs = list(enumerate(node))
-    for key, value in pairs:
-        inner = f"{place}.{key}" if place else str(key)
-        if isinstance(value, Mapping | list | tuple) and key != TARGET:
-            yield inner, str(key), None
-            yield from _leaves(value, inner)
-        else:
-            yield inner, str(key), value

@@ -56,11 +56,8 @@ def load_weights(
     states = read_state_dicts(Path(requested).expanduser())
     place, state = choose_state(states, network, key, requested)
     notes = load_network(network, state, Heads(num_classes, required=whole), requested, partial=partial)
-    chosen = (
-        f", its {place} (also there: {', '.join(other for other in states if other != place)})"
-        if len(states) > 1
-        else ""
-    )
+    others = ", ".join(other for other in states if other != place)
+    chosen = f", its {place} (also there: {others})" if len(states) > 1 else ""
     note = "; ".join([f"{model} starts from {requested}{chosen}", *notes])
     return WeightsReport(requested, requested, note, Path(requested).name)
 

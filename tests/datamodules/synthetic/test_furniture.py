@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from datamodules.synthetic import furniture
-from datamodules.synthetic.palette import Palette
+from datamodules.synthetic.geometry import Palette
 
 SEEDS = range(25)
 

@@ -8,8 +8,8 @@ import pytest
 
 from datamodules.synthetic.geometry import Camera, Light, Shape
 from datamodules.synthetic.render import MARGIN, render
+from datamodules.synthetic.street import Road, Thing
 from datamodules.synthetic.weather import Weather
-from datamodules.synthetic.world import Road, Thing
 
 SIZE = (180, 320)
 CAMERA = Camera(x=0, height=1.5, z=0, yaw=0, focal=250, centre=160, horizon=80, size=SIZE)

@@ -5,9 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from datamodules.synthetic.palette import Palette
-from datamodules.synthetic.street import KINDS, Drive, traffic
-from datamodules.synthetic.world import Road
+from datamodules.synthetic.geometry import Palette
+from datamodules.synthetic.street import KINDS, Drive, Road, traffic
 
 SIZE = (36, 64)
 ROAD = Road(-3.0, 5.0, travel=2.0)

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from datamodules.synthetic import vehicles
-from datamodules.synthetic.geometry import TYRE
-from datamodules.synthetic.palette import LAMP_RED, LAMP_WHITE, PLATE, Palette
+from datamodules.synthetic.geometry import LAMP_RED, LAMP_WHITE, PLATE, TYRE, Palette
 
 SEEDS = range(20)
 # Wheels, and the ranges of length, width and height in metres.

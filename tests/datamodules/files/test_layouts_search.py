@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from datamodules.errors import DatasetError
-from datamodules.layout_search import EQUAL_NAMES, find_layout
+from datamodules.files.layouts import EQUAL_NAMES, find_layout
 
 
 def touch(root, *names):

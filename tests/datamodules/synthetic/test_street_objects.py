@@ -5,9 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from datamodules.synthetic.geometry import Shape
-from datamodules.synthetic.palette import Palette
-from datamodules.synthetic.world import FAR, Road, Thing, ground, roadside, scenery
+from datamodules.synthetic.geometry import Palette, Shape
+from datamodules.synthetic.street import FAR, Road, Thing, ground, roadside, scenery
 
 ROAD = Road(-3.0, 5.0, travel=4.0)
 

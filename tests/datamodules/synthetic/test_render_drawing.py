@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from datamodules.synthetic.drawing import coverage, draw, fixed_point, paint
 from datamodules.synthetic.geometry import Camera, Light, Shape
+from datamodules.synthetic.render import coverage, draw, fixed_point, paint
 
 CAMERA = Camera(x=0, height=1.5, z=0, yaw=0, focal=500, centre=320, horizon=160, size=(360, 640))
 LIGHT = Light(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from datamodules.synthetic.palette import GLASS, SKIN, STREET_COLOURS, Palette, tint
+from datamodules.synthetic.geometry import GLASS, SKIN, STREET_COLOURS, Palette, tint
 
 
 def palette(seed: int = 0, **options) -> Palette:
