@@ -80,7 +80,10 @@ class Checkpoints(Checkpoint):
         done = batch_idx + 1
         if done % trainer.accumulate_grad_batches or done >= trainer.num_training_batches:
             return
-        stop, due = self._largest(trainer, self.signal.number, self._due(trainer))
+        by_steps = self.every_n_steps is not None and trainer.global_step % self.every_n_steps == 0
+        waited = time.monotonic() - self._written_at
+        by_time = self.every_minutes is not None and trainer.is_global_zero and waited >= 60 * self.every_minutes
+        stop, due = self._largest(trainer, self.signal.number, by_steps or by_time)
         if stop or due:
             self.write_last(trainer)
         if stop:
@@ -103,12 +106,6 @@ class Checkpoints(Checkpoint):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remove the earlier checkpoints of a finished run, also one that was resumed with nothing left to train."""
         self._prune(trainer, keep=0)
-
-    def _due(self, trainer: Trainer) -> bool:
-        by_steps = self.every_n_steps is not None and trainer.global_step % self.every_n_steps == 0
-        waited = time.monotonic() - self._written_at
-        by_time = self.every_minutes is not None and trainer.is_global_zero and waited >= 60 * self.every_minutes
-        return by_steps or by_time
 
     def write_last(self, trainer: Trainer, *, same_as_best: bool = False) -> None:
         """Write last.ckpt and keep the one before; called on every rank."""

@@ -47,7 +47,7 @@ class AveragedWeights(Callback):
         """Record the step that the average already contains."""
         self._step = trainer.global_step
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Update the average, unless this batch was only accumulated."""
         if trainer.global_step == self._step:
             return

@@ -50,9 +50,7 @@ class FiniteLoss(FiniteCheck):
 
     on_validation_start = FiniteCheck.check  # before the epoch's scores are computed and its checkpoint is written
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any, **__: Any
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         """Collect the loss of this step."""
         self.collect(torch.tensor([trainer.global_step]), outputs["loss"].reshape(1), trainer, pl_module)
 
@@ -73,13 +71,11 @@ class FiniteLogits(FiniteCheck):
         super().__init__()
         self.names = names
 
-    def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any, **__: Any) -> None:
+    def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         """Collect which samples of this batch are finite."""
         self.collect(outputs["index"], outputs["finite"], trainer, pl_module)
 
-    def on_predict_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any, **__: Any
-    ) -> None:
+    def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         """Collect which images of this batch are finite."""
         index, _, finite, _ = outputs
         self.collect(index, finite, trainer, pl_module)

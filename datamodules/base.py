@@ -152,9 +152,8 @@ class ImageDataModule(IndexedDataModule):
         loop = cast(Any, self.trainer.fit_loop)
         batches = loop.epoch_loop.batch_progress
         # Not current_epoch, which lags by one while a run that stopped at an epoch's end is resumed.
-        return self.training_dataloader(
-            loop.epoch_progress.current.processed, 0 if batches.is_last_batch else batches.current.ready
-        )
+        start = 0 if batches.is_last_batch else batches.current.ready
+        return self.training_dataloader(loop.epoch_progress.current.processed, start)
 
     def training_dataloader(self, epoch: int, start_batch: int = 0) -> DataLoader[Batch]:
         """Return this rank's batches of an epoch, from `start_batch` on; its length is that of the full epoch."""
@@ -244,9 +243,7 @@ class ImageDataModule(IndexedDataModule):
         training = isinstance(batches, TrainingBatches)
         size, augmentation = (self.train_size, self.augmentation) if training else (self.eval_size, None)
         images = self.images(part, size)
-        on_cuda = torch.cuda.is_available() and (
-            self.trainer is None or self.trainer.strategy.root_device.type == "cuda"
-        )
+        pin = torch.cuda.is_available() and (self.trainer is None or self.trainer.strategy.root_device.type == "cuda")
         find_regions = partial(region_sizes, void=self.label_space.void) if regions else None
         dataset = ImageDataset(self.names, self.targets(part, size), images, augmentation, find_regions)
         small = isinstance(images, CachedImages) and images.image_bytes <= SMALL_IMAGE
@@ -255,7 +252,7 @@ class ImageDataModule(IndexedDataModule):
         workers = self.settings.num_workers
         if workers is None and small and augmentation is None and not regions:
             workers = 0  # starting a worker and passing batches would cost more than reading
-        return make_loader(dataset, batches, workers, pin_memory=on_cuda, processes=processes, batch_bytes=batch_bytes)
+        return make_loader(dataset, batches, workers, pin_memory=pin, processes=processes, batch_bytes=batch_bytes)
 
     def _batch_bytes(self, part: str, size: tuple[int, int]) -> int:
         """Return the bytes of a batch of a part, on one rank, as they are passed between processes."""

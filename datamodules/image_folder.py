@@ -1,7 +1,7 @@
 """Images in a folder per class, in ready train, val and test folders with a folder per class in each, or with a table of classes."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 
 from datamodules.classification import ClassificationDataModule
@@ -51,9 +51,7 @@ class ImageFolderDataModule(ClassificationDataModule):
         return (*known, *sorted(targets - set(known)))
 
 
-def scan(
-    root: Path, ready: Mapping[str, str], classes: Collection[str] | None = None
-) -> tuple[list[Image], Counter[str]]:
+def scan(root: Path, ready: dict[str, str], classes: Collection[str] | None = None) -> tuple[list[Image], Counter[str]]:
     """Find the images of each class below `root` or the `ready` folders of the splits, without decoding them.
 
     Returns the images, and by kind how many other files and folders there are. `classes` are the folders that are meant,

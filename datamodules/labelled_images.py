@@ -56,9 +56,9 @@ def _table(typed: Path, root: Path, notes: list[str]) -> Path:
 
 def _leave_out(labels: Labels, path: Path, root: Path, data: IndexedDataModule) -> None:
     """Note what is left out. Raises DatasetError naming all that is wrong, unless it is to be skipped."""
-    unlabelled, problems = labels.unlabelled, {kind: rows for kind, rows in labels.problems.items() if rows}
+    without, problems = labels.unlabelled, {kind: rows for kind, rows in labels.problems.items() if rows}
     if problems and data.settings.on_corrupt == "fail":
-        kinds = problems | ({"images have no row": unlabelled} if unlabelled else {})
+        kinds = problems | ({"images have no row": without} if without else {})
         lines = [f"\n  {len(rows)} {kind}: {shortened(rows, MOST_NAMED)}" for kind, rows in kinds.items()]
         raise DatasetError(
             f"data.labels={path} and the images under data.root={root} do not fit; mend the table, or leave these out with "
@@ -67,7 +67,5 @@ def _leave_out(labels: Labels, path: Path, root: Path, data: IndexedDataModule) 
     data.notes += labels.notes
     data.skipped += [(row, kind) for kind, rows in problems.items() for row in rows]
     data.notes += [f"Left out: {len(rows)} {kind}, such as {rows[0]}." for kind, rows in problems.items()]
-    if unlabelled:
-        data.notes.append(
-            f"Images without a row in {path}: {len(unlabelled)}, such as {unlabelled[0]}; they are left out."
-        )
+    if without:
+        data.notes += [f"Images without a row in {path}: {len(without)}, such as {without[0]}; they are left out."]

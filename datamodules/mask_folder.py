@@ -90,7 +90,11 @@ class MaskFolderDataModule(SegmentationDataModule):
     def listing(self) -> Listing:
         """List the pairs. Raises DatasetError where there are none or `data.split` does not fit."""
         if self.settings.masks == "coco":
-            found, where = self._list_coco(), "files of outlines"
+            typed, where = self.settings.image_pattern, "files of outlines"
+            images = find_images(self.root) if typed is None else [each.file for each in Pattern(typed).find(self.root)]
+            splits = {name: _split_of(PurePosixPath(name).parent) for name in images}
+            splits |= {name: _split_of(PurePosixPath(name)) for name in self._coco}
+            found = list_coco(self.root, self._coco, images, splits)
             ready = {each.split for each in found.pairs}
         else:
             found, where, ready = self._list_pairs()
@@ -149,9 +153,7 @@ class MaskFolderDataModule(SegmentationDataModule):
         mask = Pattern(self._layout.mask, "data.mask_pattern")
         check_comparable(image, mask)
         if image.text.startswith("/"):
-            raise DatasetError(
-                f"{image.setting} must be a path within data.root={self.root}, without a / at its beginning."
-            )
+            raise DatasetError(f"{image.setting} must be a path within data.root={self.root}, without a / before it.")
         self._image_folder = image.folder or "."
         masks = self._mask_files(mask)
         taken = {each.file for each in masks}
@@ -258,13 +260,6 @@ class MaskFolderDataModule(SegmentationDataModule):
     def _coco(self) -> dict[str, CocoFile]:
         """COCO's files, by their paths. Raises DatasetError where there are none."""
         return find_coco(self.root, self.settings.mask_pattern)
-
-    def _list_coco(self) -> Listing:
-        typed = self.settings.image_pattern
-        images = find_images(self.root) if typed is None else [each.file for each in Pattern(typed).find(self.root)]
-        splits = {name: _split_of(PurePosixPath(name).parent) for name in images}
-        splits |= {name: _split_of(PurePosixPath(name)) for name in self._coco}
-        return list_coco(self.root, self._coco, images, splits)
 
 
 def _split_of(path: PurePosixPath) -> str | None:

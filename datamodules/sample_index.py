@@ -64,9 +64,9 @@ class IndexedDataModule(LightningDataModule, ABC):
     @property
     def roots(self) -> tuple[Path, ...]:
         """The folders that sample names may be relative to. Raises DatasetError where `data.root` does not fit."""
-        given = self.settings.root
+        given, name = self.settings.root, self.settings.name
         if given is None:
-            raise DatasetError(f"data={self.settings.name} reads a folder of images: type data.root=FOLDER.")
+            raise DatasetError(f"data={name} reads a folder of images: type data.root=FOLDER.")
         folders = [Path(root) for root in ([given] if isinstance(given, str) else given)]
         for folder in folders:
             if not folder.is_dir():
@@ -74,9 +74,7 @@ class IndexedDataModule(LightningDataModule, ABC):
                 unpack = "unpack it, and " if folder.suffix.lower() in ARCHIVES and folder.exists() else ""
                 raise DatasetError(f"data.root={folder} {what}; {unpack}give the folder that holds the images.")
         if len(folders) > 1 and not self.several_roots:
-            raise DatasetError(
-                f"data.root={as_typed(given)}: data={self.settings.name} reads one folder; give one of them."
-            )
+            raise DatasetError(f"data.root={as_typed(given)}: data={name} reads one folder; give one of them.")
         return tuple(folders)
 
     def file(self, name: str) -> Path:
@@ -152,14 +150,13 @@ class IndexedDataModule(LightningDataModule, ABC):
         self.find_samples()
         if self.table.indices(split):
             return
-        having = ", ".join(f"{each} ({count})" for each in TABLE_SPLITS if (count := len(self.table.indices(each))))
+        having = [f"{each} ({count})" for each in TABLE_SPLITS if (count := len(self.table.indices(each)))] or ["none"]
         remedy = "change data.split"
         if split == "val" and self.table.indices("train"):
             remedy = "type data.select_from=train: a piece of train is put aside to choose the best checkpoint"
         left = f", as {len(self.skipped)} files are left out (data.on_corrupt=skip)" if self.skipped else ""
-        raise DatasetError(
-            f"data={self.settings.name}: {split} has no samples{left}; {remedy}. There are {having or 'none'}."
-        )
+        why = f"{split} has no samples{left}; {remedy}. There are {', '.join(having)}."
+        raise DatasetError(f"data={self.settings.name}: {why}")
 
     @property
     def test_split(self) -> str:

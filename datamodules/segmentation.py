@@ -80,11 +80,10 @@ class SegmentationDataModule(ImageDataModule):
 
     def known_classes(self) -> LabelSpace:
         """Return the label space that the settings name. Raises DatasetError or LabelSpaceError."""
-        if self.settings.label_space is None:
-            raise DatasetError(
-                f"data={self.settings.name} needs a label space for its masks: add data.label_space=NAME."
-            )
-        return load(self.settings.label_space)
+        settings = self.settings
+        if settings.label_space is None:
+            raise DatasetError(f"data={settings.name} needs a label space for its masks: add data.label_space=NAME.")
+        return load(settings.label_space)
 
     def named_classes(self) -> LabelSpace:
         """Return `known_classes` with the ids in `settings.void_ids` as no class. Raises DatasetError or LabelSpaceError."""
@@ -107,29 +106,25 @@ class SegmentationDataModule(ImageDataModule):
         drive that is on one side of the dataset's own split.
         """
         found = self.listing()
-        self.without_truth = found.without_truth
-        images = self._audited(found.pairs, "images")
-        masks = self._audited(found.pairs, "masks")
+        pairs, self.without_truth = found.pairs, found.without_truth
+        images = self._audited(pairs, "images")
+        masks = self._audited(pairs, "masks")
         settled = self.settled_classes(masks.values())
         if settled != self.label_space:
             self.label_space = settled
-            masks = self._audited(found.pairs, "masks")
-        defects = {
-            pair.name: why for pair in found.pairs if (why := unusable(pair, images[pair.name], masks[pair.name]))
-        }
+            masks = self._audited(pairs, "masks")
+        defects = {pair.name: why for pair in pairs if (why := unusable(pair, images[pair.name], masks[pair.name]))}
         if isinstance(self.settings.split, str) and not is_csv(self.settings.split):
-            kept = (pair for pair in found.pairs if pair.name not in defects)
+            kept = (pair for pair in pairs if pair.name not in defects)
             torn = torn_drives([(pair.name, pair.group, pair.split or "") for pair in kept])
             defects |= {name: Defect(name, reason) for name, reason in torn.items()}
-        candidates = [
-            Candidate(pair.name, pair.group, TARGET, pair.split, images[pair.name].content) for pair in found.pairs
-        ]
+        candidates = [Candidate(pair.name, pair.group, TARGET, pair.split, images[pair.name].content) for pair in pairs]
         broken = [*found.alone, *defects.values()]
         ids = unknown_ids(masks.values(), self.label_space.id_of_index())
         what_to_do = advice(ids, self.label_space, "data.label_space", "data.void_ids", self.accepts)
-        total = len(found.pairs) + len(found.alone)
+        total = len(pairs) + len(found.alone)
         leave_out(self, broken, total, "frames", "used", advice=what_to_do, found=candidates)
-        self._pairs = {pair.name: pair for pair in found.pairs if pair.name not in defects}
+        self._pairs = {pair.name: pair for pair in pairs if pair.name not in defects}
         if not self._pairs:
             raise DatasetError(f"data.root={as_typed(self.settings.root)}: no frame is left that can be used.")
         self.pixels = {name: masks[name].pixels for name in self._pairs}
@@ -288,9 +283,7 @@ class SegmentationDataModule(ImageDataModule):
         if len(sizes) > 1 and self.settings.eval_size is None:
             commonest = f"all are scored at the commonest, {self._native_size[1]}×{self._native_size[0]}"
             where = "each is scored at its own" if self.own_sizes else commonest
-            self.notes.append(
-                f"Frames have {len(sizes)} sizes: {_listed(sizes)}; {where}, unless data.eval_size is set."
-            )
+            self.notes += [f"Frames have {len(sizes)} sizes: {_listed(sizes)}; {where}, unless data.eval_size is set."]
 
 
 def _listed(sizes: Counter[tuple[int, int]]) -> str:

@@ -26,13 +26,12 @@ class _Streets(IndexedDataModule):
     @cached_property
     def roots(self) -> tuple[Path, ...]:
         """The folder of the streets, which are drawn now if they are not there. Raises DatasetError."""
-        root = self.settings.root or "data/synthetic_idd"
+        settings = self.settings
+        root = settings.root or "data/synthetic_idd"
         if not isinstance(root, str):
-            raise DatasetError(
-                f"data.root={as_typed(root)}: data={self.settings.name} is made in one folder; give one."
-            )
+            raise DatasetError(f"data.root={as_typed(root)}: data={settings.name} is made in one folder; give one.")
         place = Path(root).expanduser()
-        seed = self.settings.generator_seed
+        seed = settings.generator_seed
         try:
             return (ensure(place, seed=seed, drives=self.drives, frames_per_drive=self.frames_per_drive),)
         except OSError as error:

@@ -64,6 +64,5 @@ def load(module: SupervisedModule, checkpoint: Checkpoint) -> None:
     try:
         module.load_state_dict(checkpoint.state)
     except RuntimeError as error:
-        raise RequestError(
-            f"{checkpoint.path} does not fit the run's model: {str(error).splitlines()[-1].strip()}"
-        ) from None
+        reason = str(error).splitlines()[-1].strip()
+        raise RequestError(f"{checkpoint.path} does not fit the run's model: {reason}") from None

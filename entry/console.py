@@ -19,9 +19,7 @@ MOST_CLASSES = 30  # more rows than this push everything else off the screen
 def console() -> Console:
     """Standard output, at the terminal's width or a log's; what stands in brackets or between colons is printed as it is."""
     width = None if sys.stdout.isatty() else 120
-    return Console(
-        file=sys.stdout, width=width, soft_wrap=width is not None, highlight=False, markup=False, emoji=False
-    )
+    return Console(file=sys.stdout, width=width, soft_wrap=bool(width), highlight=False, markup=False, emoji=False)
 
 
 def announce(run: Run) -> None:

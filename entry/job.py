@@ -30,9 +30,7 @@ class Job:
 
     kind: str  # train, evaluate, or external to evaluate external weights
     folder: str  # the run's
-    overridden: dict[str, Any] | None = (
-        None  # the settings, as plain data, where they are not those in the run's folder
-    )
+    overridden: dict[str, Any] | None = None  # the settings as plain data, where they are not the folder's
     resume_from: str | None = None  # the checkpoint that training resumes from
     checkpoint: str = "best"  # the one that is evaluated: best, last or a path
     split: str | None = None  # the one that is evaluated

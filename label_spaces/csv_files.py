@@ -30,12 +30,11 @@ class Row:
 
     def integer(self, column: str) -> int:
         """Return the whole number in a column. Raises LabelSpaceError naming the row where it is none."""
+        value = self.values[column]
         try:
-            return int(self.values[column])
+            return int(value)
         except ValueError:
-            raise LabelSpaceError(
-                f"{self.place}: {column} is {self.values[column]!r}; it must be a whole number"
-            ) from None
+            raise LabelSpaceError(f"{self.place}: {column} is {value!r}; it must be a whole number") from None
 
     def byte(self, column: str) -> int:
         """Return the number 0–255 in a column. Raises LabelSpaceError naming the row where it is none."""

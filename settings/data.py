@@ -157,13 +157,9 @@ class DataSettings(Group):
     )
     load_size: Size | None = Field(None, description="[height,width] before aug crops image_size; null: image_size")
     num_workers: Whole | None = Field(None, description="processes that read images; null: chosen from the cores")
-    cache: bool | Literal["auto"] = Field(
-        "auto", description="keep decoded images in one file; auto: where they are few"
-    )
+    cache: bool | Literal["auto"] = Field("auto", description="keep decoded images in one file; auto: where few")
     cache_dir: PathText = Field(description="the folder of caches")
-    on_corrupt: Literal["fail", "skip"] = Field(
-        "fail", description="refuse unusable files, or leave them out and record them"
-    )
+    on_corrupt: Literal["fail", "skip"] = Field("fail", description="refuse unusable files, or skip and record them")
     batch_size: Positive = Field(
         32,
         description="samples of one optimiser step, on all devices together; one that is left over joins an epoch's last step",
@@ -174,9 +170,7 @@ class DataSettings(Group):
         None,
         description="the best checkpoint is chosen on a part of train where val is reported, or where there is no val",
     )
-    train_eval_samples: Positive | None = Field(
-        None, description="samples of train scored each epoch; null: as many as val has"
-    )
+    train_eval_samples: Positive | None = Field(None, description="train samples scored each epoch; null: as in val")
     bit_depth: Annotated[int, Ge(1), Le(16)] | None = Field(
         None,
         description="significant bits of images of 16 bits a channel; null: as the file notes, else all where used",

@@ -41,9 +41,7 @@ class ModelSettings(Group):
         None, description="which of several state dicts in the checkpoint, such as ema; null: the one that fits"
     )
     partial: bool = Field(False, description="load weights of which only a part fits the network")
-    label_space: NameOrCSV | None = Field(
-        None, description="classes of external weights; null: those they are known for"
-    )
+    label_space: NameOrCSV | None = Field(None, description="classes of external weights; null: the known ones")
     mean: Channels | None = Field(None, description="mean of the channels, 0–1; null: ImageNet's")
     std: Channels | None = Field(None, description="standard deviation of the channels, 0–1; null: ImageNet's")
     network: Target | None = Field(None, description="what builds the network, with its arguments")
@@ -129,9 +127,7 @@ class AugSettings(Group):
 
     @model_validator(mode="after")
     def _check_rotation(self) -> Self:
-        known = (
-            isinstance(self.rotation, int | float) and not isinstance(self.rotation, bool) and 0 <= self.rotation <= 180
-        )
+        known = type(self.rotation) in (int, float) and 0 <= self.rotation <= 180
         if self.name == "flip_rotate" and not known:  # an option of one's own may use the key otherwise
             raise ValueError(f"aug.rotation={as_typed(self.rotation)}: must be a number of degrees from 0 to 180.")
         return self

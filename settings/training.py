@@ -18,13 +18,9 @@ class TrainerSettings(Group):
     )
     max_epochs: Positive = Field(10, description="epochs of the whole training")
     deterministic: bool = Field(False, description="use deterministic algorithms only")
-    limit_batches: Positive | None = Field(
-        None, description="batches of each split that are used, for a quick try; null: all"
-    )
+    limit_batches: Positive | None = Field(None, description="batches of each split to use, for a quick try; null: all")
     accumulate: Positive = Field(1, description="batches per optimiser step")
-    gradient_clip: Annotated[Number, Field(gt=0)] | None = Field(
-        None, description="largest norm of the gradient; null: any"
-    )
+    gradient_clip: Annotated[Number, Field(gt=0)] | None = Field(None, description="largest gradient norm; null: any")
     channels_last: bool = Field(True, description="keep network and images in channels-last memory layout")
     threads: Positive | None = Field(
         None, description="threads per process; null: OMP_NUM_THREADS, else the cores, shared among them"
@@ -54,22 +50,18 @@ class CheckpointingSettings(Group):
     """`checkpointing`: how often last.ckpt is written; at the end of an epoch it always is."""
 
     every_n_steps: Positive | None = Field(None, description="optimiser steps between two; null: by time only")
-    every_minutes: Annotated[Number, Field(gt=0)] | None = Field(
-        5, description="minutes between two; null: by steps only"
-    )
+    every_minutes: Annotated[Number, Field(gt=0)] | None = Field(5, description="minutes between two; null: by steps")
     keep: Whole = Field(1, description="earlier ones kept while it trains, if last.ckpt gets damaged")
 
 
-def _to_list(value: object) -> object:
+def _split(value: object) -> object:
     """The names in an environment variable, which commas separate."""
     if isinstance(value, str):
         return [name.strip() for name in value.split(",") if name.strip()]
     return [] if value is None else value
 
 
-Named = Annotated[
-    Text | None, BeforeValidator(lambda value: None if value == "" else value)
-]  # of a variable set to nothing
+Named = Annotated[Text | None, BeforeValidator(lambda value: None if value == "" else value)]  # set to nothing
 LoggerName = Literal["csv", "tensorboard", "wandb"]
 
 
@@ -87,6 +79,4 @@ class LoggerSettings(Group):
     project: Named = Field(None, description="wandb: project; unless typed, WANDB_PROJECT")
     entity: Named = Field(None, description="wandb: user or team; unless typed, WANDB_ENTITY")
     group: Named = Field(None, description="wandb: group of runs; unless typed, WANDB_RUN_GROUP")
-    tags: Annotated[list[str], BeforeValidator(_to_list)] = Field(
-        [], description="wandb: tags; unless typed, WANDB_TAGS"
-    )
+    tags: Annotated[list[str], BeforeValidator(_split)] = Field([], description="wandb: tags; unless typed, WANDB_TAGS")

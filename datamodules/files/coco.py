@@ -85,9 +85,7 @@ def is_coco(path: Path) -> bool:
     return all(isinstance(content.get(section), list) for section in SECTIONS)
 
 
-def list_coco(
-    root: Path, files: Mapping[str, CocoFile], images: Sequence[str], splits: Mapping[str, str | None]
-) -> Listing:
+def list_coco(root: Path, files: dict[str, CocoFile], images: list[str], splits: Mapping[str, str | None]) -> Listing:
     """Pair images with what files of instances have of them; the truth of a pair is ``FILE#PLACE``.
 
     All paths are relative to `root`; `splits` has those of files and of images. A name in a file is a path or the end of

@@ -97,9 +97,8 @@ def ambiguity(root: Path) -> str | None:
     alike = _are_alike(root, inner)
     if len(inner) < 2 or not (named or whole or alike):
         return None
-    classes = (
-        f"if they are classes, type 'data.classes=[{shortened([quoted(name) for name in inner], MOST_TYPED, ',')}]'"
-    )
+    typed = shortened([quoted(name) for name in inner], MOST_TYPED, ",")
+    classes = f"if they are classes, type 'data.classes=[{typed}]'"
     within = next((name for name in named if len(inner[name]) > 1 and not _has_images(root / name)), None)
     if whole:
         meant = (

@@ -47,11 +47,9 @@ def draw_mask(annotation: Annotation, space: LabelSpace) -> Mask:
     """
     picture = Image.new("L", (annotation.width, annotation.height), space.void)
     draw = ImageDraw.Draw(picture)
-    labels = [known_label(thing.label, space.labels) for thing in annotation.objects]
-    refuse_unknown(
-        (thing.label for thing, label in zip(annotation.objects, labels, strict=True) if label is None), space
-    )
-    for thing, label in zip(annotation.objects, labels, strict=True):
+    labelled = [(thing, known_label(thing.label, space.labels)) for thing in annotation.objects]
+    refuse_unknown((thing.label for thing, label in labelled if label is None), space)
+    for thing, label in labelled:
         draw.polygon(thing.polygon.ravel().tolist(), fill=space.labels[str(label)])
     return np.array(picture)
 

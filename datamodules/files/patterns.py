@@ -169,9 +169,8 @@ def pair(images: Sequence[Match], masks: Sequence[Match], *, by_split: bool) -> 
             elif level == 0 and others:
                 several = some if len(some) > 1 else others
                 names = ", ".join(PurePosixPath(each.file).name for each in several)
-                found.repeated += [
-                    Defect(each.file, f"there are several files of this name: {names}") for each in several
-                ]
+                reason = f"there are several files of this name: {names}"
+                found.repeated += [Defect(each.file, reason) for each in several]
             else:
                 continue
             taken |= {each.file for each in (*some, *others)}

@@ -133,9 +133,7 @@ class _State:
         )
 
 
-def fill(
-    placed: Mapping[Unit, str], single: Sequence[Unit], quotas: Counts, sizes: Mapping[str, int]
-) -> dict[Unit, str]:
+def fill(placed: Mapping[Unit, str], single: list[Unit], quotas: Counts, sizes: Mapping[str, int]) -> dict[Unit, str]:
     """Assign single units so that splits reach their sizes exactly, and classes their quotas as near as possible."""
     queues = defaultdict(list)
     for unit in sorted(single, key=lambda unit: (unit.order, unit.members[0].name)):

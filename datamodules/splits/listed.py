@@ -153,9 +153,7 @@ def folded(text: str) -> str:
     return normalised(text).casefold()
 
 
-def take_listed(
-    found: Sequence[Candidate], settings: DataSettings, path: Path
-) -> tuple[list[Candidate], list[str], bool]:
+def take_listed(found: list[Candidate], settings: DataSettings, path: Path) -> tuple[list[Candidate], list[str], bool]:
     """Return the samples that a CSV lists, with its values; notes; whether it has every column of a table."""
     rows = {row["sample"]: row for row in read_rows(path, ("sample", "split"))}
     roots = settings.root if isinstance(settings.root, list) else [settings.root or "."]
@@ -166,10 +164,8 @@ def take_listed(
             f"{shortened(matches.unknown)}; give paths relative to data.root, as a run's split.csv has them."
         )
     if matches.ambiguous:
-        several = [f"{written} ({shortened(names, 2)})" for written, names in matches.ambiguous.items()]
-        raise DatasetError(
-            f"data.split={path} lists names that fit several samples: {shortened(several)}; add folders."
-        )
+        listed = [f"{written} ({shortened(names, 2)})" for written, names in matches.ambiguous.items()]
+        raise DatasetError(f"data.split={path} lists names that fit several samples: {shortened(listed)}; add folders.")
     row_of = {name: rows[written] for written, name in matches.names.items()}
     if repeated := matches.repeated():
         raise DatasetError(f"data.split={path} lists one sample as {' and as '.join(repeated[0])}; keep one of them.")

@@ -135,7 +135,6 @@ def _compose(name: str, task: Callable[[Request], None]) -> int:
     def enter(config: DictConfig) -> None:
         with contextlib.redirect_stderr(stderr):
             request = _request(config)
-            _stay(HydraConfig.get())
             codes.append(execute(task, request))
             RememberFolders.remove_empty(request.folder)
             if codes[-1] != DONE:
@@ -208,17 +207,14 @@ def _end_or_continue(code: int) -> None:
     print(f"Job {hydras.job.num} ({' '.join(_typed(hydras, 'task'))}) {how}.", file=sys.stderr)
 
 
-def _stay(hydras: Any) -> None:
-    """Return to where the command was typed: the paths in it are relative to that, and a run writes into its folder only."""
+def _request(config: DictConfig) -> Request:
+    """Return to where the command was typed, as paths are relative to that, and return what it requests."""
+    hydras = HydraConfig.get()
     if hydras.job.chdir:
         os.chdir(hydras.runtime.cwd)
         print(
             "note: hydra.job.chdir=true changes nothing: paths are relative to where you are, and a run writes into its folder only."
         )
-
-
-def _request(config: DictConfig) -> Request:
-    hydras = HydraConfig.get()
     typed = any(override.startswith(("hydra.run.dir=", "hydra.sweep.dir=")) for override in _typed(hydras, "hydra"))
     return Request(config, _typed(hydras, "task"), Path(hydras.runtime.output_dir), folder_was_typed=typed)
 

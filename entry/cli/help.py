@@ -86,12 +86,9 @@ def composed_values(config: DictConfig, prefix: str = "") -> Iterator[tuple[str,
             yield from composed_values(value, f"{key}.")
         else:
             plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-            yield key, _without_home(as_typed(plain))
-
-
-def _without_home(text: str) -> str:
-    home = os.environ.get("HOME", "")
-    return text.replace(home, "~") if len(home) > 1 else text  # "/" in some containers
+            home = os.environ.get("HOME", "")
+            text = as_typed(plain)
+            yield key, text.replace(home, "~") if len(home) > 1 else text  # "/" in some containers
 
 
 def _table(rows: "Iterator[tuple[str, str]] | list[tuple[str, str]]") -> Table:

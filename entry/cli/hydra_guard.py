@@ -85,9 +85,7 @@ def settle(hydra: DictConfig) -> None:
                 f"hydra.{name}: {where} is not allowed or not there ({reason}). Leave it out, or choose hydra/{name}=…: "
                 "for logging disabled, none or stdout, else basic."
             ) from None
-        if name == "callbacks" and node != (
-            CALLBACKS if hydra.job.config_name else {}
-        ):  # --hydra-help has no configuration
+        if name == "callbacks" and node != (CALLBACKS if hydra.job.config_name else {}):  # --hydra-help has none
             raise ConfigCompositionException(
                 f"hydra.callbacks={node} is not allowed: the command's own callback, and no other, removes the folder of a "
                 "refused request. Leave hydra.callbacks out; callbacks of a training go into callbacks=."

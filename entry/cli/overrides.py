@@ -183,10 +183,8 @@ class _Checks:
         elif isinstance(value, Glob):
             options = options_of(key, *self.folders) if key in self.groups else []
             if not value.filter(options):
-                having = ", ".join(options)
-                yield f"{text}: " + (
-                    f"matches no option; there are {having}." if options else "glob is for groups only."
-                )
+                having = f"matches no option; there are {', '.join(options)}"
+                yield f"{text}: {having if options else 'glob is for groups only'}."
         elif override.is_range_sweep() and next(iter(override.sweep_iterator()), None) is None:
             yield f"{text}: the range has no values."
 

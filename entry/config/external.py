@@ -30,12 +30,10 @@ def external_kind(request: Request) -> str | None:
     Raises RequestError where keys of the one and of the other are typed.
     """
     keys, typed = request.keys, request.typed_keys
-    beside = [key for key in typed if key.startswith("predictions") or key == "crosswalk"]
+    other = [key for key in typed if key.startswith("predictions") or key == "crosswalk"]
     if keys.run is not None:
-        if beside:
-            raise RequestError(
-                f"{beside[0]}= makes no sense with run=: a run has its own model. Leave one of them out."
-            )
+        if other:
+            raise RequestError(f"{other[0]}= makes no sense with run=: a run has its own model. Leave one of them out.")
         return None
     if keys.predictions is not None:
         return "predictions"

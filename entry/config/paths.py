@@ -27,9 +27,8 @@ def missing(key: str, path: Path) -> str:
     """The sentence for a path of a key that does not exist, with names that resemble it and what the key may be."""
     near = list(_similar(path))[:MOST_NAMED]
     parent = next((each for each in path.parents if each.is_dir()), path)
-    names = (
-        sorted(each.name for each in parent.iterdir() if not each.name.startswith("."))[:MOST_NAMED] if not near else []
-    )
+    entries = () if near else parent.iterdir()
+    names = sorted(each.name for each in entries if not each.name.startswith("."))[:MOST_NAMED]
     hint = f" Did you mean {' or '.join(as_override(key, each) for each in near)}?" if near else ""
     there = f" {parent} has {', '.join(names)}." if names else ""
     field = dict(keys_of(RunSettings)).get(key)

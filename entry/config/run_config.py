@@ -71,16 +71,14 @@ def with_overrides(folder: RunFolder, request: Request) -> tuple[RunSettings, Ru
             "model.weights=… or predictions=…"
         )
     before = _validated(folder, config)
-    for override in OverridesParser.create().parse_overrides(list(request.overrides)):
-        key = override.key_or_group.replace("/", ".")
+    for each in OverridesParser.create().parse_overrides(list(request.overrides)):
+        key = each.key_or_group.replace("/", ".")
         if key in REQUEST_KEYS:
             continue
-        if override.is_delete() and key in RunSettings.model_fields and key not in ("model", "data"):
+        if each.is_delete() and key in RunSettings.model_fields and key not in ("model", "data"):
             config[key] = default_of(key)  # such as ~logger: without one
-        elif override.is_add() or override.is_delete():
-            raise RequestError(
-                f"{override.input_line}: with run= and resume=, keys can be replaced, not added or deleted."
-            )
+        elif each.is_add() or each.is_delete():
+            raise RequestError(f"{each.input_line}: with run= and resume=, keys can be replaced, not added or deleted.")
         else:
             _replace(config, key, request.config)
     after = validated(RunSettings, OmegaConf.to_container(config))

@@ -96,9 +96,7 @@ class _Ranks:
 
     def ends(self) -> dict[int, dict[str, Any]]:
         """How each rank ended, of those that wrote it."""
-        return {
-            int(path.stem): json.loads(path.read_text(encoding="utf-8")) for path in self.control.glob("[0-9]*.end")
-        }
+        return {int(path.stem): json.loads(path.read_bytes()) for path in self.control.glob("[0-9]*.end")}
 
     def _pids(self) -> dict[int, int]:
         pids = {int(path.stem): path.read_text(encoding="utf-8") for path in self.control.glob("[0-9]*.pid")}

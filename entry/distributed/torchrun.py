@@ -69,7 +69,11 @@ def follow() -> int:
             if isinstance(received, int):
                 store.set(rendezvous.key("left", rank()), "")
                 return received
-            _do(received, store)
+            folder, signal = RunFolder.open(Path(received.folder)), StopSignal()
+            accelerator = choose(received.settings().trainer).accelerator
+            group = rendezvous.together(store, accelerator)
+            with signal.listening(), folder.in_use(), rendezvous.watched(lambda _: None), group:
+                carry_out(received, signal)
     except (*REQUEST_ERRORS, *FAILURES, RunStopped, dist.DistError) as error:
         print_to_stderr(f"rank {os.environ['RANK']}: {error}")
         return exit_code(error)
@@ -92,18 +96,6 @@ def _job_or_code(store: Store) -> Job | int:
     text = store.get(_JOB).decode()
     received = json.loads(text)
     return received if isinstance(received, int) else Job.from_json(text)
-
-
-def _do(job: Job, store: Store) -> None:
-    folder, signal = RunFolder.open(Path(job.folder)), StopSignal()
-    accelerator = choose(job.settings().trainer).accelerator
-    with (
-        signal.listening(),
-        folder.in_use(),
-        rendezvous.watched(lambda _: None),
-        rendezvous.together(store, accelerator),
-    ):
-        carry_out(job, signal)
 
 
 def mark_failed(path: Path, error: str) -> None:

@@ -74,9 +74,8 @@ def needs_code(path: Path) -> tuple[str, str] | None:
     what = "is a whole" if is_object else "holds a"
     method = ".state_dict()" if is_object or has_model else ""
     weights = f"torch.load({str(path)!r}, map_location='cpu', weights_only=False){place}{method}"
-    return f"{f'{what} pickled model' if method else 'holds more than tensors'} {named}", _command(
-        "torch", weights, path
-    )
+    found = f"{what} pickled model" if method else "holds more than tensors"
+    return f"{found} {named}", _command("torch", weights, path)
 
 
 def _is_plain(name: str) -> bool:
