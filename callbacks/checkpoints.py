@@ -13,28 +13,20 @@ from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 
 from callbacks.errors import RunStopped
 from callbacks.signals import StopSignal
+from settings.training import CheckpointingSettings
 from streams import print_to_stderr
 
 
 class Checkpoints(Checkpoint):
     """Saves the state with the highest score `monitor`, and the last one also every n optimiser steps or minutes.
 
-    While the run trains, `keep` earlier last checkpoints stay as ``last-<step>.ckpt``, to resume from should last.ckpt
+    While the run trains, `settings.keep` earlier last checkpoints stay as ``last-<step>.ckpt``, to resume from should last.ckpt
     be damaged. After a signal, last.ckpt is written at the next optimiser step and RunStopped raised. At an epoch's last
     step this waits for the validation, which Lightning would skip in a resumed epoch that has no batch left.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        monitor: str,
-        signal: StopSignal,
-        every_n_steps: int | None = None,
-        every_minutes: float | None = None,
-        keep: int = 1,
-    ) -> None:
-        self.folder, self.monitor, self.signal = folder, monitor, signal
-        self.every_n_steps, self.every_minutes, self.keep = every_n_steps, every_minutes, keep
+    def __init__(self, folder: Path, monitor: str, signal: StopSignal, settings: CheckpointingSettings) -> None:
+        self.folder, self.monitor, self.signal, self.settings = folder, monitor, signal, settings
         self.best_score: float | None = None
         self._stopped_early = False
         self._step_of_last = 0
@@ -80,9 +72,10 @@ class Checkpoints(Checkpoint):
         done = batch_idx + 1
         if done % trainer.accumulate_grad_batches or done >= trainer.num_training_batches:
             return
-        by_steps = self.every_n_steps is not None and trainer.global_step % self.every_n_steps == 0
+        steps, minutes = self.settings.every_n_steps, self.settings.every_minutes
+        by_steps = steps is not None and trainer.global_step % steps == 0
         waited = time.monotonic() - self._written_at
-        by_time = self.every_minutes is not None and trainer.is_global_zero and waited >= 60 * self.every_minutes
+        by_time = minutes is not None and trainer.is_global_zero and waited >= 60 * minutes
         stop, due = self._largest(trainer, self.signal.number, by_steps or by_time)
         if stop or due:
             self.write_last(trainer)
@@ -110,7 +103,7 @@ class Checkpoints(Checkpoint):
     def write_last(self, trainer: Trainer, *, same_as_best: bool = False) -> None:
         """Write last.ckpt and keep the one before; called on every rank."""
         last = self.folder / "last.ckpt"
-        if trainer.is_global_zero and last.exists() and self.keep:
+        if trainer.is_global_zero and last.exists() and self.settings.keep:
             link(last, self.folder / f"last-{self._step_of_last:08d}.ckpt")
         if not same_as_best:
             trainer.save_checkpoint(last)
@@ -118,7 +111,7 @@ class Checkpoints(Checkpoint):
             link(self.folder / "best.ckpt", last)
         self._step_of_last = trainer.global_step
         self._written_at = time.monotonic()
-        self._prune(trainer, self.keep)
+        self._prune(trainer, self.settings.keep)
 
     def _prune(self, trainer: Trainer, keep: int) -> None:
         if trainer.is_global_zero:

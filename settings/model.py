@@ -51,9 +51,7 @@ class ModelSettings(Group):
         if self.network is None and self.name != "predictions":
             raise ValueError("model.network=null: it needs a _target_, as the options in conf/model have.")
         if self.weights_key is not None and self.weights in PUBLISHED:
-            raise ValueError(
-                f"model.weights_key={self.weights_key} needs model.weights=PATH, the checkpoint with that key."
-            )
+            raise ValueError(f"model.weights_key={self.weights_key} needs model.weights=PATH, a checkpoint with it.")
         if self.std is not None and min(self.std) == 0:
             raise ValueError(f"model.std={as_typed(self.std)}: must be above 0.")
         return self

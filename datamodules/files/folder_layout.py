@@ -101,11 +101,8 @@ def ambiguity(root: Path) -> str | None:
     classes = f"if they are classes, type 'data.classes=[{typed}]'"
     within = next((name for name in named if len(inner[name]) > 1 and not _has_images(root / name)), None)
     if whole:
-        meant = (
-            f"If it is the dataset, type {override('data.root', str(root / whole[0]))} data.split=folders"
-            if len(whole) == 1
-            else "Images with masks are read with data=mask_folder, idd or idd_lite"
-        )
+        meant = f"If it is the dataset, type {override('data.root', str(root / whole[0]))} data.split=folders"
+        meant = meant if len(whole) == 1 else "Images with masks are read with data=mask_folder, idd or idd_lite"
         return (
             f"data.root={root}: {shortened(whole, MOST_SHOWN)} {'holds' if len(whole) == 1 else 'hold'} folders called like splits "
             f"({shortened(inner[whole[0]], MOST_SHOWN)}). {meant}; {classes}."
@@ -119,9 +116,8 @@ def ambiguity(root: Path) -> str | None:
     if within and (both or named[within] == "train"):
         others = [name for name in named if name != within]
         then = f", and predict the others with predict.py {override('source', str(root / others[0]))}" if others else ""
-        without = (
-            f", but {shortened(others)} none, so that their images have no class" if others else " and no images itself"
-        )
+        unlike = f", but {shortened(others)} none, so that their images have no class"
+        without = unlike if others else " and no images itself"
         return (
             f"data.root={root}: {within} holds folders ({shortened(inner[within], MOST_SHOWN)}){without}. If {within} is what is to be "
             f"split, type {override('data.root', str(root / within))}{then}; {classes}."
@@ -166,11 +162,8 @@ def check_shared(root: Path, ready: Mapping[str, str], images: Sequence[Image]) 
     kept = {folder: split for folder, split in ready.items() if folder not in strange}
     if strange:
         folder, names = next(iter(strange.items()))
-        otherwise = (
-            f"leave it out with {typed_folders(kept)}"
-            if len(set(kept.values())) > 1
-            else f"split train alone with {override('data.root', str(root / next(iter(kept))))}"
-        )
+        otherwise = f"split train alone with {override('data.root', str(root / next(iter(kept))))}"
+        otherwise = f"leave it out with {typed_folders(kept)}" if len(set(kept.values())) > 1 else otherwise
         raise DatasetError(
             f"data.root={root}: {folder} holds the folders {shortened(sorted(names), MOST_SHOWN)}, of which train has none, so that they "
             f"are no classes. Sort its images into folders of train's classes, or {otherwise}."

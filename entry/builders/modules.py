@@ -90,21 +90,16 @@ def build_module(
     if trainer.channels_last:
         network = network.to(memory_format=torch.channels_last)
     own = weights == "auto" and not model.network.target.startswith(TORCHVISION)  # nobody publishes weights for it
-    report = (
-        WeightsReport(weights, "none")
-        if own or weights == "none"
-        else load_weights(
-            network,
-            model.name,
-            weights,
-            target=model.network.target,
-            num_classes=space.num_classes,
-            whole=truth is not None,
-            partial=model.partial,
-            key=model.weights_key,
-        )
-    )
-    own_truth: dict[str, Any] = {} if truth is None else {"truth": truth}
+    report = WeightsReport(weights, "none")
+    if weights != "none" and not own:
+        report = load_weights(network, model, weights, space.num_classes, whole=truth is not None)
+    parts: dict[str, Any] = {"optimizer": _untrained, "scheduler": _untrained, "loss": nn.Identity()}
+    if total_steps is not None:
+        parts["optimizer"] = optimizer(settings.optimizer, trainer.precision)
+        parts["scheduler"] = scheduler(settings.scheduler, total_steps)
+        parts["loss"] = build_loss(settings.loss, space.num_classes, class_counts)
+    if truth is not None:
+        parts["truth"] = truth
     make = cast("type[SupervisedModule]", get_class(settings.lightning_module.target))
     looks = settings.evaluation
     stride = None if looks.window is None else looks.steps
@@ -112,27 +107,13 @@ def build_module(
         network=network,
         label_space=space,
         normalisation=(model.mean or IMAGENET_MEAN, model.std or IMAGENET_STD),
-        **_training_parts(settings, space, class_counts, total_steps),
+        **parts,
         share=share,
         test_time_augmentation=TestTimeAugmentation(looks.flip, looks.scales, looks.window, stride),
-        **own_truth,
     )
     if trainer.precision == "64-true":
         module.double()  # the trainer would do it only after a checkpoint has been read into, and rounded to, float32
     return module, report
-
-
-def _training_parts(
-    settings: RunSettings, space: LabelSpace, class_counts: Sequence[int] | None, total_steps: int | None
-) -> dict[str, Any]:
-    """Optimiser, schedule and loss; placeholders for a module that is only evaluated."""
-    if total_steps is None:
-        return {"optimizer": _untrained, "scheduler": _untrained, "loss": nn.Identity()}
-    return {
-        "optimizer": optimizer(settings.optimizer, settings.trainer.precision),
-        "scheduler": scheduler(settings.scheduler, total_steps),
-        "loss": build_loss(settings.loss, space.num_classes, class_counts),
-    }
 
 
 def _untrained(*_: object) -> NoReturn:

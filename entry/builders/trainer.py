@@ -110,21 +110,14 @@ def _ddp(trainer: TrainerSettings, hardware: Hardware) -> DDPStrategy:
 def _training_callbacks(
     settings: RunSettings, folder: RunFolder, headline: str, signal: StopSignal, *, lines: bool
 ) -> list[Callback]:
-    keys, early = settings.checkpointing, settings.early_stopping
+    early = settings.early_stopping
     callbacks: list[Callback] = [
         *([EpochLines(headline)] if lines else []),
         StepSeed(settings.seed),
         FiniteLoss(),
         signal,
         HistoryWriter(folder.history),
-        Checkpoints(
-            folder.checkpoints,
-            f"val/{headline}",
-            signal,
-            every_n_steps=keys.every_n_steps,
-            every_minutes=keys.every_minutes,
-            keep=keys.keep,
-        ),
+        Checkpoints(folder.checkpoints, f"val/{headline}", signal, settings.checkpointing),
     ]
     if settings.ema.decay is not None:
         callbacks.append(AveragedWeights(settings.ema.decay))

@@ -32,10 +32,8 @@ def main(job_text: str, control: Path) -> int:
     try:
         with signal.listening():
             _part(Job.from_json(job_text), signal)
-    except RunStopped as stop:
-        error = stop
-    except (*REQUEST_ERRORS, *FAILURES) as failure:  # the supervisor prints it
-        error = failure
+    except (*REQUEST_ERRORS, *FAILURES, RunStopped) as ended:  # the supervisor prints it
+        error = ended
     except Exception as failure:  # noqa: BLE001  a bug keeps its traceback
         error = failure
         print_failure(failure)

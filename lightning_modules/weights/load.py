@@ -10,6 +10,7 @@ from lightning_modules.errors import WeightsError
 from lightning_modules.weights.download import NotReachableError, cached_path, fetch
 from lightning_modules.weights.safe_load import read_state_dicts
 from lightning_modules.weights.state_dict import Heads, choose_state, load_backbone, load_network
+from settings.model import ModelSettings
 
 NAMES = {"imagenet": "ImageNet", "coco_voc": "COCO/VOC"}
 PREDICTS = {"coco_voc": "voc21"}  # the label space of published weights that come with heads
@@ -32,49 +33,41 @@ class WeightsReport:
 
 
 def load_weights(
-    network: nn.Module,
-    model: str,
-    requested: str,
-    *,
-    target: str,
-    num_classes: int,
-    whole: bool = False,
-    partial: bool = False,
-    key: str | None = None,
+    network: nn.Module, model: ModelSettings, requested: str, num_classes: int, *, whole: bool = False
 ) -> WeightsReport:
-    """Load the requested weights into a fresh network, in place; `model` is its name, `target` what built it, dotted.
+    """Load the requested weights into a fresh network, in place.
 
     `requested` is ``auto`` (ImageNet if torchvision has such weights and they can be downloaded, else from scratch),
-    ``imagenet`` (of a segmentation model the backbone's), ``coco_voc``, or the path of a checkpoint, in which `key` chooses
-    one of several state dicts. With `whole` the heads are loaded too, and must fit: the network is evaluated as it is. With
-    `partial` all of a file that fits is loaded, and the rest noted.
+    ``imagenet`` (of a segmentation model the backbone's), ``coco_voc``, or the path of a checkpoint. With `whole` the heads
+    are loaded too, and must fit: the network is evaluated as it is.
 
     Raises WeightsError, with the network unchanged, if the weights cannot be downloaded or read, or do not fit.
     """
     if requested == "auto" or requested in NAMES:
-        return _load_published(network, model, requested, target, num_classes, whole=whole)
+        return _load_published(network, model, requested, num_classes, whole)
     states = read_state_dicts(Path(requested).expanduser())
-    place, state = choose_state(states, network, key, requested)
-    notes = load_network(network, state, Heads(num_classes, required=whole), requested, partial=partial)
+    place, state = choose_state(states, network, model.weights_key, requested)
+    notes = load_network(network, state, Heads(num_classes, required=whole), requested, partial=model.partial)
     others = ", ".join(other for other in states if other != place)
     chosen = f", its {place} (also there: {others})" if len(states) > 1 else ""
-    note = "; ".join([f"{model} starts from {requested}{chosen}", *notes])
+    note = "; ".join([f"{model.name} starts from {requested}{chosen}", *notes])
     return WeightsReport(requested, requested, note, Path(requested).name)
 
 
 def _load_published(
-    network: nn.Module, model: str, requested: str, target: str, num_classes: int, *, whole: bool
+    network: nn.Module, model: ModelSettings, requested: str, num_classes: int, whole: bool
 ) -> WeightsReport:
     """Download and load published weights; see `load_weights`. With ``auto`` a note takes the place of most errors."""
 
     def from_scratch(reason: object) -> WeightsReport:
-        return WeightsReport(requested, "none", f"{model} trains from scratch: {reason}")
+        return WeightsReport(requested, "none", f"{model.name} trains from scratch: {reason}")
 
     auto = requested == "auto"
     kind = "imagenet" if auto else requested
-    found = published_weights(target, kind)
+    assert model.network is not None, "only masks that are there already have no network"
+    found = published_weights(model.network.target, kind)
     if found is None:
-        reason = f"there are no {NAMES[kind]} weights for {model}"
+        reason = f"there are no {NAMES[kind]} weights for {model.name}"
         if auto:
             return from_scratch(reason)
         having = "models of torchvision" if kind == "imagenet" else "segmentation models of torchvision"
@@ -103,7 +96,7 @@ def _load_published(
         raise
     if (found.mean, found.std) != (IMAGENET_MEAN, IMAGENET_STD):
         content += f", trained with model.mean={list(found.mean)} and model.std={list(found.std)}"
-    return WeightsReport(requested, kind, f"{model} starts from {content}", file.name)
+    return WeightsReport(requested, kind, f"{model.name} starts from {content}", file.name)
 
 
 @dataclass(frozen=True)

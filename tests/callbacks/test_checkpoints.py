@@ -9,6 +9,7 @@ from callbacks.checkpoints import Checkpoints, earlier, link
 from callbacks.errors import RunStopped
 from callbacks.signals import ECHO_SECONDS, StopSignal
 from lightning_modules.checkpoint_io import CheckpointFiles
+from settings.training import CheckpointingSettings
 from tests.callbacks.tiny import Feeder, Line, trainer
 
 SCORES = "val/f1_macro"  # 0.3, 0.9, 0.5, 0.6 at the ends of the epochs of `Line`
@@ -54,7 +55,7 @@ def read(path):
 
 
 def test_best_and_last_are_kept_and_plain(tmp_path):
-    fit(tmp_path, Checkpoints(tmp_path, SCORES, StopSignal()))
+    fit(tmp_path, Checkpoints(tmp_path, SCORES, StopSignal(), CheckpointingSettings()))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best.ckpt", "last.ckpt"]
     assert {p.stem: read(p)["epoch"] for p in tmp_path.iterdir()} == {"best": 1, "last": 3}
 
@@ -71,7 +72,7 @@ def test_within_an_epoch_every_so_many_steps_and_earlier_ones_stay_as_asked(tmp_
             self.seen.append((last["global_step"], kept))
 
     Look.seen = []
-    fit(tmp_path, Look(tmp_path, SCORES, StopSignal(), every_n_steps=3, keep=keep), epochs=2)
+    fit(tmp_path, Look(tmp_path, SCORES, StopSignal(), CheckpointingSettings(every_n_steps=3, keep=keep)), epochs=2)
     # Four steps an epoch: step 3 within the first, 6 within the second; step 4 and 8 are written at the epochs' ends.
     names = [f"last-{step:08}.ckpt" for step in (6, 4, 3)]
     assert Look.seen == [(3, []), (4, names[2:][:keep]), (6, names[1:][:keep]), (8, names[:keep])]
@@ -94,13 +95,13 @@ def test_by_the_clock(tmp_path, monkeypatch):
             super().write_last(trainer, **how)
 
     Slow.steps = []
-    fit(tmp_path, Slow(tmp_path, SCORES, StopSignal(), every_minutes=1), epochs=2)
+    fit(tmp_path, Slow(tmp_path, SCORES, StopSignal(), CheckpointingSettings(every_minutes=1)), epochs=2)
     assert Slow.steps == [3, 4, 7, 8]  # after 75 s, at the epoch's end, and so again
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_a_signal_stops_after_the_running_step_with_a_checkpoint(tmp_path, number):
-    callback = SendSignal(tmp_path, SCORES, StopSignal(), number=number, at_step=5)
+    callback = SendSignal(tmp_path, SCORES, StopSignal(), CheckpointingSettings(), number=number, at_step=5)
     with pytest.raises(RunStopped) as stop:
         fit(tmp_path, callback)
     assert stop.value.number == number
@@ -110,13 +111,18 @@ def test_a_signal_stops_after_the_running_step_with_a_checkpoint(tmp_path, numbe
 @pytest.mark.parametrize("where", [{"at_step": 7}, {"at_step": 8, "validating": True}])
 def test_at_an_epochs_last_step_and_in_validation_it_waits_for_the_validation(tmp_path, where):
     with pytest.raises(RunStopped):
-        fit(tmp_path, SendSignal(tmp_path, SCORES, StopSignal(), number=signal.SIGTERM, **where))
+        fit(
+            tmp_path,
+            SendSignal(tmp_path, SCORES, StopSignal(), CheckpointingSettings(), number=signal.SIGTERM, **where),
+        )
     last = read(tmp_path / "last.ckpt")
     assert (last["global_step"], last["callbacks"]["checkpoints"]["best_score"]) == (8, pytest.approx(0.9))
 
 
 def test_a_second_signal_does_not_wait(tmp_path):
-    callback = SendSignal(tmp_path, SCORES, StopSignal(), number=signal.SIGINT, at_step=5, times=2)
+    callback = SendSignal(
+        tmp_path, SCORES, StopSignal(), CheckpointingSettings(), number=signal.SIGINT, at_step=5, times=2
+    )
     with pytest.raises(RunStopped):
         fit(tmp_path, callback)
     assert callback.steps_done == 5
@@ -125,9 +131,11 @@ def test_a_second_signal_does_not_wait(tmp_path):
 
 def test_the_best_score_survives_a_stop_and_another_folder(tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
-    fit(first, Checkpoints(first, SCORES, StopSignal()), epochs=2)
+    fit(first, Checkpoints(first, SCORES, StopSignal(), CheckpointingSettings()), epochs=2)
     first.rename(second)
-    run = fit(second, Checkpoints(second, SCORES, StopSignal()), resume_from=second / "last.ckpt")
+    run = fit(
+        second, Checkpoints(second, SCORES, StopSignal(), CheckpointingSettings()), resume_from=second / "last.ckpt"
+    )
     assert run.global_step == 16
     assert read(second / "best.ckpt")["epoch"] == 1  # 0.5 and 0.6, the scores afterwards, are lower
     assert read(second / "last.ckpt")["callbacks"]["checkpoints"]["best_score"] == pytest.approx(0.9)

@@ -17,6 +17,7 @@ from entry.config.resolve import resolved
 from entry.hardware import Hardware
 from lightning_modules.checkpoint_io import CheckpointFiles
 from run_folder import RunFolder
+from settings.training import CheckpointingSettings
 from tests.entry.config.test_resolve import request
 
 TRAINING = (EpochLines, StepSeed, FiniteLoss, StopSignal, HistoryWriter, Checkpoints)
@@ -53,7 +54,7 @@ def test_a_training_has_its_callbacks_in_order_and_writes_checkpoints(build, tmp
     assert only(trainer, HistoryWriter).path == tmp_path / "history.csv"
     checkpoints = only(trainer, Checkpoints)
     assert (checkpoints.folder, checkpoints.monitor) == (tmp_path / "checkpoints", "val/f1_macro")
-    assert (checkpoints.every_n_steps, checkpoints.every_minutes, checkpoints.keep) == (3, None, 2)
+    assert checkpoints.settings == CheckpointingSettings(every_n_steps=3, every_minutes=None, keep=2)
     assert checkpoints.signal is signal
 
 

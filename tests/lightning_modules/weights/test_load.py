@@ -6,6 +6,7 @@ from lightning_modules.errors import WeightsError
 from lightning_modules.weights import load
 from lightning_modules.weights.download import NotReachableError
 from lightning_modules.weights.load import PublishedWeights, load_weights
+from settings.base import Target
 from settings.errors import SettingsError
 from settings.model import ModelSettings
 from settings.run import validated
@@ -31,11 +32,13 @@ def _tiny(monkeypatch):
     monkeypatch.setattr(load, "published_weights", published)
 
 
-def loaded(network, model, requested, **how):
+def loaded(network, model, requested, whole=False, partial=False, key=None):
     """Load weights as for a model of torchvision, or for one of somebody's own."""
     package = "somebody.models" if model == "mine" else "torchvision.models"
     rows = [len(tensor) for tensor in network.state_dict().values() if tensor.dim()]
-    return load_weights(network, model, requested, target=f"{package}.{model}", num_classes=rows[-1], **how)
+    target = Target(_target_=f"{package}.{model}")
+    settings = ModelSettings.model_construct(name=model, network=target, partial=partial, weights_key=key)
+    return load_weights(network, settings, requested, rows[-1], whole=whole)
 
 
 @pytest.fixture
