@@ -148,6 +148,7 @@ Size = Annotated[
     Legal("[height,width], two positive whole numbers of pixels"),
 ]
 PathText = Annotated[str, Field(min_length=1), AfterValidator(absolute), Legal("a path")]
+Paths = PathText | Annotated[list[PathText], Field(min_length=1)] | None
 OF_DATA = "data"  # in place of a label space: the one of the data
 NameOrCSV = Annotated[
     str,

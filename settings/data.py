@@ -13,6 +13,7 @@ from settings.base import (
     Legal,
     NameOrCSV,
     Number,
+    Paths,
     PathText,
     Positive,
     Size,
@@ -47,9 +48,7 @@ FolderNames = Annotated[
     Name | Annotated[list[Name], Field(min_length=1)] | None,
     Legal("a folder directly under data.root, or a list of such folders, or null"),
 ]
-Roots = Annotated[
-    PathText | Annotated[list[PathText], Field(min_length=1)] | None, Legal("a folder, a list of folders, or null")
-]
+Roots = Annotated[Paths, Legal("a folder, a list of folders, or null")]
 
 
 class Fractions(Group):

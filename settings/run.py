@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self, TypeVar
 import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from settings.base import Group, Ids, Legal, NameOrCSV, PathText, Target, Text, absolute, as_typed
+from settings.base import Group, Ids, Legal, NameOrCSV, Paths, PathText, Target, Text, absolute, as_typed
 from settings.data import DataSettings
 from settings.errors import SettingsError, sentences
 from settings.evaluation import EvaluationSettings, ReportSettings
@@ -29,11 +29,11 @@ CheckpointName = Annotated[
     Legal("best, last or the path of a checkpoint"),
 ]
 Sources = Annotated[
-    PathText | Annotated[list[PathText], Field(min_length=1)] | None,
+    Paths,
     Legal("an image, a folder, a pattern such as photos/*.jpg, a list file, or a list of these, or null"),
 ]
 Runs = Annotated[
-    PathText | Annotated[list[PathText], Field(min_length=1)] | None,
+    Paths,
     Legal("run folders, such as [RUN_FOLDER,RUN_FOLDER], or the folder of a sweep, or null"),
 ]
 

@@ -63,19 +63,16 @@ def _split(value: object) -> object:
 
 Named = Annotated[Text | None, BeforeValidator(lambda value: None if value == "" else value)]  # set to nothing
 LoggerName = Literal["csv", "tensorboard", "wandb"]
+SEVERAL = Legal("a list of these for several at once, such as [wandb,tensorboard]")
+LoggerNames = Annotated[list[LoggerName], Field(min_length=1), SEVERAL]
 
 
 class LoggerSettings(Group):
     """`logger`: where scores are recorded beside the run folder."""
 
-    name: (
-        LoggerName
-        | Annotated[
-            list[LoggerName],
-            Field(min_length=1),
-            Legal("a list of these for several at once, such as [wandb,tensorboard]"),
-        ]
-    ) = Field("wandb", description="csv: nothing beside history.csv; several: logger=[wandb,tensorboard]")
+    name: LoggerName | LoggerNames = Field(
+        "wandb", description="csv: nothing beside history.csv; several: logger=[wandb,tensorboard]"
+    )
     project: Named = Field(None, description="wandb: project; unless typed, WANDB_PROJECT")
     entity: Named = Field(None, description="wandb: user or team; unless typed, WANDB_ENTITY")
     group: Named = Field(None, description="wandb: group of runs; unless typed, WANDB_RUN_GROUP")

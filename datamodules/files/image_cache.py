@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,33 +37,24 @@ MOST_THREADS = 8
 
 @dataclass(frozen=True, eq=False)
 class ReadImages:
-    """Images read and resized on each access; an index is a place in `names`."""
+    """Images, or `masks`, read and resized on each access; an index is a place in `names`."""
 
     read: Callable[[str], Image]
     names: Sequence[str]
     size: tuple[int, int]  # (height, width) in pixels
+    masks: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of each image."""
-        return (*self.size, 3)
+        """The shape of each image, or mask."""
+        return self.size if self.masks else (*self.size, 3)
 
     def __call__(self, index: int) -> Image:
-        """Return the image of a sample, (height, width, 3) uint8."""
-        return resize(self.read(self.names[index]), self.size)
+        """Return the image of a sample, (height, width, 3) uint8, or its mask (height, width) of classes that it had before."""
+        return (resize_mask if self.masks else resize)(self.read(self.names[index]), self.size)
 
 
-class ReadMasks(ReadImages):
-    """Masks (H, W) uint8, likewise; no pixel gets a class that is not in the mask."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of each mask."""
-        return self.size
-
-    def __call__(self, index: int) -> Image:
-        """Return the mask of a sample, (height, width) uint8."""
-        return resize_mask(self.read(self.names[index]), self.size)
+ReadMasks = partial(ReadImages, masks=True)
 
 
 class CachedImages:
