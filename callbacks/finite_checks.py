@@ -15,10 +15,7 @@ BATCHES_BETWEEN_CHECKS = 50  # each check makes a GPU wait
 
 
 class FiniteCheck(Callback):
-    """Collects values and raises TrainingError for the first that is not finite.
-
-    On a GPU they are collected there, and checked every 50 batches and at the end of an epoch.
-    """
+    """Raises TrainingError for the first value not finite; on a GPU every 50 batches and at an epoch's end."""
 
     def __init__(self) -> None:
         self._collected: list[tuple[Tensor, Tensor]] = []

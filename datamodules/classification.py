@@ -20,10 +20,7 @@ from settings.data import DataSettings
 
 
 class ClassificationDataModule(ImageDataModule):
-    """Feeds images and the index of their class; the classes are those of the samples.
-
-    A dataset defines `find`, and may end it with `checked`.
-    """
+    """Feeds images and their classes, those that samples have; a dataset's `find` may end with `checked`."""
 
     unit: ClassVar[str] = "images"
 

@@ -35,10 +35,7 @@ class Hardware:
 
 
 def choose(trainer: TrainerSettings) -> Hardware:
-    """Decide what `trainer.accelerator`, `.devices`, `.precision` and `.threads` leave open.
-
-    Raises RequestError for what is not there.
-    """
+    """Decide what `trainer` leaves open, such as devices and precision. Raises RequestError for what is not there."""
     wanted = trainer.accelerator
     available = torch.cuda.is_available()
     if wanted == "gpu" and not available:

@@ -51,10 +51,7 @@ class Row:
         return _TRUTH[value]
 
     def colour(self) -> Colour | None:
-        """Return the colour in the columns red, green and blue, or in the column colour as #rrggbb; None where there is none.
-
-        Raises LabelSpaceError naming the row.
-        """
+        """Return the colour, of red, green and blue or #rrggbb, or None. Raises LabelSpaceError naming the row."""
         text = self.values.get("colour", "")
         if text:
             if not re.fullmatch("#[0-9A-Fa-f]{6}", text):

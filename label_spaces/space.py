@@ -108,10 +108,7 @@ class LabelSpace:
 
 
 def names_beside(own: Collection[str], classes: Sequence[str]) -> list[str]:
-    """Return the names of classes as keys beside others, `own`; a name that is one of these has `APART` appended.
-
-    They are distinct, as the classes are.
-    """
+    """Return classes' names as distinct keys beside others, `own`; a name that is one of these has `APART` appended."""
     taken = {*own, *classes}
     found = []
     for name in classes:

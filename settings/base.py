@@ -21,10 +21,7 @@ class Legal:
 
 
 class Group(BaseModel):
-    """A group of keys. Unknown keys and values of another type are errors; nothing is converted.
-
-    A key that is not given, as in a run of an earlier version, has its default.
-    """
+    """Keys; unknown ones and other types are errors, nothing is converted; one not given has its default."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, populate_by_name=True, protected_namespaces=())
 

@@ -150,10 +150,7 @@ G = TypeVar("G", bound=Group)
 
 
 def validated(group: type[G], values: object) -> G:
-    """The settings of a group, such as `RunSettings`, that plain values describe.
-
-    Raises SettingsError with every problem: unknown keys, types, bounds, combinations.
-    """
+    """The settings of a group that plain values describe. Raises SettingsError with every problem at once."""
     try:
         return group.model_validate(values)
     except ValidationError as error:

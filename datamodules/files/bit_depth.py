@@ -42,10 +42,7 @@ def grey_of_8_bit(image: Image.Image, content: bytes, bits: int | None) -> npt.N
 
 
 def restore_low_bytes(image: Image.Image, content: bytes, bits: int | None) -> None:
-    """Where 16-bit colours do not use their whole range, scale all of their bits, of which Pillow keeps the higher 8.
-
-    Raises DatasetError where the pixels have no certain scale.
-    """
+    """Scale 16-bit colours, of which Pillow keeps 8, by the bits in use. Raises DatasetError if uncertain."""
     if image.mode in DEEP or bits == FULL_BITS:
         return
     shown = np.asarray(image)

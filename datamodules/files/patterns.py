@@ -97,10 +97,7 @@ class Pattern:
         return Match(file, values, self.fields, split)
 
     def find(self, root: Path, further: frozenset[str] = frozenset(), *, images: bool = True) -> list[Match]:
-        """Return the files below a root that are meant, sorted: `images` and those of `further` endings.
-
-        Raises DatasetError where the folder does not exist.
-        """
+        """Return, sorted, what is meant below a root: `images`, `further` endings. Raises DatasetError for no folder."""
         folder = root / self.folder
         if not folder.is_dir():
             raise DatasetError(f"{self.setting}: data.root={root} has no folder {self.folder}.")

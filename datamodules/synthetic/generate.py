@@ -29,10 +29,7 @@ SMALL = 40  # frames: up to here drawing takes less time than starting processes
 
 
 def ensure(root: Path, *, seed: int = 0, drives: int = DRIVES, frames_per_drive: int = FRAMES_PER_DRIVE) -> Path:
-    """Return the folder `root/<hash of VERSION and the request>`, generated where it is missing; it is always complete.
-
-    Concurrent processes wait for one another.
-    """
+    """Return the folder `root/<hash of VERSION and the request>`, complete: if missing, one process makes it."""
     request = {"version": VERSION, "seed": seed, "drives": drives, "frames_per_drive": frames_per_drive}
     name = hashlib.blake2b(json.dumps(request, sort_keys=True).encode(), digest_size=6).hexdigest()
     folder = root / name

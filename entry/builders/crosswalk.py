@@ -92,10 +92,7 @@ def keep_external(folder: RunFolder, source: LabelSpace, crosswalk_used: Crosswa
 
 
 def difference(folder: RunFolder, datamodule: SegmentationDataModule) -> tuple[str, bool] | None:
-    """How the label space that the settings name today differs from a run's own, and whether its classes do.
-
-    None where it does not, or the folder keeps none for these settings.
-    """
+    """How the label space named today differs from a run's own, and whether its classes do; None: not at all."""
     if own_space(folder, datamodule.settings) is None:
         return None
     kept = read_json(folder.label_space)

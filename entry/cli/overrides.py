@@ -62,10 +62,7 @@ def problems(arguments: Sequence[str], command: str) -> list[str]:
 
 
 def _refusal(typed: argparse.Namespace, rest: Sequence[str], command: str) -> str | None:
-    """Why a command line is refused as a whole; None where it is not.
-
-    Hydra's own parser has read it, so that an abbreviation is seen as what it stands for.
-    """
+    """Why a command line is refused as a whole, or None; Hydra's own parser has read it, abbreviations included."""
     own = "Add options of your own with --config-dir=FOLDER."
     imports = [each for each in (*typed.overrides, *rest) if re.match(r"[+~]*hydra\.searchpath\b", each)]
     modes = [f"--{mode.replace('_', '-')}" for mode in MODES if getattr(typed, mode) not in (None, False)]

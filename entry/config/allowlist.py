@@ -112,10 +112,7 @@ OURS = ("callbacks", "conf", "datamodules", "entry", "evaluate", "label_spaces",
 
 
 def check_target(place: str, target: object, allow: Sequence[str] = ()) -> None:
-    """Raise RequestError unless what a target stands for may be built at its place, such as ``model.network._target_``.
-
-    `allow` are packages of the user's own.
-    """
+    """Raise RequestError unless a target may be built at its place; `allow` are packages of the user's own."""
     rules = [*next((kinds for key, kinds in PLACES.items() if place == key or place.startswith(f"{key}.")), ())]
     if allow:
         rules += [replace(rule, packages=tuple(allow), called="") for rule in rules]

@@ -19,10 +19,7 @@ REQUEST_KEYS = (*RequestKeys.model_fields, *AllowedPackages.model_fields)
 
 
 def read_settings(folder: RunFolder, allow: Sequence[str]) -> RunSettings:
-    """The settings in a run's config.yaml. Raises RequestError naming the file, or what in it may not be built.
-
-    `allow` are packages of the user's own that it may name.
-    """
+    """The settings in a run's config.yaml, as `check_targets` allows. Raises RequestError naming the file."""
     settings = stored_settings(folder)
     check_targets(settings, allow)
     return settings

@@ -22,20 +22,14 @@ POLL_SECONDS = 0.1
 
 
 def run_ranks(job: str, kind: str, machine: Hardware, folder: Path) -> None:
-    """Do a job, as JSON, in several processes of this machine, and wait for them.
-
-    Raises what ended the job: RunStopped, RequestError, TrainingError, RankError.
-    """
+    """Do a job (JSON) in several processes. Raises RunStopped, RequestError, TrainingError, RankError."""
     # In the run's folder under a name that a resume clears away: a command that is killed cannot do it.
     with tempfile.TemporaryDirectory(prefix=".ranks-", suffix=".tmp", dir=folder) as name:
         _watch(_Ranks(job, kind, machine, Path(name)))
 
 
 class _Ranks:
-    """The processes, under torch's own launcher (the machinery of torch.distributed.run) in a thread.
-
-    Each writes its process id and how it ended into the folder `control`.
-    """
+    """The processes, of torch's own launcher in a thread; each writes its id and how it ended into `control`."""
 
     def __init__(self, job: str, kind: str, machine: Hardware, control: Path) -> None:
         self.count, self.control, self.kind = machine.ranks, control, kind
