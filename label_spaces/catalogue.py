@@ -18,10 +18,10 @@ FOLDER = Path(__file__).parent  # tables/NAME.csv is a label space or a label ta
 
 def names() -> tuple[str, ...]:
     """Return the names that `load` accepts: those of derived.csv, the other tables, and label tables with ids of their own."""
-    derived = _derived()
+    derived = _rows_of("derived")
     tables = {cells["labels"] for cells in derived.values()}
     others = (path.stem for path in sorted((FOLDER / "tables").glob("*.csv")))
-    return (*derived, *(name for name in others if name not in derived and name not in tables), *_label_ids())
+    return (*derived, *(name for name in others if name not in derived and name not in tables), *_rows_of("label_ids"))
 
 
 def load(name: str) -> LabelSpace:
@@ -96,29 +96,23 @@ def advice(
 
 def base_of(name: str) -> str:
     """Return the label space whose classes a label space has: itself, unless its masks hold the ids of labels."""
-    return _label_ids()[name]["classes"] if name in _label_ids() else name
+    return _rows_of("label_ids")[name]["classes"] if name in _rows_of("label_ids") else name
 
 
 @cache
 def label_table(name: str) -> LabelSpace | None:
     """Return the labels that a label space sums up, each as a class; None where it is not derived from a label table."""
     name = base_of(name)
-    if name not in _derived():
+    if name not in _rows_of("derived"):
         return None
-    table = _derived()[name]["labels"]
+    table = _rows_of("derived")[name]["labels"]
     return LabelSpace(table, tuple(row.values["name"] for row in _rows(table)))
 
 
 @cache
-def _derived() -> Mapping[str, Mapping[str, str]]:
-    """Return the rows of derived.csv by label space."""
-    return {row.values["space"]: row.values for row in read_rows(FOLDER / "derived.csv")}
-
-
-@cache
-def _label_ids() -> Mapping[str, Mapping[str, str]]:
-    """Return the rows of label_ids.csv by label space."""
-    return {row.values["space"]: row.values for row in read_rows(FOLDER / "label_ids.csv")}
+def _rows_of(file: str) -> Mapping[str, Mapping[str, str]]:
+    """Return the rows of derived.csv or label_ids.csv by label space."""
+    return {row.values["space"]: row.values for row in read_rows(FOLDER / f"{file}.csv")}
 
 
 def _rows(table: str) -> list[Row]:
@@ -127,12 +121,12 @@ def _rows(table: str) -> list[Row]:
 
 @cache
 def _by_name(name: str) -> LabelSpace:
-    if name in _label_ids():
+    if name in _rows_of("label_ids"):
         return _with_label_ids(name)
     space = read_space(FOLDER / "tables" / f"{name}.csv")
-    if name not in _derived():
+    if name not in _rows_of("derived"):
         return space
-    cells = _derived()[name]
+    cells = _rows_of("derived")[name]
     rows, column = _rows(cells["labels"]), cells["id"]
     index = {identity: i for i, identity in enumerate(space.ids)}
     members = [[row for row in rows if row.integer(column) == identity] for identity in space.ids]
@@ -149,7 +143,7 @@ def _by_name(name: str) -> LabelSpace:
 
 def _with_label_ids(name: str) -> LabelSpace:
     """Return the label space whose masks hold the ids of the labels in a label table."""
-    space, column = _by_name(base_of(name)), _label_ids()[name]["id"]
+    space, column = _by_name(base_of(name)), _rows_of("label_ids")[name]["id"]
     ids: list[list[int]] = [[] for _ in range(space.num_classes + 1)]
     for row in _rows(name):
         if row.integer(column) >= 0:

@@ -21,12 +21,8 @@ def autonue_compat(confusion: Tensor, level2: Sequence[int], level1: Sequence[in
     """Return the figures of evaluate_mIoU.py: `level3`, `level2` and `level1`.
 
     Each has `miou` as printed (None where it prints nan), `miou_defined`, the mean over the classes that occur, and
-    `iou`, a list with None for the classes that do not.
-
-    Args:
-        confusion: (C+1, C+1) level-3 counts (C = 26 for IDD), rows truth, columns predictions, void last.
-        level2: (C,) the level-2 class of each level-3 class.
-        level1: (K,) the level-1 class of each level-2 class.
+    `iou`, a list with None for the classes that do not. `confusion` (C+1, C+1) has level-3 counts (C = 26 for IDD), `level2`
+    (C,) the level-2 class of each level-3 class, `level1` (K,) the level-1 class of each level-2 class.
     """
     classes, middle = len(level2), len(level1)
     truth_known = confusion[:classes]

@@ -29,17 +29,9 @@ def baseline_scores(
 ) -> dict[str, dict[str, float | int | None]]:
     """Score the majority and a logistic regression on each set of features, by the rules of `metrics.scores`.
 
-    Args:
-        train_target: (N,) class indices; void samples (num_classes) are not fitted to.
-        test_target: (M,) class indices; void is not scored.
-        num_classes: C.
-        features: by name, such as "mean_colour", the (N, d) training and (M, d) test features.
-
-    Returns:
-        `{name: {accuracy, f1_macro, f1_weighted}}`, "majority" first; empty where there is nothing to fit to.
-
-    Raises:
-        ValueError: features are called "majority".
+    Targets are (N,) and (M,) class indices; void (num_classes) is neither fitted to nor scored. `features` are by name, such
+    as "mean_colour", the (N, d) training and (M, d) test features. Returns `{name: {accuracy, f1_macro, f1_weighted}}`,
+    "majority" first; empty where there is nothing to fit to. Raises ValueError for features called "majority".
     """
     if "majority" in (features or {}):
         raise ValueError(

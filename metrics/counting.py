@@ -16,23 +16,14 @@ PIECE = 1 << 19
 
 
 def confusion_matrix(prediction: Tensor, target: Tensor, num_classes: int, num_predicted: int | None = None) -> Tensor:
-    """Count how often each true class was predicted as each class.
+    """Count how often each true class was predicted as each class: (C+1, P+1) int64, rows truth, void last.
 
-    The memory beyond the input is constant, also under ``torch.use_deterministic_algorithms``. On an accelerator
-    nothing waits for the device.
+    Predictions are class indices of any shape and integer type (uint8 is fastest), 0..P, targets of the same shape, 0..C, on
+    the same device; C and P are void, P is C unless predictions have another label space. The memory beyond the input is
+    constant, also under ``torch.use_deterministic_algorithms``. On an accelerator nothing waits for the device.
 
-    Args:
-        prediction: class indices of any shape and integer type (uint8 is fastest), 0..P; P is void.
-        target: the true indices, 0..C, of the same shape, on the same device; C is void.
-        num_classes: C, without void.
-        num_predicted: P, where predictions have another label space; None: C.
-
-    Returns:
-        (C+1, P+1) int64 counts on the inputs' device; rows are truth, columns predictions, void is last.
-
-    Raises:
-        ValueError: shapes differ, a type is not an integer, or (on the CPU) an index is outside its range. On an
-            accelerator such an element is left out of the counts, and `ConfusionMatrix.compute` raises the error.
+    Raises ValueError where shapes differ, a type is not an integer, or (on the CPU) an index is outside its range; on an
+    accelerator such an element is left out of the counts, and `ConfusionMatrix.compute` raises the error.
     """
     if prediction.shape != target.shape:
         raise ValueError(

@@ -49,18 +49,12 @@ def jackknife_intervals(
     num_rows: int | None = None,
     proportions: Collection[str] = (),
 ) -> dict[str, list[float] | None]:
-    """Return intervals for the scores of all groups together.
+    """Return intervals for the scores of all groups together, None where one is undefined or fewer than two groups have truth.
 
-    Args:
-        matrices: (G, R·Q) sparse counts, a row per group (`sum_by_group`); each is a matrix of R rows of truth, void
-            last, and Q columns.
-        statistic: (..., R, Q) float64 counts -> (...) per score, each at most 1 and at least 0 or what is registered as its
-            lowest; by default the scores of `metrics.scores.means` over the classes of the full sample.
-        num_rows: R; by default the matrices are square.
-        proportions: names of the scores that are proportions of elements, beside those registered as such.
-
-    Returns:
-        `[low, high]` within these bounds per score; None where the score is undefined or fewer than two groups have truth.
+    `matrices` (G, R·Q) are sparse counts, a row per group (`sum_by_group`): R rows of truth, void last, and Q columns, square
+    unless `num_rows` (R) is given. `statistic` maps (..., R, Q) float64 counts to (...) per score, each at most 1 and at
+    least 0 or what is registered as its lowest; by default `metrics.scores.means` over the classes of the full sample.
+    `proportions` are scores that are proportions of elements, beside those registered as such.
     """
     num_rows = num_rows or math.isqrt(matrices.shape[1])
     matrices, repeats = _distinct(matrices, num_rows)

@@ -22,11 +22,7 @@ class PixelTable:
     """Count the classes of the pixels that fall into a cell; predict the commonest.
 
     In a cell without a training pixel that is the commonest class of all; of equally common classes it is the first.
-
-    Args:
-        cell_of: (3, H, W) uint8 image -> (H, W) int64 cells, or a shape that broadcasts to it.
-        num_cells: the number of cells.
-        num_classes: C; void is C.
+    `cell_of` maps a (3, H, W) uint8 image to (H, W) int64 cells, or a shape that broadcasts to it; void is `num_classes`.
     """
 
     def __init__(self, cell_of: CellOf, num_cells: int, num_classes: int) -> None:

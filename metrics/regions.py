@@ -19,13 +19,8 @@ KINDS = len(SIZES) + 1  # void, which has no size, comes first
 def region_sizes(mask: NDArray[np.uint8], void: int, bounds: Sequence[int] = SIZE_BOUNDS) -> NDArray[np.uint8]:
     """Return the size of the region that each pixel belongs to: the pixels of its class connected to it (8-connectivity).
 
-    Args:
-        mask: (H, W) class indices.
-        void: the index of no class.
-        bounds: ascending numbers of pixels from which a region has the next size.
-
-    Returns:
-        (H, W) uint8: 0 for void, then 1 and one more for each bound that is reached.
+    From (H, W) class indices (H, W) uint8: 0 for `void`, then 1 and one more for each of the ascending numbers of pixels,
+    `bounds`, that is reached.
     """
     sizes = np.zeros(mask.shape, np.uint8)
     for index in set(np.unique(mask).tolist()) - {void}:

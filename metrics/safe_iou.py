@@ -33,12 +33,8 @@ def tree_distance(levels: Sequence[Sequence[int]]) -> Tensor:
 def safe_iou(confusion: Tensor, distance: Tensor, important: Sequence[int]) -> Tensor:
     """Return (TP - Σ_s distance[c, s] · M[c, s]) / union of the important classes c, and the plain IoU of the others.
 
-    They are (..., C) float64 in -1..1; nan where a class is neither true nor predicted.
-
-    Args:
-        confusion: (..., C+1, C+1) counts, rows truth, columns predictions, void last.
-        distance: (C, C) in 0–1, such as `tree_distance`.
-        important: indices of the classes whose confusions are penalised.
+    They are (..., C) float64 in -1..1, of (..., C+1, C+1) counts; nan where a class is neither true nor predicted.
+    `distance` (C, C) is in 0–1, such as `tree_distance`.
     """
     distance = distance.to(confusion.device, torch.float64)
     penalised = torch.zeros(len(distance), dtype=torch.float64, device=confusion.device)

@@ -29,29 +29,20 @@ Classes = Literal["occurring", "present", "weighted"]
 
 @dataclass(frozen=True)
 class Score:
-    """A number that sums up a confusion matrix.
+    """A number that sums up a confusion matrix."""
 
-    Args:
-        name: in scores.json.
-        function: (..., C+1, C+1) counts -> (...) float64, or (..., C) where `over` is given; nan where it is undefined.
-            None for a score that needs more than the matrix and is computed elsewhere.
-        label: for figures, where it is not the name.
-        over: the classes that the score is a mean over: `occurring` (true or predicted), `present` (true), or `weighted`
-            by their support. Their number is given as `<name>_classes`.
-        headline: the tasks that this score is shown, recorded per epoch and compared with baselines for.
-        higher_is_better: the direction.
-        proportion: whether it is a proportion of elements, which has Wilson's interval.
-        lowest: the lowest possible value; the highest is 1.
-    """
-
-    name: str
+    name: str  # in scores.json
+    # (..., C+1, C+1) counts -> (...) float64, or (..., C) where `over` is given; nan where it is undefined. None for a score
+    # that needs more than the matrix and is computed elsewhere.
     function: ScoreFunction | None
-    label: str = ""
+    label: str = ""  # for figures, where it is not the name
+    # The classes that it is a mean over: occurring (true or predicted), present (true), or weighted by their support. Their
+    # number is given as `<name>_classes`.
     over: Classes | None = None
-    headline: Collection[str] = TASKS
+    headline: Collection[str] = TASKS  # that it is shown, recorded per epoch and compared with baselines for
     higher_is_better: bool = True
-    proportion: bool = False
-    lowest: float = 0.0
+    proportion: bool = False  # of elements, which has Wilson's interval
+    lowest: float = 0.0  # possible value; the highest is 1
 
 
 def true_positives(confusion: Tensor) -> Tensor:
@@ -153,15 +144,10 @@ def headline_of(confusion: Tensor | np.ndarray, task: str) -> dict[str, float | 
 
 
 def means(confusion: Tensor, classes_of: Tensor | None = None) -> dict[str, Tensor]:
-    """Return every registered score of a matrix.
+    """Return every registered score of (..., C+1, C+1) counts: (...) float64 by name, nan where it is undefined.
 
-    Args:
-        confusion: (..., C+1, C+1) counts.
-        classes_of: (C+1, C+1) counts that decide which classes a mean is over (a class without counts in
-            `confusion` is then a 0 in it); by default each matrix decides for itself.
-
-    Returns:
-        (...) float64 by name, nan where the score is undefined.
+    `classes_of`, (C+1, C+1) counts, decides which classes a mean is over (a class without counts in `confusion` is then a 0
+    in it); by default each matrix decides for itself.
     """
     deciding = confusion if classes_of is None else classes_of
     true = support(confusion)
