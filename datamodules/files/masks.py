@@ -11,10 +11,9 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from datamodules.errors import DatasetError, shortened
-from datamodules.files.bit_depth import WIDE_GREY, stored_bits
 from datamodules.files.idd_polygons import Annotation, AnnotationError, known_label, read_annotation
 from datamodules.files.image_files import find_images
-from datamodules.files.images import still_image, turn_upright
+from datamodules.files.images import WIDE_GREY, still_image, stored_bits, turn_upright
 from label_spaces.catalogue import having_colours
 from label_spaces.space import NO_ID, Colour, LabelSpace
 

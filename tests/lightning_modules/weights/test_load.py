@@ -4,8 +4,7 @@ from torch import nn
 
 from lightning_modules.errors import WeightsError
 from lightning_modules.weights import load
-from lightning_modules.weights.download import NotReachableError
-from lightning_modules.weights.load import PublishedWeights, load_weights
+from lightning_modules.weights.load import NotReachableError, PublishedWeights, load_weights
 from settings.base import Target
 from settings.errors import SettingsError
 from settings.model import ModelSettings

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from datamodules.errors import DatasetError
-from datamodules.splits.labels import read_labels
+from datamodules.labelled_images import read_labels
 
 NAMES = ["a/1.jpg", "a/2.jpg", "b/1.jpg"]
 CLASSES = {"a/1.jpg": "cat", "a/2.jpg": "dog", "b/1.jpg": "cat"}

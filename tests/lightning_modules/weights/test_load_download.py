@@ -7,8 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from lightning_modules.errors import WeightsError
-from lightning_modules.weights import download
-from lightning_modules.weights.download import NotReachableError, cached_path, fetch
+from lightning_modules.weights.load import NotReachableError, cached_path, fetch
 
 CONTENT = b"weights " * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()[:8]
@@ -141,7 +140,7 @@ def test_a_download_that_stalls_is_given_up(server, cache, monkeypatch):
         handler.wfile.flush()
         let_go.wait(30)
 
-    monkeypatch.setattr(download, "STALLED_SECONDS", 0.2)
+    monkeypatch.setattr(load, "STALLED_SECONDS", 0.2)
     monkeypatch.setattr(Handler, "do_GET", stall)
     with pytest.raises(NotReachableError, match="could not be downloaded"):
         fetch(server.url())
