@@ -16,7 +16,7 @@ from datamodules.files.mask_audit import mask_inspector
 from datamodules.files.masks import UnknownIdsError, holds_colours, ids_found, image_mask
 from label_spaces.catalogue import load
 from label_spaces.space import LabelSpace
-from tests.datamodules.files.test_bit_depth import png
+from tests.datamodules.files.test_images_bit_depth import png
 
 SPACE = LabelSpace("many", tuple(f"c{i}" for i in range(16)), void_ids=(255,))
 TWO = LabelSpace("two", ("off", "on"), ids=(0, 255))

@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from lightning_modules.errors import WeightsError
+from lightning_modules.weights import load
 from lightning_modules.weights.load import NotReachableError, cached_path, fetch
 
 CONTENT = b"weights " * 1000
