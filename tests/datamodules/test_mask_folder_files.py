@@ -7,7 +7,7 @@ from PIL import Image
 from datamodules.errors import DatasetError
 from datamodules.mask_folder import MaskFolderDataModule
 from label_spaces.catalogue import load
-from tests.datamodules.files.test_bit_depth import png
+from tests.datamodules.files.test_images_bit_depth import png
 from tests.datamodules.files.test_mask_files import STORED, turned, upright
 
 SIZE = (24, 36)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from label_spaces.catalogue import load
 from tests.conftest import Answer, make_mask_folder
-from tests.datamodules.files.test_bit_depth import png
+from tests.datamodules.files.test_images_bit_depth import png
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/OWN_DATA.md").read_text(encoding="utf-8")
 QUICK = ("trainer.max_epochs=1", "trainer.limit_batches=2", "trainer.threads=1", "trainer=cpu", "logger=csv", "data.image_size=[32,48]",
