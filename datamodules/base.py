@@ -200,16 +200,14 @@ class ImageDataModule(IndexedDataModule):
         known = [self.sizes.get(self.table.samples[index].name) for index in indices]
         return {} if None in known else {"image": np.array(known, dtype=np.float64).reshape(-1, 2)}
 
-    def opened(
-        self, kind: str, part: str, read: ReadImages, fingerprint: Callable[[str], str]
-    ) -> ReadImages | CachedImages:
+    def opened(self, kind: str, part: str, read: ReadImages, stamp: Callable[[str], str]) -> ReadImages | CachedImages:
         """Return what `read` reads for a part, cached where the settings allow; `kind` distinguishes its caches."""
         part = "train" if part == TRAIN_EVAL and read.size == self.train_size else part
         key = (kind, part, read.size)
         if key not in self._open:
             indices = self.indices(part)
             facts = [type(self).__qualname__, *(str(root.resolve()) for root in self.roots)]
-            facts += [f"{read.names[index]}\n{fingerprint(read.names[index])}" for index in indices]
+            facts += [f"{read.names[index]}\n{stamp(read.names[index])}" for index in indices]
             title, needed = f"{self.settings.name}{kind}", self.sample_bytes(read.size)
             self._open[key] = open_images(title, read, indices, self.settings, facts, needed)
         return self._open[key]

@@ -120,10 +120,8 @@ def visible_share(
     parts: dict[int, list[int]] = {}
     for part, owner in (part_of or {}).items():
         parts.setdefault(owner, [owner]).append(part)
-    windows = {
-        position: _window(np.concatenate([corners[part] for part in parts.get(position, [position])]), canvas.shape)
-        for position in chosen
-    }
+    outlines = {position: [corners[part] for part in parts.get(position, [position])] for position in chosen}
+    windows = {position: _window(np.concatenate(each), canvas.shape) for position, each in outlines.items()}
 
     def pixels(position: int) -> int:
         return int(np.count_nonzero(canvas[windows[position]] == position + 1))
@@ -148,11 +146,8 @@ def _window(polygon: npt.NDArray[np.int32], size: tuple[int, ...]) -> tuple[slic
 
 def usable_objects(annotation: Annotation, rules: CropRules) -> list[AnnotatedObject]:
     """Return the objects of a frame that become samples."""
-    boxes = {
-        position: box
-        for position, box in crop_boxes(annotation, rules.riders).items()
-        if min(box.right - box.left, box.bottom - box.top) >= rules.least_side
-    }
+    every, least = crop_boxes(annotation, rules.riders), rules.least_side
+    boxes = {at: box for at, box in every.items() if min(box.right - box.left, box.bottom - box.top) >= least}
     if not boxes:
         return []
     together = ridden(annotation) if rules.riders == "merge" else {}

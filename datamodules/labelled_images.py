@@ -83,12 +83,11 @@ def read_labels(path: Path, names: Collection[str], root: Path, columns: Sequenc
 
 def _columns(table: CSVTable, names: Collection[str], root: Path, given: Sequence[str] | None) -> tuple[str, str]:
     """Return the columns of files and of classes. Raises DatasetError where they are not there or not certain."""
+    labels, having = f"data.labels={table.path}", ", ".join(table.columns)
     if given is not None:
         if missing := [column for column in given if column not in table.columns]:
-            raise DatasetError(
-                f"data.label_columns=[{','.join(given)}]: data.labels={table.path} has no column {', '.join(missing)}; it has "
-                f"{', '.join(table.columns)}."
-            )
+            lacking = f"{labels} has no column {', '.join(missing)}; it has {having}."
+            raise DatasetError(f"data.label_columns=[{','.join(given)}]: {lacking}")
         return given[0], given[1]
     file = _file_column(table, names, root)
     others = {file, *table.named((*SAMPLE_COLUMNS, *SPLIT_COLUMNS, *GROUP_COLUMNS))}
@@ -97,17 +96,15 @@ def _columns(table: CSVTable, names: Collection[str], root: Path, given: Sequenc
     if len(named) == 1 or (not named and len(rest) == 1):
         return file, (named or rest)[0]
     if not named and not rest:
-        raise DatasetError(
-            f"data.labels={table.path} has no column of classes, such as label; it has {', '.join(table.columns)}."
-        )
+        raise DatasetError(f"{labels} has no column of classes, such as label; it has {having}.")
     numbers = {"0", "1", "0.0", "1.0"}
     if len(rest) > 1 and not named and all(row.cells[name].strip() in numbers for row in table.rows for name in rest):
         raise DatasetError(
-            f"data.labels={table.path} has a column of 0 and 1 per class ({shortened(rest)}); write one column with the name of each "
+            f"{labels} has a column of 0 and 1 per class ({shortened(rest)}); write one column with the name of each "
             f"image's class instead, under a header such as {file},label. Images of several classes cannot be used."
         )
     raise DatasetError(
-        f"data.labels={table.path}: which column has the classes is not certain; it has {', '.join(table.columns)}. Type the columns "
+        f"{labels}: which column has the classes is not certain; it has {having}. Type the columns "
         f"of files and classes, such as 'data.label_columns=[{file},{(named or rest)[0]}]'."
     )
 
@@ -120,10 +117,8 @@ def _file_column(table: CSVTable, names: Collection[str], root: Path) -> str:
             f"data.labels={table.path} has no header: its first line names an image. Put file,label above it."
         )
     tried = dict.fromkeys([*usual, *table.columns])
-    counts = {
-        column: len(match((row.cells[column] for row in table.rows[:MOST_TRIED]), names, root).names)
-        for column in tried
-    }
+    rows = table.rows[:MOST_TRIED]
+    counts = {column: len(match((row.cells[column] for row in rows), names, root).names) for column in tried}
     best = max(counts, key=counts.__getitem__)
     if counts[best]:
         return best

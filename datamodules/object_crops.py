@@ -161,10 +161,8 @@ def find_crops(
         except DatasetError as error:
             broken.append((frame.name, str(error)))
             continue
-        found += [
-            Candidate(name=f"{frame.name}#{thing.index}", group=frame.group, target=thing.label)
-            for thing in usable_objects(annotation, rules)
-        ]
+        things = usable_objects(annotation, rules)
+        found += [Candidate(f"{frame.name}#{thing.index}", frame.group, thing.label) for thing in things]
     return found, broken
 
 

@@ -36,10 +36,8 @@ def announce(run: Run) -> None:
         f"{settings.model.name}: {parameters / 1e6:.2f} M parameters, weights {run.weights.used}, images {width}×{height}, "
         f"aug {settings.aug.name}, batch {settings.data.batch_size}, {settings.trainer.max_epochs} epochs"
     )
-    ranks = f"{machine.ranks} processes of " if machine.ranks > 1 else ""
-    screen.print(
-        f"{machine.accelerator} ({machine.device_name}), precision {machine.precision}, {ranks}{machine.threads} threads"
-    )
+    threads = f"{machine.ranks} processes of {machine.threads}" if machine.ranks > 1 else machine.threads
+    screen.print(f"{machine.accelerator} ({machine.device_name}), precision {machine.precision}, {threads} threads")
 
 
 def _classes(datamodule: ImageDataModule) -> Table:

@@ -99,11 +99,8 @@ def list_coco(root: Path, files: dict[str, CocoFile], images: list[str], splits:
         folder = PurePosixPath(file).parent.as_posix()
         for place, name in enumerate(content.images):
             wanted = folded(name.replace("\\", "/").removeprefix("./"))
-            fitting = [
-                image
-                for image in by_name.get(PurePosixPath(wanted).name, [])
-                if f"/{folded(image)}".endswith(f"/{wanted.lstrip('/')}")
-            ]
+            named, ending = by_name.get(PurePosixPath(wanted).name, []), f"/{wanted.lstrip('/')}"
+            fitting = [image for image in named if f"/{folded(image)}".endswith(ending)]
             below = [image for image in fitting if folder != "." and image.startswith(f"{folder}/")]
             of_split = [image for image in below or fitting if splits.get(image) == splits.get(file)]
             fitting = of_split or below or fitting

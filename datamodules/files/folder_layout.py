@@ -79,12 +79,8 @@ def ready_folders(root: Path, *, classes_within: bool = True) -> dict[str, str]:
 
 def typed_folders(split_of_folder: Mapping[str, str]) -> str:
     """Return how these folders are typed as those of the splits."""
-    folders = {
-        split: [folder for folder in split_of_folder if split_of_folder[folder] == split]
-        for split in SPLITS
-        if split in split_of_folder.values()
-    }
-    plain = {split: names[0] if len(names) == 1 else names for split, names in folders.items()}
+    folders = {split: [name for name, own in split_of_folder.items() if own == split] for split in SPLITS}
+    plain = {split: names[0] if len(names) == 1 else names for split, names in folders.items() if names}
     return f"data.split=folders 'data.folders={as_typed(plain)}'"
 
 

@@ -96,11 +96,8 @@ def list_pairs(roots: Iterable[Path], layout: Layout) -> Listing:
 def _advice(root: Path, layout: Layout) -> str:
     """Return what was found instead of frames, and what to type where frames are in folders within the root, or around."""
     # Within the root, or around it: where an archive may have put the dataset.
-    nearby = [
-        place
-        for place in (*folders_below(root, DEEPEST, (IMAGES, POLYGONS)), *root.absolute().parents[:2])
-        if (place / IMAGES).is_dir()
-    ]
+    around = (*folders_below(root, DEEPEST, (IMAGES, POLYGONS)), *root.absolute().parents[:2])
+    nearby = [place for place in around if (place / IMAGES).is_dir()]
     if fitting := [place for place in nearby if _files(place / IMAGES, layout.images)]:
         typed = [override("data.root", str(place)) for place in fitting]
         if len(fitting) > 1 and layout.images == IDD_LAYOUT.images:

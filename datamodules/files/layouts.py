@@ -86,11 +86,8 @@ def recognise(files: Iterable[str], mask_endings: Sequence[str] = (), *, by_word
     for patterns, files_of in sorted(pairs.items(), key=lambda item: (sum(map(len, item[0])), item[0])):
         shortest.setdefault(frozenset(files_of), patterns)
     most = max(map(len, shortest), default=0)
-    found = [
-        Layout(*patterns, len(files_of))
-        for files_of, patterns in shortest.items()
-        if 2 * len(files_of) > most and not any(files_of < others for others in shortest)
-    ]
+    whole = [each for each in shortest if 2 * len(each) > most and not any(each < others for others in shortest)]
+    found = [Layout(*shortest[each], len(each)) for each in whole]
     return sorted(found, key=lambda layout: (-layout.count, layout.mask))
 
 
@@ -140,10 +137,8 @@ def split_in(part: str) -> tuple[str, str]:
     for word in sorted(SPLIT_WORDS, key=len, reverse=True):
         for found in re.finditer(re.escape(word), part, re.IGNORECASE):
             before, after = part[: found.start()], part[found.end() :]
-            alone = all(
-                not text or not text[edge].isalpha() or MASK_WORDS.match(text)
-                for text, edge in ((before, -1), (after, 0))
-            )
+            sides = ((before, -1), (after, 0))
+            alone = all(not text or not text[edge].isalpha() or MASK_WORDS.match(text) for text, edge in sides)
             if alone:
                 return f"{before}{{split}}{after}", SPLIT_WORDS[word]
     return part, ""

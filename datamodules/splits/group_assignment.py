@@ -127,10 +127,8 @@ class _State:
 
     def _distance(self, counts: Sequence[int], total: int) -> float:
         """Return the squared deviation relative to the fractions: few large units must not fill a small split."""
-        return sum(
-            (count / total - self._part[split]) ** 2 / self._part[split]
-            for split, count in zip(SPLITS, counts, strict=True)
-        )
+        parts = zip((self._part[split] for split in SPLITS), counts, strict=True)
+        return sum((count / total - part) ** 2 / part for part, count in parts)
 
 
 def fill(placed: Mapping[Unit, str], single: list[Unit], quotas: Counts, sizes: Mapping[str, int]) -> dict[Unit, str]:

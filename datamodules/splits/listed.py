@@ -48,16 +48,13 @@ def read_rows(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
     rows = []
     for row in table.rows:
         cells = row.cells | {column: row.cells[str(name)] for column, name in names.items()}
+        place = f"{path}, line {row.line}"
         sample, split = cells["sample"], cells["split"].strip()
         cells["split"] = split if split in TABLE_SPLITS else split_of(split) or ""
         if not cells["split"]:
-            raise DatasetError(
-                f"{path}, line {row.line}: unknown split {split!r} of sample {sample}; use {', '.join(SPLITS)}."
-            )
+            raise DatasetError(f"{place}: unknown split {split!r} of sample {sample}; use {', '.join(SPLITS)}.")
         if sample in seen:
-            raise DatasetError(
-                f"{path}, line {row.line}: sample {sample} already stands in line {seen[sample]}; keep one of the two."
-            )
+            raise DatasetError(f"{place}: sample {sample} already stands in line {seen[sample]}; keep one of the two.")
         seen[sample] = row.line
         rows.append(cells)
     return rows

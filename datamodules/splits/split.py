@@ -33,32 +33,25 @@ def stratified_order(candidates: Iterable[Candidate], seed: int) -> list[Candida
     classes = defaultdict(list)
     for candidate in candidates:
         classes[candidate.split, candidate.target].append((order_hash(seed, candidate.name), candidate.name, candidate))
-    places = [
-        ((rank + 0.5) / len(members), *member)
-        for members in classes.values()
-        for rank, member in enumerate(sorted(members))
-    ]
+    ranked = ((len(members), enumerate(sorted(members))) for members in classes.values())
+    places = [((rank + 0.5) / size, *member) for size, members in ranked for rank, member in members]
     return [candidate for *_, candidate in sorted(places, key=lambda place: place[:3])]
 
 
 def make_table(candidates: Iterable[Candidate], settings: DataSettings) -> tuple[SampleTable, list[str]]:
     """Return the table of a fraction of the samples, or of those a CSV lists, and notes. Raises DatasetError."""
-    found = list(candidates)
+    found, fraction = list(candidates), settings.fraction
     notes: list[str] = []
     whole = False
     if is_csv(settings.split):
         from datamodules.splits.listed import take_listed  # few runs read a CSV
 
         found, notes, whole = take_listed(found, settings, Path(settings.split))
-    if whole and settings.fraction < 1:
-        notes.append(
-            f"data.fraction={settings.fraction} is not applied: {settings.split} is a whole split table, taken as it is."
-        )
-    chosen = found if whole else take_fraction(found, settings.fraction, settings.split_seed)
+    if whole and fraction < 1:
+        notes += [f"data.fraction={fraction} is not applied: {settings.split} is a whole split table, taken as it is."]
+    chosen = found if whole else take_fraction(found, fraction, settings.split_seed)
     if lost := sorted({candidate.target for candidate in found} - {candidate.target for candidate in chosen}):
-        raise DatasetError(
-            f"data.fraction={settings.fraction} leaves no sample of {shortened(lost)}; take a larger fraction."
-        )
+        raise DatasetError(f"data.fraction={fraction} leaves no sample of {shortened(lost)}; take a larger fraction.")
     table, more = split_candidates(chosen, settings)
     return table, notes + more
 
@@ -210,10 +203,8 @@ def with_selection(table: SampleTable, settings: DataSettings) -> SampleTable:
             "data.select_from=train: train has one group only, of which no piece can be put aside; use data.select_from=null."
         )
     # A group of several classes counts as its first: they belong to crops and frames, whose splits are the datasets' own.
-    order = [
-        group.name
-        for group in stratified_order((Candidate(g, g, s[0].target) for g, s in groups.items()), settings.split_seed)
-    ]
+    candidates = (Candidate(group, group, samples[0].target) for group, samples in groups.items())
+    order = [group.name for group in stratified_order(candidates, settings.split_seed)]
     room, chosen = int(SELECTION_SHARE * sum(map(len, groups.values()))), set()
     for group in order:
         if len(groups[group]) <= room:

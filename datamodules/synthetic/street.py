@@ -171,10 +171,8 @@ def _riders(p: Palette, below: Thing) -> list[Thing]:
         return []
     seat, reach = (0.86, 0.5) if motor else (0.96, 0.62)
     places = [(0.0, 0.25), (-0.42, 0.15)] if motor and p.chance(0.25) else [(0.0, 0.25)]
-    return [
-        replace(below, label="rider", shape=living.rider(p, seat=seat, reach=reach, place=place), shift=shift)
-        for place, shift in places
-    ]
+    riders = ((living.rider(p, seat=seat, reach=reach, place=place), shift) for place, shift in places)
+    return [replace(below, label="rider", shape=shape, shift=shift) for shape, shift in riders]
 
 
 def _random_place(p: Palette, road: Road, step: float, label: str) -> tuple[float, float, float, tuple[float, float]]:

@@ -66,9 +66,8 @@ def _sections(config: DictConfig) -> dict[str, list[tuple[str, str]]]:
     described = {key: str(field.description or "") for key, field in (*keys_of(AllowedPackages), *keys_of(RunSettings))}
     sections: dict[str, list[tuple[str, str]]] = {}
     for key, value in sorted(composed_values(config), key=lambda leaf: list(described).index(leaf[0].split(".")[0])):
-        sections.setdefault(key.split(".")[0] if "." in key else "keys of a request", []).append(
-            (f"  {key}={value}", described.get(key, ""))
-        )
+        group = key.split(".")[0] if "." in key else "keys of a request"
+        sections.setdefault(group, []).append((f"  {key}={value}", described.get(key, "")))
     return sections
 
 

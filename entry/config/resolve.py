@@ -90,11 +90,8 @@ def _plain(config: DictConfig) -> Any:
         raise unresolved(error) from None
     assert isinstance(plain, dict)
     plain.pop("allow", None)
-    removed = [
-        name
-        for name, field in RunSettings.model_fields.items()
-        if name not in plain and isinstance(field.default, Group)
-    ]
+    fields = RunSettings.model_fields.items()
+    removed = [name for name, field in fields if name not in plain and isinstance(field.default, Group)]
     return {**plain, **{name: default_of(name) for name in removed}}
 
 
@@ -103,10 +100,8 @@ def _check_fit(config: DictConfig) -> None:
     task, targets = config.model.get("task"), config.data.get("targets", {})
     if not task or not OmegaConf.is_dict(targets) or task in targets:  # what else is wrong with them is found later
         return
-    models = {
-        path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))["task"]
-        for path in sorted((CONF / "model").glob("*.yaml"))
-    }
+    files = sorted((CONF / "model").glob("*.yaml"))
+    models = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))["task"] for path in files}
     fitting = ", ".join(name for name, its_task in models.items() if its_task in targets)
     raise RequestError(
         f"model={config.model.name} does {task}, but data={config.data.name} serves {' and '.join(targets)}. Models that fit: {fitting}"

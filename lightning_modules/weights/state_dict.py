@@ -96,9 +96,8 @@ def load_network(network: nn.Module, state: State, heads: Heads, origin: str, *,
         if not given:
             hint = f"its names are such as {example}, the network's such as {next(iter(wanted))}: choose the model= that it was trained with"
         counts = f"{len(given)} of the network's {len(wanted)} tensors fit, the file has {found}"
-        raise WeightsError(
-            f"model.weights={origin} does not fit the network: {problems}. {'; '.join(filter(None, (counts, hint)))}"
-        )
+        why = f"{problems}. {'; '.join(filter(None, (counts, hint)))}"
+        raise WeightsError(f"model.weights={origin} does not fit the network: {why}")
     network.load_state_dict(given, strict=False)
     return [*notes, f"what did not fit and is left as it was: {problems}"] if problems else notes
 
@@ -139,11 +138,8 @@ def _mismatches(given: State, wanted: State) -> str:
     """What does not fit, by cause; empty where all does."""
     # BatchNorm's counter is not in checkpoints from before torch 0.4.1; torch itself fills it in.
     missing = [name for name in wanted if name not in given and not name.endswith("num_batches_tracked")]
-    shapes = [
-        f"{name} is {_shape(given[name])}, the network's is {_shape(tensor)}"
-        for name, tensor in wanted.items()
-        if name in given and given[name].shape != tensor.shape
-    ]
+    other = [name for name, tensor in wanted.items() if name in given and given[name].shape != tensor.shape]
+    shapes = [f"{name} is {_shape(given[name])}, the network's is {_shape(wanted[name])}" for name in other]
     causes = {"missing ": missing, "unexpected ": [name for name in given if name not in wanted], "": shapes}
     return "; ".join(f"{cause}{_listed(names)}" for cause, names in causes.items() if names)
 
