@@ -58,9 +58,8 @@ def read_labels(path: Path, names: Collection[str], root: Path, columns: Sequenc
         if written in unknown:
             found.problems["rows name no image that is there"].append(place)
         elif written in matches.ambiguous:
-            found.problems["rows fit several images; add folders"].append(
-                f"{place}: {shortened(matches.ambiguous[written], 2)}"
-            )
+            several = f"{place}: {shortened(matches.ambiguous[written], 2)}"
+            found.problems["rows fit several images; add folders"].append(several)
         elif not row.cells[label].strip():
             found.problems["rows have no class"].append(place)
         else:

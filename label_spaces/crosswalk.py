@@ -190,13 +190,11 @@ def _column(path: Path, columns: Sequence[str]) -> str:
 
 
 def _link(row: Row, column: str, table: LabelSpace) -> Link:
-    cell = row.values[column]
+    cell, place = row.values[column], row.place
     names = [name.strip() for name in cell.split(";")] if cell else []
     if len(names) > 1 and cell in table.classes:
         if all(name in table.classes for name in names):
-            raise LabelSpaceError(
-                f"{row.place}: {cell} is one class of {table.name} and, by its parts, several; rename it"
-            )
+            raise LabelSpaceError(f"{place}: {cell} is one class of {table.name} and, by its parts, several; rename it")
         names = [cell]
     for name in names:
         if name not in table.classes:

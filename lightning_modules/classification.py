@@ -26,9 +26,8 @@ class ClassificationModule(SupervisedModule):
         probability, prediction = logits.softmax(1).max(1)
         loss = functional.cross_entropy(logits, target, reduction="none")
         self.confusion_of(stream).update(prediction, target)
-        self.records_of(stream).update(
-            index=index, target=target, prediction=prediction, probability=probability, loss=loss
-        )
+        records = self.records_of(stream)
+        records.update(index=index, target=target, prediction=prediction, probability=probability, loss=loss)
         return index, prediction, probability.isfinite()
 
     def predict_step(self, batch: Batch, _: int) -> tuple[Tensor, Tensor, Tensor, Mapping[int, str]]:

@@ -136,6 +136,7 @@ def _finite(value: float) -> float:
 
 
 Number = Annotated[int | float, AfterValidator(_finite)]  # 5 stays 5 in YAML
+Share = Annotated[Number, Field(gt=0, lt=1)]
 Whole = Annotated[int, Ge(0)]
 Positive = Annotated[int, Ge(1)]
 Text = Annotated[str, Field(min_length=1), Legal("a text that is not empty")]
@@ -153,6 +154,5 @@ NameOrCSV = Annotated[
     AfterValidator(lambda value: absolute(value) if is_label_file(value) else value),
     Legal("a name, or the path of a CSV file"),
 ]
-Ids = Annotated[
-    list[Annotated[int, Ge(0), Le(255)]], Field(min_length=1), Legal("a list of whole numbers in 0–255, such as [11]")
-]
+Byte = Annotated[int, Ge(0), Le(255)]
+Ids = Annotated[list[Byte], Field(min_length=1), Legal("a list of whole numbers in 0–255, such as [11]")]

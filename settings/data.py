@@ -16,6 +16,7 @@ from settings.base import (
     Paths,
     PathText,
     Positive,
+    Share,
     Size,
     Text,
     Whole,
@@ -54,9 +55,9 @@ Roots = Annotated[Paths, Legal("a folder, a list of folders, or null")]
 class Fractions(Group):
     """The parts of the samples that become train, val and test."""
 
-    train: Annotated[Number, Field(gt=0, lt=1)]
-    val: Annotated[Number, Field(gt=0, lt=1)]
-    test: Annotated[Number, Field(gt=0, lt=1)]
+    train: Share
+    val: Share
+    test: Share
 
     @model_validator(mode="after")
     def _check_sum(self) -> Self:
@@ -100,6 +101,7 @@ Pattern = Annotated[
     AfterValidator(lambda text: str(Path(text).expanduser()) if text.startswith("~") else text),
     Legal("a pattern of paths such as {split}/images/{name}.jpg"),
 ]
+Riders = Literal["separate", "merge", "drop"]
 Split = Annotated[
     Fractions | Annotated[str, AfterValidator(_split_name)],
     Legal(
@@ -147,9 +149,7 @@ class DataSettings(Group):
     mask_pattern: Pattern | None = Field(
         None, description="where their masks are, such as {split}/labels/{name}_mask.png; null: recognised"
     )
-    riders: Literal["separate", "merge", "drop"] = Field(
-        "separate", description="object crops: a class, with their vehicle, or out"
-    )
+    riders: Riders = Field("separate", description="object crops: a class, with their vehicle, or out")
     image_size: Size = Field(description="[height,width] in pixels of the images that the model is trained on")
     eval_size: Size | None = Field(
         None, description="[height,width] of scoring; null: image_size, for IDD's masks the frame's"

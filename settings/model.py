@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from settings.base import Group, Legal, NameOrCSV, Number, Target, Text, absolute, as_typed
+from settings.base import Group, Legal, NameOrCSV, Number, Share, Target, Text, absolute, as_typed
 
 PUBLISHED = ("auto", "none", "imagenet", "coco_voc")  # values of model.weights that are no path
 # The losses that `loss.name` selects without their file in conf/loss, as runs before that group did.
@@ -72,9 +72,7 @@ class LossSettings(Target):
     class_weights: Literal["none", "balanced"] = Field("none", description="balanced: by inverse frequency in train")
     label_smoothing: _Fraction = Field(0.0, description="label smoothing, of cross_entropy only")
     dice: Annotated[Number, Field(ge=0)] = Field(1.0, description="dice_cross_entropy: weight of the Dice loss")
-    probability: Annotated[Number, Field(gt=0, lt=1)] = Field(
-        0.7, description="ohem: pixels whose true class has less are hard"
-    )
+    probability: Share = Field(0.7, description="ohem: pixels whose true class has less are hard")
     least: Annotated[Number, Field(gt=0, le=1)] = Field(0.1, description="ohem: the least part of a batch's pixels")
 
     @model_validator(mode="before")

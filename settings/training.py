@@ -4,7 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from settings.base import Group, Legal, Number, Positive, Text, Whole
+from settings.base import Group, Legal, Number, Positive, Share, Text, Whole
+
+Precision = Literal["auto", "32-true", "bf16-mixed", "bf16-true", "16-mixed", "64-true"]
 
 
 class TrainerSettings(Group):
@@ -13,9 +15,7 @@ class TrainerSettings(Group):
     accelerator: Literal["auto", "cpu", "gpu"] = Field("auto", description="auto: a GPU where torch finds one")
     devices: Positive | Literal["auto"] = Field(1, description="devices per node; auto: every visible GPU, or one CPU")
     num_nodes: Positive = Field(1, description="machines; more than one needs torchrun")
-    precision: Literal["auto", "32-true", "bf16-mixed", "bf16-true", "16-mixed", "64-true"] = Field(
-        "auto", description="auto: bf16-mixed where hardware has it"
-    )
+    precision: Precision = Field("auto", description="auto: bf16-mixed where hardware has it")
     max_epochs: Positive = Field(10, description="epochs of the whole training")
     deterministic: bool = Field(False, description="use deterministic algorithms only")
     limit_batches: Positive | None = Field(None, description="batches of each split to use, for a quick try; null: all")
@@ -33,10 +33,7 @@ class TrainerSettings(Group):
 class EMASettings(Group):
     """`ema`: the exponential moving average of the weights."""
 
-    decay: Annotated[Number, Field(gt=0, lt=1)] | None = Field(
-        None,
-        description="keep the average over about 1 / (1 - decay) steps; null: the last",
-    )
+    decay: Share | None = Field(None, description="keep the average over about 1 / (1 - decay) steps; null: the last")
 
 
 class EarlyStoppingSettings(Group):

@@ -173,9 +173,8 @@ def _remarks(found: Sequence[Candidate], table: SampleTable, wanted: dict[str, i
     sizes = {split: len(table.indices(split)) for split in SPLITS}
     if sizes != wanted:
         reason = "groups stay whole" if by_group else "copies stay on one side and each class is in each split"
-        notes.append(
-            f"The exact sizes {_listed_sizes(wanted)} are impossible because {reason}; the split is {_listed_sizes(sizes)}."
-        )
+        exact, made = _listed_sizes(wanted), _listed_sizes(sizes)
+        notes.append(f"The exact sizes {exact} are impossible because {reason}; the split is {made}.")
     return notes
 
 

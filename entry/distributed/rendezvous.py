@@ -187,10 +187,8 @@ def _reason_to_end(store: Store, over: threading.Event) -> str | None:
                 if found != last[other][0]:
                     last[other] = (found, time.monotonic())
                 elif time.monotonic() - last[other][1] > SILENT_SECONDS:
-                    where = host_of(store, other)
-                    return (
-                        f"Rank {other} of {world_size()} ({where}) has given no sign of life for {SILENT_SECONDS:g} s."
-                    )
+                    lost = f"Rank {other} of {world_size()} ({host_of(store, other)})"
+                    return f"{lost} has given no sign of life for {SILENT_SECONDS:g} s."
         except RuntimeError:
             return "The ranks' store does not answer: rank 0, or the launcher, has ended. See its output."
     return None
