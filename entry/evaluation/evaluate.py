@@ -1,9 +1,10 @@
 """One evaluation, of a run, external weights or masks: its folder is replaced as a whole, and only by a complete one."""
 
+import contextlib
 import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ from datamodules.base import ImageDataModule
 from datamodules.files.masks import Mask
 from datamodules.segmentation import SegmentationDataModule
 from entry.builders.trainer import build_trainer
+from entry.errors import IncompleteError, print_failure
 from entry.evaluation.baselines import baseline_data, pixel_baselines
 from entry.evaluation.pictures import frames_to_show, pictures, predict_frames
 from entry.evaluation.summary import print_resized
-from entry.run import Run, session
+from entry.run import Run, git_commit, session
 from label_spaces.crosswalk import Crosswalk
 from lightning_modules.classification import ClassificationModule
 from lightning_modules.segmentation import SegmentationModule
@@ -55,21 +57,23 @@ def evaluate_model(run: Run, *, first: bool = True) -> None:
     if frames is not None and (only_predicted or run.settings.report.predictions):
         files = frames.prediction_files(split)
 
-    shown: dict[int, Mask] = {}
+    mapping = None if run.crosswalk is None else run.crosswalk.mapping
 
     def count(masks: Path | None) -> Counts:
         callbacks: list[Callback] = [FiniteLogits(datamodule.names)]
         if frames is not None and files is not None:
             sizes = {index: frames.sizes[frames.names[index]] for index in files}
-            mapping = None if run.crosswalk is None else run.crosswalk.mapping
             callbacks.append(FrameMasks(masks, files, sizes, frames.label_space, mapping))
         trainer = build_trainer(run.settings, run.machine, folder, headline=module.headline, callbacks=callbacks)
-        counts = predict_split(trainer, module, datamodule)
-        report = run.settings.report
-        if frames is not None and not only_predicted and report.html and report.images:
-            mapping = None if run.crosswalk is None else run.crosswalk.mapping
-            shown.update(predict_frames(trainer, module, frames, frames_to_show(counts, mapping, report.gallery_iou)))
-        return counts
+        return predict_split(trainer, module, datamodule)
+
+    def shown(counts: Counts) -> Mapping[int, Mask]:
+        if frames is None or only_predicted:
+            return {}
+        # On this process alone: a failure then cannot leave other ranks waiting.
+        alone = replace(run.machine, devices=1, nodes=1)
+        trainer = build_trainer(run.settings, alone, folder, headline=module.headline)
+        return predict_frames(trainer, module, frames, frames_to_show(counts, mapping, run.settings.report.gallery_iou))
 
     if not first:
         count(None)
@@ -96,28 +100,44 @@ def write_evaluation(
     *,
     origin: Mapping[str, Any],
     crosswalk: Crosswalk | None,
-    shown: Mapping[int, Mask],
+    shown: Callable[[Counts], Mapping[int, Mask]],
 ) -> None:
     """Count a split once and write evaluation/<split>: configuration, status, scores, tables, figures and page.
 
     `count` is given the evaluation's folder, into which it may write predictions. `origin` is file, epoch and step of what
-    predicted, `crosswalk` leads from its classes to the data's where they differ. `shown` has the masks, before the
-    crosswalk, of the frames that the page shows, once `count` has returned.
+    predicted, `crosswalk` leads from its classes to the data's where they differ. `shown` returns the masks, before the
+    crosswalk, of the frames that the page shows. Raises IncompleteError where all but the page could be written.
     """
     headline = (ClassificationModule if settings.model.task == "classification" else SegmentationModule).headline
 
     def fill(target: Path) -> None:
         write_text(target / "config.yaml", settings.to_yaml())
-        with session(Status(target / "status.json")):
-            evaluation = collect(settings, folder, origin, datamodule, split, count(target), crosswalk)
+        with session(Status(target / "status.json", git_commit=git_commit())):
+            counts = count(target)
+            evaluation = collect(settings, folder, origin, datamodule, split, counts, crosswalk)
             if isinstance(datamodule, SegmentationDataModule) and datamodule.only_predict(split):
                 write_json(target / "scores.json", scores_of(evaluation))
             else:
                 _write_results(target, folder, datamodule, evaluation, headline)
         if settings.report.html:
-            write_report(target, folder, headline, _gallery(settings, datamodule, evaluation, shown))
+            with _incomplete_without(folder, split):
+                masks = shown(counts) if settings.report.images else {}
+                write_report(target, folder, headline, _gallery(settings, datamodule, evaluation, masks))
 
     replace_folder(folder.evaluation(split), fill)
+
+
+@contextlib.contextmanager
+def _incomplete_without(folder: RunFolder, split: str) -> Iterator[None]:
+    """Raise IncompleteError for an error in the block, which writes the page."""
+    try:
+        yield
+    except Exception as error:
+        print_failure(error)
+        raise IncompleteError(
+            f"{folder.evaluation(split)}: the scores are complete, but report.html could not be written "
+            f"({type(error).__name__}: {error}). report.html=false leaves it out."
+        ) from error
 
 
 def _gallery(
@@ -222,17 +242,26 @@ def _views(evaluation: EvaluationSettings) -> dict[str, Any]:
 
 
 def replace_folder(target: Path, fill: Callable[[Path], None]) -> None:
-    """Replace a folder as a whole by one that `fill` writes; an exception in `fill` leaves the old one as it was."""
+    """Replace a folder as a whole by one that `fill` writes; an exception in `fill` leaves the old one as it was.
+
+    IncompleteError, where the folder is worth having all the same, is raised at the end.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = target.with_name(f".{target.name}.{os.getpid()}.new")
     old = target.with_name(f".{target.name}.{os.getpid()}.old")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
+    incomplete = None
     try:
-        fill(fresh)
+        try:
+            fill(fresh)
+        except IncompleteError as error:
+            incomplete = error
         if target.exists():
             target.rename(old)
         fresh.rename(target)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+    if incomplete is not None:
+        raise incomplete

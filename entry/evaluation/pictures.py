@@ -22,7 +22,7 @@ from reports.html.selection import shown_frames, shown_images
 def predict_frames(
     trainer: lightning.Trainer, module: SupervisedModule, datamodule: SegmentationDataModule, indices: Sequence[int]
 ) -> dict[int, Mask]:
-    """Predict some frames of the test split again, on every rank all of them; return (H, W) uint8 by their indices."""
+    """Predict some frames of the test split again, with a trainer of this process alone; return (H, W) uint8 by their indices."""
     images = datamodule.images(datamodule.test_split, datamodule.eval_size)
     batches = [
         {"image": torch.from_numpy(images(index).transpose(2, 0, 1).copy())[None], "index": torch.tensor([index]), "unreadable": {}}
