@@ -60,9 +60,9 @@ def evaluate_predictions(request: Request, settings: RunSettings) -> None:
     matches = predicted_masks.match(wanted, datamodule.frames, Path(str(settings.predictions)))
     counts = predicted_masks.count(datamodule, split, matches, source)
 
-    def shown(counts: Counts) -> dict[int, Mask]:
+    def show(counts: Counts) -> dict[int, Mask]:
         mapping = None if crosswalk is None else crosswalk.mapping
-        chosen = frames_to_show(counts, mapping, settings.report.gallery_iou)
+        chosen = frames_to_show(counts, datamodule.label_space, mapping, settings.report.gallery_iou)
         files = {index: matches.files[datamodule.table.samples[index].name] for index in chosen}
         return {index: image_mask(matches.folder / file, source) for index, file in files.items()}
 
@@ -77,7 +77,7 @@ def evaluate_predictions(request: Request, settings: RunSettings) -> None:
             lambda _: counts,
             origin={"file": None, "epoch": None, "step": None},  # no checkpoint of ours made the masks
             crosswalk=crosswalk,
-            shown=shown,
+            show=show,
         )
     print_summary(folder, split)
 

@@ -47,7 +47,7 @@ def evaluate(prepared, tmp_path, monkeypatch):
     def call(count, settings=settings):
         folder = RunFolder(tmp_path / "run")
         origin = {"file": "best.ckpt", "epoch": 1, "step": 2}
-        write_evaluation(folder, settings, data, "val", count, origin=origin, crosswalk=None, shown=lambda _: {})
+        write_evaluation(folder, settings, data, "val", count, origin=origin, crosswalk=None, show=lambda _: {})
         return folder.evaluation("val")
 
     return call
@@ -75,7 +75,7 @@ def test_an_evaluation_is_complete(evaluate, always_blue, prepared):
     count, truth = always_blue
     folder = evaluate(count)
     assert {path.name for path in folder.iterdir()} == {
-        "config.yaml", "status.json", "scores.json", "per_class.csv", "confusion.csv", "class_counts.csv", "slices.csv", "per_sample.npz",
+        "config.yaml", "status.json", "scores.json", "per_class.csv", "confusion.csv", "class_counts.csv", "image_sizes.csv", "slices.csv", "per_sample.npz",
     }  # fmt: skip
     scores = json.loads((folder / "scores.json").read_text())
     assert scores["accuracy"] == pytest.approx((truth == 0).mean())
@@ -111,7 +111,7 @@ def test_a_page_that_cannot_be_written_leaves_the_scores(
     def failing(*_):
         raise ValueError("no ink")
 
-    monkeypatch.setattr("entry.evaluation.evaluate.write_report", failing)
+    monkeypatch.setattr("entry.evaluation.page.write_report", failing)
     report = prepared[0].report.model_copy(update={"html": True})
     with pytest.raises(
         IncompleteError, match=r"evaluation/val: the scores are complete, .*ValueError: no ink.*report.html=false"
