@@ -98,10 +98,10 @@ def now() -> str:
 
 
 class Status:
-    """`status.json` of a run or an evaluation. After a kill it has the state ``running`` and an old heartbeat."""
+    """`status.json` of a run or an evaluation, with further `facts`. After a kill it has the state ``running`` and an old heartbeat."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, **facts: Any) -> None:
+        self.path, self._facts = path, facts
         self._began = time.monotonic()
         self._fields: dict[str, Any] = {}
         self._lock = threading.Lock()
@@ -111,7 +111,7 @@ class Status:
         """Write state ``running``, and renew the heartbeat in a thread until `finish`."""
         self._fields = {"state": "running", "exit_code": None, "error": None}
         self._fields |= {"pid": os.getpid(), "host": socket.gethostname(), "heartbeat": now(), "started": now()}
-        self._fields |= {"finished": None, "seconds": None}
+        self._fields |= {"finished": None, "seconds": None, **self._facts}
         self._write()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
@@ -163,6 +163,7 @@ class RunFolder:
         self.predicted_label_space = self.path / "predicted_label_space.json"
         self.crosswalk = self.path / "crosswalk.csv"
         self.history = self.path / "history.csv"
+        self.timing = self.path / "timing.csv"
         self.checkpoints = self.path / "checkpoints"
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The record of a training: a row of history.csv per epoch, and a line or a bar for the terminal."""
+"""The record of a training: a row of history.csv and of timing.csv per epoch, and a line or a bar for the terminal."""
 
 import time
 from pathlib import Path
@@ -47,6 +47,39 @@ class HistoryWriter(Callback):
         if trainer.is_global_zero:
             # Earlier epochs may have a score that this process has not registered.
             write_csv(self.path, self._rows, list(dict.fromkeys([*columns(), *self._rows[0]])))
+
+
+class TimingWriter(Callback):
+    """Adds a row per epoch to timing.csv: the seconds of the training steps, and those in which the first process waited for batches.
+
+    No device is waited for. Steps that a GPU has not ended yet may be computed during a wait: there it is the most that
+    the GPU can have been idle for want of images.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._rows: list[dict[str, Any]] = []
+        self._began = self._steps = 0.0
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Read the rows of earlier epochs, if there are any."""
+        rows = read_csv(self.path) if self.path.exists() else []
+        self._rows = [dict(row) for row in rows if int(row["epoch"]) < trainer.current_epoch]
+        self._began = time.monotonic()  # a resumed epoch does not start again
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Note when the epoch's steps begin."""
+        self._began = time.monotonic()
+
+    def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Note how long the epoch's steps took."""
+        self._steps = time.monotonic() - self._began
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Write the epoch's row, if the loader measures how long it is waited for."""
+        if trainer.is_global_zero and (waited := getattr(trainer.train_dataloader, "waited", None)) is not None:
+            self._rows.append({"epoch": trainer.current_epoch, "steps": round(self._steps, 3), "waited": round(waited, 3)})  # fmt: skip
+            write_csv(self.path, self._rows)
 
 
 class EpochLines(Callback):

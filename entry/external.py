@@ -4,7 +4,7 @@ from datetime import datetime
 from pathlib import Path
 
 from datamodules import predicted_masks
-from datamodules.files.masks import image_mask
+from datamodules.files.masks import Mask, image_mask
 from datamodules.segmentation import SegmentationDataModule
 from entry import console, hardware
 from entry.builders.crosswalk import crosswalk_of, external_space, keep_external
@@ -20,6 +20,7 @@ from entry.request import Request
 from entry.run import claimed
 from label_spaces.crosswalk import Crosswalk
 from lightning_modules.weights.load import WeightsReport
+from metrics.counts import Counts
 from run_folder import RunFolder, folder_name, free_name
 from settings.run import RunSettings
 from streams import printable
@@ -58,12 +59,13 @@ def evaluate_predictions(request: Request, settings: RunSettings) -> None:
     wanted = [datamodule.table.samples[index].name for index in datamodule.table.indices(split)]
     matches = predicted_masks.match(wanted, datamodule.frames, Path(str(settings.predictions)))
     counts = predicted_masks.count(datamodule, split, matches, source)
-    shown = {}
-    if settings.report.html and settings.report.images:
+
+    def show(counts: Counts) -> dict[int, Mask]:
         mapping = None if crosswalk is None else crosswalk.mapping
-        for index in frames_to_show(counts, mapping, settings.report.gallery_iou):
-            file = matches.files[datamodule.table.samples[index].name]
-            shown[index] = image_mask(matches.folder / file, source)
+        chosen = frames_to_show(counts, datamodule.label_space, mapping, settings.report.gallery_iou)
+        files = {index: matches.files[datamodule.table.samples[index].name] for index in chosen}
+        return {index: image_mask(matches.folder / file, source) for index, file in files.items()}
+
     with claimed(folder, settings, request, machine, datamodule, WeightsReport("none", "none")):
         keep_external(folder, source, crosswalk)
         announce(datamodule, split, matches.note, crosswalk)
@@ -75,7 +77,7 @@ def evaluate_predictions(request: Request, settings: RunSettings) -> None:
             lambda _: counts,
             origin={"file": None, "epoch": None, "step": None},  # no checkpoint of ours made the masks
             crosswalk=crosswalk,
-            shown=shown,
+            show=show,
         )
     print_summary(folder, split)
 

@@ -140,7 +140,7 @@ def write_start(
         folder.environment,
         {
             **hardware.environment(machine),
-            "git_commit": _git_commit(),
+            "git_commit": git_commit(),
             "weights": {
                 "requested": weights.requested,
                 "used": weights.used,
@@ -161,7 +161,7 @@ def digest(weights: str) -> str | None:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _git_commit() -> str | None:
+def git_commit() -> str | None:
     """The project's commit, or None outside a checkout."""
     try:
         answer = subprocess.run(

@@ -28,7 +28,7 @@ class Fit:
     Args:
         verdict: ``cannot tell``, ``overfitting``, ``over-confident``, ``unstable``, ``memorising``, ``underfitting``,
             ``still improving`` or ``fine``.
-        reason: a sentence with the numbers behind it.
+        reason: a sentence with the numbers behind it; epochs are counted from 1.
     """
 
     verdict: str
@@ -79,7 +79,7 @@ def _turned(train_loss: "_Curve", val_loss: "_Curve", val_score: "_Curve", score
     low, high = float(val_loss.smooth[best]), val_loss.last
     if best + 1 > LATE * len(val_loss.values) or not val_loss.differ(high, low) or not val_loss.trend(best) > 0:
         return
-    course = f"The validation loss rose from {low:.3f} in epoch {best} to {high:.3f}"
+    course = f"The validation loss rose from {low:.3f} in epoch {best + 1} to {high:.3f}"
     lost = float(val_score.smooth[best]) - val_score.last
     if not train_loss.differ(float(train_loss.smooth[best]), train_loss.last):
         yield Fit("unstable", f"{course}, and that on train did not fall meanwhile: a lower learning rate may help.")

@@ -1,4 +1,4 @@
-"""The scores of parts of what was evaluated: each drive, each size of image, small and large objects or regions."""
+"""The scores of parts of what was evaluated: drives, sizes of images, objects and regions, dark and bright images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # it is that of its box or of a region.
 SIZES = ("small", "medium", "large")
 SIZE_BOUNDS = (32**2, 96**2)
+GREY = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
 MOST_SIZES = 10  # more sizes, as of photos from anywhere, are grouped by magnitude
 
 
@@ -56,6 +57,16 @@ def by_image_size(sizes: np.ndarray) -> Slicing:
     powers, of_size = np.unique(power, return_inverse=True)
     values = [f"{2**least}-{2 ** (least + 1) - 1}" for least in powers.tolist()]
     return Slicing("image_side", values, of_size[of.ravel()])
+
+
+def by_brightness(grey: np.ndarray) -> Slicing:
+    """Partition by mean grey value, (N,) in 0–255, into thirds of the samples, ``<lowest>-<highest>``, the darkest first.
+
+    Thirds, not fixed bounds, so that the scores of all parts are equally sure. Equal values are in one part.
+    """
+    of = np.searchsorted(np.quantile(grey, (1 / 3, 2 / 3)), grey)
+    parts = (grey[of == part] for part in range(3))
+    return Slicing("brightness", [f"{part.min():.1f}-{part.max():.1f}" if len(part) else "" for part in parts], of)
 
 
 def slice_scores(matrices: "csr_array", slicings: Sequence[Slicing]) -> list[dict[str, Any]]:

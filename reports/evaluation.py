@@ -15,7 +15,7 @@ from metrics.baselines import baseline_scores
 from metrics.counts import Counts
 from metrics.intervals import jackknife_intervals, sum_by_group
 from metrics.scores import SCORES, class_scores, mean_scores
-from metrics.slices import by_drive, by_image_size, by_object_size, region_scores, slice_scores
+from metrics.slices import by_brightness, by_drive, by_image_size, by_object_size, region_scores, slice_scores
 from reports.intervals import few_groups
 from reports.pixels import pixel_scores
 from run_folder import atomic, write_csv, write_json, write_table
@@ -45,6 +45,7 @@ class Evaluation:
         pixel_baselines: for masks, the scores of baselines without a network, by name.
         crosswalk: from the label space of the predictions, where that is another.
         sizes: (M, 2) heights and widths in pixels of each sample's ``image`` and ``object``, where these are known.
+        brightness: (M,) the mean grey values of the images, 0–255, where these are known.
         looks: the test-time augmentation and the windows, the keys of `evaluation`; None where they are unknown.
     """
 
@@ -65,6 +66,7 @@ class Evaluation:
     pixel_baselines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     crosswalk: Crosswalk | None = None
     sizes: Mapping[str, np.ndarray] = field(default_factory=dict)
+    brightness: NDArray[np.float64] | None = None
     looks: Mapping[str, Any] | None = None
 
 
@@ -122,11 +124,12 @@ def baselines(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
 
 
 def slices(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Return the rows of slices.csv: by drive, and by the size of images, objects and regions, as far as these are known."""
+    """Return the rows of slices.csv: by drive, size of images and objects, brightness, and size of regions, as far as these are known."""
     sizes, counts = evaluation.sizes, evaluation.counts
     parts = [by_drive(evaluation.groups)] if list(evaluation.names) != evaluation.groups.tolist() else []
     by_size = {"image": by_image_size, "object": by_object_size}
     parts += [by_size[what](sizes[what]) for what in by_size if what in sizes]
+    parts += [] if evaluation.brightness is None else [by_brightness(evaluation.brightness)]
     return slice_scores(counts.matrices, parts) + (region_scores(counts.regions) if counts.regions else [])
 
 

@@ -14,6 +14,10 @@ PROGRAM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
 )
 MISSING = "no Chromium: apt-get install chromium"
+AXE = os.environ.get("AXE_CORE")  # axe.min.js, which checks pages by WCAG; .ci/run fetches it
+NO_AXE = "AXE_CORE does not name axe.min.js: npm pack axe-core"
+AXE_RUN = """axe.run(document, {runOnly: {type: "tag", values: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}, resultTypes: ["violations"]})
+.then(found => found.violations.map(rule => [rule.id, ...rule.nodes.slice(0, 5).map(node => `${node.target.join(" ")}: ${node.failureSummary}`)]))"""
 PATIENCE = 60.0  # seconds for an answer
 
 
@@ -99,6 +103,13 @@ class Chromium:
         found = self("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
+
+    def violations(self) -> list[list[str]]:
+        """Return the rules of WCAG 2.1 A and AA that the page breaks, each with some of the elements, by axe-core."""
+        assert AXE is not None, NO_AXE
+        self.value(Path(AXE).read_text(encoding="utf-8") + ";1")
+        found: list[list[str]] = self.value(AXE_RUN)
+        return found
 
     def press(self, key: str) -> None:
         """Press and release a key, by its name."""

@@ -102,10 +102,8 @@ def type_command(name: str, *overrides: str, figures: bool = False) -> int:
     module = importlib.import_module(name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [f"{name}.py", *overrides])
-        for drawing in () if figures else ("write_figures", "per_class_figure", "write_report"):
+        for drawing in () if figures else ("write_figures", "per_class_figure", "write_page"):
             patch.setattr(f"entry.evaluation.evaluate.{drawing}", lambda *_: None)
-        for picturing in () if figures else ("pictures", "predict_frames"):
-            patch.setattr(f"entry.evaluation.evaluate.{picturing}", lambda *_: {})
         with pytest.raises(SystemExit) as end:
             getattr(module, name)()
     return int(end.value.code or 0)

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -178,7 +179,7 @@ def test_wrong_requests(run_command, typed, message):
 def test_ranks_write_each_frame_once_and_the_same(run_command, copy):
     for split in ("val", "test"):
         command = [sys.executable, "evaluate.py", f"run={copy}", f"split={split}", "data.eval_batch_size=2"]
-        found = {}
+        found, pages = {}, {}
         for ranks, typed in (
             (1, ["trainer=cpu"]),
             (2, ["trainer=ddp_cpu", "trainer.devices=2"]),
@@ -187,10 +188,14 @@ def test_ranks_write_each_frame_once_and_the_same(run_command, copy):
             given = [*typed, "trainer.threads=1", "trainer.precision=32-true"]
             subprocess.run([*command, *given], cwd=ROOT, check=True, capture_output=True, timeout=300)
             found[ranks] = files(copy / "evaluation" / split / "predictions")
+            page = (copy / "evaluation" / split / "report.html").read_text()
+            pages[ranks] = re.findall(r'src="(data:[^"]+)"', page), re.findall(r'<section id="classes">.*<section id="data">', page, re.DOTALL)  # fmt: skip
             scores = json.loads((copy / "evaluation" / split / "scores.json").read_text())
             assert (scores["n_seen"], scores["n_unique"]) == (6, 6)
         assert len(found[1]) == 12
         assert found[1] == found[2] == found[4]
+        assert pages[1] == pages[2] == pages[4]
+        assert bool(pages[1][1]) == (split == "val")  # test has no truth
     assert not [path for path in copy.rglob(".*") if path.name != ".hydra"]
 
 

@@ -3,6 +3,7 @@
 import math
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -195,18 +196,23 @@ def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 class ReportedLoader(DataLoader[dict[str, Any]]):
-    """A loader that reports on stderr when a batch takes long."""
+    """A loader that reports on stderr when a batch takes long; `waited` has the seconds in which batches were waited for."""
+
+    waited = 0.0
 
     def __iter__(self) -> Any:
         """Start the workers, and return an iterator over the batches."""
-        return self._reported(super().__iter__())
+        began = time.monotonic()
+        return self._reported(super().__iter__(), began)
 
-    def _reported(self, batches: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    def _reported(self, batches: Iterator[dict[str, Any]], began: float) -> Iterator[dict[str, Any]]:
         with waiting(f"the next batch of images (data.num_workers={self.num_workers})", REPORTED_SECONDS) as waits:
             for batch in batches:
                 waits(False)
+                self.waited += time.monotonic() - began
                 yield batch
                 waits(True)
+                began = time.monotonic()
 
 
 def make_loader(

@@ -19,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from callbacks.checkpoints import Checkpoints
 from callbacks.ema import AveragedWeights
 from callbacks.finite_checks import FiniteLoss
-from callbacks.history import EpochLines, HistoryWriter
+from callbacks.history import EpochLines, HistoryWriter, TimingWriter
 from callbacks.signals import StopSignal
 from callbacks.step_seed import StepSeed
 from entry.builders.modules import build
@@ -117,6 +117,7 @@ def _training_callbacks(
         FiniteLoss(),
         signal,
         HistoryWriter(folder.history),
+        TimingWriter(folder.timing),
         Checkpoints(folder.checkpoints, f"val/{headline}", signal, settings.checkpointing),
     ]
     if settings.ema.decay is not None:

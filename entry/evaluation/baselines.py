@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+import cv2
 import numpy as np
 
 from datamodules.base import ImageDataModule
@@ -10,6 +11,7 @@ from datamodules.sample_index import TRAIN_EVAL
 from datamodules.segmentation import SegmentationDataModule
 from datamodules.splits.sample_table import order_hash
 from metrics.pixel_baselines import pixel_baseline_scores, pixel_tables
+from metrics.slices import GREY
 
 MOST_FRAMES = 500  # that tables of places and colours are filled from: 10^7 pixels and more
 MOST_FITTED = 2_000  # a few weights per class need no more; pictures that are not cached cost up to 10 ms each
@@ -34,11 +36,11 @@ def baseline_data(
 
 def pixel_baselines(
     datamodule: SegmentationDataModule, split: str, indices: Sequence[int]
-) -> dict[str, dict[str, float | int | None]]:
-    """Scores `{position_prior, colour_table, colour_row: {accuracy, miou, fwiou}}` on the frames that were evaluated.
+) -> tuple[dict[str, dict[str, float | int | None]], np.ndarray]:
+    """Scores `{position_prior, colour_table, colour_row: {accuracy, miou, fwiou}}` on the frames that were evaluated, and (M,) their mean grey values.
 
     They are fitted to as many frames of train as the selection's split has, 500 at most, whatever data.train_eval_samples
-    is: a baseline must not depend on what history.csv shows.
+    is: a baseline must not depend on what history.csv shows. Without train there are none.
     """
     size = datamodule.eval_size
 
@@ -49,12 +51,21 @@ def pixel_baselines(
             images, masks = datamodule.images(part, size), datamodule.targets(part, size)
         return ((images(index).transpose(2, 0, 1), masks(index)) for index in chosen)
 
+    grey: list[float] = []
+
+    def evaluated() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for image, mask in frames(split, indices):
+            grey.append(float(np.dot(cv2.mean(image.transpose(1, 2, 0))[:3], GREY)))
+            yield image, mask
+
+    if not datamodule.indices("train"):
+        return pixel_baseline_scores({}, evaluated()), np.array(grey)
     tables = pixel_tables(datamodule.label_space.num_classes)
     learnt = _some(datamodule, MOST_FRAMES, datamodule.part_of_train())
     for image, mask in frames(TRAIN_EVAL if {*learnt} <= {*datamodule.indices(TRAIN_EVAL)} else None, learnt):
         for table in tables.values():
             table.update(image, mask)
-    return pixel_baseline_scores(tables, frames(split, indices))
+    return pixel_baseline_scores(tables, evaluated()), np.array(grey)
 
 
 def _some(datamodule: ImageDataModule, most: int, indices: Sequence[int]) -> list[int]:

@@ -3,7 +3,8 @@
 import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,20 +19,21 @@ from datamodules.base import ImageDataModule
 from datamodules.files.masks import Mask
 from datamodules.segmentation import SegmentationDataModule
 from entry.builders.trainer import build_trainer
+from entry.errors import IncompleteError
 from entry.evaluation.baselines import baseline_data, pixel_baselines
-from entry.evaluation.pictures import frames_to_show, pictures, predict_frames
+from entry.evaluation.page import write_page
+from entry.evaluation.pictures import frames_to_show, predict_frames
 from entry.evaluation.summary import print_resized
-from entry.run import Run, session
+from entry.run import Run, git_commit, session
 from label_spaces.crosswalk import Crosswalk
 from lightning_modules.classification import ClassificationModule
 from lightning_modules.segmentation import SegmentationModule
 from lightning_modules.supervised import SupervisedModule
 from metrics.counts import Counts
+from metrics.slices import GREY
 from reports.evaluation import Evaluation, scores_of, write_tables
 from reports.figures.per_class import per_class_figure
 from reports.figures.write import write_figures
-from reports.html.evaluation import Gallery, write_report
-from reports.html.pictures import legend
 from run_folder import RunFolder, Status, read_csv, write_json, write_table, write_text
 from settings.evaluation import EvaluationSettings
 from settings.run import RunSettings
@@ -55,21 +57,24 @@ def evaluate_model(run: Run, *, first: bool = True) -> None:
     if frames is not None and (only_predicted or run.settings.report.predictions):
         files = frames.prediction_files(split)
 
-    shown: dict[int, Mask] = {}
+    mapping = None if run.crosswalk is None else run.crosswalk.mapping
 
     def count(masks: Path | None) -> Counts:
         callbacks: list[Callback] = [FiniteLogits(datamodule.names)]
         if frames is not None and files is not None:
             sizes = {index: frames.sizes[frames.names[index]] for index in files}
-            mapping = None if run.crosswalk is None else run.crosswalk.mapping
             callbacks.append(FrameMasks(masks, files, sizes, frames.label_space, mapping))
         trainer = build_trainer(run.settings, run.machine, folder, headline=module.headline, callbacks=callbacks)
-        counts = predict_split(trainer, module, datamodule)
-        report = run.settings.report
-        if frames is not None and not only_predicted and report.html and report.images:
-            mapping = None if run.crosswalk is None else run.crosswalk.mapping
-            shown.update(predict_frames(trainer, module, frames, frames_to_show(counts, mapping, report.gallery_iou)))
-        return counts
+        return predict_split(trainer, module, datamodule)
+
+    def show(counts: Counts) -> Mapping[int, Mask]:
+        if frames is None or only_predicted:
+            return {}
+        # On this process alone: a failure then cannot leave other ranks waiting.
+        alone = replace(run.machine, devices=1, nodes=1)
+        trainer = build_trainer(run.settings, alone, folder, headline=module.headline)
+        chosen = frames_to_show(counts, frames.label_space, mapping, run.settings.report.gallery_iou)
+        return predict_frames(trainer, module, frames, chosen)
 
     if not first:
         count(None)
@@ -83,7 +88,7 @@ def evaluate_model(run: Run, *, first: bool = True) -> None:
         lambda target: count(target / "predictions"),
         origin=origin,
         crosswalk=run.crosswalk,
-        shown=shown,
+        show=show,
     )
 
 
@@ -96,38 +101,29 @@ def write_evaluation(
     *,
     origin: Mapping[str, Any],
     crosswalk: Crosswalk | None,
-    shown: Mapping[int, Mask],
+    show: Callable[[Counts], Mapping[int, Mask]],
 ) -> None:
     """Count a split once and write evaluation/<split>: configuration, status, scores, tables, figures and page.
 
     `count` is given the evaluation's folder, into which it may write predictions. `origin` is file, epoch and step of what
-    predicted, `crosswalk` leads from its classes to the data's where they differ. `shown` has the masks, before the
-    crosswalk, of the frames that the page shows, once `count` has returned.
+    predicted, `crosswalk` leads from its classes to the data's where they differ. `show` returns the masks, before the
+    crosswalk, of the frames that the page shows. Raises IncompleteError where all but the page could be written.
     """
     headline = (ClassificationModule if settings.model.task == "classification" else SegmentationModule).headline
 
     def fill(target: Path) -> None:
         write_text(target / "config.yaml", settings.to_yaml())
-        with session(Status(target / "status.json")):
-            evaluation = collect(settings, folder, origin, datamodule, split, count(target), crosswalk)
+        with session(Status(target / "status.json", git_commit=git_commit())):
+            counts = count(target)
+            evaluation = collect(settings, folder, origin, datamodule, split, counts, crosswalk)
             if isinstance(datamodule, SegmentationDataModule) and datamodule.only_predict(split):
                 write_json(target / "scores.json", scores_of(evaluation))
             else:
                 _write_results(target, folder, datamodule, evaluation, headline)
         if settings.report.html:
-            write_report(target, folder, headline, _gallery(settings, datamodule, evaluation, shown))
+            write_page(target, folder, settings, datamodule, evaluation, headline, lambda: show(counts))
 
     replace_folder(folder.evaluation(split), fill)
-
-
-def _gallery(
-    settings: RunSettings, datamodule: ImageDataModule, evaluation: Evaluation, shown: Mapping[int, Mask]
-) -> Gallery:
-    """The pictures of an evaluation's page, as far as they are wanted."""
-    report = settings.report
-    found = pictures(datamodule, evaluation, shown) if report.images else {}
-    names = legend(datamodule.label_space) if settings.model.task == "segmentation" else ()
-    return Gallery(found, names, report.gallery_iou)
 
 
 def _write_results(
@@ -140,6 +136,7 @@ def _write_results(
     columns = (found.values() for found in counts.values())
     rows = zip(evaluation.label_space.classes, *columns, strict=True)
     write_table(target / "class_counts.csv", ["name", *counts], rows)
+    write_table(target / "image_sizes.csv", ["split", "size", "samples"], _image_sizes(datamodule, counts))
     write_figures(
         target / "figures",
         evaluation.counts.confusion,
@@ -153,6 +150,14 @@ def _write_results(
     statuses = () if evaluation.crosswalk is None else evaluation.crosswalk.statuses
     title = f"Each class, {evaluation.split} split"
     per_class_figure(scores["classes"], scores, target / "figures/per_class.png", title, statuses)
+
+
+def _image_sizes(datamodule: ImageDataModule, splits: Iterable[str]) -> Iterator[tuple[str, str, int]]:
+    """Yield the rows of image_sizes.csv: each split's sizes of images, where they are known, with the number of samples."""
+    for split in splits:
+        known = datamodule.extents(datamodule.indices(split)).get("image", np.empty((0, 2)))
+        for (height, width), number in sorted(Counter(map(tuple, known.astype(int).tolist())).items()):
+            yield split, f"{width}x{height}", number
 
 
 def predict_split(trainer: lightning.Trainer, module: SupervisedModule, datamodule: ImageDataModule) -> Counts:
@@ -190,9 +195,11 @@ def collect(
     known: dict[str, Any] = {}
     size = datamodule.scored_at(split) if isinstance(datamodule, SegmentationDataModule) else datamodule.eval_size
     if task == "classification":
-        known["fitted_target"], known["features"] = baseline_data(datamodule, split, counts.index.tolist())
-    elif isinstance(datamodule, SegmentationDataModule) and datamodule.indices("train") and counts.weight.any():
-        known["pixel_baselines"] = pixel_baselines(datamodule, split, counts.index.tolist())
+        known["fitted_target"], features = baseline_data(datamodule, split, counts.index.tolist())
+        known |= {"features": features, "brightness": features["mean_colour"][1] @ GREY}
+    elif isinstance(datamodule, SegmentationDataModule) and counts.weight.any():
+        found = pixel_baselines(datamodule, split, counts.index.tolist())
+        known["pixel_baselines"], known["brightness"] = found
     samples = [table.samples[i] for i in counts.index.tolist()]
     return Evaluation(
         task=task,
@@ -222,17 +229,26 @@ def _views(evaluation: EvaluationSettings) -> dict[str, Any]:
 
 
 def replace_folder(target: Path, fill: Callable[[Path], None]) -> None:
-    """Replace a folder as a whole by one that `fill` writes; an exception in `fill` leaves the old one as it was."""
+    """Replace a folder as a whole by one that `fill` writes; an exception in `fill` leaves the old one as it was.
+
+    IncompleteError, where the folder is worth having all the same, is raised at the end.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = target.with_name(f".{target.name}.{os.getpid()}.new")
     old = target.with_name(f".{target.name}.{os.getpid()}.old")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
+    incomplete = None
     try:
-        fill(fresh)
+        try:
+            fill(fresh)
+        except IncompleteError as error:
+            incomplete = error
         if target.exists():
             target.rename(old)
         fresh.rename(target)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+    if incomplete is not None:
+        raise incomplete

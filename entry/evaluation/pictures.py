@@ -9,20 +9,25 @@ import torch
 from torch.utils.data import DataLoader
 
 from datamodules.base import ImageDataModule
+from datamodules.files.image_cache import ReadImages, ReadMasks
 from datamodules.files.images import resize_mask
 from datamodules.files.masks import Mask
+from datamodules.loading.dataset import ImageDataset, TrainingBatches
 from datamodules.segmentation import SegmentationDataModule
+from label_spaces.space import LabelSpace
 from lightning_modules.supervised import SupervisedModule
 from metrics.counts import Counts
 from reports.evaluation import Evaluation
-from reports.html.pictures import Picture, strip, thumbnail
-from reports.html.selection import shown_frames, shown_images
+from reports.html.pictures import Picture, overlay, strip, thumbnail
+from reports.html.selection import reasons, sample_scores
+
+MOST_OF_BATCH = 16
 
 
 def predict_frames(
     trainer: lightning.Trainer, module: SupervisedModule, datamodule: SegmentationDataModule, indices: Sequence[int]
 ) -> dict[int, Mask]:
-    """Predict some frames of the test split again, on every rank all of them; return (H, W) uint8 by their indices."""
+    """Predict some frames of the test split again, with a trainer of this process alone; return (H, W) uint8 by their indices."""
     images = datamodule.images(datamodule.test_split, datamodule.eval_size)
     batches = [
         {"image": torch.from_numpy(images(index).transpose(2, 0, 1).copy())[None], "index": torch.tensor([index]), "unreadable": {}}
@@ -32,10 +37,10 @@ def predict_frames(
     return {int(index): np.asarray(mask[0].cpu()) for index, mask, *_ in outputs or []}
 
 
-def frames_to_show(counts: Counts, mapping: Sequence[int] | None, threshold: float) -> list[int]:
-    """Return the indices of the frames that the page shows; `mapping` is the crosswalk's, where there is one."""
-    known = counts if mapping is None else counts.remapped(mapping)
-    return [int(counts.index[row]) for row in shown_frames(known.matrices, threshold)]
+def frames_to_show(counts: Counts, space: LabelSpace, mapping: Sequence[int] | None, threshold: float) -> list[int]:
+    """Return the indices of the frames that the page shows; `mapping` is the crosswalk's to `space`, where there is one."""
+    matrices = (counts if mapping is None else counts.remapped(mapping)).matrices
+    return [int(counts.index[row]) for row in reasons(matrices, space.classes, sample_scores(matrices), threshold)]
 
 
 def pictures(
@@ -48,7 +53,8 @@ def pictures(
     counts = evaluation.counts
     if not isinstance(datamodule, SegmentationDataModule):
         assert counts.predictions is not None
-        rows = shown_images(counts.matrices, *counts.predictions, counts.loss)
+        scores = sample_scores(counts.matrices, counts.loss)
+        rows = reasons(counts.matrices, evaluation.label_space.classes, scores, 0.0, counts.predictions)
         return {row: thumbnail(datamodule.read(evaluation.names[row])) for row in rows}
     found = {}
     for row, index in enumerate(counts.index.tolist()):
@@ -60,4 +66,25 @@ def pictures(
                 mask = table[mask]
             truth = resize_mask(datamodule.read_mask(name), mask.shape)
             found[row] = strip(datamodule.read(name), truth, mask, datamodule.label_space)
+    return found
+
+
+def training_batch(datamodule: ImageDataModule) -> list[tuple[Picture, str, str]]:
+    """Return 16 images at most of a training's first step, augmented, each with its name and, of images, its class.
+
+    Masks are laid over them. The files are read, and no generator of random numbers but the augmentation's own is used.
+    """
+    space, size, names = datamodule.label_space, datamodule.train_size, datamodule.names
+    first = TrainingBatches(datamodule.indices("train"), datamodule.settings.batch_size, datamodule.seed, epoch=0)
+    images, found = ReadImages(datamodule.read, names, size), []
+    if isinstance(datamodule, SegmentationDataModule):
+        frames = ImageDataset(names, ReadMasks(datamodule.read_mask, names, size), images, datamodule.augmentation)
+    else:
+        frames = ImageDataset(names, datamodule.targets("train", size), images, datamodule.augmentation)
+    for key in next(iter(first))[:MOST_OF_BATCH]:
+        item = frames[key]
+        image, target = item["image"].numpy().transpose(1, 2, 0), item["target"]
+        masked = isinstance(datamodule, SegmentationDataModule)
+        picture = overlay(image, target.numpy(), space) if masked else thumbnail(image)[0]
+        found.append((picture, names[key.sample], "" if masked else space.classes[target]))
     return found

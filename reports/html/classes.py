@@ -26,7 +26,7 @@ def class_rows(files: EvaluationFiles) -> list[dict[str, Any]]:
     scores, confusion = files.scores, files.confusion
     assert confusion is not None
     side = len(confusion)
-    support = merge_samples(files.matrices(), range(side), [0] * side)
+    support = merge_samples(files.matrices, range(side), [0] * side)
     images = np.asarray((support > 0).sum(axis=0))
     statuses = {
         name: status for status in ("partly", "shared", "no") for name in (scores["crossing"] or {}).get(status, ())
@@ -100,7 +100,7 @@ def largest_confusions(files: EvaluationFiles) -> list[dict[str, Any]]:
     Each has `truth`, `predicted`, `count`, its `share` of the class and `of_errors` of all errors, and `worst`, the rows
     and names of the two samples that have most of it, or have it with the greatest confidence.
     """
-    confusion, names, matrices = files.confusion, _names(files), files.matrices()
+    confusion, names, matrices = files.confusion, _names(files), files.matrices
     assert confusion is not None
     total = int(confusion[:-1].sum() - confusion[:-1].trace())
     return [

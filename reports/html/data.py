@@ -10,8 +10,10 @@ from urllib.parse import quote
 
 from reports.html.files import EvaluationFiles, Rows
 
-OF_EVALUATION = ("scores.json", "per_class.csv", "confusion.csv", "uncrossed.csv", "class_counts.csv", "slices.csv", "per_sample.npz", "config.yaml", "status.json", "figures", "predictions")  # fmt: skip
-OF_RUN = ("config.yaml", "overrides.txt", "environment.json", "status.json", "split.csv", "files.csv", "label_space.json", "predicted_label_space.json", "crosswalk.csv", "history.csv")  # fmt: skip
+OF_EVALUATION = ("scores.json", "per_class.csv", "confusion.csv", "uncrossed.csv", "class_counts.csv", "image_sizes.csv", "slices.csv", "per_sample.npz", "config.yaml", "status.json", "figures", "predictions")  # fmt: skip
+OF_RUN = ("config.yaml", "overrides.txt", "environment.json", "status.json", "split.csv", "files.csv", "label_space.json", "predicted_label_space.json", "crosswalk.csv", "history.csv", "timing.csv")  # fmt: skip
+ORDER = ("train", "select", "val", "test")  # of the splits
+MOST_SIZES = 5  # of images, that are named
 
 
 def splits(split: Rows) -> list[dict[str, Any]]:
@@ -19,7 +21,8 @@ def splits(split: Rows) -> list[dict[str, Any]]:
     groups: dict[str, list[str]] = defaultdict(list)
     for row in split:
         groups[row["split"]].append(row["group"])
-    return [{"name": name, "samples": len(found), "groups": len(set(found))} for name, found in groups.items()]
+    known = sorted(groups, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+    return [{"name": name, "samples": len(groups[name]), "groups": len(set(groups[name]))} for name in known]
 
 
 def has_drives(split: Rows) -> bool:
@@ -35,6 +38,31 @@ def shared(split: Rows, column: str, contents: Rows = ()) -> list[tuple[str, lis
         if row["sample"] in place and row[column]:
             found[row[column]].add(place[row["sample"]])
     return [(value, sorted(names)) for value, names in found.items() if len(names) > 1]
+
+
+def repeated(split: Rows, contents: Rows) -> tuple[int, list[str]]:
+    """Return how many images have the content of another one, and the names of those whose truth differs from the other's."""
+    target = {row["sample"]: row["target"] for row in split}
+    known = [row for row in contents if row["sample"] in target and row["image"]]
+    truths: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for row in known:
+        truths[row["image"]].add((row["truth"], target[row["sample"]]))
+    return len(known) - len(truths), [row["sample"] for row in known if len(truths[row["image"]]) > 1]
+
+
+def sizes(rows: Rows) -> list[dict[str, Any]]:
+    """Return for each split of image_sizes.csv its `name`, the number of different `sizes`, and the `commonest` with their counts."""
+    found: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for row in rows:
+        found[row["split"]].append((row["size"], int(row["samples"])))
+    commonest = {name: sorted(each, key=lambda pair: -pair[1])[:MOST_SIZES] for name, each in found.items()}
+    return [{"name": name, "sizes": len(each), "commonest": commonest[name]} for name, each in found.items()]
+
+
+def slices(rows: Rows) -> list[dict[str, Any]]:
+    """Return slices.csv with numbers; an empty cell is None."""
+    texts = ("slice", "value")
+    return [{key: text if key in texts else float(text) if text else None for key, text in row.items()} for row in rows]
 
 
 def class_counts(rows: Rows) -> list[dict[str, Any]]:
@@ -54,17 +82,19 @@ def class_counts(rows: Rows) -> list[dict[str, Any]]:
 def speed(files: EvaluationFiles, *, limited: bool) -> dict[str, Any]:
     """Return seconds of training, as far as history.csv has them, and of the evaluation, and samples per second.
 
-    `limited` is whether an epoch of training does not use every sample.
+    `waiting` is the share of the training steps' time in which batches were waited for, None where it is unknown. `limited` is whether an epoch of training does not use every sample.
     """
     seconds = [float(row["seconds"]) for row in files.history if row.get("seconds")]
     trained = sum(row["split"] == "train" for row in files.split)
     epoch = median(seconds) if seconds else None
     evaluation = files.status["seconds"]
+    steps, waited = (sum(float(row[name]) for row in files.timing) for name in ("steps", "waited"))
     return {
         "epochs": len(seconds),
         "training": sum(seconds) if seconds else None,
         "epoch": epoch,
         "training_rate": trained / epoch if epoch and not limited else None,
+        "waiting": min(1.0, waited / steps) if steps else None,
         "evaluation": evaluation,
         "evaluation_rate": files.scores["n_seen"] / evaluation if evaluation else None,
     }

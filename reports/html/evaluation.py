@@ -5,17 +5,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
-from metrics.scores import SCORES
+from metrics.fit import verdict_on_fit
+from metrics.scores import SCORES, headline_of
 from reports.figures.learning_curves import STREAMS, best_row, column_values
 from reports.html import charts, classes, data, headline, samples
 from reports.html.files import EvaluationFiles, read_files
 from reports.html.pictures import Picture
 from reports.html.render import render
+from reports.html.selection import reasons, sample_scores
 from run_folder import RunFolder, write_text
 
 PAGE = "report.html"
+NORMAL = 1.96  # standard errors on each side of a 95 % interval
 
 
 @dataclass(frozen=True)
@@ -26,11 +30,13 @@ class Gallery:
         pictures: by a sample's row in per_sample.npz, the four of `strip`, or the one of an image.
         legend: the name and the colour of each class, of masks.
         threshold: classes with an IoU up to this are shown where they fail worst.
+        batch: images of the first training step as the network saw them, each with its name and, of images, its class.
     """
 
     pictures: Mapping[int, Sequence[Picture]] = field(default_factory=dict)
     legend: Sequence[tuple[str, str]] = ()
     threshold: float = 0.5
+    batch: Sequence[tuple[Picture, str, str]] = ()
 
 
 def write_report(folder: Path, run: RunFolder, score: str, gallery: Gallery) -> None:
@@ -55,6 +61,14 @@ def context(files: EvaluationFiles, score: str, gallery: Gallery) -> dict[str, A
         "splits": data.splits(files.split),
         "shared_groups": data.shared(files.split, "group"),
         "shared_images": data.shared(files.split, "image", files.contents) if files.contents else None,
+        "repeated": data.repeated(files.split, files.contents),
+        "sizes": data.sizes(files.sizes),
+        "batch": gallery.batch,
+        "batch_size": settings["data"].get("batch_size"),
+        "augmentation": (settings.get("aug") or {}).get("name"),
+        "crops": "#" in (files.split[0]["sample"] if files.split else ""),
+        "accelerated": files.environment.get("accelerator") not in (None, "cpu"),
+        "legend": gallery.legend,
         "class_counts": data.class_counts(files.class_counts),
         "speed": data.speed(files, limited=settings["trainer"].get("limit_batches") is not None),
         "machine": data.environment(files),
@@ -70,8 +84,9 @@ def context(files: EvaluationFiles, score: str, gallery: Gallery) -> dict[str, A
 
 def results(files: EvaluationFiles, gallery: Gallery) -> dict[str, Any]:
     """Return what the page has of an evaluation with truth."""
-    rows, values = classes.class_rows(files), samples.sample_scores(files)
-    reasons = samples.reasons(files, values, gallery.threshold)
+    rows, predictions = classes.class_rows(files), files.predictions
+    values = sample_scores(files.matrices, files.samples["loss"] if predictions else None)
+    why = reasons(files.matrices, files.names, values, gallery.threshold, predictions)
     return {
         "headline": headline.headline(files),
         "classes": rows,
@@ -79,10 +94,9 @@ def results(files: EvaluationFiles, gallery: Gallery) -> dict[str, Any]:
         "matrix": classes.matrix(files),
         "confusions": classes.largest_confusions(files),
         "histogram": samples.histogram(files, values),
-        "samples": samples.described(files, values, reasons),
+        "samples": samples.described(files, values, why),
         "pictures": gallery.pictures,
-        "legend": gallery.legend,
-        "slices": files.slices,
+        "slices": data.slices(files.slices),
     }
 
 
@@ -101,6 +115,26 @@ def curves(files: EvaluationFiles, score: str) -> dict[str, Any]:
         "charts": [(title, charts.line_chart(epochs, series, marked)) for title, series in panels],
         "best": marked,
         "last": epochs[-1],
+        "score": score,
         "label": label,
         "value": None if best is None else column_values(files.history, f"val/{score}")[best],
+        "fit": verdict_on_fit(files.history, score, _error(files, score), _majority(files, score)),
     }
+
+
+def _error(files: EvaluationFiles, score: str) -> float:
+    """Return the standard error of a score, from its 95 % interval on the evaluated split; 0 where there is none."""
+    low, high = (files.scores["intervals"] or {}).get(score) or (0.0, 0.0)
+    return (high - low) / (2 * NORMAL)
+
+
+def _majority(files: EvaluationFiles, score: str) -> float | None:
+    """Return the score of always predicting the commonest class of train; None where it is unknown."""
+    if score in (known := (files.scores["baselines"] or {}).get("majority", {})):
+        return float(known[score])
+    if files.confusion is None or not files.class_counts or "train" not in files.class_counts[0]:
+        return None
+    always = np.zeros_like(files.confusion)
+    always[:, np.argmax([int(row["train"]) for row in files.class_counts])] = files.confusion.sum(axis=1)
+    found = headline_of(always, files.scores["task"]).get(score)
+    return None if found is None else float(found)

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from metrics.counts import Predictions
 from run_folder import RunFolder, read_csv, read_json
 from settings.base import as_typed
 from settings.changes import changes
@@ -33,11 +35,13 @@ class EvaluationFiles:
         status: the evaluation's status.json.
         confusion: confusion.csv, (C+1, C+1) int64, rows truth, columns predictions, void last; None without truth.
         class_counts: class_counts.csv.
+        sizes: image_sizes.csv.
         slices: slices.csv.
         samples: the columns of per_sample.npz.
         environment: the run's environment.json.
         overrides: the lines of the run's overrides.txt.
         history: history.csv.
+        timing: timing.csv.
         split: split.csv.
         contents: files.csv.
     """
@@ -49,11 +53,13 @@ class EvaluationFiles:
     status: Mapping[str, Any]
     confusion: NDArray[np.int64] | None
     class_counts: Rows
+    sizes: Rows
     slices: Rows
     samples: Mapping[str, np.ndarray]
     environment: Mapping[str, Any]
     overrides: Sequence[str]
     history: Rows
+    timing: Rows
     split: Rows
     contents: Rows
 
@@ -76,12 +82,18 @@ class EvaluationFiles:
         )
         return [f"{key}={as_typed(value)}" for key, value in changes(run, own).items()]
 
+    @cached_property
     def matrices(self) -> "csr_array":
-        """Return the sparse counts of each of the N samples, (N, (C+1)²)."""
+        """The sparse counts of each of the N samples, (N, (C+1)²)."""
         from scipy.sparse import csr_array
 
         cells = self.samples["count"], self.samples["cell"], self.samples["indptr"]
         return csr_array(cells, shape=(len(self.samples["sample"]), (len(self.names) + 1) ** 2))
+
+    @property
+    def predictions(self) -> Predictions | None:
+        """The class of each image; None for masks."""
+        return Predictions(*(self.samples[name] for name in Predictions._fields)) if "target" in self.samples else None
 
 
 def read_files(folder: Path, run: RunFolder) -> EvaluationFiles:
@@ -99,11 +111,13 @@ def read_files(folder: Path, run: RunFolder) -> EvaluationFiles:
         status=read_json(folder / "status.json"),
         confusion=_matrix(folder / "confusion.csv"),
         class_counts=_rows(folder / "class_counts.csv"),
+        sizes=_rows(folder / "image_sizes.csv"),
         slices=_rows(folder / "slices.csv"),
         samples=samples,
         environment=read_json(run.environment) if run.environment.exists() else {},
         overrides=overrides,
         history=_rows(run.history),
+        timing=_rows(run.timing),
         split=_rows(run.split),
         contents=_rows(run.files),
     )

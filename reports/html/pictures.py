@@ -16,6 +16,7 @@ Pixels = NDArray[np.uint8]
 
 WIDTH = 320  # of a panel of a strip, in pixels
 THUMBNAIL = 144  # the longer side of the picture of an image
+OVERLAY = 240  # the longer side of a frame with its mask over it
 QUALITY = 75
 RIGHT, HATCH = (150, 150, 150), ((90, 90, 90), (235, 235, 235))
 STRIPE = 4  # pixels
@@ -65,6 +66,14 @@ def legend(space: LabelSpace) -> list[tuple[str, str]]:
     """Return the name of each class and its colour as ``#rrggbb``."""
     table = colours(space)
     return [(name, f"#{bytes(table[index]).hex()}") for index, name in enumerate(space.classes)]
+
+
+def overlay(image: Pixels, mask: Pixels, space: LabelSpace) -> Picture:
+    """Return a small picture of a frame, (H, W, 3) RGB, with the colours of its mask (H, W) over it; void is left as it is."""
+    mixed = np.where((mask == space.void)[..., None], image, image // 2 + colours(space)[mask] // 2)
+    small = Image.fromarray(mixed.astype(np.uint8))
+    small.thumbnail((OVERLAY, OVERLAY))
+    return _encoded(np.asarray(small))
 
 
 def thumbnail(image: Pixels) -> list[Picture]:

@@ -1,6 +1,5 @@
 """The samples of an evaluation's page: their scores, and which are worst, in the middle and best."""
 
-from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,21 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from label_spaces.space import VOID
-from metrics.per_image import image_mious
 from reports.html.files import EvaluationFiles
-from reports.html.selection import by_score, confident_mistakes, failing, largest_pairs, uncertain, worst_rows
 
 BINS = 20
-
-
-def sample_scores(files: EvaluationFiles) -> NDArray[np.float64]:
-    """Return (N,) a score in 0–1 of each sample, nan without truth: a mask's own mIoU, or an image's probability of its true class.
-
-    The latter follows from the loss, the cross-entropy.
-    """
-    if "probability" in files.samples:
-        return np.exp(-files.samples["loss"].astype(np.float64))
-    return image_mious(files.matrices())
 
 
 def histogram(files: EvaluationFiles, scores: NDArray[np.float64]) -> list[dict[str, Any]]:
@@ -42,34 +29,9 @@ def histogram(files: EvaluationFiles, scores: NDArray[np.float64]) -> list[dict[
     ]
 
 
-def reasons(files: EvaluationFiles, scores: NDArray[np.float64], threshold: float) -> dict[int, list[str]]:
-    """Return why each sample is shown, by its row: the worst ones first.
-
-    Classes with an IoU up to `threshold` are shown where they fail worst.
-    """
-    matrices, facts, names = files.matrices(), files.samples, [*files.names, VOID]
-    assert files.confusion is not None
-    found: dict[int, list[str]] = defaultdict(list)
-    for row, place in by_score(scores).items():
-        found[row].append(place)
-    if "probability" not in facts:
-        for index, row in failing(matrices, threshold).items():
-            found[row].append(f"{names[index]} fails worst here")
-    for truth, predicted in largest_pairs(files.confusion):
-        for row in worst_rows(matrices, truth, predicted, facts.get("probability")):
-            found[row].append(f"{names[truth]} taken for {names[predicted]}")
-    if "probability" in facts:
-        for index, rows in confident_mistakes(facts["target"], facts["prediction"], facts["probability"]).items():
-            for row in rows:
-                found[row].append(f"a most confident mistake on {names[index]}")
-        for row in uncertain(facts["probability"]):
-            found[row].append("most uncertain")
-    return found
-
-
 def described(files: EvaluationFiles, scores: NDArray[np.float64], chosen: Mapping[int, Any]) -> list[dict[str, Any]]:
     """Return what the page has of some samples, by their rows in per_sample.npz, with the reason why each was chosen."""
-    matrices, classes, facts = files.matrices(), len(files.names), files.samples
+    matrices, classes, facts = files.matrices, len(files.names), files.samples
     names = [*files.names, VOID]
     hits = np.arange(classes) * (classes + 2)
     support = np.asarray(matrices[:, : classes * (classes + 1)].sum(axis=1))

@@ -1,14 +1,16 @@
 """Which samples of an evaluation are shown: the worst, middle and best, where classes fail, and where they are confused."""
 
 import math
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from metrics.counts import merge_samples
+from label_spaces.space import VOID
+from metrics.counts import Predictions, merge_samples
 from metrics.per_image import image_mious
 from metrics.scores import iou
 
@@ -79,30 +81,46 @@ def uncertain(probability: NDArray[np.float32]) -> list[int]:
     return [int(row) for row in np.argsort(probability, kind="stable")[:UNCERTAIN]]
 
 
-def shown_frames(matrices: "csr_array", threshold: float) -> list[int]:
-    """Return the rows of all frames that a page shows; none without any truth."""
-    confusion = _confusion(matrices)
-    confused = (worst_rows(matrices, *pair) for pair in largest_pairs(confusion))
-    return _distinct(by_score(image_mious(matrices)), *confused, failing(matrices, threshold).values())
+def sample_scores(matrices: "csr_array", loss: NDArray[np.floating] | None = None) -> NDArray[np.float64]:
+    """Return (N,) a score in 0–1 of each sample, nan without truth: a mask's own mIoU, or an image's probability of its true class.
+
+    The latter follows from `loss`, the cross-entropy of images.
+    """
+    return image_mious(matrices) if loss is None else np.exp(-loss.astype(np.float64))
 
 
-def shown_images(
+def reasons(
     matrices: "csr_array",
-    target: NDArray[np.int64],
-    prediction: NDArray[np.int64],
-    probability: NDArray[np.float32],
-    loss: NDArray[np.floating],
-) -> list[int]:
-    """Return the rows of all images that a page shows."""
-    confused = (worst_rows(matrices, *pair, probability) for pair in largest_pairs(_confusion(matrices)))
-    mistakes = confident_mistakes(target, prediction, probability).values()
-    return _distinct(by_score(np.exp(-loss.astype(np.float64))), *confused, *mistakes, uncertain(probability))
+    names: Sequence[str],
+    scores: NDArray[np.float64],
+    threshold: float,
+    predictions: Predictions | None = None,
+) -> dict[int, list[str]]:
+    """Return which samples a page shows, by their rows, and why; the worst ones first, and none without any truth.
+
+    `names` are those of the C classes, `scores` as of `sample_scores`. Of masks, classes with an IoU up to `threshold` are
+    shown where they fail worst; of images there are the `predictions`.
+    """
+    names = [*names, VOID]
+    confidence = predictions and predictions.probability
+    found: dict[int, list[str]] = defaultdict(list)
+    for row, place in by_score(scores).items():
+        found[row].append(place)
+    if predictions is None:
+        for index, row in failing(matrices, threshold).items():
+            found[row].append(f"{names[index]} fails worst here")
+    for truth, predicted in largest_pairs(_confusion(matrices)):
+        for row in worst_rows(matrices, truth, predicted, confidence):
+            found[row].append(f"{names[truth]} taken for {names[predicted]}")
+    if predictions is not None:
+        for index, rows in confident_mistakes(*predictions).items():
+            for row in rows:
+                found[row].append(f"a most confident mistake on {names[index]}")
+        for row in uncertain(predictions.probability):
+            found[row].append("most uncertain")
+    return found
 
 
 def _confusion(matrices: "csr_array") -> NDArray[np.int64]:
     side = math.isqrt(matrices.shape[1])
     return np.asarray(matrices.sum(axis=0), dtype=np.int64).reshape(side, side)
-
-
-def _distinct(*rows: Iterable[int]) -> list[int]:
-    return list(dict.fromkeys(row for each in rows for row in each))

@@ -1,8 +1,10 @@
 import csv
+import time
 
 import pytest
+from torch.utils.data import DataLoader
 
-from callbacks.history import HistoryWriter, columns
+from callbacks.history import HistoryWriter, TimingWriter, columns
 from metrics import scores
 from run_folder import read_csv
 from tests.callbacks.tiny import Line, loader, trainer
@@ -40,3 +42,30 @@ def test_a_row_per_epoch(tmp_path):
     assert float(rows[2]["train/loss"]) < float(rows[0]["train/loss"])
     assert rows[0]["val/accuracy"] == ""  # not computed: empty, not 0
     assert all(float(row["seconds"]) > 0 for row in rows)
+
+
+class Slow(DataLoader):
+    """Counts how long it is waited for, as the data modules' loaders do."""
+
+    waited = 0.0
+
+    def __iter__(self):
+        for batch in super().__iter__():
+            time.sleep(0.02)
+            self.waited += 0.02
+            yield batch
+
+
+def test_the_time_spent_waiting_for_batches_is_within_that_of_the_steps(tmp_path):
+    path = tmp_path / "timing.csv"
+    trainer(tmp_path, [TimingWriter(path)], epochs=2, reload_dataloaders_every_n_epochs=1).fit(
+        Line(), Slow(loader().dataset, batch_size=2), loader()
+    )
+    first, second = read_csv(path)
+    assert (first["epoch"], second["epoch"], float(first["waited"])) == ("0", "1", 0.08)  # 4 batches
+    assert 0.08 <= float(first["steps"]) < 5
+
+
+def test_a_loader_that_does_not_measure_has_no_timing(tmp_path):
+    trainer(tmp_path, [TimingWriter(tmp_path / "timing.csv")], epochs=1).fit(Line(), loader(), loader())
+    assert not (tmp_path / "timing.csv").exists()

@@ -109,7 +109,7 @@ def test_the_reason_has_the_numbers():
     found = verdict_on_fit(history, "f1_macro")
     assert found.verdict == "overfitting"
     # The lowest three are 1 + 1/11, 1, 1 + 1/11, the last three 1 + 5/11, 1 + 6/11, 1 + 7/11.
-    assert found.reason == "The validation loss rose from 1.091 in epoch 3 to 1.545 while that on train fell; f1_macro lost 0.045 since."  # fmt: skip
+    assert found.reason == "The validation loss rose from 1.091 in epoch 4 to 1.545 while that on train fell; f1_macro lost 0.045 since."  # fmt: skip
 
 
 def test_what_cannot_be_told():

@@ -6,7 +6,7 @@ from scipy.sparse import csr_array
 from sklearn.metrics import accuracy_score, f1_score, jaccard_score
 
 from metrics.counting import image_matrices
-from metrics.slices import Slicing, by_drive, by_image_size, by_object_size, slice_scores
+from metrics.slices import Slicing, by_brightness, by_drive, by_image_size, by_object_size, slice_scores
 
 CLASSES = 4
 
@@ -90,3 +90,12 @@ def test_what_is_undefined_for_a_part_is_none_and_not_nought():
     rows = slice_scores(sparse(truth, guess), [Slicing("drive", ["a", "b"], np.array([0, 1]))])
     assert (rows[1]["miou"], rows[1]["support"]) == (0.0, 5)
     assert (rows[2]["miou"], rows[2]["accuracy"], rows[2]["support"], rows[2]["n_samples"]) == (None, None, 0, 1)
+
+
+def test_brightness_is_cut_into_thirds_and_equal_values_stay_together():
+    grey = np.array([90.0, 10, 200, 30.25, 80, 120, 110, 100, 20])
+    found = by_brightness(grey)
+    assert (found.name, found.values) == ("brightness", ["10.0-30.2", "80.0-100.0", "110.0-200.0"])
+    assert found.of.tolist() == [1, 0, 2, 0, 1, 2, 2, 1, 0]
+    assert by_brightness(np.array([7.0, 7, 7, 7, 7, 9])).of.tolist() == [0, 0, 0, 0, 0, 2]
+    assert by_brightness(np.array([5.0])).values[0] == "5.0-5.0"

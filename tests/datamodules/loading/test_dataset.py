@@ -58,7 +58,10 @@ def test_the_augmentation_gets_name_and_epoch():
 def test_a_loader_leaves_torchs_generator_alone():
     for workers in (0, 1):
         state = torch.get_rng_state()
-        batches = list(make_loader(dataset(), EvaluationBatches(range(6), 4), workers, pin_memory=False))
+        loader = make_loader(dataset(), EvaluationBatches(range(6), 4), workers, pin_memory=False)
+        began = time.monotonic()
+        batches = list(loader)
+        assert 0 < loader.waited <= time.monotonic() - began
         assert [batch["index"].tolist() for batch in batches] == [[0, 1, 2, 3], [4, 5]]
         assert torch.equal(torch.get_rng_state(), state)
 

@@ -97,7 +97,7 @@ def test_pixel_baselines_do_not_depend_on_how_much_of_train_is_evaluated(mask_fo
     made = settings(mask_folder, cache_dir=str(tmp_path), cache=True, train_eval_samples=asked, **keys)
     data = MaskFolderDataModule(made)
     data.prepare_training()
-    found = baselines.pixel_baselines(data, "test", data.indices("test"))
+    found, grey = baselines.pixel_baselines(data, "test", data.indices("test"))
     # The frames of train that come first by the hashes of their names, as many as val has.
     names = data.names
     learnt = sorted(data.indices("train"), key=lambda index: order_hash(0, names[index]))[: len(data.indices("val"))]
@@ -120,6 +120,21 @@ def test_pixel_baselines_do_not_depend_on_how_much_of_train_is_evaluated(mask_fo
     colours, truth = pixels(data.indices("test"))
     right = [predicted.get(colour, rest) == label for colour, label in zip(colours, truth, strict=True) if label < 3]
     assert found["colour_table"]["accuracy"] == pytest.approx(np.mean(right))
+    files = [
+        Image.open(mask_folder / "images" / Path(names[index]).name).convert("L") for index in data.indices("test")
+    ]
+    assert grey == pytest.approx([np.asarray(file).mean() for file in files], abs=0.6)  # Pillow's are whole numbers
+
+
+def test_frames_without_any_to_learn_from_have_a_brightness_and_no_baselines(mask_folder, tmp_path):
+    split = tmp_path / "split.csv"
+    rows = "".join(f"images/{i:02}.png,{i},val\n" for i in range(20))
+    split.write_text("sample,group,split\n" + rows)
+    keys = {"split": str(split), "classes": ["sky", "road", "car"], "image_size": (32, 48)}
+    data = MaskFolderDataModule(settings(mask_folder, cache_dir=str(tmp_path), **keys))
+    data.find_samples()
+    found, grey = baselines.pixel_baselines(data, "val", data.indices("val")[:3])
+    assert (found, len(grey)) == ({}, 3)
 
 
 @pytest.fixture(scope="module")

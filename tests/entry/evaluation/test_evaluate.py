@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from scipy.sparse import csr_array
 from callbacks.errors import RunStopped
 from datamodules.image_folder import ImageFolderDataModule
 from entry.config.resolve import resolved
+from entry.errors import IncompleteError, exit_code
 from entry.evaluation.evaluate import collect, replace_folder, write_evaluation
 from metrics.counts import Counts, Predictions
 from run_folder import RunFolder
@@ -42,10 +44,10 @@ def evaluate(prepared, tmp_path, monkeypatch):
     monkeypatch.setattr("entry.evaluation.evaluate.write_figures", lambda *_: None)
     monkeypatch.setattr("entry.evaluation.evaluate.per_class_figure", lambda *_: None)
 
-    def call(count):
+    def call(count, settings=settings):
         folder = RunFolder(tmp_path / "run")
         origin = {"file": "best.ckpt", "epoch": 1, "step": 2}
-        write_evaluation(folder, settings, data, "val", count, origin=origin, crosswalk=None, shown={})
+        write_evaluation(folder, settings, data, "val", count, origin=origin, crosswalk=None, show=lambda _: {})
         return folder.evaluation("val")
 
     return call
@@ -73,7 +75,7 @@ def test_an_evaluation_is_complete(evaluate, always_blue, prepared):
     count, truth = always_blue
     folder = evaluate(count)
     assert {path.name for path in folder.iterdir()} == {
-        "config.yaml", "status.json", "scores.json", "per_class.csv", "confusion.csv", "class_counts.csv", "slices.csv", "per_sample.npz",
+        "config.yaml", "status.json", "scores.json", "per_class.csv", "confusion.csv", "class_counts.csv", "image_sizes.csv", "slices.csv", "per_sample.npz",
     }  # fmt: skip
     scores = json.loads((folder / "scores.json").read_text())
     assert scores["accuracy"] == pytest.approx((truth == 0).mean())
@@ -82,6 +84,7 @@ def test_an_evaluation_is_complete(evaluate, always_blue, prepared):
     assert scores["checkpoint"] == {"file": "best.ckpt", "epoch": 1, "step": 2}
     status = json.loads((folder / "status.json").read_text())
     assert (status["state"], status["exit_code"]) == ("finished", 0)
+    assert re.fullmatch("[0-9a-f]{40}", status["git_commit"])
     assert (folder / "config.yaml").read_text() == prepared[0].to_yaml()
 
 
@@ -100,6 +103,24 @@ def test_one_that_fails_leaves_the_earlier_one(evaluate, always_blue, error):
         evaluate(failing)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in folder.parent.iterdir()] == ["val"]
+
+
+def test_a_page_that_cannot_be_written_leaves_the_scores(
+    evaluate, always_blue, prepared, monkeypatch, capsys, tmp_path
+):
+    def failing(*_):
+        raise ValueError("no ink")
+
+    monkeypatch.setattr("entry.evaluation.page.write_report", failing)
+    report = prepared[0].report.model_copy(update={"html": True})
+    with pytest.raises(
+        IncompleteError, match=r"evaluation/val: the scores are complete, .*ValueError: no ink.*report.html=false"
+    ):
+        evaluate(always_blue[0], prepared[0].model_copy(update={"report": report}))
+    assert exit_code(IncompleteError()) == 1
+    assert "no ink" in capsys.readouterr().err  # with its traceback
+    assert (tmp_path / "run/evaluation/val/scores.json").exists()
+    assert [path.name for path in (tmp_path / "run/evaluation").iterdir()] == ["val"]
 
 
 def test_predictions_are_written_into_the_same_folder(evaluate, always_blue):

@@ -16,7 +16,7 @@ from run_folder import RunFolder, write_csv, write_json, write_table, write_text
 from tests.entry.config.test_resolve import request as typed_request
 
 AWKWARD = "<script>alert(1)</script>"
-STATUS = {"state": "finished", "started": "2026-01-02T03:04:05+00:00", "finished": "2026-01-02T03:04:15+00:00", "seconds": 10.0}  # fmt: skip
+STATUS = {"state": "finished", "started": "2026-01-02T03:04:05+00:00", "finished": "2026-01-02T03:04:15+00:00", "seconds": 10.0, "git_commit": "def456"}  # fmt: skip
 
 
 class Page(HTMLParser):
@@ -69,6 +69,8 @@ def write_run(
     write_tables(folder, evaluation, scores_of(evaluation))
     classes = evaluation.label_space.classes
     write_table(folder / "class_counts.csv", ["name", "train", split], [(name, 10 * i, 5) for i, name in enumerate(classes)])  # fmt: skip
+    sizes = [("train", "8x8", 4), ("train", "9x8", 2), (split, "8x8", len(evaluation.names))]
+    write_table(folder / "image_sizes.csv", ["split", "size", "samples"], sizes)
     for path in (run.config, folder / "config.yaml"):
         write_text(path, config)
     write_json(folder / "status.json", STATUS)
@@ -86,6 +88,7 @@ def write_run(
     ]  # fmt: skip
     if history:
         write_csv(run.history, history)
+        write_csv(run.timing, [{"epoch": i, "steps": 2.0, "waited": 0.25 * (i + 1)} for i in range(epochs)])
     return read_files(folder, run)
 
 

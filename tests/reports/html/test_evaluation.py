@@ -4,10 +4,14 @@ import csv
 import json
 import re
 
+import numpy as np
 import pytest
 
+from metrics.fit import verdict_on_fit
 from reports.html.evaluation import Gallery, context, write_report
+from reports.html.files import read_files
 from reports.html.pictures import Picture
+from run_folder import write_csv, write_table
 from tests.reports.html.conftest import AWKWARD, Page, classified, write_run
 
 NOTHING = Gallery()
@@ -88,7 +92,7 @@ def test_the_page_answers_what_was_evaluated(images, masks):
     text = page_of(masks, "miou").text
     for fact in (
         "3 of 3 frames of val, each once", "a void prediction is a miss (3 % of pixels)", "5 × 2 pixels", "mirror images", "best.ckpt, epoch 2, after 8 steps",
-        "2026-01-02T03:04:05+00:00", "abc123", "50 % of car is taken for road: 4 pixels, 57 % of all errors", "Best epoch: 2 of 3", "At or above the mean F1 (0.704): road",
+        "2026-01-02T03:04:05+00:00", "def456 (this evaluation), abc123 (training)", "50 % of car is taken for road: 4 pixels, 57 % of all errors", "Best epoch: 2 of 3", "At or above the mean F1 (0.704): road",
         "Neither true nor predicted, and in no mean: boat", "No drive is in more than one split",
     ):  # fmt: skip
         assert fact in " ".join(text.split()), fact
@@ -132,3 +136,79 @@ def test_without_pictures_links_lead_to_the_table(images):
     assert wanted
     assert wanted <= {tag["id"] for _, tag in page.tags if tag.get("id")}
     assert not [tag for name, tag in page.tags if name == "img"]
+
+
+def written(files, curves):
+    """The same evaluation after a training with the curves `train_eval/loss`, `val/loss`, and of the score on both."""
+    names = ("train_eval/loss", "val/loss", "train_eval/miou", "val/miou")
+    rows = [{"epoch": i, "lr": 0.1, **dict(zip(names, values, strict=True))} for i, values in enumerate(zip(*curves, strict=True))]  # fmt: skip
+    write_csv(files.run.history, rows)
+    return read_files(files.folder, files.run)
+
+
+def test_the_verdict_on_fit_is_said_in_a_sentence_with_its_reason(masks):
+    epochs = np.arange(30)
+    falling, turning = 2 * np.exp(-epochs / 8), 0.8 + 0.002 * (epochs - 12) ** 2
+    curves = falling, turning, 0.9 - 0.2 * falling, 0.6 - 0.0003 * (epochs - 12) ** 2
+    found = verdict_on_fit([dict(row) for row in written(masks, curves).history], "miou")
+    assert found.verdict == "overfitting"
+    page = page_of(written(masks, curves), "miou")
+    assert [tag["data-verdict"] for _, tag in page.tags if "data-verdict" in tag] == ["overfitting"]
+    assert "The model overfits: in later epochs it went on to learn its training frames by heart" in page.text
+    assert found.reason.replace("miou", "mIoU") in page.text
+    assert (
+        "Whether the model overfits cannot be told"
+        in page_of(written(masks, [each[:3] for each in curves]), "miou").text
+    )
+
+
+def test_a_model_that_always_names_the_commonest_class_underfits(masks):
+    # Of train, boat is the commonest; all of it predicted as boat, nothing is right: 0. Then road, 21 of 29 pixels: 21 / 29 / 2.
+    flat = np.full(20, 1.0)
+    write_table(masks.folder / "class_counts.csv", ["name", "train"], [("road", 9), ("car", 5), ("boat", 0)])
+    files = written(masks, [flat, flat, np.full(20, 21 / 58), np.full(20, 21 / 58)])
+    fit = context(files, "miou", NOTHING)["curves"]["fit"]
+    assert fit.verdict == "underfitting"
+    assert f"always predicting the commonest class has {21 / 58:.3f}" in fit.reason
+
+
+def test_brightness_and_the_worst_part_are_said(masks):
+    row = {"n_samples": 1, "support": 9, "accuracy": 0.5, "miou_classes": 2}
+    rows = [{"slice": kind, "value": value, "miou": miou, **row} for kind, value, miou in (("all", "all", 0.4), ("brightness", "3.0-9.0", 0.9), ("brightness", "9.5-99.0", 5e-5), ("drive", "d", 0.3))]  # fmt: skip
+    write_csv(masks.folder / "slices.csv", rows)
+    text = " ".join(page_of(read_files(masks.folder, masks.run), "miou").text.split())
+    assert "Worst: 9.5-99.0 (mIoU 0.000, 1 frames); best: 3.0-9.0 (mIoU 0.900, 1 frames)." in text
+    assert "0 for black and 255 for white" in text
+    assert "By drive" not in text  # a single part says nothing more than the whole
+
+
+def test_the_data_are_described_by_their_files(images):
+    text = " ".join(page_of(images).text.split())
+    assert "train: 8 × 8 (4), 9 × 8 (2)" in text
+    assert "The content of the images was not compared." in text
+    names = [row["sample"] for row in images.split][:3]
+    write_csv(images.run.files, [{"sample": name, "image": "x", "truth": str(i)} for i, name in enumerate(names)])
+    text = " ".join(page_of(read_files(images.folder, images.run)).text.split())
+    assert (
+        f"2 images are copies of another one, in the same split or another; 3 have another truth than their copy, such as {names[0]}."
+        in text
+    )
+
+
+def test_what_limited_the_training_is_said_by_the_time_spent_waiting(images):
+    assert "Mostly computing: of the time of the training steps 25 % was spent waiting" in " ".join(
+        page_of(images).text.split()
+    )
+    for waited, words in (
+        (0.1, "Computing, not reading"),
+        (1.9, "Reading images: of the time of the training steps 95 %"),
+    ):
+        write_csv(images.run.timing, [{"epoch": 0, "steps": 2.0, "waited": waited}])
+        assert words in " ".join(page_of(read_files(images.folder, images.run)).text.split())
+
+
+def test_training_images_are_shown_with_their_classes(images):
+    gallery = Gallery(batch=[(Picture("data:image/webp;base64,x", 64, 64), "a/1", AWKWARD)])
+    page = page_of(images, gallery=gallery)
+    assert [tag["src"][-1] for name, tag in page.tags if name == "img"] == ["x"]
+    assert "The first 1 of the 32 images of the first training step" in page.text

@@ -1,5 +1,6 @@
 """Pages in a real browser: nothing is requested or complained about, nothing overflows, and what is interactive works."""
 
+import base64
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 from label_spaces.space import LabelSpace
 from reports.html.evaluation import Gallery, write_report
 from reports.html.pictures import strip
-from tests.chromium import MISSING, PROGRAM, Chromium
+from run_folder import write_json
+from tests.chromium import AXE, MISSING, NO_AXE, PROGRAM, Chromium
 from tests.reports.html.conftest import AWKWARD, classified, write_run
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=MISSING)
@@ -137,6 +139,54 @@ def test_all_is_there_without_javascript(browser, frames):
     ):
         found = browser("DOM.querySelectorAll", nodeId=root, selector=selector)["nodeIds"]
         assert len(found) == count, selector
+
+
+@pytest.fixture(params=["a class absent", "a single class predicted", "without truth"])
+def unusual(request, tmp_path, settings, masks):
+    """The page of an evaluation in which something is missing."""
+    if request.param == "without truth":
+        for name in ("confusion.csv", "per_class.csv", "slices.csv", "per_sample.npz", "class_counts.csv"):
+            (masks.folder / name).unlink()
+        nothing = {name: None for name, value in masks.scores.items() if isinstance(value, float)}
+        write_json(masks.folder / "scores.json", {**masks.scores, **nothing, "intervals": None, "baselines": {}})
+        write_report(masks.folder, masks.run, "miou", Gallery())
+        return masks.folder / "report.html"
+    prediction = [1, 1, 2, 2] if "absent" in request.param else [1, 1, 1, 1]
+    evaluation = classified([1, 1, 2, 2], prediction, [0.6] * 4, ("never", "often", "seldom"))
+    files = write_run(tmp_path / "other", evaluation, settings["classification"])
+    write_report(files.folder, files.run, "f1_macro", Gallery())
+    return files.folder / "report.html"
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_what_is_missing_leaves_a_page_that_is_whole(browser, unusual, width):
+    browser.show(unusual, width)
+    assert (browser.requests, browser.errors) == ([], [])
+    assert browser.value("document.documentElement.scrollWidth") <= width
+    assert "nan" not in browser.value("document.querySelector('main').innerText.toLowerCase().split(/[^a-z]+/)")
+    if AXE is not None:
+        assert browser.violations() == []
+
+
+def test_on_paper_no_table_and_no_picture_is_cut_off(browser, page, frames):
+    for each in (page, frames):
+        browser.show(each, 718)  # A4 at 96 pixels an inch, with Chromium's margins of 1 cm
+        browser("Emulation.setEmulatedMedia", media="print")
+        browser.value("dispatchEvent(new Event('beforeprint'))")
+        right = "Math.max(...[...document.querySelectorAll('table, svg, img, pre, p')].map(each => each.getBoundingClientRect().right))"
+        assert browser.value(right) <= 718
+        assert browser.value("[...document.querySelectorAll('details')].every(each => each.open)")
+        assert base64.b64decode(browser("Page.printToPDF")["data"]).startswith(b"%PDF")
+        browser("Emulation.setEmulatedMedia", media="")
+
+
+@pytest.mark.skipif(AXE is None, reason=NO_AXE)
+@pytest.mark.parametrize(("width", "dark"), [(390, False), (1440, True)])
+def test_axe_finds_nothing_that_breaks_wcag(browser, page, frames, width, dark):
+    for each in (page, frames):
+        browser.show(each, width, dark=dark)
+        browser.value("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+        assert browser.violations() == []
 
 
 LUMINANCE = """(() => { const hex = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();

@@ -5,7 +5,7 @@ import numpy as np
 from PIL import Image
 
 from label_spaces.space import LabelSpace
-from reports.html.pictures import HATCH, RIGHT, errors, legend, strip, thumbnail
+from reports.html.pictures import HATCH, RIGHT, errors, legend, overlay, strip, thumbnail
 
 SPACE = LabelSpace("toy", ("road", "car"), colours=((128, 64, 128), (0, 0, 142)))
 
@@ -47,3 +47,13 @@ def test_a_thumbnail_keeps_its_shape_and_a_small_image_its_size():
 
 def test_the_legend_names_the_colours():
     assert legend(SPACE) == [("road", "#804080"), ("car", "#00008e")]
+
+
+def test_a_mask_lies_over_its_image_and_void_leaves_it_as_it_is():
+    image, mask = np.full((30, 60, 3), 100, np.uint8), np.full((30, 60), SPACE.void, np.uint8)
+    mask[:, 30:] = 1
+    shown = pixels(overlay(image, mask, SPACE)).astype(int)
+    assert np.abs(shown[5:25, 5:25] - 100).mean() < 3
+    assert np.abs(shown[5:25, 35:55] - (50, 50, 121)).mean() < 6
+    wide = overlay(np.zeros((100, 480, 3), np.uint8), np.zeros((100, 480), np.uint8), SPACE)
+    assert (wide.width, wide.height) == (240, 50)

@@ -7,7 +7,8 @@ from reports.html.selection import (
     confident_mistakes,
     failing,
     largest_pairs,
-    shown_frames,
+    reasons,
+    sample_scores,
     uncertain,
     worst_rows,
 )
@@ -52,5 +53,6 @@ def test_mistakes_and_uncertain_images():
 
 
 def test_all_frames_that_are_shown():
-    assert sorted(shown_frames(FRAMES, 0.5)) == [0, 1, 2]
-    assert shown_frames(csr_array(np.zeros((2, 9), np.int64)), 0.5) == []
+    assert sorted(reasons(FRAMES, "ab", sample_scores(FRAMES), 0.5)) == [0, 1, 2]
+    empty = csr_array(np.zeros((2, 9), np.int64))
+    assert reasons(empty, "ab", sample_scores(empty), 0.5) == {}
