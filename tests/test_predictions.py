@@ -189,7 +189,10 @@ def test_ranks_write_each_frame_once_and_the_same(run_command, copy):
             found[ranks] = files(copy / "evaluation" / split / "predictions")
             scores = json.loads((copy / "evaluation" / split / "scores.json").read_text())
             assert (scores["n_seen"], scores["n_unique"]) == (6, 6)
-        assert len(found[1]) == 12
+            calibration = copy / "evaluation" / split / "calibration.csv"
+            assert calibration.exists() == (scores["accuracy"] is not None)
+            found[ranks]["calibration"] = calibration.read_bytes() if calibration.exists() else b""
+        assert len(found[1]) == 13
         assert found[1] == found[2] == found[4]
     assert not [path for path in copy.rglob(".*") if path.name != ".hydra"]
 

@@ -12,6 +12,7 @@ import lightning
 import numpy as np
 from lightning.pytorch.callbacks import Callback
 
+from callbacks.calibration import Calibration
 from callbacks.finite_checks import FiniteLogits
 from callbacks.prediction_writer import FrameMasks
 from datamodules.base import ImageDataModule
@@ -56,18 +57,25 @@ def evaluate_model(run: Run, *, first: bool = True) -> None:
         files = frames.prediction_files(split)
 
     shown: dict[int, Mask] = {}
+    mapping = None if run.crosswalk is None else run.crosswalk.mapping
 
     def count(masks: Path | None) -> Counts:
         callbacks: list[Callback] = [FiniteLogits(datamodule.names)]
         if frames is not None and files is not None:
             sizes = {index: frames.sizes[frames.names[index]] for index in files}
-            mapping = None if run.crosswalk is None else run.crosswalk.mapping
             callbacks.append(FrameMasks(masks, files, sizes, frames.label_space, mapping))
+        calibration = None
+        if frames is not None and not only_predicted:
+            index = datamodule.indices(split)
+            groups = [datamodule.table.samples[each].group for each in index]
+            calibration = Calibration(index, groups, frames.label_space.num_classes, mapping)
+            callbacks.append(calibration)
         trainer = build_trainer(run.settings, run.machine, folder, headline=module.headline, callbacks=callbacks)
         counts = predict_split(trainer, module, datamodule)
+        if calibration is not None:
+            counts = replace(counts, calibration=calibration.compute())
         report = run.settings.report
         if frames is not None and not only_predicted and report.html and report.images:
-            mapping = None if run.crosswalk is None else run.crosswalk.mapping
             shown.update(predict_frames(trainer, module, frames, frames_to_show(counts, mapping, report.gallery_iou)))
         return counts
 

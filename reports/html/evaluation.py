@@ -9,7 +9,7 @@ import yaml
 
 from metrics.scores import SCORES
 from reports.figures.learning_curves import STREAMS, best_row, column_values
-from reports.html import charts, classes, data, headline, samples
+from reports.html import calibration, charts, classes, data, headline, samples
 from reports.html.files import EvaluationFiles, read_files
 from reports.html.pictures import Picture
 from reports.html.render import render
@@ -83,6 +83,7 @@ def results(files: EvaluationFiles, gallery: Gallery) -> dict[str, Any]:
         "pictures": gallery.pictures,
         "legend": gallery.legend,
         "slices": files.slices,
+        "calibration": calibration.reliability(files),
     }
 
 

@@ -34,6 +34,7 @@ class EvaluationFiles:
         confusion: confusion.csv, (C+1, C+1) int64, rows truth, columns predictions, void last; None without truth.
         class_counts: class_counts.csv.
         slices: slices.csv.
+        calibration: calibration.csv.
         samples: the columns of per_sample.npz.
         environment: the run's environment.json.
         overrides: the lines of the run's overrides.txt.
@@ -50,6 +51,7 @@ class EvaluationFiles:
     confusion: NDArray[np.int64] | None
     class_counts: Rows
     slices: Rows
+    calibration: Rows
     samples: Mapping[str, np.ndarray]
     environment: Mapping[str, Any]
     overrides: Sequence[str]
@@ -100,6 +102,7 @@ def read_files(folder: Path, run: RunFolder) -> EvaluationFiles:
         confusion=_matrix(folder / "confusion.csv"),
         class_counts=_rows(folder / "class_counts.csv"),
         slices=_rows(folder / "slices.csv"),
+        calibration=_rows(folder / "calibration.csv"),
         samples=samples,
         environment=read_json(run.environment) if run.environment.exists() else {},
         overrides=overrides,
