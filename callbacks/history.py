@@ -61,21 +61,21 @@ class TimingWriter(Callback):
         self._rows: list[dict[str, Any]] = []
         self._began = self._steps = 0.0
 
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Read the rows of earlier epochs, if there are any."""
         rows = read_csv(self.path) if self.path.exists() else []
         self._rows = [dict(row) for row in rows if int(row["epoch"]) < trainer.current_epoch]
         self._began = time.monotonic()  # a resumed epoch does not start again
 
-    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note when the epoch's steps begin."""
         self._began = time.monotonic()
 
-    def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note how long the epoch's steps took."""
         self._steps = time.monotonic() - self._began
 
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the epoch's row, if the loader measures how long it is waited for."""
         if trainer.is_global_zero and (waited := getattr(trainer.train_dataloader, "waited", None)) is not None:
             self._rows.append({"epoch": trainer.current_epoch, "steps": round(self._steps, 3), "waited": round(waited, 3)})  # fmt: skip

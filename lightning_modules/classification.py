@@ -20,7 +20,7 @@ class ClassificationModule(SupervisedModule):
         super().__init__(*args, **settings)
         self.records = nn.ModuleDict({stream: ImageRecords(self.label_space.num_classes) for stream in self.streams})
 
-    def evaluate_batch(self, batch: Batch, stream: str) -> tuple[Tensor, Tensor, Tensor]:
+    def evaluate_batch(self, batch: Batch, stream: str) -> dict[str, Tensor]:
         """Evaluate images (B, 3, H, W) against targets (B,); see the base class."""
         logits, target, index = self.counted(batch, stream)
         probability, prediction = logits.softmax(1).max(1)
@@ -28,7 +28,7 @@ class ClassificationModule(SupervisedModule):
         self.confusion_of(stream).update(prediction, target)
         records = self.records_of(stream)
         records.update(index=index, target=target, prediction=prediction, probability=probability, loss=loss)
-        return index, prediction, probability.isfinite()
+        return {"index": index, "prediction": prediction, "finite": probability.isfinite()}
 
     def predict_step(self, batch: Batch, _: int) -> tuple[Tensor, Tensor, Tensor, Mapping[int, str]]:
         """Return sample indices (B,), probabilities (B, C), whether these are finite (B,), and reasons by unreadable index."""

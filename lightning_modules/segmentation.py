@@ -34,8 +34,11 @@ class SegmentationModule(SupervisedModule):
         self.records = nn.ModuleDict({stream: MaskRecords(*self.shape) for stream in self.streams})
         self.regions = RegionConfusion(*self.shape)
 
-    def evaluate_batch(self, batch: Batch, stream: str) -> tuple[Tensor, Tensor, Tensor]:
-        """Evaluate images (B, 3, H, W) against masks (B, H, W), by regions (B, H, W) if given; see the base class."""
+    def evaluate_batch(self, batch: Batch, stream: str) -> dict[str, Tensor]:
+        """Evaluate images (B, 3, H, W) against masks (B, H, W), by regions (B, H, W) if given; see the base class.
+
+        In the stream ``test`` the result also has the ``confidence`` (B, H, W), the predicted class's probability.
+        """
         logits, target, index = self.counted(batch, stream)
         best, prediction = logits.max(1)
         if "region" in batch:  # counted once: the sum over the regions is the whole
@@ -45,8 +48,12 @@ class SegmentationModule(SupervisedModule):
         else:
             matrices = confusion_matrices(prediction, target, *self.shape)
         self.confusion_of(stream).add(matrices.sum(0), target.numel())
-        self.records_of(stream).update(index=index, matrices=matrices, loss=self._losses(logits, target))
-        return index, prediction, _finite(best)
+        log_probability = logits.log_softmax(1)
+        self.records_of(stream).update(index=index, matrices=matrices, loss=self._losses(log_probability, target))
+        found = {"index": index, "prediction": prediction, "finite": _finite(best)}
+        if stream == "test":
+            found["confidence"] = log_probability.gather(1, prediction[:, None])[:, 0].exp_()
+        return found
 
     def predict_step(self, batch: Batch, _: int) -> tuple[Tensor, Tensor, Tensor, Mapping[int, str]]:
         """Return sample indices (B,), uint8 classes (B, H, W), whether logits are finite (B,), and reasons by unreadable index."""
@@ -61,11 +68,11 @@ class SegmentationModule(SupervisedModule):
         if stream == "test":
             self.regions.reset()
 
-    def _losses(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return (B,) the sum of each sample's loss over its pixels; nan where the target's classes are not the logits'."""
+    def _losses(self, log_probability: Tensor, target: Tensor) -> Tensor:
+        """Return (B,) the sum of each sample's loss over its pixels; nan where the target's classes are not the predicted ones."""
         if self.truth is not self.label_space:
             return torch.full((len(target),), torch.nan, device=target.device)
-        loss = functional.cross_entropy(logits, target.long(), ignore_index=self.label_space.void, reduction="none")
+        loss = functional.nll_loss(log_probability, target.long(), ignore_index=self.label_space.void, reduction="none")
         return loss.flatten(1).double().sum(1)
 
 

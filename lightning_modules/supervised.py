@@ -125,9 +125,8 @@ class SupervisedModule(lightning.LightningModule, ABC):
         self.evaluate_batch(batch, VALIDATION_STREAMS[dataloader_idx])
 
     def test_step(self, batch: Batch, _: int) -> Mapping[str, Tensor]:
-        """Evaluate a batch of the reported split and return the results of `evaluate_batch` by name, for callbacks."""
-        index, prediction, finite = self.evaluate_batch(batch, "test")
-        return {"index": index, "prediction": prediction, "finite": finite}
+        """Evaluate a batch of the reported split and return the results of `evaluate_batch`, for callbacks."""
+        return self.evaluate_batch(batch, "test")
 
     def on_validation_epoch_end(self) -> None:
         """Log the scores of both streams and the epoch's training loss, and reset them.
@@ -183,11 +182,12 @@ class SupervisedModule(lightning.LightningModule, ABC):
         return logits[:count], batch["target"][:count], batch["index"][:count]
 
     @abstractmethod
-    def evaluate_batch(self, batch: Batch, stream: str) -> tuple[Tensor, Tensor, Tensor]:
+    def evaluate_batch(self, batch: Batch, stream: str) -> dict[str, Tensor]:
         """Predict a batch and count it in a stream.
 
-        Returns the ``index`` (B,) of the counted samples, their ``prediction``, class indices (B,) or (B, H, W), and
-        ``finite`` (B,): whether each sample's highest logits are finite. Where they are not, its prediction means nothing.
+        Returns by name the ``index`` (B,) of the counted samples, their ``prediction``, class indices (B,) or (B, H, W),
+        and ``finite`` (B,): whether each sample's highest logits are finite. Where they are not, its prediction means
+        nothing.
         """
 
     def reset_stream(self, stream: str) -> None:

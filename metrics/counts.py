@@ -103,6 +103,7 @@ class Counts:
         predictions: for classification, the class of each image.
         regions: for masks, the pixels by the size of their region, where these were counted.
         before: the counts in the model's own classes, where they were remapped to the dataset's.
+        calibration: for masks that were predicted here, the sums of `CalibrationSums`, in the dataset's classes.
     """
 
     confusion: NDArray[np.int64]
@@ -113,6 +114,7 @@ class Counts:
     predictions: Predictions | None = None
     regions: RegionCounts | None = None
     before: "Counts | None" = None
+    calibration: NDArray[np.int64] | None = None
 
     def mean_loss(self) -> float:
         """Return the mean loss of all elements with truth; 0 where there are none.

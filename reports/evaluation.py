@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from label_spaces.crosswalk import Crosswalk
 from label_spaces.space import VOID, LabelSpace
 from metrics.baselines import baseline_scores
+from metrics.calibration import REGIONS, CalibrationSums, bundles, calibration_rows
 from metrics.counts import Counts
 from metrics.intervals import jackknife_intervals, sum_by_group
 from metrics.scores import SCORES, class_scores, mean_scores
@@ -133,8 +135,20 @@ def slices(evaluation: Evaluation) -> list[dict[str, Any]]:
     return slice_scores(counts.matrices, parts) + (region_scores(counts.regions) if counts.regions else [])
 
 
+def calibration(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Return the rows of calibration.csv; none where probabilities are unknown, as of masks that were made elsewhere."""
+    classes, predictions, sums = evaluation.label_space.classes, evaluation.counts.predictions, evaluation.counts.calibration  # fmt: skip
+    if predictions is None:
+        return [] if sums is None else calibration_rows(sums, classes, REGIONS)
+    groups = torch.from_numpy(bundles(evaluation.groups))
+    images = CalibrationSums(int(groups.max()) + 1, len(classes))
+    target, prediction, probability = (torch.from_numpy(each) for each in predictions)
+    images.update(probability, prediction, target, groups, torch.zeros(len(groups), dtype=torch.bool))
+    return calibration_rows(images.compute(), classes, REGIONS[:1])
+
+
 def write_tables(folder: Path, evaluation: Evaluation, scores: Mapping[str, Any]) -> None:
-    """Write scores.json, per_class.csv, confusion.csv, slices.csv, per_sample.npz, and after a crosswalk uncrossed.csv."""
+    """Write scores.json, per_class.csv, confusion.csv, slices.csv, per_sample.npz, and where they exist calibration.csv and uncrossed.csv."""
     counts, names = evaluation.counts, [*evaluation.label_space.classes, VOID]
     write_json(folder / "scores.json", scores)
     write_csv(folder / "per_class.csv", scores["classes"])
@@ -143,6 +157,8 @@ def write_tables(folder: Path, evaluation: Evaluation, scores: Mapping[str, Any]
         predicted = [*evaluation.crosswalk.source.classes, VOID]
         _write_matrix(folder / "uncrossed.csv", counts.before.confusion, names, predicted)
     write_csv(folder / "slices.csv", slices(evaluation))
+    if rows := calibration(evaluation):
+        write_csv(folder / "calibration.csv", rows)
     _write_samples(folder / "per_sample.npz", evaluation)
 
 

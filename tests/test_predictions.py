@@ -192,7 +192,10 @@ def test_ranks_write_each_frame_once_and_the_same(run_command, copy):
             pages[ranks] = re.findall(r'src="(data:[^"]+)"', page), re.findall(r'<section id="classes">.*<section id="data">', page, re.DOTALL)  # fmt: skip
             scores = json.loads((copy / "evaluation" / split / "scores.json").read_text())
             assert (scores["n_seen"], scores["n_unique"]) == (6, 6)
-        assert len(found[1]) == 12
+            calibration = copy / "evaluation" / split / "calibration.csv"
+            assert calibration.exists() == (scores["accuracy"] is not None)
+            found[ranks]["calibration"] = calibration.read_bytes() if calibration.exists() else b""
+        assert len(found[1]) == 13
         assert found[1] == found[2] == found[4]
         assert pages[1] == pages[2] == pages[4]
         assert bool(pages[1][1]) == (split == "val")  # test has no truth

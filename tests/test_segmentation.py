@@ -101,12 +101,41 @@ def test_per_sample_matrices_add_up(run):
         assert int(row["support"]) == sum(sum(line) for line in counts[:3])
 
 
+def calibration(folder):
+    """The rows of calibration.csv, checked against the scores: every predicted pixel with truth once, and as often right."""
+    found = scores(folder)
+    with (folder / "evaluation/test/calibration.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    summaries = {(row["class"], row["region"]): row for row in rows if not row["bin"]}
+    assert float(summaries["", "all"]["accuracy"]) == found["accuracy"]
+    assert int(summaries["", "all"]["count"]) == sum(each["support"] for each in found["classes"])
+    predicted = {each["name"]: each["predicted"] for each in found["classes"] if each["predicted"]}
+    assert {
+        name: int(row["count"]) for (name, region), row in summaries.items() if name and region == "all"
+    } == predicted
+    for name in ("", *predicted):
+        parts = {region: [row for row in rows if (row["class"], row["region"]) == (name, region) and row["bin"]] for region in ("all", "boundary", "interior")}  # fmt: skip
+        sums = {region: sum(int(row["count"]) for row in bins) for region, bins in parts.items()}
+        assert sums["all"] == sums["boundary"] + sums["interior"] == int(summaries[name, "all"]["count"])
+        gaps = [int(row["count"]) * abs(float(row["confidence"]) - float(row["accuracy"])) for row in parts["all"]]
+        assert float(summaries[name, "all"]["ece"]) == pytest.approx(sum(gaps) / sums["all"])
+    assert all(
+        (int(row["bin"]) - 1) / 15 <= float(row["confidence"]) <= int(row["bin"]) / 15 for row in rows if row["bin"]
+    )
+    return rows
+
+
+def test_the_calibration_has_every_pixel_once(run):
+    assert {row["region"] for row in calibration(run.folder)} == {"all", "boundary", "interior"}
+
+
 def test_more_looks_say_something_else_and_count_the_same(run_command, copy):
-    plain = scores(copy)
+    plain, without = scores(copy), calibration(copy)
     views = ("evaluation.flip=true", "evaluation.scales=[1.0,1.5]", "evaluation.window=[24,32]")
     answer = run_command("evaluate", f"run={copy}", *views)
     assert answer.code == 0, answer.err
     found = scores(copy)
+    assert calibration(copy) != without
     assert found["loss"] != plain["loss"]
     for key in ("n_seen", "n_unique", "n_expected", "split_sha256"):
         assert found[key] == plain[key]
@@ -119,10 +148,10 @@ def test_more_looks_say_something_else_and_count_the_same(run_command, copy):
 
 
 def test_evaluating_repeats_the_scores_byte_for_byte(run_command, copy):
-    before = (copy / "evaluation/test/scores.json").read_bytes()
+    before = [(copy / "evaluation/test" / name).read_bytes() for name in ("scores.json", "calibration.csv")]
     answer = run_command("evaluate", f"run={copy}")
     assert answer.code == 0, answer.err
-    assert (copy / "evaluation/test/scores.json").read_bytes() == before
+    assert [(copy / "evaluation/test" / name).read_bytes() for name in ("scores.json", "calibration.csv")] == before
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import lightning
 import numpy as np
 from lightning.pytorch.callbacks import Callback
 
+from callbacks.calibration import Calibration
 from callbacks.finite_checks import FiniteLogits
 from callbacks.prediction_writer import FrameMasks
 from datamodules.base import ImageDataModule
@@ -64,8 +65,15 @@ def evaluate_model(run: Run, *, first: bool = True) -> None:
         if frames is not None and files is not None:
             sizes = {index: frames.sizes[frames.names[index]] for index in files}
             callbacks.append(FrameMasks(masks, files, sizes, frames.label_space, mapping))
+        calibration = None
+        if frames is not None and not only_predicted:
+            index = datamodule.indices(split)
+            groups = [datamodule.table.samples[each].group for each in index]
+            calibration = Calibration(index, groups, frames.label_space.num_classes, mapping)
+            callbacks.append(calibration)
         trainer = build_trainer(run.settings, run.machine, folder, headline=module.headline, callbacks=callbacks)
-        return predict_split(trainer, module, datamodule)
+        counts = predict_split(trainer, module, datamodule)
+        return counts if calibration is None else replace(counts, calibration=calibration.compute())
 
     def show(counts: Counts) -> Mapping[int, Mask]:
         if frames is None or only_predicted:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from reports.html.files import EvaluationFiles, Rows
 
-OF_EVALUATION = ("scores.json", "per_class.csv", "confusion.csv", "uncrossed.csv", "class_counts.csv", "image_sizes.csv", "slices.csv", "per_sample.npz", "config.yaml", "status.json", "figures", "predictions")  # fmt: skip
+OF_EVALUATION = ("scores.json", "per_class.csv", "confusion.csv", "uncrossed.csv", "class_counts.csv", "image_sizes.csv", "slices.csv", "calibration.csv", "per_sample.npz", "config.yaml", "status.json", "figures", "predictions")  # fmt: skip
 OF_RUN = ("config.yaml", "overrides.txt", "environment.json", "status.json", "split.csv", "files.csv", "label_space.json", "predicted_label_space.json", "crosswalk.csv", "history.csv", "timing.csv")  # fmt: skip
 ORDER = ("train", "select", "val", "test")  # of the splits
 MOST_SIZES = 5  # of images, that are named

@@ -11,7 +11,7 @@ import yaml
 from metrics.fit import verdict_on_fit
 from metrics.scores import SCORES, headline_of
 from reports.figures.learning_curves import STREAMS, best_row, column_values
-from reports.html import charts, classes, data, headline, samples
+from reports.html import calibration, charts, classes, data, headline, samples
 from reports.html.files import EvaluationFiles, read_files
 from reports.html.pictures import Picture
 from reports.html.render import render
@@ -97,6 +97,7 @@ def results(files: EvaluationFiles, gallery: Gallery) -> dict[str, Any]:
         "samples": samples.described(files, values, why),
         "pictures": gallery.pictures,
         "slices": data.slices(files.slices),
+        "calibration": calibration.reliability(files),
     }
 
 

@@ -37,6 +37,7 @@ class EvaluationFiles:
         class_counts: class_counts.csv.
         sizes: image_sizes.csv.
         slices: slices.csv.
+        calibration: calibration.csv.
         samples: the columns of per_sample.npz.
         environment: the run's environment.json.
         overrides: the lines of the run's overrides.txt.
@@ -55,6 +56,7 @@ class EvaluationFiles:
     class_counts: Rows
     sizes: Rows
     slices: Rows
+    calibration: Rows
     samples: Mapping[str, np.ndarray]
     environment: Mapping[str, Any]
     overrides: Sequence[str]
@@ -113,6 +115,7 @@ def read_files(folder: Path, run: RunFolder) -> EvaluationFiles:
         class_counts=_rows(folder / "class_counts.csv"),
         sizes=_rows(folder / "image_sizes.csv"),
         slices=_rows(folder / "slices.csv"),
+        calibration=_rows(folder / "calibration.csv"),
         samples=samples,
         environment=read_json(run.environment) if run.environment.exists() else {},
         overrides=overrides,

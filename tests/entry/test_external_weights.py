@@ -15,6 +15,7 @@ import torch
 from lightning_modules.weights import load
 from lightning_modules.weights.load import PublishedWeights
 from tests.entry.conftest import DATA, MODEL, TRAINER, VOC, check_is_no_run, idd, scored
+from tests.test_segmentation import calibration
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,8 @@ def test_external_weights(run_command, streets, voc_weights, tmp_path):
         "evaluate", f"predictions={written}", "predictions_label_space=idd_level3", *idd(streets), *TRAINER
     )
     assert scored(again)["classes"] == scores["classes"]
+    calibration(answer.folder)  # of what was predicted, in the data's classes
+    assert not (again.folder / "evaluation/test/calibration.csv").exists()  # masks have no probabilities
     # It predicts the same as in an evaluation of its own run, counted in VOC's classes.
     own = run_command("evaluate", f"run={voc_weights.parents[1]}", *TRAINER)
     with (own.folder / "evaluation/test/confusion.csv").open() as file:

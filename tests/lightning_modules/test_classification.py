@@ -37,7 +37,8 @@ def test_predictions_and_losses_are_recorded(module):
 
 def test_an_image_with_logits_of_nan_is_noticed(module):
     module.mean[0, 0] = torch.nan
-    assert module.evaluate_batch(batch((0, 0, 0), (9, 9, 9), target=[0, 0]), "test")[-1].tolist() == [False, False]
+    found = module.evaluate_batch(batch((0, 0, 0), (9, 9, 9), target=[0, 0]), "test")
+    assert found["finite"].tolist() == [False, False]
 
 
 def test_images_are_predicted_without_targets(module):

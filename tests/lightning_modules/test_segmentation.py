@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from label_spaces.space import LabelSpace
 from lightning_modules.segmentation import SegmentationModule
@@ -27,10 +28,21 @@ def test_regions_are_counted_beside_and_change_nothing_else(truth):
     with torch.no_grad():
         module.evaluate_batch({**batch, "region": region}, "test")
         module.evaluate_batch({**batch, "region": region, "counted": False}, "test")
-        _, prediction, _ = plain.evaluate_batch(batch, "test")
+        found = plain.evaluate_batch(batch, "test")
+        logits = plain(images)
+        assert "confidence" not in plain.evaluate_batch(batch, "val")
+    prediction = found["prediction"]
+    torch.testing.assert_close(found["confidence"], logits.softmax(1).amax(1))
     counts = module.confusion_of("test").compute()
     assert torch.equal(counts, plain.confusion_of("test").compute())
     one, other = (each.records_of("test").counts() for each in (module, plain))
+    if truth is None:
+        losses = functional.cross_entropy(logits, target.long(), ignore_index=3, reduction="none").double()
+        np.testing.assert_allclose(
+            one.loss, [float(each[of != 3].mean()) for each, of in zip(losses, target, strict=True)], rtol=1e-12
+        )
+    else:
+        assert np.isnan(one.loss).all()
     assert (one.matrices != other.matrices).nnz == 0
     found = module.regions.compute()
     expected = np.zeros((3, void + 1, 4), int)
@@ -55,7 +67,7 @@ def test_a_single_pixel_that_is_not_finite_is_noticed_and_an_impossible_class_is
     def finite(change):
         with torch.no_grad():
             module.network.register_forward_hook(lambda *given: change(given[-1]))
-            return module.evaluate_batch(batch, "test")[-1].tolist()
+            return module.evaluate_batch(batch, "test")["finite"].tolist()
 
     assert finite(lambda logits: logits.index_fill(1, torch.tensor([2]), -torch.inf)) == [True, True]
 

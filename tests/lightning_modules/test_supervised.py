@@ -162,5 +162,5 @@ def test_torchvisions_models_that_return_a_dict_or_a_tuple_train_and_evaluate(ma
     assert all(parameter.grad is not None for parameter in learner.parameters())
     batch = {"image": images, "target": target, "index": torch.arange(2), "counted": True}
     with torch.no_grad():
-        _, prediction, finite = learner.eval().evaluate_batch(batch, "test")
-    assert (prediction.shape, finite.tolist()) == (target.shape, [True, True])
+        found = learner.eval().evaluate_batch(batch, "test")
+    assert (found["prediction"].shape, found["finite"].tolist()) == (target.shape, [True, True])

@@ -138,13 +138,15 @@ def test_the_reported_stream_has_all_looks_and_counts_each_pixel_once(images):
     target = torch.randint(0, 4, (2, 11, 17), dtype=torch.uint8)  # 3 is void
     batch = {"image": images, "target": target, "index": torch.tensor([4, 5]), "counted": True}
     with torch.no_grad():
-        index, prediction, _ = module.evaluate_batch(batch, "test")
+        found = module.evaluate_batch(batch, "test")
+        prediction = found["prediction"]
         module.evaluate_batch({**batch, "counted": False}, "test")  # what a rank without a batch is given
         module.evaluate_batch(batch, "val")
         looked = module.test_time_augmentation(module, images)
     counts = module.confusion_of("test").compute()
-    assert index.tolist() == [4, 5]
+    assert found["index"].tolist() == [4, 5]
     assert torch.equal(prediction, looked.argmax(1))
+    torch.testing.assert_close(found["confidence"], looked.softmax(1).amax(1))
     assert counts.sum() == target.numel()
     assert counts.sum(1).tolist() == torch.bincount(target.flatten(), minlength=4).tolist()
     records = module.records_of("test").counts()

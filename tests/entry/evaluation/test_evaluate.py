@@ -75,7 +75,7 @@ def test_an_evaluation_is_complete(evaluate, always_blue, prepared):
     count, truth = always_blue
     folder = evaluate(count)
     assert {path.name for path in folder.iterdir()} == {
-        "config.yaml", "status.json", "scores.json", "per_class.csv", "confusion.csv", "class_counts.csv", "image_sizes.csv", "slices.csv", "per_sample.npz",
+        "config.yaml", "status.json", "scores.json", "per_class.csv", "confusion.csv", "class_counts.csv", "image_sizes.csv", "slices.csv", "calibration.csv", "per_sample.npz",
     }  # fmt: skip
     scores = json.loads((folder / "scores.json").read_text())
     assert scores["accuracy"] == pytest.approx((truth == 0).mean())

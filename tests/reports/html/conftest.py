@@ -1,5 +1,6 @@
 """Evaluations made by hand, with all files that a page is made of."""
 
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 
 from entry.config.resolve import resolved
 from label_spaces.space import LabelSpace
+from metrics.calibration import CalibrationSums
 from metrics.per_sample import ImageRecords, MaskRecords
 from reports.evaluation import Evaluation, scores_of, write_tables
 from reports.html.files import EvaluationFiles, read_files
@@ -130,10 +132,21 @@ def masks(tmp_path: Path, settings: dict[str, str]) -> EvaluationFiles:
     matrices[2, 0, 0], matrices[2, 0, 1], matrices[2, 0, 3] = 7, 2, 1  # some road for car, some for nothing
     records = MaskRecords(3)
     records.update(index=torch.arange(3), matrices=matrices, loss=torch.ones(3, dtype=torch.float64))
+    sums = CalibrationSums(2, 3)  # every pixel is 0.75 sure, and the first of each pair of classes is at a boundary
+    for group, matrix in zip((0, 0, 1), matrices, strict=True):
+        for truth, prediction in matrix.nonzero().tolist():
+            pixels = torch.arange(int(matrix[truth, prediction]))[None]
+            sums.update(
+                torch.full(pixels.shape, 0.75),
+                pixels * 0 + prediction,
+                pixels * 0 + truth,
+                torch.tensor([group]),
+                pixels == 0,
+            )
     evaluation = Evaluation(
         task="segmentation", split="val", label_space=LabelSpace("streets", ("road", "car", "boat")), run="a run",
         checkpoint={"file": "best.ckpt", "epoch": 1, "step": 8}, split_sha256="", resolution=(2, 5), n_expected=3, names=["d/0", "d/1", "e/2"],
-        groups=np.array(["d", "d", "e"]), training_counts=[9, 9, 0], counts=records.counts(), sizes={"image": np.array([[2, 5]] * 3)},
+        groups=np.array(["d", "d", "e"]), training_counts=[9, 9, 0], counts=replace(records.counts(), calibration=sums.compute()), sizes={"image": np.array([[2, 5]] * 3)},
         pixel_baselines={"colour_row": {"accuracy": 0.5, "miou": 0.3, "fwiou": 0.4}}, looks={"flip": True, "scales": [1.0], "window": None, "stride": None},
     )  # fmt: skip
     return write_run(tmp_path / "run", evaluation, settings["segmentation"], split="val")

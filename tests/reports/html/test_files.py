@@ -19,12 +19,13 @@ def test_a_table_is_read_by_place(images):
 
 
 def test_what_does_not_exist_is_empty(images):
-    for name in ("confusion.csv", "per_sample.npz", "slices.csv", "class_counts.csv"):
+    for name in ("confusion.csv", "per_sample.npz", "slices.csv", "calibration.csv", "class_counts.csv"):
         (images.folder / name).unlink()
     images.run.history.unlink()
     found = read_files(images.folder, images.run)
     assert found.confusion is None
-    assert (found.samples, found.slices, found.class_counts, found.history, found.contents) == ({}, [], [], [], [])
+    assert found.samples == {}
+    assert (found.slices, found.calibration, found.class_counts, found.history, found.contents) == ([], [], [], [], [])
     assert found.scores == json.loads((images.folder / "scores.json").read_text())
 
 

@@ -135,7 +135,8 @@ def test_all_is_there_without_javascript(browser, frames):
         ("#class-table tbody tr", 3),
         ("svg.matrix .cell title", 5),
         ("th button", 0),
-        ("section", 9),
+        ("section", 10),
+        ("#calibration-table tbody tr", 2),
     ):
         found = browser("DOM.querySelectorAll", nodeId=root, selector=selector)["nodeIds"]
         assert len(found) == count, selector
