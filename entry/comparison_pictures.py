@@ -91,21 +91,19 @@ def _masks(run: Evaluated, names: Sequence[str], split: str, allow: tuple[str, .
     from entry.evaluation.pictures import predict_frames
     from entry.run import datamodule_of
 
-    folder, settings = RunFolder(run.path), run.settings
-    walk = None
-    if saved := _saved(run, split):
+    folder, settings, saved = RunFolder(run.path), run.settings, _saved(run, split)
+    if saved or settings.predictions:
         data = datamodule_of(folder, settings, split)
-        data.find_samples()
         assert isinstance(data, SegmentationDataModule)
-        found = {name: image_mask(saved / data.prediction_file(name), data.label_space) for name in names}
-    elif settings.predictions is not None:
-        data = datamodule_of(folder, settings, split)
         data.find_samples()
-        assert isinstance(data, SegmentationDataModule)
-        source = external_space(settings, data.label_space)
-        walk = crosswalk_of(settings, source, data.label_space)
-        matches = predicted_masks.match(names, data.frames, Path(settings.predictions))
-        found = {name: image_mask(matches.folder / matches.files[name], source) for name in names}
+        if saved:
+            place, source, walk = saved, data.label_space, None
+            files = {name: data.prediction_file(name) for name in names}
+        else:
+            place, source = Path(str(settings.predictions)), external_space(settings, data.label_space)
+            walk = crosswalk_of(settings, source, data.label_space)
+            files = predicted_masks.match(names, data.frames, place).files
+        found = {name: image_mask(place / files[name], source) for name in names}
     else:
         alone = settings.trainer.model_copy(update={"devices": 1, "num_nodes": 1})
         settings = settings.model_copy(update={"trainer": alone})
@@ -114,11 +112,12 @@ def _masks(run: Evaluated, names: Sequence[str], split: str, allow: tuple[str, .
             built = assemble_external(folder, settings, split, allow)
         else:
             built = assemble_trained(folder, settings, Path(checkpoint["file"]).stem, split, allow)
-        data, walk = built.datamodule, built.crosswalk
-        assert isinstance(data, SegmentationDataModule)
+        walk, index = built.crosswalk, {name: i for i, name in enumerate(built.datamodule.names)}
+        assert isinstance(built.datamodule, SegmentationDataModule)
+        data = built.datamodule
         trainer = build_trainer(settings, built.machine, folder, headline=built.module.headline, callbacks=[])
-        masks = predict_frames(trainer, built.module, data, [data.names.index(name) for name in names])
-        found = {data.names[index]: mask for index, mask in masks.items()}
+        masks = predict_frames(trainer, built.module, data, [index[name] for name in names])
+        found = {name: masks[index[name]] for name in names}
     if run.merged is not None:
         table = np.asarray(run.merged.predicted, np.uint8)
     elif walk is not None:

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from label_spaces.space import VOID
 from metrics.comparison import FEWEST_SEEDS
 from reports.comparison import Comparison, Evaluated, Pair, described
 from reports.html import charts
@@ -42,25 +44,16 @@ class Gallery:
 
 
 def write_page(
-    folder: Path,
-    comparison: Comparison,
-    groups: Groups,
-    settings: Sequence[tuple[str, Sequence[str]]],
-    command: str,
-    gallery: Gallery,
-) -> None:
+    folder: Path, comparison: Comparison, groups: Groups, settings: Sequence[tuple[str, Sequence[str]]], command: str, gallery: Gallery,
+) -> None:  # fmt: skip
     """Write compare.html into a folder; `settings` are the keys that differ, with their values in each recipe."""
-    names = [recipe.name for recipe in comparison.recipes]
-    pairs = [{"pair": pair, "overall": _overall(comparison, pair)} for pair in comparison.pairs]
-    for each, pair in zip(pairs[:MOST_PAIRS], comparison.pairs, strict=False):
-        each["classes"] = class_rows(comparison, pair)
     context = {
         "comparison": comparison,
-        "runs": [[_facts(run) for run in group] for group in groups],
-        "names": names,
-        "first": groups[0][0],
+        "groups": groups,
+        "names": [recipe.name for recipe in comparison.recipes],
+        "described": partial(described, comparison),
         "scores": [score_chart(comparison, score) for score in comparison.recipes[0].means],
-        "pairs": pairs,
+        "classes": [(pair, class_rows(comparison, pair)) for pair in comparison.pairs[:MOST_PAIRS]],
         "fewest": FEWEST_SEEDS,
         "settings": settings,
         "curves": curves(comparison, groups),
@@ -70,35 +63,6 @@ def write_page(
         "colours": COLOURS,
     }
     write_text(folder / PAGE, render("comparison.html", **context))
-
-
-def _facts(run: Evaluated) -> dict[str, Any]:
-    settings, checkpoint = run.settings, run.scores["checkpoint"]
-    epoch = checkpoint.get("epoch")
-    if epoch is None:
-        made = (
-            f"masks made elsewhere ({settings.predictions})"
-            if settings.predictions
-            else f"external weights ({settings.model.weights})"
-        )
-    else:
-        made = f"{checkpoint['file']}, epoch {epoch + 1}"
-    return {
-        "name": run.name,
-        "path": str(run.path),
-        "model": settings.model.name,
-        "data": settings.data.name,
-        "seed": settings.seed,
-        "made": made,
-    }
-
-
-def _overall(comparison: Comparison, pair: Pair) -> list[dict[str, Any]]:
-    return [
-        {"difference": each, "sentence": described(comparison, pair, each)}
-        for each in pair.differences
-        if each.class_index is None
-    ]
 
 
 def score_chart(comparison: Comparison, score: str) -> dict[str, Any]:
@@ -198,35 +162,37 @@ def changed(groups: Groups) -> NDArray[np.int64]:
 
 
 def images(groups: Groups) -> dict[str, Any]:
-    """Return the samples of `changed` with what each recipe has there, and in how many samples which recipe is better."""
+    """Return the samples of `changed` with what each recipe has there, and in how many samples which of two is better.
+
+    For the first recipe and each other one, `counts` are the numbers of frames whose own mIoU is equal, higher and lower, or of
+    images that both, only the first, only the other and neither gets right.
+    """
     runs = [group[0] for group in groups[:MOST_SHOWN]]
-    classes, totals = [*runs[0].classes, "void"], [max(1.0, float(run.wrong.sum())) for run in runs]
-    rows = []
+    classes, rows, counts = [*runs[0].classes, VOID], [], []
+
+    def named(index: int) -> str:
+        return classes[int(index)]
+
     for row in changed(groups).tolist():
-        facts = []
-        for run, total in zip(runs, totals, strict=True):
-            fact: dict[str, Any] = {"value": float(run.values[row]), "share": float(run.wrong[row] / total)}
-            if run.predictions:
-                fact |= {
-                    "right": not run.wrong[row],
-                    "predicted": classes[int(run.predictions["prediction"][row])],
-                    "probability": float(run.predictions["probability"][row]),
-                }
-            facts.append(fact)
-        truth = classes[int(runs[0].predictions["target"][row])] if runs[0].predictions else None
-        rows.append({"row": row, "name": str(runs[0].samples[row]), "truth": truth, "facts": facts})
-    counts = []
-    for j in range(1, len(runs)):
+        facts = [{"value": float(run.values[row]), "share": run.wrong[row] / max(1, run.wrong.sum())} for run in runs]
+        truth = None
         if runs[0].predictions:
-            right = [runs[i].wrong == 0 for i in (0, j)]
-            parts = [right[0] & right[1], right[0] & ~right[1], ~right[0] & right[1], ~right[0] & ~right[1]]
+            truth = named(runs[0].predictions["target"][row])
+            for fact, run in zip(facts, runs, strict=True):
+                own = {key: values[row] for key, values in run.predictions.items()}
+                fact |= {
+                    "predicted": named(own["prediction"]),
+                    "probability": float(own["probability"]),
+                    "right": not run.wrong[row],
+                }
+        rows.append({"row": row, "name": str(runs[0].samples[row]), "truth": truth, "facts": facts})
+    for other in runs[1:]:
+        if runs[0].predictions:
+            one, two = runs[0].wrong == 0, other.wrong == 0
+            parts = [one & two, one & ~two, ~one & two, ~one & ~two]
         else:
-            apart = runs[0].values - runs[j].values
+            apart = runs[0].values - other.values
             parts = [apart == 0, apart > 0, apart < 0]
         counts.append([int(each.sum()) for each in parts])
-    return {
-        "rows": rows,
-        "names": [run.name for run in runs],
-        "counts": counts,
-        "left_out": max(0, len(groups) - MOST_SHOWN),
-    }
+    names = [run.name for run in runs]
+    return {"rows": rows, "names": names, "counts": counts, "left_out": max(0, len(groups) - MOST_SHOWN)}
