@@ -1,4 +1,4 @@
-"""Compare runs over the same samples: python compare.py 'runs=[RUN_FOLDER,RUN_FOLDER]'. Needs no torch."""
+"""Compare runs over the same samples: python compare.py 'runs=[RUN_FOLDER,RUN_FOLDER]'. Only pictures need torch."""
 
 from entry.cli.command import command
 from entry.request import Request
@@ -6,13 +6,13 @@ from entry.request import Request
 
 @command("compare")
 def compare(request: Request) -> None:
-    """Read the runs' evaluations, compare each pair, write the tables, and check what the first run needs to have."""
+    """Read the runs' evaluations, compare each pair, write the tables and the page, and check what the first run needs to have."""
     from entry import comparison, requirement
 
     required = requirement.parsed(request.keys.require)
     recipes = comparison.recipes_of(request, required)
     compared = comparison.compare(recipes, required)
-    print(comparison.write(request, compared), flush=True)
+    print(comparison.write(request, recipes, compared), flush=True)
     requirement.check(required, compared)
 
 

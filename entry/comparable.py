@@ -1,51 +1,22 @@
 """Which evaluations a comparison reads, and whether they can be compared: the same samples, truth and rules of scoring."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from entry.common import merge_classes, merged_scores
 from entry.config.paths import no_run
 from entry.config.run_config import stored_settings
 from entry.errors import RequestError
-from metrics.class_sums import TRUE, sums_by_group
-from run_folder import RunFolder, is_run, read_json
+from metrics.class_sums import TRUE, image_scores, sums_by_group
+from reports.comparison import Evaluated, Merged
+from run_folder import RunFolder, is_run, read_csv, read_json
 from settings.base import as_typed
-from settings.run import RunSettings
 
 SPLITS = ("test", "val", "train")  # in the order in which one that all runs have is looked for
 FILES = ("scores.json", "per_sample.npz", "config.yaml")
 ALLOWED = ("resolution", "looks")  # parts of the policy that allow_different may name
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """An evaluation of a run.
-
-    Args:
-        path: of the run.
-        name: the run's, as short as it is unique.
-        settings: that it was evaluated with.
-        scores: of scores.json.
-        samples: (N,) their names, sorted.
-        groups: (N,) their drives.
-        sums: (G, 3, C) per drive, in the drives' sorted order (`metrics.class_sums.sums_by_group`).
-    """
-
-    path: Path
-    name: str
-    settings: RunSettings
-    scores: dict[str, Any]
-    samples: np.ndarray
-    groups: np.ndarray
-    sums: np.ndarray
-
-    @property
-    def classes(self) -> list[str]:
-        """The names of the classes."""
-        return [each["name"] for each in self.scores["classes"]]
 
 
 def run_folders(runs: str | Sequence[str]) -> list[Path]:
@@ -92,27 +63,53 @@ def choose_split(runs: Sequence[Path], wanted: str | None) -> str:
     raise RequestError("\n".join(lines))
 
 
-def read_evaluations(runs: Sequence[Path], split: str) -> list[Evaluated]:
-    """Read the evaluations of a split. Raises RequestError or RunFolderError for files that are damaged or hold no scores."""
-    return [_read(run, name, split) for run, name in zip(runs, _names(runs), strict=True)]
+def read_evaluations(runs: Sequence[Path], split: str, over: str | None = None) -> list[Evaluated]:
+    """Read the evaluations of a split, with `over` ``common`` in the classes that all can express.
+
+    Raises RequestError, LabelSpaceError or RunFolderError for files that are damaged or hold no scores, or where classes have nothing in common.
+    """
+    names = _names(runs)
+    merged = [None] * len(runs) if over is None else merge_classes(runs, split)
+    return [_read(run, name, split, each) for run, name, each in zip(runs, names, merged, strict=True)]
 
 
-def _read(run: Path, name: str, split: str) -> Evaluated:
+def _read(run: Path, name: str, split: str, merged: Merged | None) -> Evaluated:
     folder = run / "evaluation" / split
     scores = read_json(folder / "scores.json")
     if scores["accuracy"] is None:
         raise RequestError(f"{folder} has no scores, as its samples have no truth.")
+    before = "uncrossed_" if merged and merged.crossed else ""
     try:
         with np.load(folder / "per_sample.npz") as file:
-            columns = {key: file[key] for key in ("sample", "group", "indptr", "cell", "count")}
+            facts = {key: file[key] for key in ("sample", "group", "loss", "target", "prediction", "probability") if key in file}  # fmt: skip
+            indptr, cell, count = (file[before + key] for key in ("indptr", "cell", "count"))
+            names, groups = facts["sample"], facts["group"]
     except (OSError, ValueError, KeyError) as error:
         raise RequestError(f"{folder / 'per_sample.npz'} is damaged: {error}. Evaluate the run again.") from None
-    _, group = np.unique(columns["group"], return_inverse=True)
-    cells = columns["indptr"], columns["cell"], columns["count"]
-    sums = sums_by_group(group, *cells, len(scores["classes"]))
-    order = np.argsort(columns["sample"], kind="stable")
-    samples, groups = columns["sample"][order], columns["group"][order]
-    return Evaluated(run, name, stored_settings(RunFolder(folder)), scores, samples, groups, sums)
+    number = len(scores["classes"])
+    if merged is not None:
+        number, cell = len(merged.space.classes), merged.cells(cell)
+    sums = sums_by_group(np.unique(groups, return_inverse=True)[1], indptr, cell, count, number)
+    if "target" in facts:
+        values, wrong = np.exp(-facts["loss"].astype(np.float64)), 1.0 * (facts["target"] != facts["prediction"])
+    else:
+        values, wrong = image_scores(indptr, cell, count, number)
+    order = np.argsort(names, kind="stable")
+    history = RunFolder(run).history
+    return Evaluated(
+        path=run,
+        name=name,
+        settings=stored_settings(RunFolder(folder)),
+        scores=scores if merged is None else merged_scores(scores, sums, merged.space.classes),
+        samples=names[order],
+        groups=groups[order],
+        sums=sums,
+        values=values[order],
+        wrong=wrong[order],
+        predictions={key: facts[key][order] for key in ("target", "prediction", "probability") if key in facts},
+        history=read_csv(history) if history.exists() else [],
+        merged=merged,
+    )
 
 
 def _names(runs: Sequence[Path]) -> list[str]:
@@ -151,7 +148,9 @@ def _differences(first: Evaluated, other: Evaluated, allowed: Sequence[str]) -> 
             return
     if first.classes != other.classes:
         spaces = f"{first.scores['label_space']} ({len(first.classes)}) and {other.scores['label_space']} ({len(other.classes)})"
-        yield f"{both}: different classes, {spaces}."
+        masks = first.scores["task"] == "segmentation" and first.merged is None
+        remedy = " To compare them over the classes that all can express, type over=common" if masks else ""
+        yield f"{both}: different classes, {spaces}.{remedy}"
         return
     differing = {}
     for key in first.scores["policy"]:

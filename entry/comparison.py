@@ -1,20 +1,24 @@
 """Comparing runs: which of them are seeds of one recipe, what they differ in, and what is written."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
-from entry.comparable import Evaluated, check_comparable, choose_split, read_evaluations, run_folders
+from entry.comparable import check_comparable, choose_split, read_evaluations, run_folders
+from entry.comparison_pictures import pictures
 from entry.errors import RequestError
 from entry.request import Request
 from entry.requirement import Condition, check_names
 from metrics.class_sums import MEANS, PER_CLASS
 from metrics.comparison import Statistics, compare_recipes, compare_runs, holm_over_pairs, recipe_scores
-from reports.comparison import COLUMNS, Comparison, Pair, Recipe, csv_rows, latex, sentences, table
+from reports.comparison import COLUMNS, Comparison, Evaluated, Pair, Recipe, csv_rows, latex, sentences, table
+from reports.html.comparison import PAGE, Gallery, write_page
 from run_folder import free_name, write_csv, write_text
-from settings.changes import changes
+from settings.base import as_typed
+from settings.changes import changes, flat
 from streams import printable
 
 # In the order in which they are shown; recipes are judged by the first.
@@ -40,7 +44,7 @@ def recipes_of(request: Request, required: Sequence[Condition]) -> list[list[Eva
         raise RequestError(
             f"runs: {folders[0]} is one run. Type two or more, or what it needs to have: require='miou>=0.68'"
         )
-    evaluations = read_evaluations(folders, choose_split(folders, keys.split))
+    evaluations = read_evaluations(folders, choose_split(folders, keys.split), keys.over)
     for note in check_comparable(evaluations, keys.allow_different):
         print(f"note: {printable(note)}")
     check_names(required, evaluations[0].scores)
@@ -95,26 +99,47 @@ def _recipe(group: Sequence[Evaluated], statistics: Statistics) -> Recipe:
 
 
 def _notes(groups: Sequence[Sequence[Evaluated]]) -> Iterator[str]:
-    """What each recipe differs in from the first, and of what kind the recipes are."""
+    """What each recipe differs in from the first, of what kind the recipes are, and what some cannot express."""
     first = groups[0][0]
-    seeds = () if any(len(group) > 1 for group in groups) else ("",)
     for other, *_ in groups[1:]:
-        keys = [*_differing(first, other, SEED if not seeds else ())]
+        keys = [*_differing(first, other, _beside(groups))]
         more = f" and {len(keys) - MOST_NAMED} more" if len(keys) > MOST_NAMED else ""
         yield f"{other.name} differs from {first.name} in {', '.join(keys[:MOST_NAMED]) or 'no setting'}{more}."
     for group in groups:
         if len(group) > 1:
             yield f"Seeds of one recipe: {', '.join(each.name for each in group)}."
+    for each in (run for group in groups for run in group):
+        if crossing := each.scores.get("crossing"):
+            yield f"{each.name} predicts in the classes of {crossing['from']}, and what these cannot express counts as missed: over=common compares over the classes that all can express."
 
 
-def write(request: Request, comparison: Comparison) -> Path:
-    """Print the comparison, and write compare.csv and compare.tex; return their folder."""
+def _beside(groups: Sequence[Sequence[Evaluated]]) -> Sequence[str]:
+    return SEED if any(len(group) > 1 for group in groups) else ()
+
+
+def settings_table(groups: Sequence[Sequence[Evaluated]]) -> list[tuple[str, list[str]]]:
+    """Return each key in which recipes differ, with its value in each of them as it is typed."""
+    first = groups[0][0]
+    keys = dict.fromkeys(key for other, *_ in groups[1:] for key in _differing(first, other, _beside(groups)))
+    values = [flat(group[0].settings) for group in groups]
+    return [(key, [as_typed(each.get(key)) for each in values]) for key in keys]
+
+
+def write(request: Request, groups: Sequence[Sequence[Evaluated]], comparison: Comparison) -> Path:
+    """Print the comparison, and write compare.csv, compare.tex and compare.html; return their folder."""
     folder = request.folder if request.folder_was_typed else free_name(request.folder)
+    report, gallery = request.report, Gallery()
+    if report.html and report.images:
+        gallery = pictures(groups, comparison.split, request.allow)
     folder.mkdir(parents=True, exist_ok=True)
     write_csv(folder / "compare.csv", list(csv_rows(comparison)), COLUMNS)
     write_text(folder / "compare.tex", latex(comparison))
-    for note in comparison.notes:
+    for note in (*comparison.notes, *filter(None, [gallery.reason])):
         print(f"note: {printable(note)}")
+    if report.html:
+        command = shlex.join(["python", "compare.py", *request.overrides])
+        write_page(folder, comparison, groups, settings_table(groups), command, gallery)
+        print(f"page: {folder / PAGE}")
     for line in (*sentences(comparison), *table(comparison)):
         print(printable(line))
     return folder.absolute()

@@ -12,7 +12,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from entry.errors import RequestError
 from settings.base import Group
-from settings.run import AllowedPackages, RequestKeys, validated
+from settings.evaluation import ReportSettings
+from settings.run import AllowedPackages, PageKeys, RequestKeys, validated
 
 LONGEST_TEMPORARY = 70  # bytes; a socket's path has 107, of which multiprocessing appends 32
 SHORT_FOLDERS = tuple(str(Path("/", name)) for name in ("tmp", "var/tmp", "dev/shm"))
@@ -38,6 +39,11 @@ class Request:
     def allow(self) -> tuple[str, ...]:
         """Packages of the user's own that a ``_target_`` may name. Raises RequestError or SettingsError."""
         return tuple(validated(AllowedPackages, self._plain(AllowedPackages)).allow)
+
+    @cached_property
+    def report(self) -> ReportSettings:
+        """What a page of the command's own shows. Raises RequestError or SettingsError."""
+        return validated(PageKeys, self._plain(PageKeys)).report
 
     @property
     def typed_keys(self) -> list[str]:

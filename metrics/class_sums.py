@@ -52,6 +52,23 @@ def sums_by_group(
     return sums
 
 
+def image_scores(
+    indptr: np.ndarray, cell: np.ndarray, count: np.ndarray, num_classes: int, step: int = 1000
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return each sample's own mIoU, over the classes that are true or predicted in it, and its number of wrong elements.
+
+    Both are (N,); nan and 0 without truth. The arguments are those of `sums_by_group`; `step` samples are scored at a time.
+    """
+    mious, wrong = [], []
+    for start in range(0, len(indptr) - 1, step):
+        ends = indptr[start : start + step + 1]
+        part = slice(ends[0], ends[-1])
+        sums = sums_by_group(np.arange(len(ends) - 1), ends - ends[0], cell[part], count[part], num_classes)
+        mious.append(mean_scores(sums)["miou"])
+        wrong.append((sums[:, TRUE] - sums[:, HITS]).sum(-1))
+    return np.concatenate(mious), np.concatenate(wrong)
+
+
 def mean_scores(sums: np.ndarray, classes_of: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """Return accuracy, void_rate and the means over classes, by name: (..., 3, C) sums -> (...).
 

@@ -236,7 +236,8 @@ def _crossed(
         degrees = squared**2 / (drives**2 / of_drives + np.where(seeds > both, doubt, 0))
     # Of a sum they are at least the fewest of its parts; a part that is subtracted would leave next to none.
     fewest = min((len(side) - 1.0 for side in sides if len(side) > 1), default=0.0)
-    return value, np.sqrt(squared), np.nan_to_num(np.maximum(degrees, np.minimum(fewest, of_drives)))
+    degrees = np.where(squared > 0, np.maximum(degrees, np.minimum(fewest, of_drives)), of_drives)
+    return value, np.sqrt(squared), np.nan_to_num(degrees)
 
 
 def _differences(

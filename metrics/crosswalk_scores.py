@@ -7,10 +7,10 @@ one without a target counts as void, a miss. A target that is no source's primar
 from collections.abc import Sequence
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from metrics.common_classes import common_classes
 from metrics.counts import merge, remap
 from metrics.scores import iou, mean_over, number, support
 
@@ -29,38 +29,6 @@ class Relation(Protocol):
     @property
     def rest(self) -> Sequence[int]:
         """The source classes that mean everything else."""
-
-
-def common_classes(
-    targets: Sequence[Sequence[int]], num_targets: int, rest: Sequence[int] = ()
-) -> tuple[list[int], list[int], int]:
-    """Return the finest classes that both sides can distinguish: the connected components of the relation.
-
-    With a source class that means everything else, the targets without a counterpart are one more class; without it they
-    are void on either side, so that truth that cannot be predicted is not scored.
-
-    Returns the common class of each source class, that of each target class, and their number C; C is void.
-
-    Example:
-        >>> common_classes([(), (0, 1), (1,), (2,)], 4, rest=[0])
-        ([2, 0, 0, 1], [0, 0, 1, 2], 3)
-    """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    edges = [(source, target) for source, each in enumerate(targets) for target in each]
-    if rest:
-        named = {target for _, target in edges}
-        nameless = [target for target in range(num_targets) if target not in named]
-        edges += [(source, target) for source, each in enumerate(targets) if not each for target in nameless]
-    sources = len(targets)
-    ends = np.array([(source, sources + target) for source, target in edges], dtype=np.int64).reshape(-1, 2).T
-    graph = coo_array((np.ones(ends.shape[1]), ends), shape=(sources + num_targets,) * 2)
-    component = connected_components(graph, directed=False)[1].tolist()
-    both = [part for part in dict.fromkeys(component[sources:]) if part in component[:sources]]
-    index = {part: place for place, part in enumerate(both)}
-    common = [index.get(part, len(both)) for part in component]
-    return common[:sources], common[sources:], len(both)
 
 
 def crosswalk_scores(confusion: Tensor, relation: Relation) -> dict[str, float | int | None]:
@@ -109,7 +77,7 @@ def _ious(confusion: Tensor, relation: Relation) -> dict[str, Tensor]:
     remapped = remap(confusion, [each[0] if each else num_targets for each in targets])
     closed = torch.zeros_like(remapped)
     closed[..., chosen, :] = remapped[..., chosen, :]
-    source, target, count = common_classes(targets, num_targets, relation.rest)
+    (source,), target, count = common_classes([(targets, relation.rest)], num_targets)
     common = merge(merge(confusion, target, count, -2), source, count, -1)
     return {
         "miou_expressible": iou(remapped)[..., chosen],

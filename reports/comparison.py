@@ -1,15 +1,81 @@
 """A comparison of runs or recipes as sentences, rows of compare.csv, and tables for a terminal and for LaTeX."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from label_spaces.space import LabelSpace
 from metrics.comparison import FEWEST_SEEDS, Difference
 from reports.formatting import with_interval
+from settings.run import RunSettings
 
 COLUMNS = ("first", "second", "score", "class", "value", "low", "high", "p", "detectable", "verdict")
 MOST_CLASSES = 6  # of a pair, in the terminal
 LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", **{c: "\\" + c for c in "&%$#_{}"}}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Merged:
+    """How the classes of a run become those that several models can all express.
+
+    Args:
+        space: the classes in common.
+        truth: the common class of each class of the truth, and last of void.
+        predicted: of each class that the model predicts, likewise.
+        crossed: whether these are other classes than those of the truth.
+    """
+
+    space: LabelSpace
+    truth: Sequence[int]
+    predicted: Sequence[int]
+    crossed: bool
+
+    def cells(self, cell: np.ndarray) -> np.ndarray:
+        """Return cells of per_sample.npz, truth · columns + prediction, in the classes in common."""
+        truth, prediction = np.divmod(cell, len(self.predicted))
+        merged = np.asarray(self.truth)[truth] * (self.space.num_classes + 1) + np.asarray(self.predicted)[prediction]
+        return np.asarray(merged)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """An evaluation of a run.
+
+    Args:
+        path: of the run.
+        name: the run's, as short as it is unique.
+        settings: that it was evaluated with.
+        scores: of scores.json.
+        samples: (N,) their names, sorted.
+        groups: (N,) their drives.
+        sums: (G, 3, C) per drive, in the drives' sorted order (`metrics.class_sums.sums_by_group`).
+        values: (N,) the mIoU of each frame, or the probability of each image's true class; nan without truth.
+        wrong: (N,) the number of wrong pixels, or 0 or 1.
+        predictions: of images (N,) `target`, `prediction` and `probability`.
+        history: the rows of history.csv.
+        merged: how the classes were merged, where they were.
+    """
+
+    path: Path
+    name: str
+    settings: RunSettings
+    scores: dict[str, Any]
+    samples: np.ndarray
+    groups: np.ndarray
+    sums: np.ndarray
+    values: np.ndarray
+    wrong: np.ndarray
+    predictions: Mapping[str, np.ndarray] = field(default_factory=dict)
+    history: Sequence[Mapping[str, str]] = ()
+    merged: Merged | None = None
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the classes."""
+        return [each["name"] for each in self.scores["classes"]]
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,16 @@ class RequestKeys(Group):
     allow_different: list[Literal["resolution", "looks"]] = Field(
         [], description="resolution, looks: runs that were scored otherwise in these are compared all the same"
     )
+    over: Literal["common"] | None = Field(
+        None, description="common: compare models of different label spaces over the classes that all can express"
+    )
     crosswalk: PathText | None = Field(None, description="a CSV from these classes to the data's; null: a shipped one")
+
+
+class PageKeys(Group):
+    """What a command's page shows."""
+
+    report: ReportSettings = ReportSettings()
 
 
 class RunSettings(RequestKeys):

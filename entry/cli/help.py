@@ -27,7 +27,7 @@ USAGE = {
     "External weights: python evaluate.py model=… model.weights=… data=… data.root=…\n"
     "Masks: python evaluate.py predictions=DIR predictions_label_space=… data=… data.root=…",
     "compare": "Compare runs: python compare.py 'runs=[RUN_FOLDER,RUN_FOLDER]' [split=val] [require='miou>=0.68']\n"
-    "All runs of a sweep: python compare.py runs=SWEEP_FOLDER",
+    "All runs of a sweep: python compare.py runs=SWEEP_FOLDER\nModels of other classes: python compare.py 'runs=[…]' over=common; without pictures: report.images=false",
     "predict": "Predict images: python predict.py run=RUN_FOLDER source=IMAGE_OR_FOLDER",
 }
 FORMS = """

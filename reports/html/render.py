@@ -49,6 +49,16 @@ def score(value: float | None) -> str:
     return UNDEFINED if value is None else f"{value:.3f}"
 
 
+def signed(value: float | None) -> str:
+    """Return a difference of scores with its sign, or a dash where it is undefined."""
+    return UNDEFINED if value is None else f"{value:+.3f}"
+
+
+def chance(p: float | None) -> str:
+    """Return a p-value, or a dash where there is none."""
+    return UNDEFINED if p is None else f"{p:.3f}" if p >= 0.001 else "<0.001"
+
+
 def percent(share: float | None) -> str:
     """Return a share in whole percent; one that is not 0 or 1 is never shown as such."""
     if share is None:
@@ -85,6 +95,8 @@ def short(name: str) -> str:
 
 FILTERS: dict[str, Callable[..., str]] = {
     "score": score,
+    "signed": signed,
+    "chance": chance,
     "percent": percent,
     "whole": whole,
     "compact": compact,

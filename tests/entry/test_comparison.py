@@ -28,7 +28,7 @@ def test_two_runs(run_command, tmp_path):
     answer = run_command("compare", listed(first, second))
     assert answer.code == 0
     assert answer.folder.name.endswith("_compare")
-    assert {path.name for path in answer.folder.iterdir()} == {"compare.csv", "compare.tex"}
+    assert {path.name for path in answer.folder.iterdir()} == {"compare.csv", "compare.tex", "compare.html"}
     scores = [read_json(run / "evaluation/test/scores.json") for run in (first, second)]
     rows = rows_of(answer.folder)
     known = {(row["first"], row["second"], row["score"], row["class"]): row for row in rows}

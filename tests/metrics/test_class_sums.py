@@ -4,8 +4,10 @@ import torch
 from sklearn import metrics as sklearn_metrics
 
 from metrics import scores
-from metrics.class_sums import MEANS, PER_CLASS, class_scores, mean_scores, sums_by_group
+from metrics.class_sums import MEANS, PER_CLASS, class_scores, image_scores, mean_scores, sums_by_group
 from metrics.counting import image_matrices
+from metrics.counts import merge_samples
+from metrics.per_image import image_mious
 
 
 def evaluated(seed=0, num_classes=4, count=60):
@@ -65,3 +67,18 @@ def test_the_classes_of_a_mean_can_be_those_of_other_sums():
     assert mean_scores(sums)["miou"] == 1
     assert mean_scores(sums, everything)["miou"] == 0.5
     assert np.isnan(class_scores(sums, "iou")[1])
+
+
+def test_scores_of_single_images_are_those_of_their_own_matrices():
+    target, prediction, _, _ = evaluated(count=60)
+    target[7:9] = 4  # two without truth
+    samples = image_matrices(target, prediction, 4)
+    # Three samples of twenty elements each would be merged by their matrices; here each sample has one element, or three.
+    triples = merge_samples(samples[0::3] + samples[1::3] + samples[2::3], range(5), range(5))
+    for each in (samples, triples):
+        for step in (1000, 7):
+            mious, wrong = image_scores(each.indptr, each.indices, each.data, 4, step)
+            np.testing.assert_allclose(mious, image_mious(each))
+            dense = each.toarray().reshape(-1, 5, 5)[:, :4]
+            assert wrong.tolist() == [int(m.sum() - np.trace(m[:, :4])) for m in dense]
+    assert np.isnan(image_scores(samples.indptr, samples.indices, samples.data, 4)[0][7:9]).all()

@@ -220,3 +220,12 @@ def test_seeds_of_one_recipe_are_rarely_claimed_to_differ():
     outcome = repeat(lambda: streets.draw(draws), streets.truth, 300)
     assert all(each <= 0.09 for each in outcome.claimed)
     assert all(0.90 <= each <= 0.99 for each in outcome.coverage)
+
+
+def test_the_score_of_perfect_runs_has_an_interval():
+    sums = drives(runs=1)[0]
+    sums = sums[0] if isinstance(sums, list) else sums
+    sums[:, 0] = sums[:, 2] = sums[:, 1]
+    for runs in ([sums], [sums, sums]):
+        (found,) = recipe_scores(runs, Statistics(("miou",), ()))
+        assert (found.value, found.interval) == (1.0, (1.0, 1.0))

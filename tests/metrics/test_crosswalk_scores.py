@@ -6,7 +6,7 @@ import torch
 from label_spaces.catalogue import label_table, load
 from label_spaces.crosswalk import find
 from metrics.counts import remap
-from metrics.crosswalk_scores import common_classes, crosswalk_means, crosswalk_scores, predicted_instead
+from metrics.crosswalk_scores import crosswalk_means, crosswalk_scores, predicted_instead
 from metrics.scores import mean_scores
 
 # Truth: person, rider, car, tree, void. Predicted: background, people (person and rider), auto and van (both car), bike
@@ -71,13 +71,6 @@ def test_many_matrices_are_scored_at_once_over_the_classes_of_the_whole():
         assert found[f"miou_{name}"][0, 1].item() == pytest.approx(share / 2)
     assert alone["miou_common"][0, 1].item() == pytest.approx((100 / 144 + 80 / 114) / 2)
     assert found["miou_common"][0, 1].item() == pytest.approx((100 / 144 + 80 / 114) / 3)
-
-
-def test_common_classes_by_hand():
-    assert common_classes([(0,), (1,), (0, 1), (2,)], 4) == ([0, 0, 0, 1], [0, 0, 1, 2], 2)
-    # Everything has a counterpart: "everything else" has no truth, and is void as before.
-    assert common_classes([(), (0,), (1,)], 2, rest=[0]) == ([2, 0, 1], [0, 1], 2)
-    assert common_classes([(), ()], 2) == ([0, 0], [0, 0], 0)
 
 
 def test_what_is_predicted_instead_by_hand():
