@@ -74,6 +74,10 @@ class RequestKeys(Group):
     allow_different: list[Literal["resolution", "looks"]] = Field(
         [], description="resolution, looks: runs that were scored otherwise in these are compared all the same"
     )
+    task: Literal["classification", "segmentation"] | None = Field(
+        None,
+        description="explore data as frames with masks or as images with classes; null: masks where there are some",
+    )
     crosswalk: PathText | None = Field(None, description="a CSV from these classes to the data's; null: a shipped one")
 
 

@@ -30,10 +30,11 @@ from settings.base import as_typed
 from settings.run import RequestKeys, RunSettings
 
 CONF = PROJECT / "conf"
-COMMANDS = ("train", "evaluate", "predict", "compare")
+COMMANDS = ("train", "evaluate", "predict", "explore", "compare")
 SEVERAL = ("logger", "callbacks", "experiment")  # groups of which several options may be chosen
 OF_PATHS = {
     "train": "data.root",
+    "explore": "data.root",
     "predict": "source",
     "compare": "runs",
 }  # keys that a path which is no run may be meant for

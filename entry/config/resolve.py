@@ -32,23 +32,23 @@ PATHS = (
     "predictions_label_space",
     "crosswalk",
 )
-NO_MODEL = {"name": "predictions", "task": "segmentation", "weights": "none"}  # masks that are there already
+NO_MODEL = {"name": "predictions", "weights": "none"}  # masks that are there already, or data that is only explored
 
 
-def resolved(request: Request, *, with_model: bool = True) -> RunSettings:
+def resolved(request: Request, *, task: str | None = None) -> RunSettings:
     """The settings of a request, each path absolute.
 
     Args:
         request: what was typed.
-        with_model: False where masks are evaluated that need no model.
+        task: where no model is needed; None: that of the model.
 
     Raises:
         RequestError: a value is missing, cannot be resolved, or names what may not be built.
         SettingsError: with every key that holds what it may not.
     """
     config = copy.deepcopy(request.config)
-    if not with_model:
-        config.model = NO_MODEL
+    if task is not None:
+        config.model = {**NO_MODEL, "task": task}
     _check_fit(config)
     settings = validated(RunSettings, _plain(config))
     check_paths(settings, request.typed_keys)
