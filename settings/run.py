@@ -74,6 +74,10 @@ class RequestKeys(Group):
     over: Literal["common"] | None = Field(
         None, description="common: compare models of different label spaces over the classes that all can express"
     )
+    task: Literal["classification", "segmentation"] | None = Field(
+        None,
+        description="explore data as frames with masks or as images with classes; null: masks where there are some",
+    )
     crosswalk: PathText | None = Field(None, description="a CSV from these classes to the data's; null: a shipped one")
 
 

@@ -29,10 +29,10 @@ from run_folder import is_run
 from settings.base import as_typed
 from settings.run import RequestKeys, RunSettings
 
-COMMANDS = ("train", "evaluate", "predict", "compare")
+COMMANDS = ("train", "evaluate", "predict", "explore", "compare")
 SEVERAL = ("logger", "callbacks", "experiment")  # groups of which several options may be chosen
 # Keys that a path which is no run may be meant for.
-OF_PATHS = {"train": "data.root", "predict": "source", "compare": "runs"}
+OF_PATHS = {"train": "data.root", "explore": "data.root", "predict": "source", "compare": "runs"}
 OF_RUNS = {"train": "resume", "compare": "runs"}  # keys that a run may be meant for; run otherwise
 MODES = ("run", "multirun", "cfg", "info", "shell_completion")
 PLACEHOLDER = re.compile(r"\{\w+\}")  # of a pattern of paths, which Hydra would read as the beginning of a dictionary

@@ -72,7 +72,7 @@ def settings_of_predictions(request: Request) -> RunSettings:
             f"predictions= are masks, and data={request.config.data.name} has none to score them with. Type data=idd, "
             "data=idd_lite or data=mask_folder, and data.root=DIR."
         )
-    return resolved(request, with_model=False)
+    return resolved(request, task="segmentation")
 
 
 def _refuse_unused(request: Request, beside: str, why: str, used: Sequence[str], unused: Sequence[str]) -> None:

@@ -22,18 +22,18 @@ from settings.run import RunSettings, validated
 # Keys whose values, where they are paths or names of label spaces, must exist.
 PATHS = ("data.root", "data.split", "data.labels", "data.label_space", "model.weights", "model.label_space", "predictions",
          "predictions_label_space", "crosswalk")  # fmt: skip
-NO_MODEL = {"name": "predictions", "task": "segmentation", "weights": "none"}  # masks that are there already
+NO_MODEL = {"name": "predictions", "weights": "none"}  # masks that are there already, or data that is only explored
 
 
-def resolved(request: Request, *, with_model: bool = True) -> RunSettings:
-    """The settings of a request, each path absolute; without `with_model` for masks that are there already.
+def resolved(request: Request, *, task: str | None = None) -> RunSettings:
+    """The settings of a request, each path absolute. `task` is that of data where no model is needed.
 
     Raises RequestError where a value is missing, cannot be resolved, or names what may not be built, and SettingsError with
     every key that holds what it may not.
     """
     config = copy.deepcopy(request.config)
-    if not with_model:
-        config.model = NO_MODEL
+    if task is not None:
+        config.model = {**NO_MODEL, "task": task}
     _check_fit(config)
     settings = validated(RunSettings, _plain(config))
     check_paths(settings, request.typed_keys)

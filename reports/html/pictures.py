@@ -76,6 +76,14 @@ def overlay(image: Pixels, mask: Pixels, space: LabelSpace) -> Picture:
     return _encoded(np.asarray(small))
 
 
+def masked(image: Pixels, mask: Pixels, space: LabelSpace) -> list[Picture]:
+    """Return two pictures of a frame, (H, W, 3) RGB: itself and its mask (H, W)."""
+    height, width = mask.shape
+    size = min(WIDTH, width), max(1, round(height * min(WIDTH, width) / width))
+    small = _resized(mask, size, cv2.INTER_NEAREST_EXACT)
+    return [_encoded(_resized(image, size, cv2.INTER_AREA)), _encoded(colours(space)[small], lossless=True)]
+
+
 def thumbnail(image: Pixels) -> list[Picture]:
     """Return one small picture of an image, (H, W, 3) RGB."""
     small = Image.fromarray(image)

@@ -60,7 +60,7 @@ def _key_tables() -> Iterator[str]:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         values = {
             key: value
-            for name in ("train", "predict", "evaluate", "compare")
+            for name in ("explore", "train", "predict", "evaluate", "compare")
             for key, value in composed_values(compose(name))
         }
     titles = {name: str(group.__doc__).splitlines()[0] for name, group in _groups_of_keys().items()}

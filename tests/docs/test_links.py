@@ -21,7 +21,7 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 MOST_LINES = 130
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-COMMAND = re.compile(r"\b(train|evaluate|predict|compare)\.py\b(.*)")
+COMMAND = re.compile(r"\b(train|evaluate|predict|explore|compare)\.py\b(.*)")
 
 
 def prose(page: Path) -> str:

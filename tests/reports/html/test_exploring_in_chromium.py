@@ -1,0 +1,53 @@
+"""The page of a dataset in a real browser: nothing is requested or complained about, nothing overflows, tables sort."""
+
+import numpy as np
+import pytest
+
+from reports.html.exploration import Pictures, page
+from tests.chromium import MISSING, PROGRAM, Chromium
+from tests.reports.html.conftest import AWKWARD
+from tests.reports.html.test_exploration import content_of, pictures
+from tests.reports.test_exploration import explored
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason=MISSING)
+LONG = "a_class_whose_name_is_so_long_that_nobody_would_read_it_to_its_end_and_that_has_no_space"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with Chromium() as opened:
+        yield opened
+
+
+@pytest.fixture(params=[0, 2, 26, 150])
+def written(request, tmp_path):
+    """The page of frames of so many classes, two of which have awkward names; without any, of images without truth."""
+    count = request.param
+    names = (AWKWARD, LONG, *(f"class {number}" for number in range(count)))[:count]
+    elements = np.random.default_rng(count).integers(0, 10**6, (4, 2, count + 1))
+    samples = {"names": ["a/0", f"{LONG}/{LONG}.png", "b/0", "c/0"], "classes": names, "elements": elements * bool(count)}  # fmt: skip
+    if not count:
+        samples |= {"unit": "images", "splits": [""] * 4, "truth": np.zeros(4, bool)}
+    file = tmp_path / "explore.html"
+    file.write_text(page(content_of(explored(**samples)), pictures() if count else Pictures()))
+    return file
+
+
+@pytest.mark.parametrize(("width", "dark"), [(390, False), (1440, True)])
+def test_nothing_is_requested_and_nothing_overflows(browser, written, width, dark):
+    browser.show(written, width, dark=dark)
+    assert (browser.requests, browser.errors) == ([], [])
+    assert browser.value("document.documentElement.scrollWidth") <= width
+    assert browser.value("[...document.images].every(each => each.naturalWidth > 0)")
+
+
+def test_names_are_shown_and_columns_sort(browser, tmp_path):
+    file = tmp_path / "explore.html"
+    file.write_text(page(content_of(explored(classes=("road", "sky", AWKWARD))), pictures()))
+    browser.show(file)
+    column = "[...document.querySelectorAll('#class-table tbody tr')].map(row => row.cells[0].innerText)"
+    assert browser.value(column) == ["road", "sky", AWKWARD]
+    for expected in (["road", "sky", AWKWARD], [AWKWARD, "sky", "road"]):
+        browser.value("document.querySelectorAll('#class-table thead button')[1].click()")
+        assert browser.value(column) == expected
+    assert browser.value("document.scripts.length") == 1
