@@ -39,10 +39,11 @@ from settings.run import RunSettings
 log = logging.getLogger(__name__)
 
 
-def evaluate_model(run: Run, *, first: bool = True) -> None:
+def evaluate_model(run: Run, *, first: bool = True) -> Mapping[int, Mask]:
     """Evaluate the data module's test split, on every rank; the first one writes evaluation/<split>.
 
     Frames without truth are only predicted: the folder has their masks, and scores that are all undefined.
+    Returns the masks, before a crosswalk, of the frames that the page shows, by their indices.
     """
     folder, module, datamodule = run.folder, run.module, run.datamodule
     split = datamodule.test_split
@@ -73,7 +74,7 @@ def evaluate_model(run: Run, *, first: bool = True) -> None:
 
     if not first:
         count(None)
-        return
+        return shown
     print_resized(datamodule, split)
     write_evaluation(
         folder,
@@ -85,6 +86,7 @@ def evaluate_model(run: Run, *, first: bool = True) -> None:
         crosswalk=run.crosswalk,
         shown=shown,
     )
+    return shown
 
 
 def write_evaluation(
