@@ -1,6 +1,6 @@
 """A picture below the colours of its mask, with contours, and a legend of the classes that are in it."""
 
-from functools import cache
+from functools import cache, lru_cache
 
 import cv2
 import numpy as np
@@ -42,12 +42,22 @@ def overlay(image: NDArray[np.uint8], mask: NDArray[np.uint8], space: LabelSpace
 @cache
 def font_of(name: str) -> str:
     """Return the file of a font that has all letters of a name: that of the figures, else an installed one; empty without."""
-    from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
+    from matplotlib.font_manager import FontProperties, findfont, fontManager
 
     others = sorted(each.fname for each in fontManager.ttflist if "LastResort" not in each.fname)  # it has only boxes
     letters = {ord(letter) for letter in name}
     fonts = (findfont(FontProperties()), *others)
-    return next((font for font in fonts if letters <= get_font(font).get_charmap().keys()), "")
+    return next((font for font in fonts if letters <= _letters(font)), "")
+
+
+@lru_cache(maxsize=256)
+def _letters(font: str) -> frozenset[int]:
+    from matplotlib.font_manager import get_font
+
+    try:
+        return frozenset(get_font(font).get_charmap())
+    except (OSError, RuntimeError):  # a file that FreeType cannot read, or that is gone
+        return frozenset()
 
 
 def _legend(mask: NDArray[np.uint8], space: LabelSpace, width: int, size: int) -> Image.Image:

@@ -1,9 +1,11 @@
 """Overlays: colours and contours over a picture, and a legend below it that names what is in it."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib.font_manager import fontManager
 
 from label_spaces.space import LabelSpace
 from reports.figures.style import undrawable
@@ -92,6 +94,14 @@ def test_names_of_users_are_drawn_in_a_font_that_has_their_letters():
     assert undrawable([other]) == [other]
     assert "STIX" in font_of(other)  # matplotlib's other fonts are always there
     assert font_of("\U000e01ef road") == ""
+
+
+def test_a_font_that_is_gone_or_damaged_is_passed_over(monkeypatch, tmp_path):
+    (tmp_path / "damaged.ttf").write_text("no font")
+    bad = [SimpleNamespace(fname=str(tmp_path / name)) for name in ("damaged.ttf", "gone.ttf")]
+    monkeypatch.setattr(fontManager, "ttflist", [*bad, *fontManager.ttflist])
+    assert "STIX" in font_of("again \N{MATHEMATICAL LEFT WHITE TORTOISE SHELL BRACKET}")
+    assert font_of("again \U000e01ef") == ""
 
 
 def test_a_name_without_a_font_is_called_by_its_number():
