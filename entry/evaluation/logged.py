@@ -42,28 +42,29 @@ def log_evaluation(loggers: Sequence[Logger], run: Run, shown: Mapping[int, Mask
     Where a logger fails, a warning is logged: the folder of the evaluation is complete.
     """
     split = run.datamodule.test_split
+    prefix = f"evaluation/{split}"  # val/miou is that of the epochs
     for logger in loggers:
         try:
             files = read_files(run.folder.evaluation(split), run.folder)
             frames = _frames(run, files, shown)
-            scores = {f"{split}/{name}": files.scores[name] for name in SCORES if files.scores.get(name) is not None}
+            scores = {f"{prefix}/{name}": files.scores[name] for name in SCORES if files.scores.get(name) is not None}
             step = files.scores["checkpoint"]["step"]
             logger.log_metrics(scores, step if isinstance(logger, TensorBoardLogger) else None)
             if isinstance(logger, WandbLogger):
-                _to_wandb(logger, split, files, frames, run.datamodule.label_space)
+                _to_wandb(logger, prefix, files, frames, run.datamodule.label_space)
             elif isinstance(logger, TensorBoardLogger):
-                _to_tensorboard(logger, split, files, frames, run.datamodule.label_space)
+                _to_tensorboard(logger, prefix, files, frames, run.datamodule.label_space)
         except Exception as error:  # noqa: BLE001  whatever it is, the files are written
             log.warning("%s does not show the evaluation, its folder has everything: %s", type(logger).__name__, error)
 
 
 def _to_wandb(
-    logger: WandbLogger, split: str, files: EvaluationFiles, frames: Sequence[Frame], space: LabelSpace
+    logger: WandbLogger, prefix: str, files: EvaluationFiles, frames: Sequence[Frame], space: LabelSpace
 ) -> None:
     classes = files.scores["classes"]
-    logger.log_table(f"{split}/classes", [*classes[0]], [[*each.values()] for each in classes])
+    logger.log_table(f"{prefix}/classes", [*classes[0]], [[*each.values()] for each in classes])
     for figure in sorted((files.folder / "figures").glob("*.png")):
-        logger.log_image(f"{split}/{figure.stem}", [str(figure)])
+        logger.log_image(f"{prefix}/{figure.stem}", [str(figure)])
     labels = dict(enumerate((*space.classes, VOID)))
     masks = [
         {
@@ -74,20 +75,20 @@ def _to_wandb(
     ]
     if frames:
         captions = [f"{frame.kind}: {frame.caption}" for frame in frames]
-        logger.log_image(f"{split}/frames", [frame.image for frame in frames], caption=captions, masks=masks)
+        logger.log_image(f"{prefix}/frames", [frame.image for frame in frames], caption=captions, masks=masks)
 
 
 def _to_tensorboard(
-    logger: TensorBoardLogger, split: str, files: EvaluationFiles, frames: Sequence[Frame], space: LabelSpace
+    logger: TensorBoardLogger, prefix: str, files: EvaluationFiles, frames: Sequence[Frame], space: LabelSpace
 ) -> None:
     writer, step, classes = logger.experiment, files.scores["checkpoint"]["step"], files.scores["classes"]
     rows = [[*classes[0]], ["---"] * len(classes[0]), *([_cell(value) for value in each.values()] for each in classes)]
-    writer.add_text(f"{split}/classes", "\n".join(f"| {' | '.join(row)} |" for row in rows), step)
+    writer.add_text(f"{prefix}/classes", "\n".join(f"| {' | '.join(row)} |" for row in rows), step)
     figures = sorted((files.folder / "figures").glob("*.png"))
-    pictures: dict[str, Image.Image] = {f"{split}/{path.stem}": Image.open(path) for path in figures}
+    pictures: dict[str, Image.Image] = {f"{prefix}/{path.stem}": Image.open(path) for path in figures}
     for frame in frames:
         for kind, mask in (("prediction", frame.prediction), ("truth", frame.truth)):
-            pictures[f"{split}_frames/{frame.kind}_{kind}"] = overlay(frame.image, mask, space)
+            pictures[f"{prefix}/frames/{frame.kind}_{kind}"] = overlay(frame.image, mask, space)
     for name, picture in pictures.items():
         writer.add_image(name, np.asarray(picture.convert("RGB")), step, dataformats="HWC")
 

@@ -10,12 +10,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from wandb.proto.wandb_internal_pb2 import Record
 
 from entry.evaluation.logged import OF_EACH, log_evaluation
+from label_spaces.space import LabelSpace
+from reports.mask_images import colours
+from run_folder import RunFolder
 from tests.test_segmentation import KEYS
 
 TYPED = (*(key for key in KEYS if key != "logger=csv"), "logger=[wandb,tensorboard]", "trainer.max_epochs=1")
@@ -67,16 +70,16 @@ def media(run: Path) -> Path:
 def test_scores_and_figures_of_wandb_are_those_of_the_files(run):
     found, scores = summary_of(run), json.loads((run / "evaluation/test/scores.json").read_text())
     for name in ("miou", "accuracy", "fwiou", "miou_image"):
-        assert found[f"test/{name}"] == scores[name]
+        assert found[f"evaluation/test/{name}"] == scores[name]
     figures = sorted((run / "evaluation/test/figures").glob("*.png"))
     assert [figure.stem for figure in figures] == ["class_distribution", "confusion", "learning_curves", "per_class"]
     for figure in figures:
-        [name] = found[f"test/{figure.stem}"]["filenames"]
+        [name] = found[f"evaluation/test/{figure.stem}"]["filenames"]
         assert (media(run) / name).read_bytes() == figure.read_bytes()
 
 
 def test_the_table_of_wandb_is_the_one_of_the_files(run):
-    table = json.loads((media(run) / summary_of(run)["test/classes"]["path"]).read_text())
+    table = json.loads((media(run) / summary_of(run)["evaluation/test/classes"]["path"]).read_text())
     with (run / "evaluation/test/per_class.csv").open() as file:
         header, *rows = csv.reader(file)
     assert table["columns"] == header
@@ -84,7 +87,7 @@ def test_the_table_of_wandb_is_the_one_of_the_files(run):
 
 
 def test_frames_of_wandb_have_truth_and_prediction(run, mask_folder):
-    frames = summary_of(run)["test/frames"]
+    frames = summary_of(run)["evaluation/test/frames"]
     samples = [caption.split(": ")[1].split(", mIoU ")[0] for caption in frames["captions"]]
     kinds = [caption.split(":")[0] for caption in frames["captions"]]
     assert kinds == ["worst_1", "worst_2"]  # of the four frames of test, all of which are among the ten worst
@@ -102,18 +105,18 @@ def test_tensorboard_has_scores_figures_table_and_frames(run):
     events = EventAccumulator(str(run / "tensorboard"), {"images": 0, "scalars": 0, "tensors": 0})
     events.Reload()
     scores = json.loads((run / "evaluation/test/scores.json").read_text())
-    [miou] = events.Scalars("test/miou")
+    [miou] = events.Scalars("evaluation/test/miou")
     assert (miou.value, miou.step) == (pytest.approx(scores["miou"]), scores["checkpoint"]["step"])
     for figure in (run / "evaluation/test/figures").glob("*.png"):
-        [event] = events.Images(f"test/{figure.stem}")
+        [event] = events.Images(f"evaluation/test/{figure.stem}")
         kept = np.array(Image.open(io.BytesIO(event.encoded_image_string)).convert("RGB"))
         np.testing.assert_array_equal(kept, Image.open(figure).convert("RGB"))
-    [table] = events.Tensors("test/classes/text_summary")
+    [table] = events.Tensors("evaluation/test/classes/text_summary")
     lines = table.tensor_proto.string_val[0].decode().splitlines()
     assert [line.split(" | ")[0].removeprefix("| ") for line in lines] == ["name", "---", *CLASSES]
     assert f" {scores['classes'][1]['iou']:.4f} " in lines[3]
     frames = sorted(tag for tag in events.Tags()["images"] if "frames" in tag)
-    assert frames == [f"test_frames/worst_{n}_{kind}" for n in (1, 2) for kind in ("prediction", "truth")]
+    assert frames == [f"evaluation/test/frames/worst_{n}_{kind}" for n in (1, 2) for kind in ("prediction", "truth")]
     with Image.open(io.BytesIO(events.Images(frames[0])[0].encoded_image_string)) as picture:
         assert picture.height > 32  # with a legend
 
@@ -123,11 +126,36 @@ def test_without_images_no_frame_is_recorded(run_command, mask_folder):
     answer = run_command("train", *TYPED, f"data.root={mask_folder}", "report.images=false", figures=True)
     assert answer.code == 0, answer.err
     found = summary_of(answer.folder)
-    assert {"test/miou", "test/classes", "test/confusion"} <= found.keys()
+    assert {"evaluation/test/miou", "evaluation/test/classes", "evaluation/test/confusion"} <= found.keys()
     assert not [key for key in found if "frames" in key]
     events = EventAccumulator(str(answer.folder / "tensorboard"))
     events.Reload()
     assert not [tag for tag in events.Tags()["images"] if "frames" in tag]
+
+
+def test_large_frames_are_made_smaller(run, tmp_path):
+    names = np.load(run / "evaluation/test/per_sample.npz")["sample"].tolist()
+    large = SimpleNamespace(
+        test_split="test",
+        names=names,
+        label_space=LabelSpace("toy", tuple(CLASSES)),
+        read=lambda _: np.full((900, 1300, 3), 90, np.uint8),
+        read_mask=lambda _: np.ones((900, 1300), np.uint8),
+    )
+    shown = {index: np.zeros((32, 48), np.uint8) for index in range(len(names))}
+    logger = TensorBoardLogger(tmp_path, name="", version="")
+    log_evaluation([logger], SimpleNamespace(datamodule=large, folder=RunFolder(run)), shown)
+    logger.finalize("success")
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    for kind, colour in (("prediction", 0), ("truth", 1)):
+        [event] = events.Images(f"evaluation/test/frames/worst_1_{kind}")
+        picture = np.array(Image.open(io.BytesIO(event.encoded_image_string)))
+        assert picture.shape[1] == 640
+        np.testing.assert_allclose(
+            picture[:443], (90 + colours(large.label_space)[colour].astype(int)) / 2 + np.zeros((443, 640, 1)), atol=1
+        )
+        assert (picture[443:451] == 255).all()  # the legend's margin
 
 
 class Failing(Logger):
