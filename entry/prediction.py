@@ -79,8 +79,8 @@ def predict(
             )
         if unnamed := [name for name in classes if not font_of(name)]:
             print(
-                f"note: no installed font has the letters of {printable(', '.join(unnamed))}; in legends it is called class N, "
-                "N being its pixels in masks/. Install a font of its script, such as Noto's."
+                "note: no installed font has the letters of some classes; legends call them class N, N being their number in masks/: "
+                f"{printable(', '.join(unnamed))}. Install a font of their script, such as Noto Sans."
             )
         return target, writer.unreadable
     rows, reasons = _labels(predictor.predict(module, loader) or [], paths, classes)

@@ -22,6 +22,7 @@ from nbclient import NotebookClient
 from packaging.requirements import Requirement
 
 from run_folder import read_csv, read_json
+from tests.docs.test_links import LINK, anchors
 from tests.test_project import ROOT, canonicalize_name, pinned
 
 NOTEBOOK = ROOT / "docs/notebooks/idd.ipynb"
@@ -49,6 +50,13 @@ def test_it_is_valid_and_holds_no_output() -> None:
     assert len(code) >= 8
     assert [cell.id for cell in code if cell.outputs or cell.execution_count is not None] == []
     assert [cell.id for cell in notebook.cells if "attachments" in cell] == []
+
+
+def test_its_links_lead_somewhere() -> None:
+    found = [link for cell in CELLS.values() for link in LINK.findall(cell.source) if not link.startswith("http")]
+    assert found
+    for path, _, anchor in (link.partition("#") for link in found):
+        assert anchor in anchors((NOTEBOOK.parent / path).resolve())
 
 
 def test_every_command_in_it_composes(tmp_path: Path) -> None:
@@ -158,6 +166,7 @@ def installed(tmp_path: Path, bare: Path) -> Callable[..., dict[str, str]]:
         {"torch": "2.12.0", "torchvision": "0.27.0"},
         {"torch": "2.12.1+cu128", "torchvision": "0.27.1+cu128"},
         {"torch": "2.99.0", "torchvision": "0.99.0"},
+        {"torch": "2.12.0"},  # and the torchvision that fits it is chosen
     ],
 )
 def test_a_torch_that_will_do_is_not_replaced(installed: Callable[..., dict[str, str]], before: dict[str, str]) -> None:
