@@ -18,7 +18,8 @@ from datamodules.files.images import read_image, resize_mask
 from datamodules.files.masks import Mask
 from label_spaces.space import LabelSpace, normalised
 from lightning_modules.errors import TrainingError
-from reports.mask_images import save_colours, save_ids, save_mask, save_overlay
+from reports.mask_images import save_colours, save_ids, save_mask, save_png
+from reports.overlays import overlay
 from run_folder import fitting_name
 
 
@@ -80,7 +81,7 @@ class FrameMasks(MaskWriter):
 
 
 class PictureMasks(MaskWriter):
-    """Writes ``masks/<name>`` (class indices, with a palette) and ``overlays/<name>`` at each image's own size.
+    """Writes ``masks/<name>`` (class indices, with a palette) at each image's own size, and ``overlays/<name>``.
 
     `paths` are the images in the loader's order; `names` are `mask_names` of them, and `renamed` has those that are not
     simply the image's name. `bits` as in `read_image`.
@@ -103,11 +104,11 @@ class PictureMasks(MaskWriter):
         self.write(index, masks)
 
     def save(self, index: int, mask: Mask) -> None:
-        """Write the mask (H, W) of an image, and the image overlaid with its colours."""
+        """Write the mask (H, W) of an image, and the image below its colours."""
         image = read_image(self.paths[index], self.bits)
         full = resize_mask(mask, (image.shape[0], image.shape[1]))
         save_mask(self.folder / "masks" / self.names[index], full, self.space)
-        save_overlay(self.folder / "overlays" / self.names[index], image, full, self.space)
+        save_png(self.folder / "overlays" / self.names[index], overlay(image, full, self.space))
         counts = np.bincount(full.ravel(), minlength=self.space.num_classes)[: self.space.num_classes]  # without void
         self.shares[index] = (counts / full.size).tolist()
 

@@ -19,6 +19,7 @@ from entry.config.run_config import read_settings
 from entry.config.targets import check_targets
 from entry.evaluation.assemble import assemble_external, assemble_trained
 from entry.evaluation.evaluate import evaluate_model
+from entry.evaluation.logged import log_evaluation
 from entry.run import Run, assemble, first_weights
 from run_folder import RunFolder
 from settings.run import RunSettings, validated
@@ -64,12 +65,18 @@ class Job:
 def carry_out(job: Job, signal: StopSignal, run: Run | None = None) -> None:
     """Do this process's part of a job; `run` where it has been built already."""
     run = run or _assembled(job)
-    if job.kind == "train":
-        _train(run, signal)
+    if job.kind != "train":
+        evaluate_model(run, first=is_first())
+        return
+    opened: contextlib.AbstractContextManager[Sequence[Logger]] = contextlib.nullcontext(())
+    if is_first() and loggers.kinds_of(run.settings) != ("csv",):  # only the first rank writes to the loggers
+        opened = open_loggers.opened(run.settings, run.folder)
+    with opened as found:
+        _train(run, signal, found)
         best = find_checkpoint(run.folder, job.checkpoint)
         load(run.module, best)
-        run = replace(run, checkpoint=best)
-    evaluate_model(run, first=is_first())
+        shown = evaluate_model(replace(run, checkpoint=best), first=is_first())
+        log_evaluation(found, run, shown)
 
 
 def _assembled(job: Job) -> Run:
@@ -82,14 +89,11 @@ def _assembled(job: Job) -> Run:
     return assemble(folder, settings, "none" if resume_from else first_weights(folder), resume_from, job.allow)
 
 
-def _train(run: Run, signal: StopSignal) -> None:
-    opened: contextlib.AbstractContextManager[Sequence[Logger]] = contextlib.nullcontext(())
-    if is_first() and loggers.kinds_of(run.settings) != ("csv",):  # only the first rank writes to the loggers
-        opened = open_loggers.opened(run.settings, run.folder)
-    with opened as found:
-        headline = run.module.headline
-        trainer = build_trainer(run.settings, run.machine, run.folder, headline=headline, loggers=found, signal=signal)
-        trainer.fit(run.module, datamodule=run.datamodule, ckpt_path=run.resume_from)
+def _train(run: Run, signal: StopSignal, found: Sequence[Logger]) -> None:
+    trainer = build_trainer(
+        run.settings, run.machine, run.folder, headline=run.module.headline, loggers=found, signal=signal
+    )
+    trainer.fit(run.module, datamodule=run.datamodule, ckpt_path=run.resume_from)
     epochs, patience = run.settings.trainer.max_epochs, run.settings.early_stopping.patience
     loss = trainer.callback_metrics.get("val/loss")  # none where it had ended before, and only the evaluation is left
     if is_first() and loss is not None and trainer.current_epoch < epochs:  # a signal's stop does not come this far

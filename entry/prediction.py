@@ -20,10 +20,12 @@ from entry.hardware import choose
 from entry.request import Request
 from label_spaces import catalogue
 from label_spaces.space import LabelSpace, names_beside
+from reports.overlays import font_of
 from run_folder import RunFolder, free_name, read_json, write_table
 from settings.base import as_typed
 from settings.data import DataSettings
 from settings.run import RunSettings
+from streams import printable
 
 MOST_NAMED = 20  # a longer list of unreadable files hides the rest of the message
 
@@ -74,6 +76,11 @@ def predict(
             print(
                 f"note: masks that are not called as their image is, because another is or the name is too long: "
                 f"{len(writer.renamed)}, such as {writer.renamed[0]}; the column mask of predictions.csv has the names."
+            )
+        if unnamed := [name for name in classes if not font_of(name)]:
+            print(
+                "note: no installed font has the letters of some classes; legends call them class N, N being their number in masks/: "
+                f"{printable(', '.join(unnamed))}. Install a font of their script, such as Noto Sans."
             )
         return target, writer.unreadable
     rows, reasons = _labels(predictor.predict(module, loader) or [], paths, classes)

@@ -1,4 +1,4 @@
-"""Masks as PNG files: class indices, ids, colours, and overlays on the image."""
+"""Masks as PNG files: class indices, ids and colours."""
 
 import colorsys
 from pathlib import Path
@@ -9,8 +9,6 @@ from PIL import Image
 
 from label_spaces.space import LabelSpace
 from run_folder import atomic
-
-OPACITY = 0.5  # of the colours over the image
 
 
 def colours(space: LabelSpace) -> NDArray[np.uint8]:
@@ -26,26 +24,21 @@ def save_mask(path: Path, mask: NDArray[np.uint8], space: LabelSpace) -> None:
     """Write (H, W) class indices as a PNG whose pixels are the indices and whose palette shows their colours."""
     image = Image.fromarray(mask, mode="P")
     image.putpalette(colours(space).tobytes())
-    _save(path, image)
+    save_png(path, image)
 
 
 def save_ids(path: Path, mask: NDArray[np.uint8], space: LabelSpace) -> None:
     """Write (H, W) class indices as a greyscale PNG of their ids in the dataset's own mask files."""
-    _save(path, Image.fromarray(np.array(space.id_of_index(), np.uint8)[mask]))
+    save_png(path, Image.fromarray(np.array(space.id_of_index(), np.uint8)[mask]))
 
 
 def save_colours(path: Path, mask: NDArray[np.uint8], space: LabelSpace) -> None:
     """Write (H, W) class indices as an RGB PNG of the classes' colours."""
-    _save(path, Image.fromarray(colours(space)[mask]))
+    save_png(path, Image.fromarray(colours(space)[mask]))
 
 
-def save_overlay(path: Path, image: NDArray[np.uint8], mask: NDArray[np.uint8], space: LabelSpace) -> None:
-    """Write the image (H, W, 3) with the colours of its mask (H, W) over it."""
-    mixed = (1 - OPACITY) * image + OPACITY * colours(space)[mask]
-    _save(path, Image.fromarray(mixed.round().astype(np.uint8)))
-
-
-def _save(path: Path, image: Image.Image) -> None:
+def save_png(path: Path, image: Image.Image) -> None:
+    """Write a PNG file, atomically, in a folder that is made where there is none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as file:
         image.save(file, format="PNG")

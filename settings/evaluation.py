@@ -43,7 +43,7 @@ class ReportSettings(Group):
     )
     html: bool = Field(True, description="write a page of the evaluation, report.html")
     images: bool = Field(
-        True, description="show images in the page; false: none, as where terms forbid passing them on"
+        True, description="show images in the page and in loggers; false: none, as where terms forbid passing them on"
     )
     gallery_iou: Annotated[Number, Field(ge=0, le=1)] = Field(
         0.5, description="the page shows where each class with an IoU up to this fails worst; segmentation only"

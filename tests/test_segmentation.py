@@ -181,7 +181,8 @@ def test_pictures_of_any_size_get_masks_and_overlays(run_command, run, mask_fold
     indices = np.array(mask)
     assert set(np.unique(indices)) <= {0, 1, 2}
     assert float(rows[0]["road"]) == pytest.approx((indices == 1).mean())
-    assert Image.open(answer.folder / "overlays" / "deep" / "b.png").size == (48, 32)
+    width, height = Image.open(answer.folder / "overlays" / "deep" / "b.png").size
+    assert (width >= 48, height > 32) == (True, True)  # a legend is below the image
 
 
 def test_pictures_are_seen_at_the_size_that_was_evaluated(run_command, mask_folder):

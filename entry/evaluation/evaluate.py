@@ -42,10 +42,11 @@ from settings.run import RunSettings
 log = logging.getLogger(__name__)
 
 
-def evaluate_model(run: Run, *, first: bool = True) -> None:
+def evaluate_model(run: Run, *, first: bool = True) -> Mapping[int, Mask]:
     """Evaluate the data module's test split, on every rank; the first one writes evaluation/<split>.
 
     Frames without truth are only predicted: the folder has their masks, and scores that are all undefined.
+    Returns the masks, before a crosswalk, of the frames that the page shows, by their indices.
     """
     folder, module, datamodule = run.folder, run.module, run.datamodule
     split = datamodule.test_split
@@ -75,18 +76,20 @@ def evaluate_model(run: Run, *, first: bool = True) -> None:
         counts = predict_split(trainer, module, datamodule)
         return counts if calibration is None else replace(counts, calibration=calibration.compute())
 
+    shown: dict[int, Mask] = {}
+
     def show(counts: Counts) -> Mapping[int, Mask]:
-        if frames is None or only_predicted:
-            return {}
-        # On this process alone: a failure then cannot leave other ranks waiting.
-        alone = replace(run.machine, devices=1, nodes=1)
-        trainer = build_trainer(run.settings, alone, folder, headline=module.headline)
-        chosen = frames_to_show(counts, frames.label_space, mapping, run.settings.report.gallery_iou)
-        return predict_frames(trainer, module, frames, chosen)
+        if frames is not None and not only_predicted:
+            # On this process alone: a failure then cannot leave other ranks waiting.
+            alone = replace(run.machine, devices=1, nodes=1)
+            trainer = build_trainer(run.settings, alone, folder, headline=module.headline)
+            chosen = frames_to_show(counts, frames.label_space, mapping, run.settings.report.gallery_iou)
+            shown.update(predict_frames(trainer, module, frames, chosen))
+        return shown
 
     if not first:
         count(None)
-        return
+        return shown
     print_resized(datamodule, split)
     write_evaluation(
         folder,
@@ -98,6 +101,7 @@ def evaluate_model(run: Run, *, first: bool = True) -> None:
         crosswalk=run.crosswalk,
         show=show,
     )
+    return shown
 
 
 def write_evaluation(

@@ -2,7 +2,7 @@ import numpy as np
 from PIL import Image
 
 from label_spaces.space import LabelSpace
-from reports.mask_images import colours, save_colours, save_ids, save_mask, save_overlay
+from reports.mask_images import colours, save_colours, save_ids, save_mask
 
 SPACE = LabelSpace("toy", ("red", "green"), colours=((255, 0, 0), (0, 255, 0)), ids=(7, 3), void_ids=(200,))
 MASK = np.array([[0, 1, 2], [1, 1, 0]], np.uint8)  # 2 is void
@@ -37,15 +37,6 @@ def test_ids_and_colours_are_those_of_the_datasets_own_masks(tmp_path):
     assert read(tmp_path / "ids.png").tolist() == [[7, 3, 200], [3, 3, 7]]
     save_colours(tmp_path / "colours.png", MASK, SPACE)
     assert read(tmp_path / "colours.png")[0].tolist() == [[255, 0, 0], [0, 255, 0], [0, 0, 0]]
-
-
-def test_an_overlay_is_half_image_and_half_colour(tmp_path):
-    save_overlay(tmp_path / "overlay.png", np.full((2, 3, 3), 101, np.uint8), MASK, SPACE)
-    assert read(tmp_path / "overlay.png")[0].tolist() == [
-        [178, 50, 50],
-        [50, 178, 50],
-        [50, 50, 50],
-    ]  # 50.5 goes to even
 
 
 def test_the_colours_of_many_classes_differ():
