@@ -48,24 +48,25 @@ IDS = np.array([*(SPACE.ids or range(SPACE.num_classes)), SPACE.void_ids[0]], np
 MEAN, DEVIATION = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
 
 
-def write_frames(root: Path, count: int, size: tuple[int, int]) -> None:
-    """Write frames of smooth noise with masks of a dozen areas: two for train and val each, `count` for test."""
+def write_frames(root: Path, count: int, size: tuple[int, int], noise: float = 0.0) -> None:
+    """Write frames of smooth noise, and `noise` in each pixel, with masks of a dozen areas: two for train and val each, `count` for test."""
     for split, number in (("train", 2), ("val", 2), ("test", count)):
         for kind in ("images", "masks"):
             (root / kind / split).mkdir(parents=True)
         for i in range(number):
             rng = np.random.default_rng([len(split), number, i])
             coarse = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
-            Image.fromarray(cv2.resize(coarse, size[::-1])).save(root / "images" / split / f"{i}.jpg", quality=90)
+            image = cv2.resize(coarse, size[::-1]) + rng.normal(0, noise, (*size, 3))
+            Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(root / "images" / split / f"{i}.jpg", quality=90)
             areas = IDS[rng.integers(0, len(IDS), (3, 4))]
             mask = cv2.resize(areas, size[::-1], interpolation=cv2.INTER_NEAREST)
             Image.fromarray(mask).save(root / "masks" / split / f"{i}.png")
 
 
-def configuration(folder: Path, *typed: str) -> RunSettings:
+def configuration(folder: Path, *typed: str, model: str = "deeplabv3_resnet50") -> RunSettings:
     """Return the settings of train.py for the frames in a folder, with the default batch size."""
     words = ["data=mask_folder", f"data.root={folder / 'frames'}", "data.split=folders", f"data.label_space={SPACE.name}",
-             "model=deeplabv3_resnet50", "model.weights=none", f"data.cache_dir={folder / 'cache'}", "data.num_workers=0",
+             f"model={model}", "model.weights=none", f"data.cache_dir={folder / 'cache'}", "data.num_workers=0",
              "trainer.progress=false", "logger=csv", *typed]  # fmt: skip
     OmegaConf.register_new_resolver("project", lambda path: str(ROOT / path), replace=True)
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):

@@ -29,12 +29,14 @@ def predict_frames(
 ) -> dict[int, Mask]:
     """Predict some frames of the test split again, with a trainer of this process alone; return (H, W) uint8 by their indices."""
     images = datamodule.images(datamodule.test_split, datamodule.eval_size)
-    batches = [
-        {"image": torch.from_numpy(images(index).transpose(2, 0, 1).copy())[None], "index": torch.tensor([index]), "unreadable": {}}
-        for index in indices
-    ]  # fmt: skip
-    outputs = trainer.predict(module, DataLoader(cast(Any, batches), batch_size=None)) if batches else []
-    return {int(index): np.asarray(mask[0].cpu()) for index, mask, *_ in outputs or []}
+
+    def batch(chosen: Sequence[int]) -> dict[str, Any]:
+        pixels = np.stack([images(index).transpose(2, 0, 1) for index in chosen])
+        return {"image": torch.from_numpy(pixels), "index": torch.tensor(chosen), "unreadable": {}}
+
+    loader = DataLoader(cast(Any, indices), datamodule.settings.eval_batch_size, collate_fn=batch)
+    outputs = trainer.predict(module, loader) if indices else []
+    return {int(i): np.asarray(mask.cpu()) for index, masks, *_ in outputs or [] for i, mask in zip(index, masks, strict=True)}  # fmt: skip
 
 
 def frames_to_show(counts: Counts, space: LabelSpace, mapping: Sequence[int] | None, threshold: float) -> list[int]:
