@@ -9,7 +9,10 @@ from reports.intervals import FEW
 
 IMBALANCE = 100  # the ratio of the commonest class to the rarest from which it is named
 LARGE = 0.05  # a share that is worth a sentence
-ONE_SIDED = 0.9  # the share of a class's pixels, or of the images, from which there is an up and a down
+ONE_SIDED, UPRIGHT = (
+    0.9,
+    0.75,
+)  # the share of a class's pixels in one half, of images told upright, from which there is an up and a down
 MOST_NAMED = 6
 # Parts of notes on what other findings have.
 NAMED_ABOVE = ("(data.on_corrupt=skip)", "No pixel of train is", "Byte-identical")
@@ -19,7 +22,7 @@ Content = Mapping[str, Any]
 
 def findings(found: Content) -> list[dict[str, Any]]:
     """Return what is wrong: `kind`, `text` and the `samples` in question, all of them. The gravest come first."""
-    parts = (_unusable, _equal, _classes, _images, _augmentation, _notes)
+    parts = (_unusable, _equal, _labels, _classes, _images, _augmentation, _notes)
     return [
         {"kind": kind, "text": text, "samples": list(samples)} for part in parts for kind, text, samples in part(found)
     ]
@@ -36,13 +39,11 @@ def _unusable(found: Content) -> Found:
         reasons[each["reason"]].append(each["sample"])
     if reasons:
         count = sum(map(len, reasons.values()))
-        named = _named([f"{reason} ({len(names)})" for reason, names in reasons.items()], "; ")
-        many = "1 file cannot" if count == 1 else f"{count} files cannot"
-        yield (
-            "unusable",
-            f"{many} be used, and training refuses them unless data.on_corrupt=skip leaves them out: {named}",
-            [name for names in reasons.values() for name in names],
+        named = _named(
+            [f"{reason} ({len(names)})" if len(names) > 1 else reason for reason, names in reasons.items()], "; "
         )
+        text = f"Files that cannot be used: {count}; training refuses them unless data.on_corrupt=skip leaves them out. {named}"
+        yield "unusable", text, [name for names in reasons.values() for name in names]
 
 
 def _equal(found: Content) -> Found:
@@ -50,14 +51,21 @@ def _equal(found: Content) -> Found:
     apart = [each for each in found["equal"] if len(each["classes"]) > 1]
     within = [each for each in found["equal"] if len(each["splits"]) == 1 and len(each["classes"]) < 2]
     if across:
-        text = f"{_count(across)} in more than one split, pixel for pixel: what is scored was trained on. Remove the copies, or split by group."
+        text = f"{_images_are(len(across))} in more than one split, pixel for pixel: what is scored was trained on. Remove the copies, or split by group."
         yield "equal_across", text, _samples(across)
+    if near := found["near"]:
+        pairs = (
+            "1 pair of images in different splits is"
+            if len(near) == 1
+            else f"{len(near):,} pairs of images in different splits are"
+        )
+        yield "near", f"{pairs} nearly the same: copies that were re-encoded, resized, cropped or mirrored, or one place.", [name for each in near for name in (each["first"], each["second"])]  # fmt: skip
     if apart:
         pairs = _named(sorted({" and ".join(each["classes"]) for each in apart}))
-        yield "equal_apart", f"{_count(apart)} in several classes ({pairs}): at least one class is wrong.", _samples(apart)  # fmt: skip
+        yield "equal_apart", f"{_images_are(len(apart))} in several classes ({pairs}): at least one class is wrong.", _samples(apart)  # fmt: skip
     if within:
         copies = sum(len(each["samples"]) - 1 for each in within)
-        text = f"{_count(within)} more than once in one split, pixel for pixel ({copies} copies): they count as if there were more data."
+        text = f"{_images_are(len(within))} more than once in one split, pixel for pixel (copies: {copies}): they count as if there were more data."
         yield "equal_within", text, _samples(within)
 
 
@@ -104,26 +112,33 @@ def _augmentation(found: Content) -> Found:
     totals = {each["name"]: sum(part["count"] for part in each["splits"].values()) for each in found["classes"]}
     common = sorted(found["classes"], key=lambda each: -totals[each["name"]])
     where = [(f"of {each['name']} is", each["upper"]) for each in common if each["upper"] is not None][:MOST_NAMED]
-    where += [("of the images are brighter", found["brightness"]["upper_brighter"] or 0)]
     facts = [
         f"{percent(share)} {what} in the {half} half"
         for what, upper in where
         for half, share in (("upper", upper), ("lower", 1 - upper))
         if share >= ONE_SIDED
     ]
+    upright = found["brightness"]["upright"] or 0
+    facts += (
+        [f"brightness alone tells which way up {percent(upright)} of them are (chance: 50 %)"]
+        if upright >= UPRIGHT
+        else []
+    )
     turned = f"aug={used['name']} turns an image upside down in {used['upside_down']} of {used['draws']} epochs"
     if facts:
         yield "upside_down", f"{turned}, and these images have an up and a down: {_named(facts)}. Upside down they look like nothing that is scored; aug=road flips them sideways only.", ()  # fmt: skip
+
+
+def _labels(found: Content) -> Found:
+    if errors := found["label_errors"]:
+        what = "regions" if found["data"]["unit"] == "pixels" else "images"
+        yield "label_errors", f"{errors['count']:,} {what} of {errors['judged']:,} samples may have a wrong label: predictions contradict it. The likeliest stand first.", ()  # fmt: skip
 
 
 def _notes(found: Content) -> Found:
     for note in found["notes"]:
         if not any(part in note for part in NAMED_ABOVE):
             yield "note", note, ()
-
-
-def _count(groups: Sequence[Content]) -> str:
-    return _images_are(len(groups))
 
 
 def _images_are(count: int) -> str:

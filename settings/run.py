@@ -58,12 +58,16 @@ class RequestKeys(Group):
         None,
         description="an image, a folder, a pattern such as 'photos/*.jpg', a list file (.txt, .csv), or several of these",
     )
-    predictions: PathText | None = Field(None, description="a folder of masks made by any tool")
+    predictions: PathText | None = Field(
+        None, description="a folder of masks made by any tool; to judge labels, by models that were not trained on them"
+    )
     predictions_label_space: NameOrCSV | None = Field(
         None, description="their classes, such as cityscapes19, or a CSV; data: those of the data"
     )
     predictions_void_ids: Ids | None = Field(None, description="further ids of no class in these masks, such as [19]")
-    runs: Runs = Field(None, description="the runs to compare: run folders, or the folder of a sweep")
+    runs: Runs = Field(
+        None, description="the runs to compare, or that judge labels: run folders, or the folder of a sweep"
+    )
     require: Text | None = Field(
         None,
         description="what the first run needs to have, such as 'miou>=0.68,iou.person>=0.55'; exit code 1 otherwise",

@@ -6,7 +6,19 @@ from entry.errors import RequestError
 from entry.request import Request
 from settings.run import RunSettings
 
-USED = ("task", "data", "aug", "model", "experiment", "seed", "report.html", "report.images", "allow")
+USED = (
+    "task",
+    "data",
+    "aug",
+    "model",
+    "experiment",
+    "seed",
+    "report.html",
+    "report.images",
+    "predictions",
+    "runs",
+    "allow",
+)
 
 
 def settings_of(request: Request) -> RunSettings:

@@ -18,12 +18,14 @@ class Pictures:
         samples: by name, an image and its mask, or the image alone.
         thumbnails: by name, of images in question.
         augmented: a sample as it is, then in each epoch; likewise.
+        errors: of candidates for label errors, in their order; likewise.
         legend: the name and the colour of each class, of masks.
     """
 
     samples: Mapping[str, Sequence[Picture]] = field(default_factory=dict)
     thumbnails: Mapping[str, Picture] = field(default_factory=dict)
     augmented: Sequence[Sequence[Picture]] = ()
+    errors: Sequence[Sequence[Picture]] = ()
     legend: Sequence[tuple[str, str]] = ()
 
 

@@ -108,7 +108,7 @@ def test_every_command_composes() -> None:
     for name, job in ((name, job) for name, arguments in commands() for job in one_job_each(arguments)):
         options = [word for word in job if (ROOT / "conf" / word.split("=")[0]).is_dir()]
         keys.setdefault((name, *sorted(options)), set()).update({*job} - {*options})
-    assert {name for name, *_ in keys} == {"train", "evaluate", "predict", "compare"}
+    assert {name for name, *_ in keys} == {"train", "evaluate", "predict", "explore", "compare"}
     failed = []
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         for (name, *options), typed in keys.items():

@@ -40,6 +40,21 @@ def test_masks(run_command, mask_folder):
     assert answer.out.splitlines()[0] == "mask_folder: 20 images (train 14, val 2, test 4); 3 classes"
 
 
+def test_label_errors(run_command, tmp_path):
+    root = make_mask_folder(tmp_path / "streets")
+    shutil.copytree(root / "masks", tmp_path / "predicted")
+    wrong = np.asarray(Image.open(root / "masks" / "07.png")).copy()
+    wrong[:9] = 1  # the top of the sky
+    Image.fromarray(wrong).save(root / "masks" / "07.png")
+    typed = (*OF_MASKS, f"data.root={root}", "report.html=false")
+    found = content(run_command("explore", *typed, f"predictions={tmp_path / 'predicted'}"))
+    assert (found["label_errors"]["judged"], found["label_errors"]["left_out"]) == (20, 0)
+    assert [(each["sample"], each["true"], each["predicted"]) for each in found["label_errors"]["candidates"]] == [
+        ("images/07.png", "road", "sky")
+    ]
+    assert "label_errors" in kinds(found)
+
+
 def test_images_and_broken_files_and_copies(run_command, tmp_path):
     root = make_image_folder(tmp_path / "pictures")
     (root / "red" / "broken.png").write_bytes(b"nothing")
@@ -79,7 +94,8 @@ def test_a_page_without_pictures(run_command, mask_folder):
         (["data=image_folder"], "data.root is missing"),
         (["data=image_folder", "data.root=.", "task=segmentation"], "task=segmentation: data=image_folder serves classification only"),
         (["task=classification", "model=deeplabv3_resnet50"], "model=deeplabv3_resnet50 does segmentation. Leave one of them out"),
-        (["data=image_folder", "data.root=."], "."),
+        (["data=image_folder", "data.root=."], "data.root"),
+        (["predictions=nowhere"], "predictions="),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(run_command, tmp_path, typed, message):

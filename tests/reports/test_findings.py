@@ -1,13 +1,28 @@
 """What is wrong with data, in sentences: each is there where its cause is, and not elsewhere."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from reports.exploration import describe
+from datamodules import description
+from datamodules.splits.sample_table import Sample
 from reports.findings import findings
-from tests.reports.test_exploration import explored
+from tests.datamodules.test_description import as_images, explored
 
-BESIDE = {"data": {"unit": "pixels"}, "obstacle": None, "skipped": [], "notes": [], "augmentation": None}
+BESIDE = {
+    "data": {"unit": "pixels"},
+    "obstacle": None,
+    "skipped": [],
+    "notes": [],
+    "augmentation": None,
+    "near": [],
+    "label_errors": None,
+}
+
+
+def describe(found):
+    return description.describe(found, (10, 20))
 
 
 def told(content, **changes):
@@ -35,9 +50,8 @@ def test_sound_data_has_no_findings():
     elements = np.zeros((count, 2, 4), np.int64)
     elements[:, 0, 1], elements[:, 1, 0], elements[:, :, 2] = 90, 90, 10
     sound = explored(
-        names=[f"{i}" for i in range(count)], splits=["train", "val"] * 20, groups=[f"d{i // 2}" for i in range(count)], elements=elements,
-        truth=np.ones(count, bool), sizes=np.array([(10, 20)] * count), brightness=np.full(count, 0.5), contrast=np.full(count, 0.2),
-        upper=np.full(count, 0.1), digests=[f"{i}" for i in range(count)],
+        samples=[Sample(f"{i}", f"d{i // 2}", "mask", ("train", "val")[i % 2]) for i in range(count)], elements=elements, sizes=np.array([(10, 20)] * count),
+        pictures=np.tile(np.arange(64, dtype=np.uint8), (count, 64, 1)), digests=[f"{i}" for i in range(count)],
     )  # fmt: skip
     assert told(describe(sound)) == {}
     rare = elements.copy()
@@ -60,17 +74,37 @@ def test_files_that_cannot_be_used_are_grouped_by_reason_and_not_named_twice():
     skipped = [{"sample": name, "reason": "empty"} for name in "ab"] + [{"sample": "c", "reason": "no mask"}]
     notes = ["Frames that cannot be used: 3 of 9; they are left out (data.on_corrupt=skip).", "Mind this."]
     found = told(describe(explored()), skipped=skipped, notes=notes)
-    assert found["unusable"]["text"].startswith("3 files cannot be used, and training refuses them")
-    assert found["unusable"]["text"].endswith(": empty (2); no mask (1)")
+    assert found["unusable"]["text"].startswith("Files that cannot be used: 3; training refuses them")
+    assert found["unusable"]["text"].endswith(". empty (2); no mask")
     assert found["unusable"]["samples"] == ["a", "b", "c"]
     assert found["note"]["text"] == "Mind this."
 
 
 def test_equal_images_in_two_classes_and_copies_within_a_split():
-    elements = np.zeros((4, 2, 4), np.int64)
-    elements[[0, 1, 2], 0, [0, 1, 2]] = 1
-    content = describe(explored(unit="images", elements=elements, splits=["train"] * 4, digests=["x", "x", "x", "y"]))
+    same = as_images(["road", "sky", "boat"], digests=["x", "x", "x", "y"])
+    content = describe(replace(same, samples=[replace(each, split="train") for each in same.samples]))
     found = told(content, data={"unit": "images"}, obstacle="no class folders.")
     assert found["equal_apart"]["text"].startswith("1 image is in several classes (boat and road and sky)")
-    assert "(2 copies)" in found["equal_within"]["text"]
+    assert "equal_within" not in found
+    one = describe(replace(same, samples=[replace(each, split="train", target="road") for each in same.samples]))
+    assert "(copies: 2)" in told(one, data={"unit": "images"})["equal_within"]["text"]
     assert found["obstacle"]["text"].endswith("because they cannot be trained on: no class folders.")
+
+
+def test_nearly_equal_images_and_label_errors():
+    near = [
+        {
+            "first": "a/1",
+            "second": "b/0",
+            "splits": ("train", "val"),
+            "correlation": 0.99,
+            "share": 1.0,
+            "mirrored": False,
+        }
+    ]
+    found = told(
+        describe(explored()), near=near, label_errors={"count": 7, "judged": 3, "left_out": 1, "candidates": []}
+    )
+    assert found["near"]["text"].startswith("1 pair of images in different splits is nearly the same")
+    assert found["near"]["samples"] == ["a/1", "b/0"]
+    assert found["label_errors"]["text"].startswith("7 regions of 3 samples may have a wrong label")

@@ -3,14 +3,18 @@
 import numpy as np
 import pytest
 
+from datamodules.description import describe, shown
 from label_spaces.space import LabelSpace
-from reports.exploration import describe, shown
 from reports.findings import findings
 from reports.html.exploration import Pictures, page
 from reports.html.pictures import legend, masked, thumbnail
+from tests.datamodules.test_description import bare, explored
 from tests.reports.html.conftest import AWKWARD, Page
-from tests.reports.test_exploration import explored
 
+NEAR = [
+    {"first": "a/1", "second": "b/0", "splits": ["train", "val"], "correlation": 0.97, "share": 0.8, "mirrored": True}
+]
+ERRORS = {"judged": 3, "left_out": 1, "count": 9, "candidates": [{"sample": "a/0", "true": AWKWARD, "predicted": "sky", "score": 4.5, "pixels": 90, "box": [1, 2, 3, 4], "probability": None}]}  # fmt: skip
 SPACE = LabelSpace("streets", ("road", "sky", AWKWARD))
 
 
@@ -18,9 +22,9 @@ def content_of(found, **changes):
     """explore.json of some frames."""
     data = {"name": "streets", "roots": ["/data/x"], "task": "segmentation", "other_task": "classification", "label_space": "streets", "unit": found.unit}  # fmt: skip
     content = {
-        "schema": 1, "date": "2026-01-02T03:04:05+00:00", "command": "python explore.py data=idd", "data": data, "obstacle": None, **describe(found),
+        "schema": 1, "date": "2026-01-02T03:04:05+00:00", "command": "python explore.py data=idd", "data": data, "obstacle": None, **describe(found, (10, 20)),
         "shown": shown(found), "notes": ["Mind <this>."], "skipped": [{"sample": "z/9", "reason": "damaged"}],
-        "augmentation": {"name": "flip_rotate", "sample": "a/0", "epochs": 6, "upside_down": 31, "draws": 60}, **changes,
+        "augmentation": {"name": "flip_rotate", "sample": "a/0", "epochs": 6, "upside_down": 31, "draws": 60}, "near": NEAR, "label_errors": None, **changes,
     }  # fmt: skip
     return {**content, "findings": findings(content)}
 
@@ -29,7 +33,7 @@ def pictures():
     image, mask = np.full((10, 20, 3), 90, np.uint8), np.zeros((10, 20), np.uint8)
     names = ("a/0", "a/1", "b/0", "c/0")
     framed = masked(image, mask, SPACE)
-    return Pictures(dict.fromkeys(names, framed), {name: thumbnail(image)[0] for name in names}, [framed] * 7, legend(SPACE))  # fmt: skip
+    return Pictures(dict.fromkeys(names, framed), {name: thumbnail(image)[0] for name in names}, [framed] * 7, [framed], legend(SPACE))  # fmt: skip
 
 
 @pytest.fixture
@@ -46,7 +50,6 @@ def test_numbers_are_those_of_the_file(content):
     assert found.tables["position-table"][1:] == [["road", str(20 / 280)], ["sky", "1.0"]]
     assert found.tables["object-table"][1][:5] == ["road", "3", "14.0", "30.0", "46.0"]
     for text in (
-        "In 75 % of the images the upper half is brighter",
         "4 frames of 3 classes",
         "upside down in 31 of 60",
         "task=classification",
@@ -65,18 +68,26 @@ def test_names_are_shown_and_never_run(content):
 def test_pictures_and_the_page_without_them(content):
     with_them, without = Page(page(content, pictures())), Page(page(content, Pictures()))
     images = [attributes for tag, attributes in with_them.tags if tag == "img"]
-    # Four frames with masks, seven of the augmentation, the thumbnails of both brightness lists and of three findings.
-    assert len(images) == 2 * 4 + 2 * 7 + 4 + 4 + 2 + 1
+    # Four frames with masks, seven of the augmentation, the thumbnails of both brightness lists, two findings and a pair.
+    assert len(images) == 2 * 4 + 2 * 7 + 4 + 4 + 2 + 1 + 2
     assert {attributes["src"][:22] for attributes in images} == {"data:image/webp;base64"}
     assert "img" not in [tag for tag, _ in without.tags]
     assert "c/0: 0.10" in without.text
 
 
 def test_images_without_classes():
-    bare = explored(classes=(), elements=np.zeros((4, 2, 1), np.int64), splits=[""] * 4, truth=np.zeros(4, bool), unit="images")  # fmt: skip
-    content = content_of(bare, obstacle="no masks", augmentation=None)
+    content = content_of(bare(), obstacle="no masks", augmentation=None)
     found = Page(page(content, Pictures()))
     assert "class-table" not in found.tables
     assert found.tables["splits"][1][:2] == ["unsplit", "4"]
     assert "explored without classes" in found.text
     assert "aug=none" in found.text
+
+
+def test_nearly_equal_images_and_label_errors():
+    content = content_of(explored(classes=SPACE.classes), label_errors=ERRORS)
+    found = Page(page(content, pictures()))
+    assert "train and val, correlation 0.970, mirrored, the first shows 80 % of the second" in found.text
+    assert "of 3 frames that were judged (1 could not be), 9 regions" in found.text
+    assert found.tables["label-error-table"][1] == ["a/0", AWKWARD, "sky", "4.5", "90", "1, 2, 3, 4"]
+    assert "There are too many images" in Page(page({**content, "near": None}, Pictures())).text

@@ -1,13 +1,15 @@
 """The page of a dataset in a real browser: nothing is requested or complained about, nothing overflows, tables sort."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from reports.html.exploration import Pictures, page
 from tests.chromium import MISSING, PROGRAM, Chromium
+from tests.datamodules.test_description import bare, explored
 from tests.reports.html.conftest import AWKWARD
-from tests.reports.html.test_exploration import content_of, pictures
-from tests.reports.test_exploration import explored
+from tests.reports.html.test_exploration import ERRORS, content_of, pictures
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=MISSING)
 LONG = "a_class_whose_name_is_so_long_that_nobody_would_read_it_to_its_end_and_that_has_no_space"
@@ -25,11 +27,13 @@ def written(request, tmp_path):
     count = request.param
     names = (AWKWARD, LONG, *(f"class {number}" for number in range(count)))[:count]
     elements = np.random.default_rng(count).integers(0, 10**6, (4, 2, count + 1))
-    samples = {"names": ["a/0", f"{LONG}/{LONG}.png", "b/0", "c/0"], "classes": names, "elements": elements * bool(count)}  # fmt: skip
-    if not count:
-        samples |= {"unit": "images", "splits": [""] * 4, "truth": np.zeros(4, bool)}
+    known = explored(classes=names, elements=elements) if count else bare()
+    long = replace(known.samples[1], name=f"{LONG}/{LONG}.png")
+    content = content_of(
+        replace(known, samples=[known.samples[0], long, *known.samples[2:]]), label_errors=ERRORS if count else None
+    )
     file = tmp_path / "explore.html"
-    file.write_text(page(content_of(explored(**samples)), pictures() if count else Pictures()))
+    file.write_text(page(content, pictures() if count else Pictures()))
     return file
 
 

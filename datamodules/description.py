@@ -1,103 +1,72 @@
 """What explore.json holds: the content of a dataset by split and class, its sizes, its brightness and equal images."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules.splits.sample_table import TABLE_SPLITS
+from datamodules.statistics import Statistics
 from metrics.slices import SIZE_BOUNDS, SIZES
 
-SPLITS = ("train", "select", "val", "test", "")  # in the order in which they are shown; "" where nothing is split
-UNSPLIT = "unsplit"
+UNSPLIT = "unsplit"  # stands for the split of images that are in none
+SPLITS = (*TABLE_SPLITS, UNSPLIT)
 BINS = 20  # of brightness
 EXTREMES = 6  # the darkest and the brightest images that are named
 MOST_SIZES = 10
 MOST_SHOWN, FEWEST_SHOWN = 24, 12  # frames that a page shows, and images where there are no classes
 MOST_IMAGES = 120  # of classification
-BLANK = 0.01  # the contrast below which nothing can be seen in an image
+FEWEST_JUDGED = 20  # images on which it is tested whether these have an up and a down
+BLANK = 3  # levels of grey, of 255, up to which nothing can be seen in an image
 SQUASHED = 1.1  # the ratio of an image's shape to that of the network's input from which it counts as squashed
 
 
-@dataclass(frozen=True)
-class Explored:
-    """What is known of the N images of a dataset with C classes.
+def parts(found: Statistics) -> dict[str, NDArray[np.int64]]:
+    """Return the places of the images of each split that has some."""
+    splits = np.array([sample.split for sample in found.samples], dtype=str)
+    rows = {split: np.flatnonzero(splits == split) for split in SPLITS}
+    return {split: places for split, places in rows.items() if len(places)}
 
-    Args:
-        unit: what `elements` counts: pixels, or images, of which each has one class.
-        names: of the images.
-        splits: of SPLITS.
-        groups: the drives; each one's own name where there are none.
-        truth: (N,) whether an image has a class or a mask.
-        classes: names.
-        elements: (N, 2, C+1) pixels of each class, of void last, in the upper and the lower half; of images 1 for its class, in the upper one.
-        objects: (R, 2) class and area in pixels of each object.
-        sizes: (N, 2) height and width in pixels.
-        trained: (height, width) in pixels of the network's input, before augmentation; None where it is not known.
-        brightness: (N,) mean luma in 0–1.
-        contrast: (N,) its standard deviation.
-        upper: (N,) mean luma of the upper half minus that of the lower half.
-        digests: (N,) hashes of the pixels.
+
+def describe(found: Statistics, network: tuple[int, int]) -> dict[str, Any]:
+    """Return the part of explore.json that is computed of the images; a share is in 0–1, an undefined one None.
+
+    `network` is the (height, width) in pixels that training resizes images to.
     """
-
-    unit: str
-    names: Sequence[str]
-    splits: Sequence[str]
-    groups: Sequence[str]
-    truth: NDArray[np.bool_]
-    classes: Sequence[str]
-    elements: NDArray[np.int64]
-    objects: NDArray[np.int64]
-    sizes: NDArray[np.int64]
-    trained: tuple[int, int] | None
-    brightness: NDArray[np.float64]
-    contrast: NDArray[np.float64]
-    upper: NDArray[np.float64]
-    digests: Sequence[str]
-
-    def parts(self) -> dict[str, NDArray[np.int64]]:
-        """Return the places of the images of each split that has some."""
-        splits = np.array(self.splits, dtype=str)
-        found = {split or UNSPLIT: np.flatnonzero(splits == split) for split in SPLITS}
-        return {split: rows for split, rows in found.items() if len(rows)}
-
-
-def describe(found: Explored) -> dict[str, Any]:
-    """Return the part of explore.json that is computed of the images; a share is in 0–1, an undefined one None."""
     return {
         "splits": _splits(found),
-        "has_groups": len(set(found.groups)) < len(found.names),
+        "has_groups": len({sample.group for sample in found.samples}) < len(found.samples),
         "classes": _classes(found),
         "void": _share(found.elements[:, :, -1].sum(), found.elements.sum()),
-        "sizes": _sizes(found),
+        "sizes": _sizes(found, network),
         "brightness": _brightness(found),
         "equal": _equal(found),
     }
 
 
-def _splits(found: Explored) -> list[dict[str, Any]]:
+def _splits(found: Statistics) -> list[dict[str, Any]]:
     return [
         {
             "name": split,
             "images": len(rows),
-            "groups": len({found.groups[row] for row in rows}),
-            "without_truth": int((~found.truth[rows]).sum()),
+            "groups": len({found.samples[row].group for row in rows}),
+            "without_truth": sum(not found.samples[row].target for row in rows),
         }
-        for split, rows in found.parts().items()
+        for split, rows in parts(found).items()
     ]
 
 
-def _classes(found: Explored) -> list[dict[str, Any]]:
+def _classes(found: Statistics) -> list[dict[str, Any]]:
     """Return of each class its numbers by split, the `upper` share of its pixels, and the sizes of its objects."""
     by_class = found.elements[:, :, :-1]
     elements, halves = by_class.sum(axis=1), by_class.sum(axis=0)
-    groups, parts = np.array(found.groups, dtype=str), found.parts()
+    groups, splits = np.array([sample.group for sample in found.samples], dtype=str), parts(found)
     rows: list[dict[str, Any]] = []
     for index, name in enumerate(found.classes):
         counts = {}
-        for split, places in parts.items():
+        for split, places in splits.items():
             having = places[elements[places, index] > 0]
             count = int(elements[places, index].sum())
             counts[split] = {"count": count, "images": len(having), "groups": len(np.unique(groups[having]))}
@@ -116,55 +85,62 @@ def _objects(areas: NDArray[np.int64]) -> dict[str, Any] | None:
     return {"count": len(areas)} | dict(zip(("p10", "p50", "p90"), np.round(sides, 1).tolist(), strict=True)) | dict(zip(SIZES, sizes.tolist(), strict=True))  # fmt: skip
 
 
-def _sizes(found: Explored) -> dict[str, Any]:
+def _sizes(found: Statistics, network: tuple[int, int]) -> dict[str, Any]:
     sizes = Counter(map(tuple, found.sizes.tolist()))
-    shapes = found.sizes[:, 1] / found.sizes[:, 0]
-    squashed = None
-    if found.trained is not None:
-        ratio = shapes / (found.trained[1] / found.trained[0])
-        squashed = _share((np.maximum(ratio, 1 / ratio) > SQUASHED).sum(), len(ratio))
+    ratio = found.sizes[:, 1] / found.sizes[:, 0] * network[0] / network[1]
+    sides = (np.percentile(side, [0, 50, 100]).tolist() for side in found.sizes.T)
     return {
         "different": len(sizes),
         "commonest": [{"height": h, "width": w, "images": n} for (h, w), n in sizes.most_common(MOST_SIZES)],
-        "sides": {
-            name: np.percentile(found.sizes[:, axis], [0, 50, 100]).tolist()
-            for axis, name in enumerate(("height", "width"))
-        },
-        "network": None if found.trained is None else {"height": found.trained[0], "width": found.trained[1]},
-        "squashed": squashed,
+        "sides": dict(zip(("height", "width"), sides, strict=True)),
+        "network": {"height": network[0], "width": network[1]},
+        "squashed": _share((np.maximum(ratio, 1 / ratio) > SQUASHED).sum(), len(ratio)),
     }
 
 
-def _brightness(found: Explored) -> dict[str, Any]:
-    edges, values = np.linspace(0, 1, BINS + 1), found.brightness
-    order = np.argsort(values, kind="stable").tolist()
+def _brightness(found: Statistics) -> dict[str, Any]:
+    grey, edges = found.pictures, np.linspace(0, 1, BINS + 1)
+    values = grey.mean(axis=(1, 2)) / 255
+    ranked = [{"sample": found.samples[row].name, "value": round(float(values[row]), 4)} for row in np.argsort(values, kind="stable").tolist()]  # fmt: skip
     splits = {}
-    for split, rows in found.parts().items():
+    for split, rows in parts(found).items():
         low, middle, high = np.percentile(values[rows], [5, 50, 95]).round(4).tolist()
         counts = np.histogram(values[rows], edges)[0].tolist()
         splits[split] = {"mean": round(float(values[rows].mean()), 4), "p5": low, "p50": middle, "p95": high, "counts": counts}  # fmt: skip
     return {
         "edges": edges.round(2).tolist(),
         "splits": splits,
-        "upper_brighter": _share((found.upper > 0).sum(), len(found.upper)),
-        "darkest": [{"sample": found.names[row], "value": round(float(values[row]), 4)} for row in order[:EXTREMES]],
-        "brightest": [{"sample": found.names[row], "value": round(float(values[row]), 4)} for row in order[::-1][:EXTREMES]],
-        "blank": [found.names[row] for row in np.flatnonzero(found.contrast < BLANK).tolist()],
-    }  # fmt: skip
+        "upright": _upright(found),
+        "darkest": ranked[:EXTREMES],
+        "brightest": ranked[::-1][:EXTREMES],
+        "blank": [found.samples[row].name for row in np.flatnonzero(np.ptp(grey, axis=(1, 2)) <= BLANK).tolist()],
+    }
 
 
-def _equal(found: Explored) -> list[dict[str, Any]]:
+def _upright(found: Statistics) -> float | None:
+    """Return the share of images of which brightness tells which way up they are; None where there are few images, 0.5 is chance.
+
+    The mean difference between an image and its reverse is learnt on the images of every second group; the others are judged.
+    """
+    small = np.array([cv2.resize(each, (16, 16), interpolation=cv2.INTER_AREA) for each in found.pictures], np.float32)
+    small -= small.mean(axis=(1, 2), keepdims=True)
+    small /= small.std(axis=(1, 2), keepdims=True) + 1
+    differences = (small - small[:, ::-1]).reshape(len(small), -1)
+    judged = np.unique([sample.group for sample in found.samples], return_inverse=True)[1] % 2 == 1
+    right = differences[judged] @ differences[~judged].mean(axis=0) > 0
+    return float(right.mean()) if len(right) >= FEWEST_JUDGED else None
+
+
+def _equal(found: Statistics) -> list[dict[str, Any]]:
     """Return the groups of images of equal pixels, with their splits and, of classification, their classes."""
     members: dict[str, list[int]] = defaultdict(list)
     for row, digest in enumerate(found.digests):
         members[digest].append(row)
-    classes = found.elements[:, :, :-1].sum(axis=1)
-    one_class = found.truth & (found.unit == "images")
     return [
         {
-            "samples": [found.names[row] for row in rows],
-            "splits": sorted({found.splits[row] or UNSPLIT for row in rows}, key=[*SPLITS, UNSPLIT].index),
-            "classes": sorted({found.classes[int(classes[row].argmax())] for row in rows if one_class[row]}),
+            "samples": [found.samples[row].name for row in rows],
+            "splits": sorted({found.samples[row].split for row in rows}, key=SPLITS.index),
+            "classes": sorted({found.samples[row].target for row in rows} - {""}) if found.unit == "images" else [],
         }
         for rows in members.values()
         if len(rows) > 1
@@ -175,7 +151,7 @@ def _share(part: np.integer[Any] | int, whole: np.integer[Any] | int) -> float |
     return float(part / whole) if whole else None
 
 
-def shown(found: Explored) -> list[dict[str, str]]:
+def shown(found: Statistics) -> list[dict[str, str]]:
     """Return the samples that a page shows: their names, splits and why.
 
     Of masks those with most pixels of a class, beginning with the rarest class, unless another one has much of it; of
@@ -195,9 +171,12 @@ def shown(found: Explored) -> list[dict[str, str]]:
             if len(why) < MOST_SHOWN and not any(2 * elements[row, index] >= most for row in why):
                 why[int(elements[:, index].argmax())] = f"most {found.classes[index]}"
     if len(why) < FEWEST_SHOWN:
-        for row in _spread(np.arange(len(found.names)), FEWEST_SHOWN):
+        for row in _spread(np.arange(len(found.samples)), FEWEST_SHOWN):
             why.setdefault(row, "one of all")
-    return [{"sample": found.names[row], "split": found.splits[row] or UNSPLIT, "why": why[row]} for row in why]
+    return [
+        {"sample": found.samples[row].name, "split": found.samples[row].split, "why": reason}
+        for row, reason in why.items()
+    ]
 
 
 def _spread(rows: NDArray[np.int64], count: int) -> list[int]:
