@@ -48,9 +48,9 @@ def test_every_score_and_difference_is_that_of_compare_csv(run_command, tmp_path
     assert page.tables["difference-table"][1:] == wanted
     for i, j in ((0, 1), (0, 2), (1, 2)):
         first, second = "abc"[i], "abc"[j]
-        wanted = [[row["class"], row["score"], row["value"], row["p"], row["detectable"], row["verdict"]] for row in rows if (row["first"], row["second"]) == (first, second) and row["class"]]  # fmt: skip
+        wanted = [[row["class"], row["value"], row["p"], row["detectable"], row["verdict"]] for row in rows if (row["first"], row["second"]) == (first, second) and row["class"]]  # fmt: skip
         table = page.tables[f"classes-{i}-{j}"]
-        assert [[row[place] for place in (0, 1, 4, 6, 7, 8)] for row in table[1:]] == wanted
+        assert [[row[place] for place in (0, 3, 5, 6, 7)] for row in table[1:]] == wanted
     assert "There are 3 pairs: each p is corrected for their number (Holm)." in page.text
     assert ["optimizer.lr", "0.01", "0.11", "0.21"] in page.tables["settings-table"]
 
