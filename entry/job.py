@@ -87,8 +87,9 @@ def _train(run: Run, signal: StopSignal) -> None:
     if is_first() and loggers.kinds_of(run.settings) != ("csv",):  # only the first rank writes to the loggers
         opened = open_loggers.opened(run.settings, run.folder)
     with opened as found:
-        headline = run.module.headline
-        trainer = build_trainer(run.settings, run.machine, run.folder, headline=headline, loggers=found, signal=signal)
+        trainer = build_trainer(
+            run.settings, run.machine, run.folder, headline=run.module.headline, loggers=found, signal=signal
+        )
         trainer.fit(run.module, datamodule=run.datamodule, ckpt_path=run.resume_from)
     epochs, patience = run.settings.trainer.max_epochs, run.settings.early_stopping.patience
     loss = trainer.callback_metrics.get("val/loss")  # none where it had ended before, and only the evaluation is left

@@ -26,8 +26,9 @@ class ClassificationModule(SupervisedModule):
         probability, prediction = logits.softmax(1).max(1)
         loss = functional.cross_entropy(logits, target, reduction="none")
         self.confusion_of(stream).update(prediction, target)
-        records = self.records_of(stream)
-        records.update(index=index, target=target, prediction=prediction, probability=probability, loss=loss)
+        self.records_of(stream).update(
+            index=index, target=target, prediction=prediction, probability=probability, loss=loss
+        )
         return index, prediction, probability.isfinite()
 
     def predict_step(self, batch: Batch, _: int) -> tuple[Tensor, Tensor, Tensor, Mapping[int, str]]:
