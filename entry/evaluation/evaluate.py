@@ -23,7 +23,7 @@ from entry.builders.trainer import build_trainer
 from entry.errors import IncompleteError
 from entry.evaluation.baselines import baseline_data, pixel_baselines
 from entry.evaluation.page import write_page
-from entry.evaluation.pictures import frames_to_show, predict_frames
+from entry.evaluation.pictures import predict_shown
 from entry.evaluation.summary import print_resized
 from entry.run import Run, git_commit, session
 from label_spaces.crosswalk import Crosswalk
@@ -59,10 +59,9 @@ def evaluate_model(run: Run, *, first: bool = True) -> Mapping[int, Mask]:
     if frames is not None and (only_predicted or run.settings.report.predictions):
         files = frames.prediction_files(split)
 
-    mapping = None if run.crosswalk is None else run.crosswalk.mapping
-
     def count(masks: Path | None) -> Counts:
         callbacks: list[Callback] = [FiniteLogits(datamodule.names)]
+        mapping = None if run.crosswalk is None else run.crosswalk.mapping
         if frames is not None and files is not None:
             sizes = {index: frames.sizes[frames.names[index]] for index in files}
             callbacks.append(FrameMasks(masks, files, sizes, frames.label_space, mapping))
@@ -79,12 +78,7 @@ def evaluate_model(run: Run, *, first: bool = True) -> Mapping[int, Mask]:
     shown: dict[int, Mask] = {}
 
     def show(counts: Counts) -> Mapping[int, Mask]:
-        if frames is not None and not only_predicted:
-            # On this process alone: a failure then cannot leave other ranks waiting.
-            alone = replace(run.machine, devices=1, nodes=1)
-            trainer = build_trainer(run.settings, alone, folder, headline=module.headline)
-            chosen = frames_to_show(counts, frames.label_space, mapping, run.settings.report.gallery_iou)
-            shown.update(predict_frames(trainer, module, frames, chosen))
+        shown.update({} if only_predicted else predict_shown(run, counts))
         return shown
 
     if not first:

@@ -1,6 +1,7 @@
 """The pictures of an evaluation's page, from a second pass over the samples that it shows."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import lightning
@@ -14,6 +15,8 @@ from datamodules.files.images import resize_mask
 from datamodules.files.masks import Mask
 from datamodules.loading.dataset import ImageDataset, TrainingBatches
 from datamodules.segmentation import SegmentationDataModule
+from entry.builders.trainer import build_trainer
+from entry.run import Run
 from label_spaces.space import LabelSpace
 from lightning_modules.supervised import SupervisedModule
 from metrics.counts import Counts
@@ -37,6 +40,18 @@ def predict_frames(
     loader = DataLoader(cast(Any, indices), datamodule.settings.eval_batch_size, collate_fn=batch)
     outputs = trainer.predict(module, loader) if indices else []
     return {int(i): np.asarray(mask.cpu()) for index, masks, *_ in outputs or [] for i, mask in zip(index, masks, strict=True)}  # fmt: skip
+
+
+def predict_shown(run: Run, counts: Counts) -> dict[int, Mask]:
+    """Predict the frames that the page shows again, if there are any; return (H, W) uint8, before a crosswalk, by their indices."""
+    if not isinstance(run.datamodule, SegmentationDataModule):
+        return {}
+    # On this process alone: a failure then cannot leave other ranks waiting.
+    machine = replace(run.machine, devices=1, nodes=1)
+    trainer = build_trainer(run.settings, machine, run.folder, headline=run.module.headline)
+    mapping = None if run.crosswalk is None else run.crosswalk.mapping
+    chosen = frames_to_show(counts, run.datamodule.label_space, mapping, run.settings.report.gallery_iou)
+    return predict_frames(trainer, run.module, run.datamodule, chosen)
 
 
 def frames_to_show(counts: Counts, space: LabelSpace, mapping: Sequence[int] | None, threshold: float) -> list[int]:
