@@ -71,6 +71,7 @@ class CalibrationSums(Metric):
         num_groups: G, of `bundles`.
         num_classes: C, without void.
         mapping: the class, or C for void, of each predicted index, where the model predicts another label space.
+        options: those of every metric.
     """
 
     full_state_update = False
@@ -78,8 +79,8 @@ class CalibrationSums(Metric):
     sums: Tensor
     mapping: Tensor | None
 
-    def __init__(self, num_groups: int, num_classes: int, mapping: Sequence[int] | None = None) -> None:
-        super().__init__()
+    def __init__(self, num_groups: int, num_classes: int, mapping: Sequence[int] | None = None, **options: Any) -> None:
+        super().__init__(**options)
         self.num_classes = num_classes
         self.shape = num_groups, num_classes + 1, 2, 2, BINS
         self.register_buffer("mapping", None if mapping is None else torch.tensor(mapping), persistent=False)

@@ -141,7 +141,7 @@ def calibration(evaluation: Evaluation) -> list[dict[str, Any]]:
     if predictions is None:
         return [] if sums is None else calibration_rows(sums, classes, REGIONS)
     groups = torch.from_numpy(bundles(evaluation.groups))
-    images = CalibrationSums(int(groups.max()) + 1, len(classes))
+    images = CalibrationSums(int(groups.max()) + 1, len(classes), sync_on_compute=False)  # of all ranks already
     target, prediction, probability = (torch.from_numpy(each) for each in predictions)
     images.update(probability, prediction, target, groups, torch.zeros(len(groups), dtype=torch.bool))
     return calibration_rows(images.compute(), classes, REGIONS[:1])

@@ -13,7 +13,7 @@ from label_spaces.space import LabelSpace
 from metrics.counts import RegionCounts
 from metrics.per_sample import ImageRecords, MaskRecords
 from metrics.scores import SCORES, TAKEN, Score, accuracy
-from reports.evaluation import Evaluation, baselines, scores_of, slices, write_tables
+from reports.evaluation import Evaluation, baselines, calibration, scores_of, slices, write_tables
 
 TARGET, PREDICTION = np.array([0, 1, 2, 1]), np.array([0, 1, 1, 1])
 SPACE = LabelSpace("toy", ("red", "green", "blue"))
@@ -182,6 +182,21 @@ def test_tables_of_images(evaluation, tmp_path):
         assert columns["prediction"].tolist() == PREDICTION.tolist()
         assert columns["cell"].tolist() == [0, 5, 9, 5]
         assert columns["group"].tolist() == list("aabb")
+
+
+def test_the_calibration_of_images_by_hand_on_the_first_of_several_ranks(evaluation, masks, monkeypatch):
+    # The others wait elsewhere: gathering from them would fail, as there is no process group.
+    monkeypatch.setattr("torchmetrics.metric.jit_distributed_available", lambda: True)
+    found = [list(row.values()) for row in calibration(evaluation) if row["bin"] is None]
+    # Red once with 0.75, right, in one drive; green with 0.875 and 0.875, right, and 0.5, wrong, in two.
+    assert [row[:6] for row in found] == [
+        [None, "all", None, 4, 0.75, 0.75],
+        ["red", "all", None, 1, 0.75, 1.0],
+        ["green", "all", None, 3, 0.75, pytest.approx(2 / 3)],
+    ]
+    assert [row[6] for row in found] == pytest.approx([(0.25 + 0.5 + 2 * 0.125) / 4, 0.25, (0.5 + 2 * 0.125) / 3])
+    assert [row[9] for row in found] == [2, 1, 2]
+    assert calibration(masks) == []
 
 
 def test_the_commonest_class_is_that_of_all_and_regressions_depend_on_their_features(evaluation):
