@@ -36,7 +36,7 @@ from streams import printable
 
 SCHEMA = 1
 EPOCHS, DRAWS = 6, 60  # of one sample that are shown, and in which it is looked for images upside down
-IMAGES = ("leftImg8bit", "images")  # where images without truth are, if there is such a folder
+IMAGES = ("leftImg8bit", "images")  # where images without truth are, if there is such a folder; the first has drives
 MOST_PICTURES = 24  # of a finding, and of label errors
 MOST_COMPARED = 20_000  # images of which all pairs are compared
 MOST_CANDIDATES = 500  # for label errors
@@ -121,8 +121,9 @@ def find(module: ImageDataModule) -> Data:
 
 
 def _without_truth(name: str) -> Sample:
-    split = next((found for part in Path(name).parts if (found := split_of(part))), UNSPLIT)
-    return Sample(name, name, "", split)
+    parts = Path(name).parts
+    split = next((found for part in parts if (found := split_of(part))), UNSPLIT)
+    return Sample(name, parts[2] if parts[0] == IMAGES[0] and len(parts) > 3 else name, "", split)
 
 
 def _images_below(root: Path) -> list[str]:

@@ -80,6 +80,18 @@ def test_images_without_truth(run_command, tmp_path):
         assert not (answer.folder / "config.yaml").exists()
 
 
+def test_frames_of_drives_without_truth(run_command, tmp_path):
+    for name in ("train/a/0", "train/a/1", "val/b/0"):
+        path = tmp_path / f"idd/leftImg8bit/{name}_leftImg8bit.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 10), (90, 90, len(name) + int(name[-1]))).save(path)
+    found = content(run_command("explore", "data=idd", f"data.root={tmp_path / 'idd'}", "report.html=false"))
+    assert found["splits"] == [
+        {"name": "train", "images": 2, "groups": 1, "without_truth": 2},
+        {"name": "val", "images": 1, "groups": 1, "without_truth": 1},
+    ]
+
+
 def test_a_page_without_pictures(run_command, mask_folder):
     answer = run_command("explore", *OF_MASKS, f"data.root={mask_folder}", "report.images=false")
     assert "<img" not in (answer.folder / "explore.html").read_text()
