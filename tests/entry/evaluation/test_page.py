@@ -1,4 +1,4 @@
-"""Writing the page of an evaluation: which pictures are made for it, and what becomes of a failure."""
+"""The page is made of what was evaluated; where it cannot be, the error names it and how to leave it out."""
 
 from types import SimpleNamespace
 
@@ -7,51 +7,53 @@ import pytest
 from entry.errors import IncompleteError
 from entry.evaluation import page
 from run_folder import RunFolder
-from settings.evaluation import ReportSettings
+
+EVALUATION = SimpleNamespace(split="val", checkpoint={"epoch": 3})
+DATA = SimpleNamespace(label_space=None)
+
+
+def settings(*, images):
+    report = SimpleNamespace(images=images, gallery_iou=0.25)
+    return SimpleNamespace(report=report, model=SimpleNamespace(task="classification"))
 
 
 @pytest.fixture
-def write(tmp_path, monkeypatch):
-    """Write a page with what makes pictures and pages replaced; returns the calls."""
-
-    def call(report, epoch=None, failure=None):
-        calls = []
-
-        def recorded(name, answer):
-            return lambda *arguments: calls.append((name, arguments)) or answer
-
-        def write_report(*arguments):
-            calls.append(("write_report", arguments))
-            if failure is not None:
-                raise failure
-
-        monkeypatch.setattr(page, "pictures", recorded("pictures", {3: []}))
-        monkeypatch.setattr(page, "training_batch", recorded("training_batch", ["first"]))
-        monkeypatch.setattr(page, "write_report", write_report)
-        settings = SimpleNamespace(report=report, model=SimpleNamespace(task="classification"))
-        evaluation = SimpleNamespace(checkpoint={"epoch": epoch}, split="val")
-        data = SimpleNamespace()
-        folder = RunFolder(tmp_path / "run")
-        page.write_page(tmp_path, folder, settings, data, evaluation, "accuracy", recorded("masks", {7: "mask"}))
-        return calls
-
-    return call
+def written(monkeypatch):
+    """The galleries that pages were written with."""
+    found = []
+    monkeypatch.setattr(page, "write_report", lambda target, folder, score, gallery: found.append(gallery))
+    monkeypatch.setattr(page, "pictures", lambda data, evaluation, masks: {0: masks})
+    monkeypatch.setattr(page, "training_batch", lambda data: [("picture", "name", "class")])
+    return found
 
 
-def test_a_page_without_pictures_makes_none(write):
-    ((name, arguments),) = write(ReportSettings(images=False), epoch=1)
-    assert name == "write_report"
-    assert arguments[-1].pictures == {}
-    assert arguments[-1].batch == ()
+def write(tmp_path, masks, *, images=True, evaluation=EVALUATION):
+    page.write_page(tmp_path, RunFolder(tmp_path / "run"), settings(images=images), DATA, evaluation, "f1_macro", masks)
 
 
-def test_the_batch_of_a_training_is_shown_where_there_was_one(write):
-    trained, external = write(ReportSettings(), epoch=1), write(ReportSettings())
-    assert sorted(name for name, _ in trained) == ["masks", "pictures", "training_batch", "write_report"]
-    assert sorted(name for name, _ in external) == ["masks", "pictures", "write_report"]
-    assert (trained[-1][1][-1].batch, external[-1][1][-1].batch) == (["first"], ())
+def test_pictures_are_those_of_the_masks_and_of_the_training(written, tmp_path):
+    write(tmp_path, lambda: {7: "mask"})
+    assert (written[0].pictures, written[0].threshold) == ({0: {7: "mask"}}, 0.25)
+    assert written[0].batch == [("picture", "name", "class")]
 
 
-def test_a_failure_names_the_evaluation_that_is_complete_and_how_to_do_without(write, tmp_path):
-    with pytest.raises(IncompleteError, match=r"run/evaluation/val: the scores are complete, .*OSError: no space"):
-        write(ReportSettings(), failure=OSError("no space"))
+def test_an_external_model_has_no_training_images(written, tmp_path):
+    write(tmp_path, dict, evaluation=SimpleNamespace(split="val", checkpoint={"epoch": None}))
+    assert not written[0].batch
+
+
+def test_without_pictures_nothing_is_predicted_again(written, tmp_path):
+    write(tmp_path, lambda: pytest.fail("predicted"), images=False)
+    assert (written[0].pictures, written[0].batch) == ({}, ())
+
+
+def test_a_failure_is_named_with_what_leaves_it_out(written, tmp_path, capsys):
+    def failing():
+        raise RuntimeError("no such frame")
+
+    with pytest.raises(
+        IncompleteError,
+        match=r"evaluation/val: the scores are complete, .*RuntimeError: no such frame.*report.html=false",
+    ):
+        write(tmp_path, failing)
+    assert "no such frame" in capsys.readouterr().err
