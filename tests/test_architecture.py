@@ -24,7 +24,7 @@ FLOORS: Mapping[str, Sequence[set[str]]] = {
     "lightning_modules": ({"errors"}, {"networks", "weights", "schedules", "losses", "test_time_augmentation"}, {"checkpoint_io", "supervised"},
                           {"classification", "segmentation"}),
     "reports": ({"figures"}, {REST}),
-    "entry": ({"errors"}, {"request"}, {"hardware"}, {"config", "builders", "checkpoint"}, {"run"}, {"console"}, {"evaluation"}, {"comparable", "requirement"}, {"comparison", "job", "prediction", "resume"},
+    "entry": ({"errors"}, {"request"}, {"hardware"}, {"config", "builders", "checkpoint"}, {"run"}, {"console"}, {"common", "evaluation"}, {"comparable", "comparison_pictures", "requirement"}, {"comparison", "job", "prediction", "resume"},
               {"distributed"}, {"launch"}, {"external"}, {"cli"}),
 }  # fmt: skip
 DRAWN_STREETS = "datamodules.synthetic"
