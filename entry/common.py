@@ -60,16 +60,11 @@ def merged_scores(scores: dict[str, Any], sums: np.ndarray, classes: Sequence[st
     """Return what scores.json would have, from (G, 3, C) sums over drives in the classes in common."""
     total = sums.sum(0)
     found = recipe_scores([sums], Statistics(("accuracy", *MEANS), ()))
-    columns = {score: class_scores(total, score) for score in PER_CLASS}
-    rows = [
-        {
-            "name": name,
-            **{score: None if np.isnan(values[i]) else float(values[i]) for score, values in columns.items()},
-            "support": int(total[TRUE, i]),
-            "predicted": int(total[PREDICTED, i]),
-        }
-        for i, name in enumerate(classes)
-    ]
+    of_class = {
+        score: [None if np.isnan(each) else float(each) for each in class_scores(total, score)] for score in PER_CLASS
+    }
+    counts = {"support": total[TRUE].astype(int).tolist(), "predicted": total[PREDICTED].astype(int).tolist()}
+    columns = {"name": classes, **of_class, **counts}
     return {
         **{key: scores[key] for key in KEPT},
         "label_space": "classes in common",
@@ -77,7 +72,7 @@ def merged_scores(scores: dict[str, Any], sums: np.ndarray, classes: Sequence[st
         **{each.score: each.value for each in found},
         "intervals": {each.score: each.interval for each in found},
         "crossing": None,
-        "classes": rows,
+        "classes": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)],
     }
 
 

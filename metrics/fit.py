@@ -57,18 +57,26 @@ def verdict_on_fit(history: Sequence[Row], score: str, error: float = 0.0, major
 def _verdicts(curves: Sequence["_Curve"], score: str, error: float, majority: float | None) -> Iterator[Fit]:
     """Yield the verdicts that hold, the most important first; the last one always does."""
     train_loss, val_loss, train_score, val_score = curves
-    gap = train_score.last - val_score.last
-    gap_error = math.sqrt(error**2 + train_score.error**2 + val_score.error**2)
+    number = len(val_loss.values)
+    both = _Curve(train_score.values - val_score.values)  # spikes that both scores have cancel
+    last = max(3, number // 3)
+    gap = float(np.median(both.values[-last:]))
+    gap_error = math.hypot(error, both.noise * math.sqrt(math.pi / 2 / last))
     scores = f"{score} is {train_score.last:.3f} on train and {val_score.last:.3f} on validation"
     if majority is not None and train_score.last - majority <= ERRORS * gap_error:
         yield Fit("underfitting", f"{scores}; always predicting the commonest class has {majority:.3f}.")
     yield from _turned(train_loss, val_loss, val_score, score)
     if gap > max(MEMORISED, 3 * gap_error):
         yield Fit("memorising", f"{scores}: more than {100 * MEMORISED:.0f} points apart, and more than chance.")
-    if val_loss.still_falls():
-        yield Fit("still improving", f"The validation loss was still falling at the end, at {val_loss.last:.3f}; {scores}.")  # fmt: skip
+    few = number < 2 * FEWEST_EPOCHS  # too few to tell a plateau from noise
+    if (
+        val_loss.still_falls()
+        or _Curve(-val_score.values).still_falls()
+        or (few and val_loss.values.argmin() == number - 1)
+    ):
+        yield Fit("still improving", f"Validation was still getting better at the end, with a loss of {val_loss.last:.3f}; {scores}.")  # fmt: skip
     perfect = 1 - train_score.last <= ERRORS * gap_error
-    if gap < ERRORS * gap_error and not perfect and not train_loss.still_falls():
+    if gap < ERRORS * gap_error and not few and not perfect and not train_loss.still_falls():
         yield Fit("underfitting", f"Neither loss falls any more, and {scores}: no better on what was seen than on what was not.")  # fmt: skip
     yield Fit("fine", f"The validation loss neither rises nor falls at the end, and {scores}.")
 
@@ -98,7 +106,11 @@ class _Curve:
         self.width = 2 * reach + 1
         self.smooth = np.array([np.median(values[max(0, i - reach) : i + reach + 1]) for i in range(len(values))])
         self.smooth[-reach:] = np.median(values[-self.width :])  # as sure as the others
-        self.noise = max(_noise([values]), _noise([values[::2], values[1::2]]))  # neighbours may resemble each other
+        self.noise = _noise([values])
+        if (
+            len(values) >= 4 * FEWEST_EPOCHS
+        ):  # neighbours may resemble each other; of fewer values every second one bends too much
+            self.noise = max(self.noise, _noise([values[::2], values[1::2]]))
         self.error = self.noise * math.sqrt(math.pi / 2 / self.width)  # of a smoothed value
         self.last = float(self.smooth[-1])
         self.range = float(np.ptp(self.smooth))
@@ -108,19 +120,21 @@ class _Curve:
         chance = self._errors(CHANCE * self.width / len(self.values)) * math.sqrt(2) * self.error
         return above - below > max(chance, NEGLIGIBLE * self.range)
 
-    def trend(self, start: int) -> float:
+    def trend(self, start: int, chance: float = CHANCE) -> float:
         """Theil and Sen's slope per epoch from an epoch on; 0 where it may be chance."""
         from scipy.stats import theilslopes
 
         number = len(self.values) - start
         slope = float(theilslopes(self.values[start:]).slope)
         error = self.noise * math.sqrt(12 / (number**3 - number))
-        return slope if abs(slope) > self._errors(CHANCE) * error else 0.0
+        return slope if abs(slope) > self._errors(chance) * error else 0.0
 
     def still_falls(self) -> bool:
         """Whether the curve falls in its last third, by more than a slight part of what it fell in all."""
         last = max(6, len(self.values) // 3)
-        return -self.trend(len(self.values) - last) * last > SLIGHT * self.range
+        return (
+            -self.trend(len(self.values) - last, CHANCE / 4) * last > SLIGHT * self.range
+        )  # several curves are looked at
 
     def _errors(self, chance: float) -> float:
         """How many standard errors are exceeded with this chance; the noise is known as well as the epochs are many."""

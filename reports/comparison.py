@@ -175,30 +175,21 @@ def csv_rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
     names = [recipe.name for recipe in comparison.recipes]
     for pair in comparison.pairs:
         for each in pair.differences:
-            low, high = each.interval or (None, None)
-            yield {
-                "first": names[pair.first],
-                "second": names[pair.second],
-                "score": each.score,
-                "class": comparison.class_name(each),
-                "value": each.value,
-                "low": low,
-                "high": high,
-                "p": each.p,
-                "detectable": each.detectable,
-                "verdict": each.verdict,
-            }
+            facts = each.value, *(each.interval or (None, None)), each.p, each.detectable, each.verdict
+            cells = names[pair.first], names[pair.second], each.score, comparison.class_name(each), *facts
+            yield dict(zip(COLUMNS, cells, strict=True))
+
+
+def _scores(comparison: Comparison) -> list[list[str]]:
+    return [[recipe.name, *(with_interval(*each) for each in recipe.means.values())] for recipe in comparison.recipes]
 
 
 def table(comparison: Comparison) -> list[str]:
     """The scores of each recipe as lines for a terminal."""
-    header = [
-        f"{comparison.split} ({comparison.samples} samples, {comparison.drives} drives)",
-        *comparison.recipes[0].means,
-    ]
-    rows = [[recipe.name, *(with_interval(*each) for each in recipe.means.values())] for recipe in comparison.recipes]
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in (header, *rows)]
+    what = f"{comparison.split} ({comparison.samples} samples, {comparison.drives} drives)"
+    rows = [[what, *comparison.recipes[0].means], *_scores(comparison)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 def sentences(comparison: Comparison) -> list[str]:
@@ -219,23 +210,13 @@ def sentences(comparison: Comparison) -> list[str]:
 
 def latex(comparison: Comparison) -> str:
     """The scores and the differences as two tables for LaTeX, with booktabs."""
-    means = list(comparison.recipes[0].means)
-    scores = [[recipe.name, *(with_interval(*each) for each in recipe.means.values())] for recipe in comparison.recipes]
     names = [recipe.name for recipe in comparison.recipes]
     differences = [
-        [
-            names[pair.first],
-            names[pair.second],
-            each.score,
-            "undefined" if each.value is None else with_interval(each.value, each.interval),
-            "" if each.p is None else _p(each.p),
-            each.verdict,
-        ]
-        for pair in comparison.pairs
-        for each in pair.differences
-        if each.class_index is None
-    ]
-    tables = [_tabular([comparison.split, *means], scores)]
+        [names[pair.first], names[pair.second], each.score, "undefined" if each.value is None else with_interval(each.value, each.interval),
+         "" if each.p is None else _p(each.p), each.verdict]
+        for pair in comparison.pairs for each in pair.differences if each.class_index is None
+    ]  # fmt: skip
+    tables = [_tabular([comparison.split, *comparison.recipes[0].means], _scores(comparison))]
     if differences:
         tables.append(_tabular(["first", "second", "score", "difference", "p", "first is"], differences))
     return "% \\usepackage{booktabs}\n" + "\n".join(tables)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.html.render import TEMPLATES, duration, percent, render, score, short, size, whole
+from reports.html.render import TEMPLATES, chance, duration, percent, render, score, short, signed, size, whole
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,8 @@ def test_templates_have_nothing_that_the_policy_forbids():
         assert "http:" not in text
         assert "https:" not in text
         assert not re.search(r"""\s(style|on\w+)=["']""", text), template.name
+
+
+def test_differences_and_chances():
+    assert [signed(value) for value in (0.0214, -0.5, None)] == ["+0.021", "-0.500", "–"]
+    assert [chance(p) for p in (0.2, 0.0004, None)] == ["0.200", "<0.001", "–"]
