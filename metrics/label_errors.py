@@ -6,6 +6,7 @@ the model makes this confusion.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import cv2
@@ -43,26 +44,29 @@ def disagreeing_regions(truth: Mask, predicted: Mask, void: int, least: int = LE
     """
     square = np.ones((2 * BORDER + 1, 2 * BORDER + 1), np.uint8)
     inside = (cv2.dilate(truth, square) == cv2.erode(truth, square)) & (truth != void) & (predicted != void)
-    pairs = np.where(inside & (truth != predicted), truth.astype(np.int32) * 256 + predicted, -1)
+    differs = inside & (truth != predicted)
+    pairs = np.where(differs, truth * np.uint16(256) + predicted, 0)
+
+    @cache
+    def sizes(of_truth: bool, index: int) -> NDArray[np.intp]:
+        """How many pixels inside each pixel's region of a class has."""
+        _, regions = cv2.connectedComponents(
+            ((truth if of_truth else predicted) == index).astype(np.uint8), connectivity=8
+        )
+        return np.asarray(np.bincount(regions[inside], minlength=int(regions.max()) + 1)[regions])
+
     found = []
-    values, counts = np.unique(pairs[pairs >= 0], return_counts=True)
-    for pair in values[counts >= least].tolist():
-        classes: tuple[int, int] = divmod(pair, 256)
-        number, regions, stats, _ = cv2.connectedComponentsWithStats((pairs == pair).astype(np.uint8), connectivity=8)
-        wholes = [_sizes(mask == index, inside) for mask, index in zip((truth, predicted), classes, strict=True)]
+    for pair in np.flatnonzero(np.bincount(pairs[differs]) >= least).tolist():
+        true, other = divmod(pair, 256)
+        chosen = (differs & (pairs == pair)).astype(np.uint8)
+        number, regions, stats, _ = cv2.connectedComponentsWithStats(chosen, connectivity=8)
         for region in range(1, number):
             left, top, width, height, pixels = stats[region].tolist()
             if pixels >= least:
                 place = top, left + int((regions[top, left:] == region).argmax())
-                whole = min(int(sizes[place]) for sizes in wholes)
-                found.append(Region(*classes, pixels, pixels / whole, (left, top, width, height)))
+                whole = min(int(sizes(True, true)[place]), int(sizes(False, other)[place]))
+                found.append(Region(true, other, pixels, pixels / whole, (left, top, width, height)))
     return found
-
-
-def _sizes(chosen: NDArray[np.bool_], counted: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return for each pixel how many pixels are counted in its connected region of those chosen."""
-    _, regions = cv2.connectedComponents(chosen.astype(np.uint8), connectivity=8)
-    return np.asarray(np.bincount(regions[counted], minlength=int(regions.max()) + 1)[regions])
 
 
 def surprise(confusion: NDArray[np.integer]) -> NDArray[np.float64]:

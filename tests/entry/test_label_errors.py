@@ -64,18 +64,23 @@ def make_run(folder, split):
     return folder
 
 
-def write_masks(run, split, masks, names):
+def write_masks(run, split, masks, names, classes=CLASSES):
+    write_classes(run / f"evaluation/{split}", classes)
     for name in names:
         target = run / f"evaluation/{split}/predictions/ids/{Path(name).stem}.png"
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(masks / target.name, target)
 
 
+def write_classes(folder, classes):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "scores.json").write_text(json.dumps({"classes": [{"name": name} for name in classes]}))
+
+
 def write_images(run, split, rows, classes=("blue", "green", "red")):
     """The evaluation of images: name -> target, prediction, probability of the prediction and of the target."""
     folder = run / f"evaluation/{split}"
-    folder.mkdir(parents=True)
-    (folder / "scores.json").write_text(json.dumps({"classes": [{"name": name} for name in classes]}))
+    write_classes(folder, classes)
     target, prediction, probability, own = (np.array(column) for column in zip(*rows.values(), strict=True))
     np.savez(folder / "per_sample.npz", sample=list(rows), target=target, prediction=prediction, probability=probability, loss=-np.log(own))  # fmt: skip
     return run
@@ -168,7 +173,8 @@ def test_what_makes_no_sense_is_refused(frames, images, tmp_path):
     Image.new("L", (48, 32)).save(tmp_path / "other/strange.png")
     with pytest.raises(RequestError, match="none of its masks is called as a frame of the data, such as "):
         label_error_candidates(module, [tmp_path / "other"])
-    (run / "label_space.json").write_text(json.dumps({"label_space": {"classes": ["sky", "car", "road"]}}))
+    run = make_run(tmp_path / "b", dict.fromkeys(module.names, "test"))
+    write_masks(run, "test", masks, module.names, ["sky", "car", "road"])
     with pytest.raises(RequestError, match=r"has other classes than the data, or in another order \(sky, car, road"):
         label_error_candidates(module, [run])
     Image.fromarray(np.full((32, 48), 9, np.uint8)).save(masks / "00.png")
