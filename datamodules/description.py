@@ -72,7 +72,8 @@ def _classes(found: Statistics) -> list[dict[str, Any]]:
             counts[split] = {"count": count, "images": len(having), "groups": len(np.unique(groups[having]))}
         upper = _share(halves[0, index], halves[:, index].sum()) if found.unit == "pixels" else None
         areas = found.objects[found.objects[:, 0] == index, 1]
-        rows.append({"name": name, "splits": counts, "upper": upper, "objects": _objects(areas)})
+        total = int(halves[:, index].sum())
+        rows.append({"name": name, "splits": counts, "total": total, "upper": upper, "objects": _objects(areas)})
     return rows
 
 

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from datamodules.errors import DatasetError
 from datamodules.files.audit import in_threads
 from datamodules.files.image_cache import Image
-from datamodules.files.near_duplicates import SIDE, small_picture
+from datamodules.files.near_duplicates import small_picture
 from datamodules.splits.sample_table import Sample
 
 Read = Callable[[Sample], Image]
@@ -46,17 +46,6 @@ class Statistics:
     unreadable: Sequence[tuple[str, str]]
 
 
-class _Facts(NamedTuple):
-    """What was measured of one image, as in `Statistics`."""
-
-    sample: Sample
-    elements: NDArray[np.int64]
-    objects: NDArray[np.int64]
-    size: tuple[int, ...]
-    picture: NDArray[np.uint8]
-    digest: str
-
-
 def measure(read: Read, mask: Read | None, samples: Sequence[Sample], classes: Sequence[str]) -> Statistics:
     """Read each image once, and its mask where it has one, in threads.
 
@@ -65,10 +54,13 @@ def measure(read: Read, mask: Read | None, samples: Sequence[Sample], classes: S
         mask: likewise (H, W) class indices, the number of classes for void; None: images have a class each.
         samples: whose images are read.
         classes: their names.
+
+    Raises:
+        DatasetError: no image can be read.
     """
     place = {name: index for index, name in enumerate(classes)}
 
-    def facts(sample: Sample) -> _Facts | tuple[str, str]:
+    def facts(sample: Sample) -> tuple[Any, ...]:
         pixels, regions = np.zeros((2, len(classes) + 1), np.int64), np.empty((0, 2), np.int64)
         try:
             image = read(sample)
@@ -80,21 +72,16 @@ def measure(read: Read, mask: Read | None, samples: Sequence[Sample], classes: S
             return sample.name, str(error)
         content = hashlib.blake2b(f"{image.shape}".encode(), digest_size=16)
         content.update(np.ascontiguousarray(image).data)
-        return _Facts(sample, pixels, regions, image.shape[:2], small_picture(image), content.hexdigest())
+        return sample, pixels, regions, image.shape[:2], small_picture(image), content.hexdigest()
 
     found = list(in_threads(facts, samples, "Measuring images"))
-    known = [each for each in found if isinstance(each, _Facts)]
-    return Statistics(
-        samples=[each.sample for each in known],
-        classes=classes,
-        unit="images" if mask is None else "pixels",
-        elements=np.array([each.elements for each in known], dtype=np.int64).reshape(-1, 2, len(classes) + 1),
-        objects=np.concatenate([np.empty((0, 2), np.int64), *(each.objects for each in known)]),
-        sizes=np.array([each.size for each in known], dtype=np.int64).reshape(-1, 2),
-        pictures=np.array([each.picture for each in known], dtype=np.uint8).reshape(-1, SIDE, SIDE),
-        digests=[each.digest for each in known],
-        unreadable=[each for each in found if not isinstance(each, _Facts)],
-    )
+    known, unreadable = ([each for each in found if (len(each) == 2) == broken] for broken in (False, True))
+    if not known:
+        raise DatasetError(f"No image can be read, such as {': '.join(unreadable[0])}")
+    readable, pixels, regions, sizes, pictures, digests = zip(*known, strict=True)
+    unit = "images" if mask is None else "pixels"
+    arrays = np.array(pixels), np.concatenate(regions), np.array(sizes), np.array(pictures)
+    return Statistics(readable, classes, unit, *arrays, digests, unreadable)
 
 
 def _pixels_and_regions(mask: Image, classes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

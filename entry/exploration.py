@@ -135,8 +135,6 @@ def measured(data: Data) -> Statistics:
     """Measure all images and masks. Raises DatasetError where no image can be read."""
     module, classes = data.module, data.space.classes
     found = measure(data.read, data.mask if data.has_masks else None, data.samples, classes)
-    if not found.samples:
-        raise DatasetError(data.obstacle or f"No image can be read: {found.unreadable[0][1]}")
     if not data.has_masks and data.obstacle is None:
         boxes = module.extents(range(len(module.table))).get("object", np.empty((0, 2)))
         targets = [classes.index(sample.target) for sample in module.table.samples[: len(boxes)]]

@@ -39,10 +39,8 @@ def _unusable(found: Content) -> Found:
         reasons[each["reason"]].append(each["sample"])
     if reasons:
         count = sum(map(len, reasons.values()))
-        named = _named(
-            [f"{reason} ({len(names)})" if len(names) > 1 else reason for reason, names in reasons.items()], "; "
-        )
-        text = f"Files that cannot be used: {count}; training refuses them unless data.on_corrupt=skip leaves them out. {named}"
+        counts = [f"{reason} ({len(names)})" if len(names) > 1 else reason for reason, names in reasons.items()]
+        text = f"Files that cannot be used: {count}; training refuses them unless data.on_corrupt=skip leaves them out. {_named(counts, '; ')}"
         yield "unusable", text, [name for names in reasons.values() for name in names]
 
 
@@ -54,12 +52,8 @@ def _equal(found: Content) -> Found:
         text = f"{_images_are(len(across))} in more than one split, pixel for pixel: what is scored was trained on. Remove the copies, or split by group."
         yield "equal_across", text, _samples(across)
     if near := found["near"]:
-        pairs = (
-            "1 pair of images in different splits is"
-            if len(near) == 1
-            else f"{len(near):,} pairs of images in different splits are"
-        )
-        yield "near", f"{pairs} nearly the same: copies that were re-encoded, resized, cropped or mirrored, or one place.", [name for each in near for name in (each["first"], each["second"])]  # fmt: skip
+        pairs = "1 pair" if len(near) == 1 else f"{len(near):,} pairs"
+        yield "near", f"Nearly the same in different splits: {pairs} of images, re-encoded, resized, cropped or mirrored copies, or of one place.", [name for each in near for name in (each["first"], each["second"])]  # fmt: skip
     if apart:
         pairs = _named(sorted({" and ".join(each["classes"]) for each in apart}))
         yield "equal_apart", f"{_images_are(len(apart))} in several classes ({pairs}): at least one class is wrong.", _samples(apart)  # fmt: skip
@@ -85,13 +79,10 @@ def _classes(found: Content) -> Found:
         if few:
             listed = _named([f"{name} ({n})" for name, n in few.items()])
             yield "few", f"{split} has these classes in fewer than {FEW} {groups}, so that chance may make their scores: {listed}.", ()  # fmt: skip
-    totals = {each["name"]: sum(part["count"] for part in each["splits"].values()) for each in found["classes"]}
-    present = {name: total for name, total in totals.items() if total}
-    if len(present) > 1:
-        most, least = max(present, key=present.__getitem__), min(present, key=present.__getitem__)
-        if present[most] > IMBALANCE * present[least]:
-            ratio = present[most] / present[least]
-            yield "imbalance", f"There are {ratio:,.0f} times as many {unit} of {most} as of {least}: accuracy alone means little; loss.class_weights=balanced weighs them.", ()  # fmt: skip
+    present = sorted((each["total"], each["name"]) for each in found["classes"] if each["total"])
+    if present and present[-1][0] > IMBALANCE * present[0][0]:
+        (least, rare), *_, (most, common) = present
+        yield "imbalance", f"There are {most / least:,.0f} times as many {unit} of {common} as of {rare}: accuracy alone means little; loss.class_weights=balanced weighs them.", ()  # fmt: skip
     if (found["void"] or 0) > LARGE:
         yield "void", f"{percent(found['void'])} of the pixels have no class (void): they are neither trained on nor scored.", ()  # fmt: skip
 
@@ -109,8 +100,7 @@ def _augmentation(found: Content) -> Found:
     used = found["augmentation"]
     if not used or not used["upside_down"]:
         return
-    totals = {each["name"]: sum(part["count"] for part in each["splits"].values()) for each in found["classes"]}
-    common = sorted(found["classes"], key=lambda each: -totals[each["name"]])
+    common = sorted(found["classes"], key=lambda each: -each["total"])
     where = [(f"of {each['name']} is", each["upper"]) for each in common if each["upper"] is not None][:MOST_NAMED]
     facts = [
         f"{percent(share)} {what} in the {half} half"
@@ -118,12 +108,8 @@ def _augmentation(found: Content) -> Found:
         for half, share in (("upper", upper), ("lower", 1 - upper))
         if share >= ONE_SIDED
     ]
-    upright = found["brightness"]["upright"] or 0
-    facts += (
-        [f"brightness alone tells which way up {percent(upright)} of them are (chance: 50 %)"]
-        if upright >= UPRIGHT
-        else []
-    )
+    if (upright := found["brightness"]["upright"] or 0) >= UPRIGHT:
+        facts.append(f"brightness alone tells which way up {percent(upright)} of them are (chance: 50 %)")
     turned = f"aug={used['name']} turns an image upside down in {used['upside_down']} of {used['draws']} epochs"
     if facts:
         yield "upside_down", f"{turned}, and these images have an up and a down: {_named(facts)}. Upside down they look like nothing that is scored; aug=road flips them sideways only.", ()  # fmt: skip

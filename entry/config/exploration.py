@@ -6,19 +6,7 @@ from entry.errors import RequestError
 from entry.request import Request
 from settings.run import RunSettings
 
-USED = (
-    "task",
-    "data",
-    "aug",
-    "model",
-    "experiment",
-    "seed",
-    "report.html",
-    "report.images",
-    "predictions",
-    "runs",
-    "allow",
-)
+USED = ("task", "data", "aug", "model", "experiment", "seed", "report.html", "report.images", "predictions", "runs", "allow")  # fmt: skip
 
 
 def settings_of(request: Request) -> RunSettings:

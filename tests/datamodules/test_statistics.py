@@ -68,6 +68,8 @@ def test_what_cannot_be_read_is_named_and_left_out():
     found = measured(dict.fromkeys("abc"), read=read, mask=None)
     assert ([sample.name for sample in found.samples], found.unreadable) == (["a", "c"], [("b", "damaged")])
     assert found.pictures.tolist() == np.full((2, 64, 64), 51).tolist()
+    with pytest.raises(DatasetError, match="No image can be read, such as b: damaged"):
+        measured(["b"], read=read, mask=None)
 
 
 def test_images_that_are_turned_upside_down_are_counted():

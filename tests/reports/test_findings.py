@@ -105,6 +105,6 @@ def test_nearly_equal_images_and_label_errors():
     found = told(
         describe(explored()), near=near, label_errors={"count": 7, "judged": 3, "left_out": 1, "candidates": []}
     )
-    assert found["near"]["text"].startswith("1 pair of images in different splits is nearly the same")
+    assert found["near"]["text"].startswith("Nearly the same in different splits: 1 pair of images")
     assert found["near"]["samples"] == ["a/1", "b/0"]
     assert found["label_errors"]["text"].startswith("7 regions of 3 samples may have a wrong label")
