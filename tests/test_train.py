@@ -45,10 +45,10 @@ def test_the_run_folder_is_complete(finished, workplace):
     folder = finished.folder
     assert folder.parent.parent.parent == workplace
     assert folder.name.endswith("_custom_cnn_image_folder")
-    evaluation = {"scores.json", "per_class.csv", "confusion.csv", "class_counts.csv", "slices.csv", "calibration.csv", "per_sample.npz", "config.yaml", "status.json", "report.html",
+    evaluation = {"scores.json", "per_class.csv", "confusion.csv", "class_counts.csv", "image_sizes.csv", "slices.csv", "calibration.csv", "per_sample.npz", "config.yaml", "status.json", "report.html",
                   "figures/confusion.png", "figures/per_class.png", "figures/learning_curves.png", "figures/class_distribution.png"}  # fmt: skip
     assert files_below(folder) == {
-        "config.yaml", "overrides.txt", "status.json", "environment.json", "split.csv", "files.csv", "history.csv",
+        "config.yaml", "overrides.txt", "status.json", "environment.json", "split.csv", "files.csv", "history.csv", "timing.csv",
         "checkpoints/best.ckpt", "checkpoints/last.ckpt", *(f"evaluation/test/{name}" for name in evaluation),
     }  # fmt: skip
     assert all("=" not in name for name in files_below(folder))

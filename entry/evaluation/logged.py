@@ -104,7 +104,7 @@ def _frames(run: Run, files: EvaluationFiles, shown: Mapping[int, Mask]) -> list
     if not shown:
         return []
     data: Any = run.datamodule  # of segmentation
-    mious = image_mious(files.matrices())
+    mious = image_mious(files.matrices)
     found: list[Frame] = []
     for row, place in by_score(mious).items():
         name = str(files.samples["sample"][row])

@@ -9,7 +9,7 @@ from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from callbacks.checkpoints import Checkpoints
 from callbacks.ema import AveragedWeights
 from callbacks.finite_checks import FiniteLogits, FiniteLoss
-from callbacks.history import EpochLines, HistoryWriter
+from callbacks.history import EpochLines, HistoryWriter, TimingWriter
 from callbacks.signals import StopSignal
 from callbacks.step_seed import StepSeed
 from entry.builders.trainer import build_trainer
@@ -20,7 +20,7 @@ from run_folder import RunFolder
 from settings.training import CheckpointingSettings
 from tests.entry.config.test_resolve import request
 
-TRAINING = (EpochLines, StepSeed, FiniteLoss, StopSignal, HistoryWriter, Checkpoints)
+TRAINING = (EpochLines, StepSeed, FiniteLoss, StopSignal, HistoryWriter, TimingWriter, Checkpoints)
 
 
 @pytest.fixture
@@ -52,6 +52,7 @@ def test_a_training_has_its_callbacks_in_order_and_writes_checkpoints(build, tmp
     assert kinds(trainer) == TRAINING
     assert only(trainer, StopSignal) is signal
     assert only(trainer, HistoryWriter).path == tmp_path / "history.csv"
+    assert only(trainer, TimingWriter).path == tmp_path / "timing.csv"
     checkpoints = only(trainer, Checkpoints)
     assert (checkpoints.folder, checkpoints.monitor) == (tmp_path / "checkpoints", "val/f1_macro")
     assert checkpoints.settings == CheckpointingSettings(every_n_steps=3, every_minutes=None, keep=2)
