@@ -38,15 +38,17 @@ def test_several_datasets_in_a_root_are_offered(tmp_path):
 
 
 def test_what_is_there_and_what_to_type_where_names_show_nothing(tmp_path):
-    data = tmp_path / "data"  # the folder around it is this test's own
-    data.mkdir()
-    (data / "notes.txt").touch()
+    root = (
+        tmp_path / "root"
+    )  # its own name is neither a split's nor one of masks: the folder around it is not looked at
+    root.mkdir()
+    (root / "notes.txt").touch()
     with pytest.raises(DatasetError, match=r"Found: no images, but notes\.txt\.") as refusal:
-        find_layout(data)
+        find_layout(root)
     assert str(refusal.value).endswith(
         "\n  'data.image_pattern=images/{name}.jpg' 'data.mask_pattern=masks/{name}.png'"
     )
-    touch(data, "x/1.jpg", "x/2.jpg", "y/one.png")
+    touch(root, "x/1.jpg", "x/2.jpg", "y/one.png")
     with pytest.raises(DatasetError, match=r"Found: images in x \(2\), y \(1\)\.") as refusal:
-        find_layout(data)
+        find_layout(root)
     assert str(refusal.value).endswith("\n  'data.image_pattern=x/{name}.jpg' 'data.mask_pattern=y/{name}.png'")
