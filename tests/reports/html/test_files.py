@@ -9,7 +9,7 @@ from tests.reports.html.conftest import AWKWARD
 
 def test_what_is_read_is_what_was_counted(masks):
     assert masks.confusion.tolist() == [[18, 2, 0, 1], [4, 4, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]]
-    assert np.array_equal(np.asarray(masks.matrices().sum(axis=0)).reshape(4, 4), masks.confusion)
+    assert np.array_equal(np.asarray(masks.matrices.sum(axis=0)).reshape(4, 4), masks.confusion)
     assert (masks.unit, masks.names) == ("pixels", ["road", "car", "boat"])
 
 
