@@ -100,14 +100,14 @@ def _sizes(found: Statistics, network: tuple[int, int]) -> dict[str, Any]:
 
 
 def _brightness(found: Statistics) -> dict[str, Any]:
-    grey, edges = found.pictures, np.linspace(0, 1, BINS + 1)
-    values = grey.mean(axis=(1, 2)) / 255
-    ranked = [{"sample": found.samples[row].name, "value": round(float(values[row]), 4)} for row in np.argsort(values, kind="stable").tolist()]  # fmt: skip
+    grey, edges = found.pictures, np.linspace(0, 255, BINS + 1)
+    values = grey.mean(axis=(1, 2))
+    ranked = [{"sample": found.samples[row].name, "value": round(float(values[row]), 1)} for row in np.argsort(values, kind="stable").tolist()]  # fmt: skip
     splits = {}
     for split, rows in parts(found).items():
-        low, middle, high = np.percentile(values[rows], [5, 50, 95]).round(4).tolist()
+        low, middle, high = np.percentile(values[rows], [5, 50, 95]).round(1).tolist()
         counts = np.histogram(values[rows], edges)[0].tolist()
-        splits[split] = {"mean": round(float(values[rows].mean()), 4), "p5": low, "p50": middle, "p95": high, "counts": counts}  # fmt: skip
+        splits[split] = {"mean": round(float(values[rows].mean()), 1), "p5": low, "p50": middle, "p95": high, "counts": counts}  # fmt: skip
     return {
         "edges": edges.round(2).tolist(),
         "splits": splits,

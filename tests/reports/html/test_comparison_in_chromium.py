@@ -9,7 +9,7 @@ from label_spaces.space import LabelSpace
 from reports.html.comparison import Gallery, changed, write_page
 from reports.html.pictures import legend, strip
 from run_folder import write_csv
-from tests.chromium import MISSING, PROGRAM, Chromium
+from tests.chromium import AXE, MISSING, NO_AXE, PROGRAM, Chromium
 from tests.compared import write_masks, write_run
 from tests.reports.html.conftest import AWKWARD
 
@@ -87,3 +87,11 @@ def test_all_is_there_without_javascript(browser, page):
     ):
         found = browser("DOM.querySelectorAll", nodeId=root, selector=selector)["nodeIds"]
         assert len(found) == count, selector
+
+
+@pytest.mark.skipif(AXE is None, reason=NO_AXE)
+@pytest.mark.parametrize(("width", "dark"), [(390, False), (1440, True)])
+def test_axe_finds_nothing_that_breaks_wcag(browser, page, width, dark):
+    browser.show(page, width, dark=dark)
+    browser.value("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+    assert browser.violations() == []

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from reports.html.exploration import Pictures, page
-from tests.chromium import MISSING, PROGRAM, Chromium
+from tests.chromium import AXE, MISSING, NO_AXE, PROGRAM, Chromium
 from tests.datamodules.test_description import bare, explored
 from tests.reports.html.conftest import AWKWARD
 from tests.reports.html.test_exploration import ERRORS, content_of, pictures
@@ -55,3 +55,11 @@ def test_names_are_shown_and_columns_sort(browser, tmp_path):
         browser.value("document.querySelectorAll('#class-table thead button')[1].click()")
         assert browser.value(column) == expected
     assert browser.value("document.scripts.length") == 1
+
+
+@pytest.mark.skipif(AXE is None, reason=NO_AXE)
+@pytest.mark.parametrize(("width", "dark"), [(390, False), (1440, True)])
+def test_axe_finds_nothing_that_breaks_wcag(browser, written, width, dark):
+    browser.show(written, width, dark=dark)
+    browser.value("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+    assert browser.violations() == []
