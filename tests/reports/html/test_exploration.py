@@ -72,7 +72,7 @@ def test_pictures_and_the_page_without_them(content):
     assert len(images) == 2 * 4 + 2 * 7 + 4 + 4 + 2 + 1 + 2
     assert {attributes["src"][:22] for attributes in images} == {"data:image/webp;base64"}
     assert "img" not in [tag for tag, _ in without.tags]
-    assert "c/0: 0.10" in without.text
+    assert "c/0: 26" in without.text
 
 
 def test_images_without_classes():
