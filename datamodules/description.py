@@ -173,7 +173,7 @@ def shown(found: Statistics) -> list[dict[str, str]]:
                 why[int(elements[:, index].argmax())] = f"most {found.classes[index]}"
     if len(why) < FEWEST_SHOWN:
         for row in _spread(np.arange(len(found.samples)), FEWEST_SHOWN):
-            why.setdefault(row, "one of all")
+            why.setdefault(row, "spread evenly")
     return [
         {"sample": found.samples[row].name, "split": found.samples[row].split, "why": reason}
         for row, reason in why.items()

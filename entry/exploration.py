@@ -197,7 +197,9 @@ def _augmentation(module: ImageDataModule, name: str, shown: Sequence[Mapping[st
     augment = module.augmentation
     if augment is None:
         return None
-    sample = next((each["sample"] for each in shown if each["split"] == "train"), shown[0]["sample"])
+    sample = next(
+        (each["sample"] for each in reversed(shown) if each["split"] == "train"), shown[0]["sample"]
+    )  # the last ones are not chosen for a class
     turned = turned_over(lambda image, epoch: augment(image, name=sample, epoch=epoch)[0], module.train_size, DRAWS)
     return {"name": name, "sample": sample, "epochs": EPOCHS, "upside_down": turned, "draws": DRAWS}
 

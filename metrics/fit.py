@@ -62,19 +62,20 @@ def _verdicts(curves: Sequence["_Curve"], score: str, error: float, majority: fl
     last = max(3, number // 3)
     gap = float(np.median(both.values[-last:]))
     gap_error = math.hypot(error, both.noise * math.sqrt(math.pi / 2 / last))
-    scores = f"{score} is {train_score.last:.3f} on train and {val_score.last:.3f} on validation"
+    scores = f"in the last {train_score.width} epochs {score} has a median of {train_score.last:.3f} on train and of {val_score.last:.3f} on validation"
+    begins = f"I{scores[1:]}"
     if majority is not None and train_score.last - majority <= ERRORS * gap_error:
-        yield Fit("underfitting", f"{scores}; always predicting the commonest class has {majority:.3f}.")
+        yield Fit("underfitting", f"{begins}; always predicting the commonest class has {majority:.3f}.")
     yield from _turned(train_loss, val_loss, val_score, score)
     if gap > max(MEMORISED, 3 * gap_error):
-        yield Fit("memorising", f"{scores}: more than {100 * MEMORISED:.0f} points apart, and more than chance.")
+        yield Fit("memorising", f"{begins}: more than {100 * MEMORISED:.0f} points apart, and more than chance.")
     few = number < 2 * FEWEST_EPOCHS  # too few to tell a plateau from noise
     if (
         val_loss.still_falls()
         or _Curve(-val_score.values).still_falls()
         or (few and val_loss.values.argmin() == number - 1)
     ):
-        yield Fit("still improving", f"Validation was still getting better at the end, with a loss of {val_loss.last:.3f}; {scores}.")  # fmt: skip
+        yield Fit("still improving", f"Validation was still getting better at the end; {scores}.")  # fmt: skip
     perfect = 1 - train_score.last <= ERRORS * gap_error
     if gap < ERRORS * gap_error and not few and not perfect and not train_loss.still_falls():
         yield Fit("underfitting", f"Neither loss falls any more, and {scores}: no better on what was seen than on what was not.")  # fmt: skip

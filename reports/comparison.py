@@ -158,7 +158,7 @@ def described(comparison: Comparison, pair: Pair, difference: Difference) -> str
         return f"Whether {first} and {second} differ in {name} ({by}) cannot be estimated: that needs two drives with truth."
     if difference.verdict == "no difference":
         seen = "" if difference.detectable is None else f"; one of {difference.detectable:.3f} would have been seen in nine of ten cases"  # fmt: skip
-        return f"No difference between {first} and {second} in {name}: {by}{p}{seen}."
+        return f"No difference is shown between {first} and {second} in {name}: {by}{p}{seen}."
     return f"{first} is {difference.verdict} than {second} in {name}: {by}{p}."
 
 

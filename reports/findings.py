@@ -112,7 +112,7 @@ def _augmentation(found: Content) -> Found:
         facts.append(f"brightness alone tells which way up {percent(upright)} of them are (chance: 50 %)")
     turned = f"aug={used['name']} turns an image upside down in {used['upside_down']} of {used['draws']} epochs"
     if facts:
-        yield "upside_down", f"{turned}, and these images have an up and a down: {_named(facts)}. Upside down they look like nothing that is scored; aug=road flips them sideways only.", ()  # fmt: skip
+        yield "upside_down", f"{turned}, and these images have an up and a down: {_named(facts)}. No image that is scored looks like that; aug=road flips them sideways only.", ()  # fmt: skip
 
 
 def _labels(found: Content) -> Found:

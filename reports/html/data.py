@@ -112,9 +112,14 @@ def environment(files: EvaluationFiles) -> list[tuple[str, str]]:
     return found
 
 
+def to_run(files: EvaluationFiles) -> str:
+    """Return the relative address of the run's folder."""
+    return os.path.relpath(files.run.path, files.run.evaluation(files.scores["split"]))
+
+
 def links(files: EvaluationFiles) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return the files of the evaluation and of the run that exist, as names and relative addresses."""
-    up = os.path.relpath(files.run.path, files.run.evaluation(files.scores["split"]))
+    up = to_run(files)
     return [
         ("this evaluation", [(name, quote(name)) for name in _existing(OF_EVALUATION, files.folder)]),
         ("its run", [(name, f"{up}/{quote(name)}") for name in _existing(OF_RUN, files.run.path)]),

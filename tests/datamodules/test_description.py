@@ -89,7 +89,7 @@ def test_samples_that_are_shown():
     few = shown(explored())
     assert few[:2] == [
         {"sample": "a/1", "split": "train", "why": "most road"},
-        {"sample": "a/0", "split": "train", "why": "one of all"},
+        {"sample": "a/0", "split": "train", "why": "spread evenly"},
     ]
     assert {each["sample"] for each in few} == {"a/0", "a/1", "b/0", "c/0"}
     elements = np.zeros((90, 2, 4), np.int64)

@@ -50,7 +50,7 @@ def test_two_runs(run_command, tmp_path):
 def test_no_difference_comes_with_what_could_have_been_seen(run_command, tmp_path):
     runs = [write_run(tmp_path / "a", 0.8, 0), write_run(tmp_path / "b", 0.8, 3, "optimizer.lr=0.1")]
     answer = run_command("compare", listed(*runs))
-    assert "No difference between a and b in f1_macro: " in answer.out
+    assert "No difference is shown between a and b in f1_macro: " in answer.out
     assert "would have been seen in nine of ten cases" in answer.out
     assert "note: b differs from a in seed, optimizer.lr." in answer.out
 

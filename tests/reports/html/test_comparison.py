@@ -66,7 +66,7 @@ def test_seeds_are_dots_and_too_few_are_named(run_command, tmp_path):
 
 def test_no_difference_comes_with_what_could_have_been_seen(tmp_path):
     page = page_of(tmp_path, groups_of(write_run(tmp_path / "a", 0.8), write_run(tmp_path / "b", 0.8, 3)))
-    assert "No difference between a and b in f1_macro" in page.text
+    assert "No difference is shown between a and b in f1_macro" in page.text
     assert "would have been seen in nine of ten cases" in page.text
     assert "Two runs are not two recipes" in page.text
 

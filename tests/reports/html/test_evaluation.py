@@ -91,8 +91,8 @@ def test_a_class_that_is_called_as_a_script_is_shown(images):
 def test_the_page_answers_what_was_evaluated(images, masks):
     text = page_of(masks, "miou").text
     for fact in (
-        "3 of 3 frames of val, each once", "a void prediction is a miss (3 % of pixels)", "5 × 2 pixels", "mirror images", "best.ckpt, epoch 2, after 8 steps",
-        "2026-01-02T03:04:05+00:00", "def456 (this evaluation), abc123 (training)", "50 % of car is taken for road: 4 pixels, 57 % of all errors", "Best epoch: 2 of 3", "At or above the mean F1 (0.704): road",
+        "3 of 3 frames of val, each once", "a prediction of no class (void) is a miss (3 % of pixels)", "5 × 2 pixels", "mirror images", "best.ckpt, epoch 2, after 8 steps",
+        "2026-01-02T03:04:05+00:00", "def456 (this evaluation), abc123 (training)", "50 % of the pixels of car are taken for road: 4 pixels, 57 % of all errors", "Best epoch: 2 of 3", "At or above the mean F1 (0.704): road",
         "Neither true nor predicted, and in no mean: boat", "No drive is in more than one split",
     ):  # fmt: skip
         assert fact in " ".join(text.split()), fact
@@ -113,7 +113,7 @@ def test_a_page_without_a_history_and_with_one_class_predicted(tmp_path, setting
     files = write_run(tmp_path / "run", evaluation, settings["classification"], epochs=0)
     assert context(files, "f1_macro", NOTHING)["curves"] is None
     page = page_of(files)
-    assert "100 % of yes is taken for no" in page.text
+    assert "100 % of the images of yes are taken for no" in page.text
     assert page.tables["class-table"][2][2] == ""  # precision of what was never predicted
 
 
@@ -177,7 +177,7 @@ def test_brightness_and_the_worst_part_are_said(masks):
     rows = [{"slice": kind, "value": value, "miou": miou, **row} for kind, value, miou in (("all", "all", 0.4), ("brightness", "3.0-9.0", 0.9), ("brightness", "9.5-99.0", 5e-5), ("drive", "d", 0.3))]  # fmt: skip
     write_csv(masks.folder / "slices.csv", rows)
     text = " ".join(page_of(read_files(masks.folder, masks.run), "miou").text.split())
-    assert "Worst: 9.5-99.0 (mIoU 0.000, 1 frames); best: 3.0-9.0 (mIoU 0.900, 1 frames)." in text
+    assert "Worst: 9.5-99.0 (mIoU 0.000, 1 frame); best: 3.0-9.0 (mIoU 0.900, 1 frame)." in text
     assert "0 for black and 255 for white" in text
     assert "By drive" not in text  # a single part says nothing more than the whole
 
@@ -190,18 +190,18 @@ def test_the_data_are_described_by_their_files(images):
     write_csv(images.run.files, [{"sample": name, "image": "x", "truth": str(i)} for i, name in enumerate(names)])
     text = " ".join(page_of(read_files(images.folder, images.run)).text.split())
     assert (
-        f"2 images are copies of another one, in the same split or another; 3 have another truth than their copy, such as {names[0]}."
+        f"2 images repeat another one byte for byte, within a split or across; the labels of 3 images contradict those of their copies: {', '.join(names)}."
         in text
     )
 
 
 def test_what_limited_the_training_is_said_by_the_time_spent_waiting(images):
-    assert "Mostly computing: of the time of the training steps 25 % was spent waiting" in " ".join(
+    assert "Mostly computing: 25 % of the time of the training steps was spent waiting" in " ".join(
         page_of(images).text.split()
     )
     for waited, words in (
         (0.1, "Computing, not reading"),
-        (1.9, "Reading images: of the time of the training steps 95 %"),
+        (1.9, "Reading images: 95 % of the time of the training steps"),
     ):
         write_csv(images.run.timing, [{"epoch": 0, "steps": 2.0, "waited": waited}])
         assert words in " ".join(page_of(read_files(images.folder, images.run)).text.split())
