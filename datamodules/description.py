@@ -119,7 +119,7 @@ def _brightness(found: Statistics) -> dict[str, Any]:
 
 
 def _upright(found: Statistics) -> float | None:
-    """Return the share of images of which brightness tells which way up they are; None where there are few images, 0.5 is chance.
+    """Return the share of images that brightness alone identifies as upright; None where there are few images, 0.5 is chance.
 
     The mean difference between an image and its reverse is learnt on the images of every second group; the others are judged.
     """

@@ -144,6 +144,7 @@ def measured(data: Data) -> Statistics:
 
 def described(request: Request, settings: RunSettings, data: Data) -> dict[str, Any]:
     """Return the content of explore.json."""
+    errors = _label_errors(settings, data)  # first: what cannot judge the labels is refused before everything is read
     found, module, task = measured(data), data.module, settings.model.task
     content = {
         "schema": SCHEMA,
@@ -163,7 +164,7 @@ def described(request: Request, settings: RunSettings, data: Data) -> dict[str, 
         "shown": shown(found),
         "notes": module.notes,
         "skipped": [{"sample": name, "reason": why} for name, why in (*module.skipped, *found.unreadable)],
-        "label_errors": _label_errors(settings, data),
+        "label_errors": errors,
     }
     content["augmentation"] = _augmentation(module, settings.aug.name, content["shown"])
     return {**content, "findings": findings(content)}

@@ -4,7 +4,7 @@
     errors = label_error_candidates(datamodule, [Path(DIR)])                # masks that any tool has predicted
 
 Each fold is trained with ``data.split=FOLD.csv``, of which the samples to be judged are test, and with
-``report.predictions=true`` where it predicts masks. That a folder of masks is out-of-fold is the user's word: a page says so.
+``report.predictions=true`` where it predicts masks. That a folder of masks is out-of-fold cannot be checked: the page has a sentence on it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

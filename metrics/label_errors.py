@@ -70,7 +70,7 @@ def disagreeing_regions(truth: Mask, predicted: Mask, void: int, least: int = LE
 
 
 def surprise(confusion: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Return (C, C) how strongly each prediction speaks against the label, in nats.
+    """Return (C, C) how strong the evidence of each prediction against the label is, in nats.
 
     That is log P(predicted p | true p) - log P(predicted p | true t), for t in rows, from (C, C) counts, to each of which one
     is added: large where the model recognises p and rarely takes t for it. 0 where it is negative, and on the diagonal.

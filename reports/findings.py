@@ -9,10 +9,8 @@ from reports.intervals import FEW
 
 IMBALANCE = 100  # the ratio of the commonest class to the rarest from which it is named
 LARGE = 0.05  # a share that is worth a sentence
-ONE_SIDED, UPRIGHT = (
-    0.9,
-    0.75,
-)  # the share of a class's pixels in one half, of images told upright, from which there is an up and a down
+# From these shares there is an up and a down: of a class's pixels in one half, of images recognised as upright.
+ONE_SIDED, UPRIGHT = 0.9, 0.75
 MOST_NAMED = 6
 # Parts of notes on what other findings have.
 NAMED_ABOVE = ("(data.on_corrupt=skip)", "No pixel of train is", "Byte-identical")
@@ -109,7 +107,7 @@ def _augmentation(found: Content) -> Found:
         if share >= ONE_SIDED
     ]
     if (upright := found["brightness"]["upright"] or 0) >= UPRIGHT:
-        facts.append(f"brightness alone tells which way up {percent(upright)} of them are (chance: 50 %)")
+        facts.append(f"by brightness alone {percent(upright)} of them are recognised as upright (chance: 50 %)")
     turned = f"aug={used['name']} turns an image upside down in {used['upside_down']} of {used['draws']} epochs"
     if facts:
         yield "upside_down", f"{turned}, and these images have an up and a down: {_named(facts)}. No image that is scored looks like that; aug=road flips them sideways only.", ()  # fmt: skip

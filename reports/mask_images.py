@@ -3,12 +3,15 @@
 import colorsys
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from label_spaces.space import LabelSpace
 from run_folder import atomic
+
+OPACITY = 0.5  # of the colours over an image
 
 
 def colours(space: LabelSpace) -> NDArray[np.uint8]:
@@ -18,6 +21,12 @@ def colours(space: LabelSpace) -> NDArray[np.uint8]:
     hues = [colorsys.hsv_to_rgb(i / count, 0.75, 0.95) for i in range(count)]
     table[:count] = space.colours or np.array(hues) * 255
     return table
+
+
+def blended(image: NDArray[np.uint8], mask: NDArray[np.uint8], space: LabelSpace) -> NDArray[np.uint8]:
+    """Return an image (H, W, 3) with the colours of its mask (H, W) over it; where there is no class, it is as it was."""
+    mixed = cv2.addWeighted(image, 1 - OPACITY, colours(space)[mask], OPACITY, 0)
+    return np.asarray(np.where((mask == space.void)[..., None], image, mixed), np.uint8)
 
 
 def save_mask(path: Path, mask: NDArray[np.uint8], space: LabelSpace) -> None:

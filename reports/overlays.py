@@ -9,10 +9,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from label_spaces.space import LabelSpace
 from reports.figures.style import DARK, GREY, short_names
-from reports.mask_images import colours
+from reports.mask_images import blended, colours
 from streams import printable
 
-OPACITY = 0.5  # of the colours over the picture
 CONTOUR = (255, 255, 255)
 MOST_NAMED = 24  # classes in a legend
 LETTERS = 80  # of this many heights of a letter the picture's longer side consists
@@ -26,11 +25,10 @@ def overlay(image: NDArray[np.uint8], mask: NDArray[np.uint8], space: LabelSpace
     Classes are named by area, the largest first. Where there is no class, the picture is as it was.
     """
     height, width = mask.shape
-    mixed = cv2.addWeighted(image, 1 - OPACITY, colours(space)[mask], OPACITY, 0)
     side = 1 + max(1, round(max(height, width) / CONTOURS))
     # The largest and the smallest index beside a pixel differ along a line between two classes.
     lines = cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, np.ones((side, side), np.uint8))
-    picture = np.where((mask == space.void)[..., None], image, mixed)
+    picture = blended(image, mask, space)
     picture[lines > 0] = CONTOUR
     legend = _legend(mask, space, width, max(SMALLEST, round(max(height, width) / LETTERS)))
     whole = Image.new("RGB", (max(width, legend.width), height + legend.height), "white")

@@ -4,7 +4,7 @@
     pictures = list(in_threads(lambda sample: small_picture(datamodule.read(sample.name)), samples, "Comparing images"))
     pairs = near_duplicates(pictures, samples)
 
-A hash of 64 bits finds a tenth of the copies that are cropped by 15 % (benchmarks/exploring.py), so small pictures are
+A hash of 64 bits finds a tenth of the copies that are cropped by 15 % (benchmarks/near_duplicates.py), so small pictures are
 correlated instead: each with the whole of every other one and with five crops of it. The best few are then aligned with an
 affine map (ECC: Evangelidis and Psarakis 2008, DOI 10.1109/TPAMI.2008.113), and their details, without which most roads
 resemble each other, must correlate.

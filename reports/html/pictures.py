@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from label_spaces.space import LabelSpace
-from reports.mask_images import colours
+from reports.mask_images import blended, colours
 
 Pixels = NDArray[np.uint8]
 
@@ -43,8 +43,7 @@ def strip(image: Pixels, truth: Pixels, prediction: Pixels, space: LabelSpace) -
         space: with the colours of the classes.
     """
     assert truth.shape == prediction.shape, f"truth {truth.shape} and prediction {prediction.shape}"
-    height, width = truth.shape
-    size = min(WIDTH, width), max(1, round(height * min(WIDTH, width) / width))
+    size = _panel(truth)
     truth, prediction = (_resized(mask, size, cv2.INTER_NEAREST_EXACT) for mask in (truth, prediction))
     small = _resized(image, size, cv2.INTER_AREA)
     table = colours(space)
@@ -70,25 +69,31 @@ def legend(space: LabelSpace) -> list[tuple[str, str]]:
 
 def overlay(image: Pixels, mask: Pixels, space: LabelSpace) -> Picture:
     """Return a small picture of a frame, (H, W, 3) RGB, with the colours of its mask (H, W) over it; void is left as it is."""
-    mixed = np.where((mask == space.void)[..., None], image, image // 2 + colours(space)[mask] // 2)
-    small = Image.fromarray(mixed.astype(np.uint8))
-    small.thumbnail((OVERLAY, OVERLAY))
-    return _encoded(np.asarray(small))
+    return _smaller(blended(image, mask, space), OVERLAY)
 
 
 def masked(image: Pixels, mask: Pixels, space: LabelSpace) -> list[Picture]:
     """Return two pictures of a frame, (H, W, 3) RGB: itself and its mask (H, W)."""
-    height, width = mask.shape
-    size = min(WIDTH, width), max(1, round(height * min(WIDTH, width) / width))
+    size = _panel(mask)
     small = _resized(mask, size, cv2.INTER_NEAREST_EXACT)
     return [_encoded(_resized(image, size, cv2.INTER_AREA)), _encoded(colours(space)[small], lossless=True)]
 
 
 def thumbnail(image: Pixels) -> list[Picture]:
     """Return one small picture of an image, (H, W, 3) RGB."""
-    small = Image.fromarray(image)
-    small.thumbnail((THUMBNAIL, THUMBNAIL))
-    return [_encoded(np.asarray(small))]
+    return [_smaller(image, THUMBNAIL)]
+
+
+def _panel(mask: Pixels) -> tuple[int, int]:
+    """Return the (width, height) of a panel of a strip."""
+    height, width = mask.shape
+    return min(WIDTH, width), max(1, round(height * min(WIDTH, width) / width))
+
+
+def _smaller(pixels: Pixels, side: int) -> Picture:
+    small = Image.fromarray(pixels)
+    small.thumbnail((side, side))
+    return _encoded(np.asarray(small))
 
 
 def _resized(pixels: Pixels, size: tuple[int, int], interpolation: int) -> Pixels:
