@@ -53,7 +53,7 @@ for (const svg of document.querySelectorAll("svg.matrix")) {
     if (!step) return;
     event.preventDefault();
     show(Math.min(Math.max(row + step[0], 0), data.rows - 1), Math.min(Math.max(column + step[1], 0), data.columns - 1));
-    cursor.scrollIntoView({ block: "nearest", inline: "nearest" });
+    cursor.scrollIntoView({ block: "nearest", inline: "nearest", behavior: "instant" }); // a held key moves faster than an animation
   });
   svg.addEventListener("focus", () => show(row, column));
 }

@@ -128,6 +128,18 @@ def test_the_pair_under_the_pointer_and_at_the_cursor_is_in_words(browser, frame
     assert browser.value(said) == "truth road → prediction car: 9.5 %, 2 of 21 pixels"
 
 
+def test_the_page_follows_the_cursor_at_once(browser, page):
+    """An animated scroll still moves the matrix below a pointer that comes after the keys."""
+    browser.show(page, 1440, 120)
+    browser.value("document.querySelector('svg.matrix').focus()")
+    for _ in range(40):
+        browser.press("ArrowDown")
+    place = "document.querySelector('svg.matrix .cursor').getBoundingClientRect().top"
+    first = browser.value(place)
+    assert browser.value(f"new Promise(done => setTimeout(() => done({place}), 300))") == first
+    assert 0 <= first <= 120
+
+
 def test_all_is_there_without_javascript(browser, frames):
     browser.show(frames, script=False)
     root = browser("DOM.getDocument", depth=0)["root"]["nodeId"]
