@@ -46,4 +46,4 @@ def _folder(overrides: Sequence[str]) -> Path:
 
 
 def _key(argument: str) -> str:
-    return re.sub(r"^[+~]+", "", argument.split("=")[0])
+    return re.sub(r"^[+~]+", "", argument.split("=", maxsplit=1)[0])

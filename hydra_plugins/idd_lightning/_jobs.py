@@ -148,7 +148,7 @@ class Sweep:
 
 def of_sweep(override: str) -> bool:
     """Whether an override is one of the sweep, not of its jobs."""
-    return override.split("=")[0].lstrip("+") in OF_SWEEP
+    return override.split("=", maxsplit=1)[0].lstrip("+") in OF_SWEEP
 
 
 def rounded(seconds: float | None) -> float | None:

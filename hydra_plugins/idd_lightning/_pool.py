@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import fcntl
+import math
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from hydra_plugins.idd_lightning._slots import Slot, environment_of, free_slots
 from run_folder import now, read_json
 
 POLL_SECONDS = 0.1
+ECHO_SECONDS = 0.3  # in which a signal's repetition is ignored: batch systems send it to a process and to its parents
 FAILED, REFUSED = 1, 2  # exit codes of a run
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 TAIL = 8  # lines of a failed job's log that are printed
@@ -174,7 +176,7 @@ class Pool:
         self.sweep.keep(record)
         environment = environment_of(taken, len(self.slots), os.environ) | {"PYTHONUNBUFFERED": "1"}
         environment.setdefault("WANDB_RUN_GROUP", f"{self.sweep.path.parent.name}/{self.sweep.path.name}")
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603
             self.command(job),
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -240,14 +242,18 @@ class Pool:
 def _received() -> Iterator[tuple[list[int], dict[int, object]]]:
     """Note signals inside the block, instead of what handled them before."""
     received: list[int] = []
+    last = -math.inf
 
     def note(number: int, _: FrameType | None) -> None:
-        received.append(number)
+        nonlocal last
+        if time.monotonic() - last > ECHO_SECONDS:
+            received.append(number)
+        last = time.monotonic()
 
     earlier: dict[int, object] = {}
-    for number in SIGNALS:
-        if signal.getsignal(number) not in (None, signal.SIG_IGN):  # ignored, as SIGHUP under nohup
-            earlier[number] = signal.signal(number, note)
+    for each in SIGNALS:
+        if signal.getsignal(each) not in (None, signal.SIG_IGN):  # ignored, as SIGHUP under nohup
+            earlier[each] = signal.signal(each, note)
     try:
         yield received, earlier
     finally:

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -126,21 +128,16 @@ class LocalLauncher(Launcher):
     def _finish(self, sweep: Sweep) -> None:
         """Write the best job as an experiment, and the page; print where they are."""
         print(f"table: {sweep.path / 'sweep.csv'}")
-        if (best := sweep.best()) is not None:
+        best = sweep.best()
+        if best is not None:
             (sweep.path / BEST).parent.mkdir(exist_ok=True)
             write_text(sweep.path / BEST, self._as_experiment(best))
+            score = f"val/{best.headline} {best.score:.3f}, the best of {len(sweep.records)} jobs"
+            print(f"best: job {best.number}, {score}; as an experiment: {sweep.path / BEST}")
             print(
-                f"best: job {best.number}, val/{best.headline} {best.score:.3f} (the best of {len(sweep.records)}), as an experiment: {sweep.path / BEST}"
+                f"to score it on the reported split, once: python evaluate.py {typed('sweep', sweep.path)}", flush=True
             )
-            print(f"to score it on the reported split, once: python evaluate.py sweep={quoted(sweep.path)}", flush=True)
-            page = [
-                sys.executable,
-                str(Path(sys.argv[0]).with_name("compare.py").absolute()),
-                f"runs={quoted(sweep.path)}",
-            ]
-            answer = subprocess.run(page, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-            lines = (answer.stdout if answer.returncode == 0 else answer.stderr).strip().splitlines()
-            print(f"page: {lines[-1]}" if answer.returncode == 0 else f"There is no page: {' '.join(lines[-1:])}")
+            _print_page(sweep.path)
         print(sweep.path, flush=True)
 
     def _as_experiment(self, best: Record) -> str:
@@ -157,7 +154,7 @@ class LocalLauncher(Launcher):
         }  # fmt: skip
         defaults = [*({f"override /{group}": option} for group, option in choices.items()), "_self_"]
         head = f"# @package _global_\n# Job {best.number}: {' '.join(best.overrides)}\n"
-        return head + yaml.safe_dump({"defaults": defaults, **plain}, sort_keys=False, allow_unicode=True)
+        return head + str(yaml.safe_dump({"defaults": defaults, **plain}, sort_keys=False, allow_unicode=True))
 
 
 def as_plain(config: DictConfig) -> dict[str, Any]:
@@ -173,7 +170,22 @@ def hash_of(config: DictConfig) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def _print_page(folder: Path) -> None:
+    """Let compare.py make the page of a sweep, and print where it is; a sweep does not fail for want of it."""
+    script = Path(sys.argv[0]).with_name("compare.py").absolute()
+    command = [sys.executable, str(script), f"runs={quoted(folder)}"]
+    answer = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)  # noqa: S603
+    lines = [*(answer.stderr if answer.returncode else answer.stdout).splitlines(), ""]
+    print(f"There is no page: {lines[0]}" if answer.returncode else f"page: {lines[-2]}")
+
+
 def quoted(path: Path) -> str:
     """A path as Hydra's grammar needs it."""
     escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def typed(key: str, path: Path) -> str:
+    """A key and a path as they are typed in a shell."""
+    plain = re.fullmatch(r"[\w./:+@%-]*", str(path), re.ASCII)
+    return f"{key}={path}" if plain else shlex.quote(f"{key}={quoted(path)}")
