@@ -286,6 +286,15 @@ def test_tests_mirror_the_tree():
     assert untested(files, tests) == []
 
 
+def test_plugins_use_nothing_of_ours_but_the_run_folder_and_have_tests():
+    for path in (ROOT / "hydra_plugins").rglob("*.py"):
+        text = path.read_text()
+        assert {name.split(".")[0] for name in imported(text)} & OURS <= {"run_folder"}, path
+        assert text.count("\n") <= MOST_LINES
+        test = ROOT / "tests" / path.relative_to(ROOT).with_name(f"test_{path.name.lstrip('_')}")
+        assert test.exists() or text.count("\n") <= UNTESTED, test
+
+
 def test_a_file_without_a_test_is_noticed():
     files = {"metrics/scores.py": 41, "metrics/confusion.py": 90, "metrics/short.py": 40, "train.py": 50}
     assert untested(files, {"metrics/test_confusion.py", "test_scores.py"}) == ["metrics/scores.py", "train.py"]
