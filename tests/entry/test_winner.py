@@ -61,7 +61,7 @@ def test_jobs_that_have_not_finished_do_not_win(tmp_path):
 def test_where_nothing_can_win_that_is_said(tmp_path):
     with pytest.raises(RequestError, match=r"no sweep\.json in it"):
         recipes_of(tmp_path)
-    with pytest.raises(RequestError, match="no job has finished. Go on with it: python train.py -m sweep.resume="):
+    with pytest.raises(RequestError, match=r"no job has finished\. Go on with it: python train\.py -m sweep\.resume="):
         recipes_of(write_sweep(tmp_path / "a", [("failed", 0.5, {})]))
     mixed = write_sweep(tmp_path / "b", [("finished", 0.5, {}), ("finished", 0.5, {"optimizer.lr": 0.5})])
     write_json(mixed / "1" / "environment.json", {"headline": "miou", "parameters": 9})
