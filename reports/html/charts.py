@@ -1,12 +1,15 @@
-"""The geometry of line charts; templates draw it."""
+"""The geometry of charts; templates draw it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 WIDTH, HEIGHT = 460, 240  # of a chart, in pixels
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 10, 36  # its margins
 MOST_WITH_MARKERS = 30
+POINT = 6  # pixels around the place of a point
+CHARACTER = 9  # pixels that a character of a number below a tick needs
 
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:
@@ -55,6 +58,76 @@ def line_chart(x: Sequence[int], series: Mapping[str, Sequence[float]], marked: 
         "yticks": [(down(tick), f"{tick:.6g}") for tick in rows],
         "marked": None if marked is None else across(marked),
     }
+
+
+def history_charts(
+    runs: Sequence[tuple[str, int | str, Sequence[Mapping[str, str]]]], score: str
+) -> list[tuple[str, dict[str, Any]]]:
+    """Return charts of losses and the validation score over the epochs, counted from 1, with their titles.
+
+    `runs` are the name, the style and the rows of the history.csv of each; of no run there are none.
+    """
+    if not runs:
+        return []
+    epochs = [*range(1, 2 + max(int(row["epoch"]) for _, _, rows in runs for row in rows))]
+    found = []
+    for title, column in (("training loss", "train/loss"), ("validation loss", "val/loss"), (f"validation {score}", f"val/{score}")):  # fmt: skip
+        series = {}
+        for place, (_, _, rows) in enumerate(runs):
+            known = {int(row["epoch"]) + 1: float(row.get(column) or math.nan) for row in rows}
+            series[str(place)] = [known.get(epoch, math.nan) for epoch in epochs]
+        drawn = line_chart(epochs, series)
+        for line in drawn["lines"]:
+            name, style, _ = runs[int(line["label"])]
+            line |= {"label": name, "style": style}
+        found.append((title, drawn))
+    return found
+
+
+def axis(values: Sequence[float], low: float, high: float) -> tuple[Callable[[float], float], list[tuple[float, str]]]:
+    """Return where a value is on an axis between two places in pixels, and its ticks, (place, text)."""
+    marks = ticks(min(values), max(values)) if values else ticks(0.0, 1.0)
+
+    def place(value: float) -> float:
+        return round(low + (value - marks[0]) / (marks[-1] - marks[0]) * (high - low), 1)
+
+    return place, [(place(tick), f"{tick:.6g}") for tick in marks]
+
+
+def scatter_chart(
+    x: Sequence[float], y: Sequence[float | None], *, log: bool = False, line: Sequence[float] = ()
+) -> dict[str, Any]:
+    """Return points in pixels; those whose y is None lie on the x axis.
+
+    Args:
+        x: (N,) values.
+        y: (N,) values.
+        log: whether the x axis is logarithmic; x is positive then.
+        line: (N,) or empty: the values of a line of steps over the same x, in their order.
+
+    Returns:
+        `points` and `line`, each (x, y); `xticks` and `yticks`, (place, text).
+    """
+    bottom = HEIGHT - BOTTOM - POINT
+    down, yticks = axis([value for value in y if value is not None], bottom, TOP + POINT)
+    at = [math.log10(value) for value in x] if log else [*x]
+    low, high = min(at), max(at)
+
+    def across(value: float) -> float:
+        share = (value - low) / (high - low) if high > low else 0.5
+        return round(LEFT + 2 * POINT + share * (WIDTH - LEFT - RIGHT - 4 * POINT), 1)
+
+    xticks = [(across(place), f"{value:g}") for place, value in sorted({*zip(at, x, strict=True)})]
+    longest = CHARACTER * max(len(text) for _, text in xticks)
+    if any(after - before < longest for (before, _), (after, _) in pairwise(xticks)):
+        within = [tick for tick in ticks(low, high) if low <= tick <= high and (tick == int(tick) or not log)]
+        xticks = [(across(tick), f"{10**tick if log else tick:g}") for tick in within]
+    return {
+        "points": [(across(place), bottom if value is None else down(value)) for place, value in zip(at, y, strict=True)],
+        "line": [(across(place), down(value)) for i, place in enumerate(at[: len(line)]) for value in line[max(0, i - 1) : i + 1]],
+        "xticks": xticks,
+        "yticks": yticks,
+    }  # fmt: skip
 
 
 def _parts(points: Sequence[tuple[float, float] | None]) -> list[list[tuple[float, float]]]:
