@@ -50,7 +50,8 @@ def write(folder: Path) -> Path:
         commands["score"] = f"python evaluate.py {override('sweep', str(shown))}"
     if any(job.state not in ("finished", "pruned") for job in jobs):
         commands["resume"] = f"python train.py -m {override('sweep.resume', str(shown))}"
-    write_text(folder / PAGE, page(str(shown), commands, jobs, _search(folder)))
+    headline = next((job.headline for job in jobs if job.headline), "headline")
+    write_text(folder / PAGE, page(str(shown), commands, jobs, _search(folder, headline)))
     return folder / PAGE
 
 
@@ -131,25 +132,23 @@ def _files(folder: Path, run: RunFolder, log: Path) -> Iterator[tuple[str, str]]
             yield name, path.relative_to(folder).as_posix()
 
 
-def _search(folder: Path) -> Search | None:
+def _search(folder: Path, headline: str) -> Search | None:
     """The study of a search, None where the sweep is none."""
     if not (folder / "search.json").is_file():
         return None
     facts = read_json(folder / "search.json")
     import optuna
-    from optuna.storages import BaseStorage, JournalStorage
+    from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage: str | BaseStorage = facts["storage"]
     try:
-        if "://" not in str(storage):
-            storage = JournalStorage(JournalFileBackend(str(folder / str(storage))))
+        storage = facts["storage"] or JournalStorage(JournalFileBackend(str(folder / "journal.log")))
         study = optuna.load_study(study_name=facts["study"], storage=storage)
         trials = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
     except Exception as error:  # noqa: BLE001  a database has many: the page is written without it
         return Search(note=f"The study {facts['study']} could not be read: {error}")
-    names = facts["objectives"]
+    names = [headline if name == "headline" else name for name in facts["objectives"]]
     return Search(
         objectives=names,
         minimised=[direction == optuna.study.StudyDirection.MINIMIZE for direction in study.directions],

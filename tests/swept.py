@@ -88,7 +88,7 @@ def write_study(folder: Path, directions: Sequence[str]) -> Any:
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = JournalStorage(JournalFileBackend(str(folder / "journal.log")))
-    study = optuna.create_study(study_name="sweep", storage=storage, directions=list(directions))
+    study = optuna.create_study(study_name="search", storage=storage, directions=list(directions))
     rates = optuna.distributions.FloatDistribution(1e-6, 1, log=True)
     models = optuna.distributions.CategoricalDistribution(["custom_cnn", "resnet18"])
     for path in sorted((folder / "jobs").glob("*.json"), key=lambda path: int(path.stem)):
@@ -103,8 +103,7 @@ def write_study(folder: Path, directions: Sequence[str]) -> Any:
             distributions={"optimizer.lr": rates, "model": models},
             values=values[: len(directions)] if finished else None,
         ))  # fmt: skip
-    names = ["f1_macro", "seconds"][: len(directions)]
-    write_json(
-        folder / "search.json", {"storage": "journal.log", "study": "sweep", "objectives": names, "pruner": None}
-    )
+    names = ["headline", "seconds"][: len(directions)]
+    facts = {"storage": None, "study": "search", "objectives": names, "sampler": "tpe", "pruner": None, "seed": 0}
+    write_json(folder / "search.json", facts)
     return study
