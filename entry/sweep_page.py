@@ -48,7 +48,7 @@ def write(folder: Path) -> Path:
     if (folder / "experiment" / "best.yaml").is_file():
         commands["best"] = f"python train.py {shlex.quote(f'--config-dir={shown}')} experiment=best"
         commands["score"] = f"python evaluate.py {override('sweep', str(shown))}"
-    if any(job.state not in ("finished", "pruned") for job in jobs):
+    if {"waiting", "running", "stopped"} & {job.state for job in jobs}:
         commands["resume"] = f"python train.py -m {override('sweep.resume', str(shown))}"
     headline = next((job.headline for job in jobs if job.headline), "headline")
     write_text(folder / PAGE, page(str(shown), commands, jobs, _search(folder, headline)))

@@ -23,39 +23,48 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     return [number * step for number in range(first, last + 1)]
 
 
+def axis(
+    values: Sequence[float], low: float, high: float, most: int = 5
+) -> tuple[Callable[[float], float], list[tuple[float, str]]]:
+    """Return where a value is on an axis between two places in pixels, and its ticks, (place, text)."""
+    marks = ticks(min(values), max(values), most) if values else [0.0, 1.0]
+
+    def place(value: float) -> float:
+        return round(low + (value - marks[0]) / (marks[-1] - marks[0]) * (high - low), 1)
+
+    return place, [(place(tick), f"{tick:.6g}") for tick in marks]
+
+
 def line_chart(x: Sequence[int], series: Mapping[str, Sequence[float]], marked: int | None = None) -> dict[str, Any]:
-    """Return the lines of a chart in pixels; nan is a gap.
+    """Return the lines of a chart in pixels; a value that is not finite is a gap.
 
     Args:
         x: (N,) whole numbers, ascending.
-        series: by label (N,) values; those that are all nan are left out.
+        series: by label (N,) values; those without a finite one are left out.
         marked: the value of x that has a line of its own.
 
     Returns:
         `lines`, each with its `label` and `parts`, lists of (x, y); `xticks` and `yticks`, (place, text); `marked`, a place.
     """
-    known = {label: values for label, values in series.items() if not all(map(math.isnan, values))}
-    finite = [value for values in known.values() for value in values if not math.isnan(value)]
-    rows = ticks(min(0.0, *finite), max(finite)) if finite else ticks(0.0, 1.0)
+    known = {label: values for label, values in series.items() if any(map(math.isfinite, values))}
+    finite = [value for values in known.values() for value in values if math.isfinite(value)]
+    down, yticks = axis([0.0, *finite] if finite else [], HEIGHT - BOTTOM, TOP)
     columns = [tick for tick in ticks(x[0], x[-1]) if tick == int(tick) and x[0] <= tick <= x[-1]] or [x[0]]
 
     def across(value: float) -> float:
         share = (value - x[0]) / (x[-1] - x[0]) if x[-1] > x[0] else 0.5
         return round(LEFT + share * (WIDTH - LEFT - RIGHT), 1)
 
-    def down(value: float) -> float:
-        return round(TOP + (rows[-1] - value) / (rows[-1] - rows[0]) * (HEIGHT - TOP - BOTTOM), 1)
-
     lines = []
     for number, label in enumerate(series):
         if label in known:
-            points = [None if math.isnan(y) else (across(at), down(y)) for at, y in zip(x, known[label], strict=True)]
+            points = [(across(at), down(y)) if math.isfinite(y) else None for at, y in zip(x, known[label], strict=True)]
             lines.append({"label": label, "style": number, "parts": _parts(points)})
     return {
         "lines": lines,
         "markers": len(x) <= MOST_WITH_MARKERS,
         "xticks": [(across(tick), f"{tick:.0f}") for tick in columns],
-        "yticks": [(down(tick), f"{tick:.6g}") for tick in rows],
+        "yticks": yticks,
         "marked": None if marked is None else across(marked),
     }
 
@@ -82,16 +91,6 @@ def history_charts(
             line |= {"label": name, "style": style}
         found.append((title, drawn))
     return found
-
-
-def axis(values: Sequence[float], low: float, high: float) -> tuple[Callable[[float], float], list[tuple[float, str]]]:
-    """Return where a value is on an axis between two places in pixels, and its ticks, (place, text)."""
-    marks = ticks(min(values), max(values)) if values else ticks(0.0, 1.0)
-
-    def place(value: float) -> float:
-        return round(low + (value - marks[0]) / (marks[-1] - marks[0]) * (high - low), 1)
-
-    return place, [(place(tick), f"{tick:.6g}") for tick in marks]
 
 
 def scatter_chart(

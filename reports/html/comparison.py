@@ -73,11 +73,7 @@ def score_chart(comparison: Comparison, score: str) -> dict[str, Any]:
     values = [
         each for _, value, interval, seeds in found for each in (value, *(interval or ()), *seeds) if each is not None
     ]
-    ticks = charts.ticks(min(values), max(values), 4) if values else [0.0, 1.0]
-
-    def across(value: float) -> float:
-        return round(EDGE + (value - ticks[0]) / (ticks[-1] - ticks[0]) * (WIDTH - 2 * EDGE), 1)
-
+    across, ticks = charts.axis(values, EDGE, WIDTH - EDGE, 4)
     rows = [
         {
             "name": name,
@@ -89,7 +85,7 @@ def score_chart(comparison: Comparison, score: str) -> dict[str, Any]:
         }
         for name, value, interval, seeds in found
     ]
-    return {"score": score, "rows": rows, "ticks": [(across(tick), f"{tick:.6g}") for tick in ticks]}
+    return {"score": score, "rows": rows, "ticks": ticks}
 
 
 def class_rows(comparison: Comparison, pair: Pair) -> list[dict[str, Any]]:
