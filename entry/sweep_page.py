@@ -13,13 +13,12 @@ import yaml
 from entry.comparable import SPLITS, evaluated_splits
 from entry.request import Request
 from reports.html.sweep import PAGE, Job, Search, number, page
-from run_folder import HEARTBEAT_SECONDS, RunFolder, read_csv, read_json, write_text
+from run_folder import HEARTBEAT_SECONDS, SWEEP, RunFolder, read_csv, read_json, write_text
 from settings.base import override
 
 if TYPE_CHECKING:
     import optuna
 
-SWEEP = "sweep.json"
 ENDS_AT = 4096  # bytes of a log in which its last line is looked for
 LONGEST_NOTE = 300  # characters
 SILENCE = 4 * HEARTBEAT_SECONDS  # after which a running job is taken to have been killed

@@ -18,13 +18,14 @@ from entry.cli.overrides import without_sweeps
 from entry.request import CONF
 from settings.base import as_typed
 from settings.errors import keys_of
-from settings.run import AllowedPackages, RunSettings
+from settings.run import AllowedPackages, LaunchKeys, RunSettings
 
 HIDDEN = ("_target_", "_partial_", "targets", "by_task")  # keys that follow from others
 USAGE = {
     "train": "Train a model: python train.py model=resnet18 aug=flip_rotate",
     "evaluate": "Evaluate a run: python evaluate.py run=RUN_FOLDER [split=val] [checkpoint=last]\n"
     "External weights: python evaluate.py model=… model.weights=… data=… data.root=…\n"
+    "The best job of a sweep: python evaluate.py sweep=SWEEP_FOLDER\n"
     "Masks: python evaluate.py predictions=DIR predictions_label_space=… data=… data.root=…",
     "explore": "Explore a dataset: python explore.py data=idd data.root=DIR [task=classification] [aug=flip_rotate]\n"
     "Which labels may be wrong: python explore.py data=… predictions=DIR, or runs=[RUN_FOLDER,RUN_FOLDER] of a cross-validation",
@@ -59,13 +60,18 @@ def print_help(name: str, arguments: Sequence[str]) -> None:
 
 def groups() -> dict[str, list[str]]:
     """The options of each group of conf/, by the group's name."""
-    folders = (folder for folder in sorted(CONF.iterdir()) if folder.is_dir() and folder.name != "common")
+    folders = (
+        folder for folder in sorted(CONF.iterdir()) if folder.is_dir() and folder.name not in ("common", "hydra")
+    )
     return {folder.name: [path.stem for path in sorted(folder.glob("*.yaml"))] for folder in folders}
 
 
 def _sections(config: DictConfig) -> dict[str, list[tuple[str, str]]]:
     """By group the keys of a configuration with their values, and their descriptions."""
-    described = {key: str(field.description or "") for key, field in (*keys_of(AllowedPackages), *keys_of(RunSettings))}
+    described = {
+        key: str(field.description or "")
+        for key, field in (*keys_of(AllowedPackages), *keys_of(LaunchKeys), *keys_of(RunSettings))
+    }
     sections: dict[str, list[tuple[str, str]]] = {}
     for key, value in sorted(composed_values(config), key=lambda leaf: list(described).index(leaf[0].split(".")[0])):
         group = key.split(".")[0] if "." in key else "keys of a request"

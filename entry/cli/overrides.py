@@ -27,7 +27,7 @@ from entry.config.paths import as_override
 from entry.request import CONF
 from run_folder import is_run
 from settings.base import as_typed
-from settings.run import RequestKeys, RunSettings
+from settings.run import LaunchKeys, RequestKeys, RunSettings
 
 COMMANDS = ("train", "evaluate", "predict", "explore", "compare")
 SEVERAL = ("logger", "callbacks", "experiment")  # groups of which several options may be chosen
@@ -96,9 +96,9 @@ class _Checks:
     def __init__(self, typed: argparse.Namespace, command: str) -> None:
         self.command = command
         self.sweeps = typed.multirun or "hydra.mode=MULTIRUN" in typed.overrides
-        self.basic = not any(re.match("hydra/sweeper=(?!basic)", text) for text in typed.overrides)
+        self.basic = not any(re.match("hydra/sweeper=(?!basic|grid)", text) for text in typed.overrides)
         self.folders = [Path(typed.config_dir)] if typed.config_dir else []
-        self.groups = [path.name for path in CONF.iterdir() if path.is_dir() and path.name != "common"]
+        self.groups = [path.name for path in CONF.iterdir() if path.is_dir() and path.name not in ("common", "hydra")]
         self.parser = OverridesParser.create()
 
     def override(self, text: str) -> Iterator[str]:
@@ -119,8 +119,18 @@ class _Checks:
             yield from self._group(text, override)
         elif key in RequestKeys.model_fields:
             yield from self._request_key(text, override)
+        else:
+            yield from self._other(text, override)
+
+    def _other(self, text: str, override: Override) -> Iterator[str]:
+        """Keys of Hydra's own, and of the jobs of a sweep."""
+        key = override.key_or_group
+        if key in LaunchKeys.model_fields and not self.sweeps:
+            yield f"{text}: {key} is for the jobs of a sweep. Type -m with it, or leave it out."
         elif key == "hydra.output_subdir" and override.value() is not None:
             yield f"{text}: Hydra writes no files of its own here; a run has its config.yaml and overrides.txt. Leave it out."
+        elif key == "hydra.sweep.subdir":
+            yield f"{text}: the run folders of a sweep have the numbers of its jobs as names. Leave it out."
         elif key in ("hydra.run.dir", "hydra.sweep.dir") and override.value() == "":
             yield f"{text}: the path is empty. Type {key}=DIR."
 
