@@ -3,15 +3,16 @@
 import contextlib
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
 from entry.comparable import SPLITS, evaluated_splits
 from entry.request import Request
+from hydra_plugins.idd_lightning._jobs import Record, Sweep, best_row
 from reports.html.sweep import PAGE, Job, Search, number, page
 from run_folder import HEARTBEAT_SECONDS, SWEEP, RunFolder, read_csv, read_json, write_text
 from settings.base import override
@@ -34,14 +35,16 @@ def sweep_folder(request: Request) -> Path | None:
 
 def is_evaluated(folder: Path, split: str | None) -> bool:
     """Whether a sweep has two finished jobs or more, and an evaluation of each, of a split where one is given."""
-    finished = [folder / path.stem for path in _records(folder) if read_json(path)["state"] == "finished"]
+    sweep = Sweep.open(folder)
+    finished = [sweep.folder(record.number) for record in sweep.records.values() if record.state == "finished"]
     splits = [evaluated_splits(run) for run in finished]
     return len(finished) > 1 and all(found and (split or found[0]) in found for found in splits)
 
 
 def write(folder: Path) -> Path:
     """Write sweep.html into a sweep's folder, and return its path. Raises RunFolderError for damaged files."""
-    jobs = [*_jobs(folder)]
+    jobs = [*_jobs(Sweep.open(folder))]
+    headline = next((job.headline for job in jobs if job.headline), "headline")
     shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     commands = {"repeat": shlex.join(["python", "train.py", "-m", *read_json(folder / SWEEP)["arguments"]])}
     if (folder / "experiment" / "best.yaml").is_file():
@@ -49,25 +52,17 @@ def write(folder: Path) -> Path:
         commands["score"] = f"python evaluate.py {override('sweep', str(shown))}"
     if {"waiting", "running", "stopped"} & {job.state for job in jobs}:
         commands["resume"] = f"python train.py -m {override('sweep.resume', str(shown))}"
-    headline = next((job.headline for job in jobs if job.headline), "headline")
     write_text(folder / PAGE, page(str(shown), commands, jobs, _search(folder, headline)))
     return folder / PAGE
 
 
-def _records(folder: Path) -> list[Path]:
-    return sorted((folder / "jobs").glob("[0-9]*.json"), key=lambda path: int(path.stem))
-
-
-def _jobs(folder: Path) -> Iterator[Job]:
+def _jobs(sweep: Sweep) -> Iterator[Job]:
     """The jobs by their records, then those that wait and have none yet."""
-    known = set()
-    for path in _records(folder):
-        record = read_json(path)
-        known.add(str(record["number"]))
-        yield _job(folder, record)
-    table = folder / "sweep.csv"
+    for _, record in sorted(sweep.records.items()):
+        yield _job(sweep, record)
+    table = sweep.path / "sweep.csv"
     for row in read_csv(table) if table.is_file() else ():
-        if row["number"] not in known:
+        if int(row["number"]) not in sweep.records:
             typed = re.split(r" (?=[+~]*[\w./@-]+=)", row["overrides"])
             yield Job(int(row["number"]), row["state"], _by_key(typed))
 
@@ -77,37 +72,33 @@ def _by_key(overrides: Sequence[str]) -> dict[str, str]:
     return {key.lstrip("+"): value for key, _, value in parts}
 
 
-def _job(folder: Path, record: Mapping[str, Any]) -> Job:
-    name, state = str(record["number"]), record["state"]
-    run, log = RunFolder(folder / name), folder / "logs" / f"{name}.log"
+def _job(sweep: Sweep, record: Record) -> Job:
+    run, log = RunFolder(sweep.folder(record.number)), sweep.log(record.number)
     history = read_csv(run.history) if run.history.is_file() else []
     headline = read_json(run.environment).get("headline") if run.environment.is_file() else None
-    column = f"val/{headline}"
-    rows = [row for row in history if number(row.get(column)) is not None]
-    best = max(rows, key=lambda row: float(row[column]), default=None)  # of equal ones the first, as best.ckpt
+    best = best_row(history, f"val/{headline}")
     status = read_json(run.status) if run.status.is_file() else {}
-    began = _time(record["started"])
-    beat = _time(status.get("heartbeat"))
-    ended = beat if state == "running" or record["attempts"] > 1 else None
-    pruned = state == "pruned" and run.config.is_file()
-    note = _last_line(log) if state in ("failed", "refused") else ""
-    if state == "running" and beat is not None and datetime.now(UTC).timestamp() - beat > SILENCE:
+    began, beat, running = _time(record.started), _time(status.get("heartbeat")), record.state == "running"
+    ended = beat if running or record.attempts > 1 else None
+    note = _last_line(log) if record.state in ("failed", "refused") else ""
+    if running and beat is not None and datetime.now(UTC).timestamp() - beat > SILENCE:
         note = f"last heartbeat: {status['heartbeat']}"
+    planned = run.config if record.state == "pruned" and run.config.is_file() else None
     return Job(
-        number=record["number"],
-        state=state,
-        overrides=_by_key(record["overrides"]),
+        number=record.number,
+        state=record.state,
+        overrides=_by_key(record.overrides),
         headline=headline,
         history=history,
-        score=None if best is None else number(best[column]),
+        score=None if best is None else number(best[f"val/{headline}"]),
         epoch=None if best is None else int(best["epoch"]) + 1,
         train_score=None if best is None else number(best.get(f"train_eval/{headline}")),
-        span=None if began is None else (began, max(began, ended or began + (record["seconds"] or 0))),
-        seconds=record["seconds"],
-        slot=record["slot"] or 0,
-        most_epochs=yaml.load(run.config.read_bytes(), yaml.CSafeLoader)["trainer"]["max_epochs"] if pruned else None,
+        span=None if began is None else (began, max(began, ended or began + (record.seconds or 0))),
+        seconds=record.seconds,
+        slot=record.slot or 0,
+        most_epochs=yaml.load(planned.read_bytes(), yaml.CSafeLoader)["trainer"]["max_epochs"] if planned else None,
         note=note,
-        files=dict(_files(folder, run, log)),
+        files=dict(_files(sweep.path, run, log)),
     )
 
 

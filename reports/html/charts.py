@@ -58,7 +58,9 @@ def line_chart(x: Sequence[int], series: Mapping[str, Sequence[float]], marked: 
     lines = []
     for number, label in enumerate(series):
         if label in known:
-            points = [(across(at), down(y)) if math.isfinite(y) else None for at, y in zip(x, known[label], strict=True)]
+            points = [
+                (across(at), down(y)) if math.isfinite(y) else None for at, y in zip(x, known[label], strict=True)
+            ]
             lines.append({"label": label, "style": number, "parts": _parts(points)})
     return {
         "lines": lines,
