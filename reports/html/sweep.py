@@ -54,9 +54,7 @@ class Search:
     note: str = ""  # why it could not be read
     objectives: Sequence[str] = ()
     minimised: Sequence[bool] = ()  # of each, whether the lowest value is the best
-    values: Mapping[int, Sequence[float]] = field(
-        default_factory=dict
-    )  # of each objective, by number of finished trial
+    values: Mapping[int, Sequence[float]] = field(default_factory=dict)  # of each objective, by finished trial
     front: Sequence[int] = ()  # of several objectives: the trials than which none is better
     importance: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # by objective and parameter
 
@@ -76,7 +74,7 @@ def page(folder: str, commands: Mapping[str, str], jobs: Sequence[Job], search: 
         states=[(state, states[state]) for state in STATES if states[state]],
         keys=keys,
         columns=[
-            (key, "text" if None in (number(job.overrides.get(key, "0")) for job in jobs) else "") for key in keys
+            (key, "text" if None in [number(job.overrides.get(key, "0")) for job in jobs] else "") for key in keys
         ],
         written=_date(time.time()),
         values={key: listed(jobs, key) for key in keys},
@@ -180,9 +178,8 @@ def _mark(job: Job) -> tuple[str, str]:
 def curves(ordered: Sequence[Job]) -> dict[str, Any]:
     """Return charts over the epochs of the best jobs, with a style of their own for the first ones."""
     best = [job for job in ordered if job.history and job.headline][:CURVES]
-    runs = [
-        (f"job {job.number}", place if place < COLOURED else "-rest", job.history) for place, job in enumerate(best)
-    ]
+    styles = [*range(COLOURED), *["-rest"] * CURVES]
+    runs = [(f"job {job.number}", style, job.history) for job, style in zip(best, styles, strict=False)]
     return {"jobs": best, "charts": charts.history_charts(runs[::-1], best[0].headline or "") if best else []}
 
 
@@ -191,9 +188,8 @@ def timeline(jobs: Sequence[Job]) -> dict[str, Any]:
     slots: dict[int, list[tuple[float, float, Job]]] = {}
     cut, until, busy = 0.0, -math.inf, 0.0
     for began, ended, job in sorted(((*job.span, job) for job in jobs if job.span), key=lambda each: each[:2]):
-        cut += (
-            began - max(until, cut) if began - until > PAUSE else 0
-        )  # what comes before the first one is a pause, too
+        # What comes before the first job is a pause, too.
+        cut += began - max(until, cut) if began - until > PAUSE else 0
         until, busy = max(until, ended), busy + ended - began
         slots.setdefault(job.slot, []).append((began - cut, ended - began, job))
     total = until - cut
