@@ -34,11 +34,12 @@ def sweep_folder(request: Request) -> Path | None:
 
 
 def is_evaluated(folder: Path, split: str | None) -> bool:
-    """Whether a sweep has two finished jobs or more, and an evaluation of each, of a split where one is given."""
+    """Whether a sweep has two finished jobs or more, and an evaluation of each, of a split where one is given; never of folds."""
     sweep = Sweep.open(folder)
-    finished = [sweep.folder(record.number) for record in sweep.records.values() if record.state == "finished"]
-    splits = [evaluated_splits(run) for run in finished]
-    return len(finished) > 1 and all(found and (split or found[0]) in found for found in splits)
+    finished = [record for record in sweep.records.values() if record.state == "finished"]
+    splits = [evaluated_splits(sweep.folder(record.number)) for record in finished]
+    folds = any("data.fold" in _by_key(record.overrides) for record in finished)
+    return len(finished) > 1 and not folds and all(found and (split or found[0]) in found for found in splits)
 
 
 def write(folder: Path) -> Path:

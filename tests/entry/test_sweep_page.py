@@ -153,14 +153,17 @@ def test_compare_writes_the_page_of_a_sweep_and_makes_no_folder(run_command, tmp
     assert not (tmp_path / "runs").exists()
 
 
-def test_compare_compares_the_jobs_of_a_sweep_that_were_all_evaluated(run_command, tmp_path):
+@pytest.mark.parametrize(("key", "compares"), [("seed", True), ("data.fold", False)])
+def test_compare_compares_the_jobs_of_a_sweep_that_were_all_evaluated_but_no_folds(
+    run_command, tmp_path, key, compares
+):
     folder = write_sweep(tmp_path / "s")
     for i in range(2):
-        write_job(folder, i, [f"seed={i}"])
+        write_job(folder, i, [f"{key}={i}"])
         compared.write_run(folder / str(i), 0.7 + 0.1 * i, i)
     answer = run_command("compare", f"runs={folder}")
     assert answer.code == 0, answer.err
-    assert (answer.folder / "compare.csv").is_file()
+    assert (answer.folder / "compare.csv").is_file() == compares
     assert (folder / "sweep.html").is_file()
     write_job(folder, 2, ["seed=2"], scores=curve(0.5, 3))
     assert run_command("compare", f"runs={folder}").folder == folder / "sweep.html"

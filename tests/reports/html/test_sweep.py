@@ -217,3 +217,14 @@ def test_epochs_that_pruning_saved():
     assert pruning(jobs) == {"jobs": 2, "saved": 16, "trained": 14}
     text = Page(page("s", COMMANDS, jobs, Search("", ["f1_macro"], [False], {0: (0.5,)}))).text
     assert "Pruning ended 2 jobs early and saved 16 of 30 epochs (53 %)" in text
+
+
+def test_numbers_that_were_drawn_are_shown_short_and_sorted_as_they_are():
+    text = page(
+        "s",
+        COMMANDS,
+        [job(0, 0.5, overrides={"lr": "0.004043878009515107"}), job(1, 0.4, overrides={"lr": "1e-3"})],
+        None,
+    )
+    assert '<td data-value="0.004043878009515107">0.004044</td>' in text
+    assert "<td>1e-3</td>" in text
