@@ -52,7 +52,8 @@ def test_pruned_jobs_are_in_the_table_but_never_the_best():
     found = Page(page("s", COMMANDS, [job(1, 0.9, "pruned", most_epochs=4), job(2, 0.4)], None))
     assert [row[0] for row in found.tables["job-table"][1:]] == ["1", "2"]
     assert "0.400 f1_macro on validation" in found.text
-    assert "Best of" not in found.text  # there is one that could be
+    assert "Best of 2, of which 1 was pruned, by its validation score" in found.text
+    assert "Best of" not in page("s", COMMANDS, [job(2, 0.4), job(3, state="failed")], None)
 
 
 @pytest.mark.parametrize(
