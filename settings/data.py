@@ -122,6 +122,11 @@ class DataSettings(Group):
     split: Split = Field(
         description="fractions; official; folders (train, val, test); a CSV with the columns sample and split; or lists: sets/{split}.txt"
     )
+    folds: Annotated[int, Ge(2)] | None = Field(
+        None,
+        description="cross-validation: all samples with truth are dealt to so many folds, and data.split is not used, but that its val is the share of the other folds that becomes val (official: a tenth)",
+    )
+    fold: Whole | None = Field(None, description="the fold that is test, from 0 to data.folds - 1")
     split_by: Literal["sample", "group"] = Field("sample", description="group: a group (a drive) stays in one split")
     split_seed: Whole = Field(0, description="seed of the split")
     generator_seed: Whole = Field(0, description="seed of generated data")
@@ -185,6 +190,14 @@ class DataSettings(Group):
                 f"data.load_size={as_typed(self.load_size)} is smaller than data.image_size={as_typed(self.image_size)}, which is "
                 "cropped from it. Type a larger one, or leave data.load_size out."
             )
+        if (self.folds is None) != (self.fold is None):
+            missing = "data.folds=5" if self.folds is None else f"data.fold=0, or another up to {self.folds - 1}"
+            raise ValueError(f"data.folds and data.fold go together. Type also {missing}.")
+        if self.folds is not None and self.fold is not None:
+            if self.fold >= self.folds:
+                raise ValueError(f"data.fold={self.fold}: of data.folds={self.folds} the last one is {self.folds - 1}.")
+            if isinstance(self.split, str) and self.split != "official":  # which is the default of some data
+                raise ValueError(self.two_splits())
         names = self.classes or []
         if repeated := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(
@@ -192,6 +205,13 @@ class DataSettings(Group):
                 "twice. Give each id of the masks a name of its own."
             )
         return self
+
+    def two_splits(self) -> str:
+        """Why a ready split and folds exclude each other, for the user."""
+        return (
+            f"data.folds={self.folds} deals the samples to folds, and data.split={self.split} has them in splits already. "
+            "Leave one of them out."
+        )
 
     def fractions(self) -> dict[str, Fraction]:
         """The exact fraction of each split; only where `split` holds fractions."""

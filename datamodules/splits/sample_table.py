@@ -5,6 +5,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from datamodules.errors import DatasetError
@@ -12,6 +13,7 @@ from run_folder import csv_text, write_text
 
 SPLITS = ("train", "val", "test")
 SELECTION = "select"  # a piece of train on which the best checkpoint is chosen, where val is what is reported
+SELECTION_SHARE = Fraction(1, 10)  # of what could be trained on
 TABLE_SPLITS = ("train", SELECTION, "val", "test")
 COLUMNS = ("sample", "group", "target", "split")
 # Words that folders, files and cells of tables are named after.

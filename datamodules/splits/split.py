@@ -9,11 +9,17 @@ from pathlib import Path
 
 from datamodules.errors import DatasetError, shortened
 from datamodules.splits.group_assignment import deal
-from datamodules.splits.sample_table import SELECTION, SPLITS, Candidate, Sample, SampleTable, stratified_order
+from datamodules.splits.sample_table import (
+    SELECTION,
+    SELECTION_SHARE,
+    SPLITS,
+    Candidate,
+    Sample,
+    SampleTable,
+    stratified_order,
+)
 from settings.base import is_csv
 from settings.data import DataSettings
-
-SELECTION_SHARE = Fraction(1, 10)  # of train
 
 
 def take_fraction(candidates: Iterable[Candidate], fraction: float, seed: int) -> list[Candidate]:
@@ -44,18 +50,25 @@ def make_table(candidates: Iterable[Candidate], settings: DataSettings) -> tuple
 
 
 def split_candidates(candidates: Iterable[Candidate], settings: DataSettings) -> tuple[SampleTable, list[str]]:
-    """Put every sample into train, val or test; one that has a split keeps it unless `settings.split` is fractions.
+    """Put every sample into train, val or test; one that has a split keeps it unless `settings` has fractions or folds.
 
     Fractions give floor(fraction x n) samples to train and val and the rest to test, each class in proportion, or the
     nearest sizes with which equal content and, for `split_by` group, groups stay on one side.
     Returns the table and sentences for the user. Raises DatasetError where the request cannot be met.
     """
     found = sorted(candidates, key=lambda candidate: candidate.name)
-    if isinstance(settings.split, str):
+    if isinstance(settings.split, str) and settings.folds is None:
         table, notes = _ready(found, settings)
     else:
-        table, wanted = _by_fractions(found, settings)
+        make = _by_fractions
+        if settings.folds is not None:
+            from datamodules.splits.folds import split_by_folds as make  # of cross-validations only
+        table, wanted = make(found, settings)
         notes = _remarks(found, table, wanted, settings.split_by == "group")
+    if settings.folds is not None and any(candidate.split for candidate in found):
+        notes.append(
+            f"data.folds={settings.folds}: the {len(found)} samples of all splits of the dataset are dealt to folds."
+        )
     if contradictions := _differing_copies(found, lambda candidate: candidate.target):
         one, other = contradictions[0]
         notes.append(
