@@ -147,5 +147,5 @@ def test_folds_that_cannot_be_tested_are_refused_whichever_is_requested(found, w
 
 def test_two_folds_of_two_groups_leave_none_to_choose_a_checkpoint_on():
     found = [Candidate(f"{d}/{i}", str(d), "a") for d in range(2) for i in range(9)]
-    with pytest.raises(DatasetError, match="there are 2 groups .* 3 or more are needed"):
+    with pytest.raises(DatasetError, match=r"there are 2 groups .* 3 or more are needed"):
         make_table(found, settings(0, 2, split_by="group"))
