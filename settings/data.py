@@ -124,9 +124,11 @@ class DataSettings(Group):
     )
     folds: Annotated[int, Ge(2)] | None = Field(
         None,
-        description="cross-validation: all samples with truth are dealt to so many folds, and data.split is not used, but that its val is the share of the other folds that becomes val (official: a tenth)",
+        description="cross-validation: deal all samples with truth to so many folds, in place of the splits that the dataset has; val is a tenth of the folds that are not tested, or the part of them that data.split.val is",
     )
-    fold: Whole | None = Field(None, description="the fold that is test, from 0 to data.folds - 1")
+    fold: Whole | None = Field(
+        None, description="the fold that is test, from 0 to data.folds - 1; train and val are in the others"
+    )
     split_by: Literal["sample", "group"] = Field("sample", description="group: a group (a drive) stays in one split")
     split_seed: Whole = Field(0, description="seed of the split")
     generator_seed: Whole = Field(0, description="seed of generated data")
