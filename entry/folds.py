@@ -33,7 +33,7 @@ from settings.run import RunSettings
 def pool(runs: Sequence[Path], split: str = "test", *, out: Path) -> dict[str, Any]:
     """Write the evaluation of all folds together into the folder `out`, and return the content of its scores.json.
 
-    The folder has scores.json, per_class.csv, confusion.csv, per_sample.npz, and slices.csv and calibration.csv where they exist. In
+    The folder has scores.json, per_class.csv, confusion.csv, slices.csv, per_sample.npz, and of images calibration.csv. In
     scores.json `folds` has `n`, the `runs` and their `checkpoints` in the order of the folds, and by name the `scores` of each fold
     and their standard deviation `sd` (n - 1 in the denominator; None where a fold has no such score).
 

@@ -148,7 +148,7 @@ def calibration(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 
 def write_tables(folder: Path, evaluation: Evaluation, scores: Mapping[str, Any]) -> None:
-    """Write scores.json, per_class.csv, confusion.csv, per_sample.npz, and where they exist slices.csv, calibration.csv and uncrossed.csv."""
+    """Write scores.json, per_class.csv, confusion.csv, slices.csv, per_sample.npz, and where they exist calibration.csv and uncrossed.csv."""
     counts, names = evaluation.counts, [*evaluation.label_space.classes, VOID]
     write_json(folder / "scores.json", scores)
     write_csv(folder / "per_class.csv", scores["classes"])
@@ -156,8 +156,7 @@ def write_tables(folder: Path, evaluation: Evaluation, scores: Mapping[str, Any]
     if evaluation.crosswalk is not None and counts.before is not None:
         predicted = [*evaluation.crosswalk.source.classes, VOID]
         _write_matrix(folder / "uncrossed.csv", counts.before.confusion, names, predicted)
-    if parts := slices(evaluation):
-        write_csv(folder / "slices.csv", parts)
+    write_csv(folder / "slices.csv", slices(evaluation))
     if rows := calibration(evaluation):
         write_csv(folder / "calibration.csv", rows)
     _write_samples(folder / "per_sample.npz", evaluation)
