@@ -9,6 +9,8 @@ from datamodules.splits.group_assignment import Unit, deal
 from datamodules.splits.sample_table import SELECTION_SHARE, SPLITS, Candidate, Sample, SampleTable, order_hash
 from settings.data import DataSettings
 
+OTHER_FOLDS = "Type fewer folds or another data.split_seed, or leave such a class out."
+
 Sizes = dict[str, int]
 
 
@@ -47,19 +49,16 @@ def _check(dealt: Mapping[Unit, str], settings: DataSettings) -> None:
     number = int(settings.folds or 0)
     what = "groups without a file in common" if settings.split_by == "group" else "different images"
     if len(dealt) < (least := max(number, len(SPLITS))):
-        raise _refusal(settings, f"there are {len(dealt)} {what}, and {least} or more are needed")
+        raise _refusal(settings, f"there are {len(dealt)} {what}, and {least} or more are needed", "Type fewer folds.")
     for target in sorted({target for unit in dealt for target in unit.counts}):
         holding = [fold for unit, fold in dealt.items() if target in unit.counts]
         if len(holding) >= number > len({*holding}):
             raise _refusal(settings, f"{target} is in {len({*holding})} folds only")
 
 
-def _refusal(settings: DataSettings, why: str) -> DatasetError:
+def _refusal(settings: DataSettings, why: str, remedy: str = OTHER_FOLDS) -> DatasetError:
     of_fraction = f", data.fraction={settings.fraction}" if settings.fraction < 1 else ""
-    return DatasetError(
-        f"data.folds={settings.folds}{of_fraction}, data.split_by={settings.split_by}: {why}. Type fewer folds or another "
-        "data.split_seed, or leave such a class out."
-    )
+    return DatasetError(f"data.folds={settings.folds}{of_fraction}, data.split_by={settings.split_by}: {why}. {remedy}")
 
 
 def _table_of(fold: str, dealt: Mapping[Unit, str], settings: DataSettings) -> SampleTable:
