@@ -28,7 +28,7 @@ PER_CLASS_OF = {"classification": "f1", "segmentation": "iou"}
 SEED = ("seed",)
 # Where a run was made, and what it wrote: of no influence on what it learnt.
 BESIDE = ("data.root", "data.num_workers", "data.cache", "data.cache_dir", "trainer.progress", "checkpointing.", "logger.", "report.",
-          "run", "resume", "resume_with_changes", "split", "checkpoint")  # fmt: skip
+          "sweep.", "run", "resume", "resume_with_changes", "split", "checkpoint")  # fmt: skip
 MOST_NAMED = 12  # keys in a note
 
 
@@ -58,9 +58,12 @@ def recipes_of(request: Request, required: Sequence[Condition]) -> list[list[Eva
 
 def differing(first: RunSettings, second: RunSettings, beside: Sequence[str] = SEED) -> Iterator[str]:
     """The keys of settings that differ, without those that have no influence."""
-    for key in changes(first, second):
-        if not any(key == each or (each.endswith(".") and key.startswith(each)) for each in (*BESIDE, *beside)):
-            yield key
+    yield from (key for key in changes(first, second) if matters(key, beside))
+
+
+def matters(key: str, beside: Sequence[str] = SEED) -> bool:
+    """Whether a setting has an influence on what a run learns, those `beside` left out."""
+    return not any(key == each or (each.endswith(".") and key.startswith(each)) for each in (*BESIDE, *beside))
 
 
 def compare(groups: Sequence[Sequence[Evaluated]], required: Sequence[Condition]) -> Comparison:
