@@ -9,6 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from entry.errors import RequestError
+from hydra_plugins.idd_lightning._jobs import quoted
 from run_folder import SWEEP, read_json
 from settings.base import as_typed
 
@@ -30,7 +31,7 @@ def resumed(arguments: Sequence[str]) -> list[str]:
     kept = [each for each in before if _key(each) not in again]
     options = ["-m", *rest] if not typed.config_dir else ["-m", f"--config-dir={typed.config_dir}", *rest]
     new = [each for each in typed.overrides if _key(each) != KEY]
-    place = '"' + str(folder).replace("\\", "\\\\").replace('"', '\\"') + '"'
+    place = quoted(folder)
     return [*options, *kept, *new, f"{KEY}={place}", f"hydra.sweep.dir={place}"]
 
 

@@ -173,7 +173,8 @@ def last_row(path: Path) -> dict[str, str]:
 
 def quoted(path: Path) -> str:
     """A path as Hydra's grammar needs it."""
-    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    # Backslashes stand for themselves, unless a quote follows them.
+    escaped = re.sub(r'(\\*)("|$)', lambda found: found[1] * 2 + ('\\"' if found[2] else ""), str(path))
     return f'"{escaped}"'
 
 

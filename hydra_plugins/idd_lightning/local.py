@@ -149,10 +149,9 @@ class LocalLauncher(Launcher):
             for key, value in as_plain(config).items()
             if key not in {*NOT_HASHED, "lightning_module"} or key == "logger"
         }
-        choices: dict[str, Any] = {
-            group: option for group, option in as_plain(config.hydra.runtime.choices).items()
-            if "/" not in group and group not in ("experiment", "common")
-        }  # fmt: skip
+        chosen = as_plain(config.hydra.runtime.choices)
+        groups = sorted(path.name for path in (PROJECT / "conf").iterdir() if path.is_dir())
+        choices = {group: chosen.get(group) for group in groups if group not in ("common", "experiment", "hydra")}
         defaults = [*({f"override /{group}": option} for group, option in choices.items()), "_self_"]
         head = f"# @package _global_\n# Job {best.number}: {' '.join(best.overrides)}\n"
         return head + str(yaml.safe_dump({"defaults": defaults, **plain}, sort_keys=False, allow_unicode=True))

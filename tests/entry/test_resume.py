@@ -131,7 +131,7 @@ def test_a_finished_run_without_its_evaluation_names_the_command_for_one(run_com
     shutil.rmtree(whole / "evaluation")
     answer = run_command("train", f"resume={whole}")
     assert answer.code == 0, answer.err
-    assert f"It has no evaluation any more; for one: python evaluate.py run={whole}" in answer.out
+    assert f"It has no evaluation; for one: python evaluate.py run={whole}" in answer.out
     assert answer.folder == whole
 
 
