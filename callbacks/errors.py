@@ -1,4 +1,4 @@
-"""The error with which a run ends early without having failed, and the signals that raise it."""
+"""The errors with which a run ends early without having failed, and the signals that raise one of them."""
 
 import contextlib
 import signal
@@ -19,6 +19,14 @@ class RunStopped(BaseException):
     def __init__(self, number: int) -> None:
         super().__init__(f"stopped by {signal_name(number)}")
         self.number = number
+
+
+class RunPruned(RunStopped):
+    """The search that the run is a trial of has no further use for it; the message has the epoch and the score."""
+
+    def __init__(self, message: str) -> None:
+        BaseException.__init__(self, message)
+        self.number = 0
 
 
 class Handler(partial[None]):
