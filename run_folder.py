@@ -148,6 +148,9 @@ def is_run(path: Path) -> bool:
     return (path / "config.yaml").is_file() and not (path.parent.name == "evaluation" and is_run(path.parent.parent))
 
 
+SWEEP = "sweep.json"  # in the folder of a sweep, whose runs are folders in it
+
+
 class RunFolder:
     """The paths of a run's files, in a folder that need not exist until `claim`."""
 
@@ -177,6 +180,11 @@ class RunFolder:
                 f"run={path}: no config.yaml in it, so it is not a run folder. Give the folder that train.py named."
             )
         return folder
+
+    @property
+    def sweep(self) -> Path | None:
+        """The folder of the sweep that the run is a job of, if it is one."""
+        return self.path.parent if (self.path.parent / SWEEP).is_file() else None
 
     def claim(self, config: str, overrides: Sequence[str]) -> None:
         """Create the folder with a run's configuration. Raises RunFolderError if it holds a run already."""

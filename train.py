@@ -27,14 +27,17 @@ def train(request: Request) -> None:
         ready = opened(request, settings)
 
     from entry import console
-    from entry.evaluation.summary import print_summary
+    from entry.evaluation.summary import print_summary, print_validated
     from entry.job import Job
     from entry.launch import launch
 
     with ready as (run, signal):
         console.announce(run)
         launch(Job.training(run), run, signal)
-    print_summary(run.folder, run.datamodule.closing_split)
+    if run.is_evaluated:
+        print_summary(run.folder, run.datamodule.closing_split)
+    else:
+        print_validated(run.folder, run.module.headline)
 
 
 if __name__ == "__main__":

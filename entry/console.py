@@ -30,10 +30,9 @@ def announce(run: Run) -> None:
         screen.print(printable(f"note: {note}"))
     if run.weights.note:
         screen.print(f"weights: {run.weights.note}")
-    parameters = sum(parameter.numel() for parameter in run.module.network.parameters())
     height, width = settings.data.image_size
     screen.print(
-        f"{settings.model.name}: {parameters / 1e6:.2f} M parameters, weights {run.weights.used}, images {width}×{height}, "
+        f"{settings.model.name}: {run.facts['parameters'] / 1e6:.2f} M parameters, weights {run.weights.used}, images {width}×{height}, "
         f"aug {settings.aug.name}, batch {settings.data.batch_size}, {settings.trainer.max_epochs} epochs"
     )
     threads = f"{machine.ranks} processes of {machine.threads}" if machine.ranks > 1 else machine.threads

@@ -73,6 +73,8 @@ def carry_out(job: Job, signal: StopSignal, run: Run | None = None) -> None:
         opened = open_loggers.opened(run.settings, run.folder)
     with opened as found:
         _train(run, signal, found)
+        if not run.is_evaluated:
+            return
         best = find_checkpoint(run.folder, job.checkpoint)
         load(run.module, best)
         shown = evaluate_model(replace(run, checkpoint=best), first=is_first())

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from entry.errors import RequestError
 from settings.base import Group
 from settings.evaluation import ReportSettings
-from settings.run import AllowedPackages, PageKeys, RequestKeys, validated
+from settings.run import AllowedPackages, PageKeys, RequestKeys, SweepKey, validated
 
 LONGEST_TEMPORARY = 70  # bytes; a socket's path has 107, of which multiprocessing appends 32
 SHORT_FOLDERS = tuple(str(Path("/", name)) for name in ("tmp", "var/tmp", "dev/shm"))
@@ -44,6 +44,11 @@ class Request:
     def report(self) -> ReportSettings:
         """What a page of the command's own shows. Raises RequestError or SettingsError."""
         return validated(PageKeys, self._plain(PageKeys)).report
+
+    @cached_property
+    def sweep(self) -> str | None:
+        """The folder of a sweep that evaluate.py is given. Raises RequestError or SettingsError."""
+        return validated(SweepKey, self._plain(SweepKey)).sweep
 
     @property
     def typed_keys(self) -> list[str]:

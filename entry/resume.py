@@ -38,7 +38,7 @@ def print_finished(request: Request, resumption: Resumption) -> None:
     if (folder.evaluation(split) / "scores.json").exists():
         print_summary(folder, split)
         return
-    print(f"It has no evaluation any more; for one: {shlex.join(['python', 'evaluate.py', f'run={folder.path}'])}")
+    print(f"It has no evaluation; for one: {shlex.join(['python', 'evaluate.py', f'run={folder.path}'])}")
     print(folder.path, flush=True)
 
 
@@ -73,7 +73,7 @@ def reopened(request: Request, resumption: Resumption) -> Iterator[tuple[Run, St
             _check_schedule(run.module.make_scheduler)
         folder.clear_leftovers()
         if not begun:
-            write_start(folder, settings, run.machine, run.datamodule, run.weights)
+            write_start(folder, settings, run.machine, run.datamodule, run.weights, run.facts)
         notes += [*_machine_notes(folder, run.machine), *differences(folder, run.datamodule)]
         if begun and not checkpoint and read_json(folder.environment)["weights"].get("sha256") != digest(weights):
             notes.append(f"{weights} is not the file that the run began with: its SHA-256 is another one.")

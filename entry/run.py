@@ -3,9 +3,10 @@
 import contextlib
 import hashlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -43,6 +44,17 @@ class Run:
     resume_from: Path | None = None  # the checkpoint that training resumes from
     crosswalk: Crosswalk | None = None  # from the module's label space to the data's, where these differ
     allow: tuple[str, ...] = ()  # packages of the user's own that the settings may name
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether a closing evaluation follows the training: the jobs of a sweep are ranked by their validation scores alone."""
+        return self.folder.sweep is None or self.settings.sweep.evaluate == "all"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What environment.json has of the model: the score by which the best checkpoint is chosen, and the number of parameters."""
+        count = sum(parameter.numel() for parameter in self.module.network.parameters())
+        return {"headline": self.module.headline, "parameters": count}
 
 
 def assemble(
@@ -101,7 +113,7 @@ def opened(request: Request, settings: RunSettings) -> Iterator[tuple[Run, StopS
     loggers.kinds_of(settings)  # refused now, where the environment is wrong
     folder = RunFolder(request.folder if request.folder_was_typed else free_name(request.folder))
     run = assemble(folder, settings, settings.model.weights, allow=request.allow)
-    with claimed(folder, settings, request, run.machine, run.datamodule, run.weights) as signal:
+    with claimed(folder, settings, request, run.machine, run.datamodule, run.weights, run.facts) as signal:
         yield run, signal
 
 
@@ -113,11 +125,12 @@ def claimed(
     machine: Hardware,
     datamodule: ImageDataModule,
     weights: WeightsReport,
+    facts: Mapping[str, Any] | None = None,
 ) -> Iterator[StopSignal]:
     """Make a folder the run's own, write what was found before the start, and hold it inside, with a status that is true."""
     folder.claim(settings.to_yaml(), request.overrides)
     with folder.in_use(), session(Status(folder.status)) as signal:
-        write_start(folder, settings, machine, datamodule, weights)
+        write_start(folder, settings, machine, datamodule, weights, facts or {})
         yield signal
 
 
@@ -127,9 +140,14 @@ def first_weights(folder: RunFolder) -> str:
 
 
 def write_start(
-    folder: RunFolder, settings: RunSettings, machine: Hardware, datamodule: ImageDataModule, weights: WeightsReport
+    folder: RunFolder,
+    settings: RunSettings,
+    machine: Hardware,
+    datamodule: ImageDataModule,
+    weights: WeightsReport,
+    facts: Mapping[str, Any],
 ) -> None:
-    """Write split.csv, files.csv, label_space.json and environment.json: what the run found before its first step."""
+    """Write split.csv, files.csv, label_space.json and environment.json with further `facts`: what the run found before its first step."""
     datamodule.write_split(folder.split)
     if contents := datamodule.contents:
         samples = [name for name in datamodule.names if name in contents]
@@ -146,6 +164,7 @@ def write_start(
                 "used": weights.used,
                 **({"sha256": found} if (found := digest(weights.used)) else {}),
             },
+            **facts,
             **loggers.description(settings),
             "notes": datamodule.notes,
             "skipped": [{"sample": name, "reason": reason} for name, reason in datamodule.skipped],

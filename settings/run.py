@@ -4,9 +4,22 @@ from collections.abc import Iterator
 from typing import Annotated, Literal, Self, TypeVar
 
 import yaml
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
-from settings.base import Group, Ids, Legal, NameOrCSV, Paths, PathText, Target, Text, absolute, as_typed
+from settings.base import (
+    Group,
+    Ids,
+    Legal,
+    NameOrCSV,
+    Paths,
+    PathText,
+    Positive,
+    Target,
+    Text,
+    Whole,
+    absolute,
+    as_typed,
+)
 from settings.data import DataSettings
 from settings.errors import SettingsError, sentences
 from settings.evaluation import EvaluationSettings, ReportSettings
@@ -85,6 +98,34 @@ class RequestKeys(Group):
     crosswalk: PathText | None = Field(None, description="a CSV from these classes to the data's; null: a shipped one")
 
 
+class SweepSettings(Group):
+    """`sweep`: of -m alone."""
+
+    resume: PathText | None = Field(None, description="-m: the folder of a sweep to go on with")
+    evaluate: Literal["winner", "all"] = Field(
+        "winner",
+        description="all: evaluate each job of a sweep on the reported split; winner: none, evaluate.py sweep= the best one",
+    )
+
+
+class LaunchKeys(Group):
+    """How the jobs of a sweep are run; never part of a run's own configuration."""
+
+    jobs: Positive | None = Field(None, description="-m: jobs at once; null: one for each GPU, without GPUs one")
+    jobs_per_device: Positive = Field(1, description="-m: jobs at once on each GPU")
+    retries: Whole = Field(0, description="-m: how often a failed job is run again, from its last checkpoint")
+    on_failure: Literal["continue", "stop"] = Field(
+        "continue", description="-m: stop: after a failure no job is started"
+    )
+    n_trials: Positive | None = Field(None, description="-m hydra/sweeper=optuna: trials of the search in all")
+
+
+class SweepKey(Group):
+    """The sweep that evaluate.py is given."""
+
+    sweep: PathText | None = Field(None, description="the folder of a sweep, whose best job is scored once")
+
+
 class PageKeys(Group):
     """What a command's page shows."""
 
@@ -102,6 +143,9 @@ class RunSettings(RequestKeys):
     ema: EMASettings = EMASettings()
     early_stopping: EarlyStoppingSettings = EarlyStoppingSettings()
     checkpointing: CheckpointingSettings = CheckpointingSettings()
+    sweep: Annotated[SweepSettings, BeforeValidator(lambda value: SweepSettings() if value is None else value)] = (
+        SweepSettings()
+    )
     evaluation: EvaluationSettings = EvaluationSettings()
     report: ReportSettings = ReportSettings()
     data: DataSettings

@@ -124,11 +124,12 @@ def core_count(root: Path = Path("/")) -> int:
     """Return how many cores this process may use.
 
     That is the fewest of the cores that it may run on, of the quota of its control groups (a container's ``--cpus``), whose
-    files are read below `root`, and of SLURM's share of a task.
+    files are read below `root`, and of SLURM's share of a task; the jobs of a sweep that run at once (IDD_JOBS) share them.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    share = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    return max(1, min([cores, *_quotas(root), *([int(share)] if share.isdecimal() else [])]))
+    share, jobs = (os.environ.get(name, "") for name in ("SLURM_CPUS_PER_TASK", "IDD_JOBS"))
+    least = min([cores, *_quotas(root), *([int(share)] if share.isdecimal() else [])])
+    return max(1, least // max(1, int(jobs) if jobs.isdecimal() else 1))
 
 
 def core_share(processes: int) -> int:

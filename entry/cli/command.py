@@ -24,6 +24,7 @@ from entry.cli import overrides
 from entry.cli.hydra_guard import guarded
 from entry.errors import DONE, FAILED, FAILURES, REFUSED, REQUEST_ERRORS, RunStopped, exit_code, print_failure
 from entry.request import PROJECT, Request, choose_temporary_folder, environment_error, launched, rank
+from hydra_plugins.idd_lightning._jobs import SweepEnded
 from run_folder import folder_name
 from streams import guarded_streams, print_to_stderr
 
@@ -146,6 +147,8 @@ def _compose(name: str, task: Callable[[Request], None]) -> int:
             _call_hydra(name, enter)
     except _Ended as end:
         return end.with_code
+    except SweepEnded as end:
+        codes.append(int(str(end.code)))
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # that Hydra's own main lets pass
         complaint = str(error)
     except SystemExit as end:
@@ -157,7 +160,7 @@ def _compose(name: str, task: Callable[[Request], None]) -> int:
 
         stderr.write(reworded(complaint, name))
         codes.append(REFUSED)
-    return next((code for code in (FAILED, REFUSED) if code in codes), DONE)
+    return next((code for code in (FAILED, REFUSED, *codes) if code in codes), DONE)
 
 
 def is_plain(argument: str) -> bool:
@@ -175,6 +178,10 @@ def is_plain(argument: str) -> bool:
 
 def _call_hydra(name: str, enter: Callable[[DictConfig], None]) -> None:
     """Let Hydra compose and enter each job; print help instead, or end with 2 where what was typed makes no sense."""
+    if any("sweep.resume=" in argument for argument in sys.argv[1:]):
+        from entry.cli.sweeps import resumed
+
+        sys.argv[1:] = resumed(sys.argv[1:])
     if not all(map(is_plain, sys.argv[1:])):
         sys.argv[1:] = map(overrides.with_quotes, sys.argv[1:])
         if problems := overrides.problems(sys.argv[1:], name):

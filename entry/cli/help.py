@@ -18,7 +18,7 @@ from entry.cli.overrides import without_sweeps
 from entry.request import CONF
 from settings.base import as_typed
 from settings.errors import keys_of
-from settings.run import AllowedPackages, RunSettings
+from settings.run import AllowedPackages, LaunchKeys, RunSettings
 
 HIDDEN = ("_target_", "_partial_", "targets", "by_task")  # keys that follow from others
 USAGE = {
@@ -59,13 +59,18 @@ def print_help(name: str, arguments: Sequence[str]) -> None:
 
 def groups() -> dict[str, list[str]]:
     """The options of each group of conf/, by the group's name."""
-    folders = (folder for folder in sorted(CONF.iterdir()) if folder.is_dir() and folder.name != "common")
+    folders = (
+        folder for folder in sorted(CONF.iterdir()) if folder.is_dir() and folder.name not in ("common", "hydra")
+    )
     return {folder.name: [path.stem for path in sorted(folder.glob("*.yaml"))] for folder in folders}
 
 
 def _sections(config: DictConfig) -> dict[str, list[tuple[str, str]]]:
     """By group the keys of a configuration with their values, and their descriptions."""
-    described = {key: str(field.description or "") for key, field in (*keys_of(AllowedPackages), *keys_of(RunSettings))}
+    described = {
+        key: str(field.description or "")
+        for key, field in (*keys_of(AllowedPackages), *keys_of(LaunchKeys), *keys_of(RunSettings))
+    }
     sections: dict[str, list[tuple[str, str]]] = {}
     for key, value in sorted(composed_values(config), key=lambda leaf: list(described).index(leaf[0].split(".")[0])):
         group = key.split(".")[0] if "." in key else "keys of a request"

@@ -30,6 +30,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from entry.cli import overrides
 from settings.base import entries
+from settings.errors import SettingsError
+from settings.run import LaunchKeys, validated
 
 CALLBACKS = {"folders": {"_target_": "entry.cli.command.RememberFolders"}}
 PLUGINS = ("hydra_plugins.", "hydra._internal.core_plugins.")
@@ -49,6 +51,7 @@ def guarded() -> Iterator[None]:
     def composed(*args: Any, **options: Any) -> DictConfig:
         config: DictConfig = compose(*args, **options)
         settle(config.hydra)
+        _check_launch(config)
         return config
 
     @functools.wraps(merge)
@@ -68,6 +71,14 @@ def guarded() -> Iterator[None]:
     finally:
         setattr(ConfigLoaderImpl, COMPOSE, compose)
         setattr(ConfigLoaderImpl, MERGE, merge)
+
+
+def _check_launch(config: DictConfig) -> None:
+    """Raise ConfigCompositionException for what a sweep cannot be run with."""
+    try:
+        validated(LaunchKeys, {key: config[key] for key in LaunchKeys.model_fields if key in config})
+    except SettingsError as error:
+        raise ConfigCompositionException(str(error)) from None
 
 
 def settle(hydra: DictConfig) -> None:

@@ -27,7 +27,7 @@ from entry.config.paths import as_override
 from entry.request import CONF
 from run_folder import is_run
 from settings.base import as_typed
-from settings.run import RequestKeys, RunSettings
+from settings.run import LaunchKeys, RequestKeys, RunSettings
 
 COMMANDS = ("train", "evaluate", "predict", "explore", "compare")
 SEVERAL = ("logger", "callbacks", "experiment")  # groups of which several options may be chosen
@@ -96,9 +96,9 @@ class _Checks:
     def __init__(self, typed: argparse.Namespace, command: str) -> None:
         self.command = command
         self.sweeps = typed.multirun or "hydra.mode=MULTIRUN" in typed.overrides
-        self.basic = not any(re.match("hydra/sweeper=(?!basic)", text) for text in typed.overrides)
+        self.basic = not any(re.match("hydra/sweeper=(?!basic|grid)", text) for text in typed.overrides)
         self.folders = [Path(typed.config_dir)] if typed.config_dir else []
-        self.groups = [path.name for path in CONF.iterdir() if path.is_dir() and path.name != "common"]
+        self.groups = [path.name for path in CONF.iterdir() if path.is_dir() and path.name not in ("common", "hydra")]
         self.parser = OverridesParser.create()
 
     def override(self, text: str) -> Iterator[str]:
@@ -117,6 +117,8 @@ class _Checks:
             yield f"{text}: {key} is no key of compare.py, which reads runs as they are. Leave it out."
         elif key in self.groups:
             yield from self._group(text, override)
+        elif key in LaunchKeys.model_fields and not self.sweeps:
+            yield f"{text}: {key} is for the jobs of a sweep. Type -m with it, or leave it out."
         elif key in RequestKeys.model_fields:
             yield from self._request_key(text, override)
         elif key == "hydra.output_subdir" and override.value() is not None:

@@ -17,7 +17,7 @@ from entry.request import CONF, Request, unresolved
 from label_spaces import catalogue
 from label_spaces.space import LabelSpaceError
 from settings.base import OF_DATA, Group, Target
-from settings.run import RunSettings, validated
+from settings.run import AllowedPackages, LaunchKeys, RunSettings, validated
 
 # Keys whose values, where they are paths or names of label spaces, must exist.
 PATHS = ("data.root", "data.split", "data.labels", "data.label_space", "model.weights", "model.label_space", "predictions",
@@ -80,7 +80,7 @@ def _is_given_root(name: str) -> bool:
 
 
 def _plain(config: DictConfig) -> Any:
-    """Everything resolved, without the packages that this command line alone allows."""
+    """Everything resolved, without the packages that this command line alone allows, and without how a sweep is run."""
     try:
         missing = sorted(OmegaConf.missing_keys(config))
         if missing:
@@ -89,7 +89,8 @@ def _plain(config: DictConfig) -> Any:
     except OmegaConfBaseException as error:
         raise unresolved(error) from None
     assert isinstance(plain, dict)
-    plain.pop("allow", None)
+    for name in (*AllowedPackages.model_fields, *LaunchKeys.model_fields):
+        plain.pop(name, None)
     fields = RunSettings.model_fields.items()
     removed = [name for name, field in fields if name not in plain and isinstance(field.default, Group)]
     return {**plain, **{name: default_of(name) for name in removed}}

@@ -13,9 +13,9 @@ from entry.errors import RequestError
 from entry.request import Request
 from run_folder import RunFolder, is_run
 from settings.errors import SettingsError
-from settings.run import AllowedPackages, RequestKeys, RunSettings, validated
+from settings.run import AllowedPackages, LaunchKeys, RequestKeys, RunSettings, validated
 
-REQUEST_KEYS = (*RequestKeys.model_fields, *AllowedPackages.model_fields)
+REQUEST_KEYS = (*RequestKeys.model_fields, *AllowedPackages.model_fields, *LaunchKeys.model_fields)
 
 
 def read_settings(folder: RunFolder, allow: Sequence[str]) -> RunSettings:

@@ -14,7 +14,7 @@ from reports.figures.style import undrawable
 from reports.formatting import with_interval
 from reports.html.evaluation import PAGE
 from reports.intervals import FEW
-from run_folder import RunFolder, read_json
+from run_folder import RunFolder, read_csv, read_json
 from streams import printable
 
 MOST_NAMED = 6  # rare classes in a note
@@ -45,6 +45,18 @@ def print_summary(folder: RunFolder, split: str) -> None:
     if scores["crossing"] and scores["accuracy"] is not None:
         interval = scores["intervals"]["miou_expressible"]
         print(crosswalk_summary(scores["crossing"], len(scores["classes"]), interval))
+    print(folder.path, flush=True)
+
+
+def print_validated(folder: RunFolder, headline: str) -> None:
+    """Print the best validation score of a run that is not evaluated on the reported split, and the folder as the last line."""
+    column = f"val/{headline}"
+    rows = [row for row in read_csv(folder.history) if row.get(column)]
+    if best := max(rows, key=lambda row: float(row[column]), default=None):
+        print(f"{column} {float(best[column]):.3f} after epoch {int(best['epoch']) + 1}")
+    print(
+        "A job of a sweep: not evaluated on the reported split. For the best one: python evaluate.py sweep=SWEEP_FOLDER"
+    )
     print(folder.path, flush=True)
 
 

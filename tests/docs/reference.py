@@ -12,7 +12,7 @@ from entry.cli.help import CONF, HIDDEN, composed_values, groups
 from entry.request import PROJECT
 from settings.base import Group
 from settings.errors import group_of, keys_of, legal
-from settings.run import AllowedPackages, RunSettings
+from settings.run import AllowedPackages, LaunchKeys, RunSettings
 
 DOCS = PROJECT / "docs"
 INTERPOLATION = {"type": "string", "pattern": r"^(\$\{.*\}|\?\?\?)$"}  # what Hydra resolves before the types matter
@@ -65,7 +65,7 @@ def _key_tables() -> Iterator[str]:
         }
     titles = {name: str(group.__doc__).splitlines()[0] for name, group in _groups_of_keys().items()}
     sections: dict[str, list[str]] = {"request": []}
-    for key, field in (*keys_of(AllowedPackages), *keys_of(RunSettings)):
+    for key, field in (*keys_of(AllowedPackages), *keys_of(LaunchKeys), *keys_of(RunSettings)):
         if group_of(field.annotation) is None and key.rpartition(".")[2] not in HIDDEN:
             default = f"`{values[key]}`" if key in values and key != "data.cache_dir" else ""
             row = f"| `{key}` | {default} | {legal(field.annotation, field.metadata)} | {field.description} |"

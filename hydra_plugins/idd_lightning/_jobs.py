@@ -1,0 +1,181 @@
+"""The jobs of a sweep, and their records in its folder: one file a job, and sweep.csv for people and for other tools."""
+
+import contextlib
+import csv
+import fcntl
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from run_folder import SWEEP, read_csv, read_json, write_csv, write_json
+
+# Keys of the sweep, not of its jobs.
+OF_SWEEP = ("jobs", "jobs_per_device", "retries", "on_failure", "n_trials", "sweep.resume")
+COLUMNS = ("number", "overrides", "state", "exit_code", "seconds", "epochs")
+ENDED = ("finished", "pruned", "failed", "refused", "stopped")
+
+
+@dataclass
+class Job:
+    """What is to be run."""
+
+    number: int  # also the name of its run folder; of a search the trial's number
+    overrides: tuple[str, ...]  # of the task, in Hydra's grammar
+    facts: dict[str, Any] = field(default_factory=dict)  # further fields of its record
+    hash: str | None = None  # of its settings; None before it was composed
+    devices: int = 1  # GPUs that it needs, where there are some
+
+
+class SweepEnded(SystemExit):
+    """The end of a sweep in which not all went well; the code is the command's exit code."""
+
+
+@dataclass
+class Record:
+    """What is known of a job, as jobs/<number>.json holds it."""
+
+    number: int
+    overrides: list[str]
+    hash: str | None = None  # of its settings; None before it was started
+    state: str = "waiting"
+    exit_code: int | None = None
+    attempts: int = 0
+    started: str | None = None  # ISO 8601, UTC: of the last attempt
+    seconds: float | None = None  # of all attempts
+    slot: int | None = None
+    epochs: int | None = None
+    headline: str | None = None  # the score by which jobs are ranked
+    scores: dict[str, float] = field(default_factory=dict)  # val/… of the epoch with the highest headline
+    parameters: int | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def score(self) -> float | None:
+        """The validation score by which jobs are ranked; None where there is none."""
+        return self.scores.get(f"val/{self.headline}")
+
+    def learn(self, folder: Path) -> None:
+        """Read epochs, scores, headline and parameters from the run's folder, as far as they are there."""
+        facts = read_json(folder / "environment.json") if (folder / "environment.json").exists() else {}
+        rows = read_csv(folder / "history.csv") if (folder / "history.csv").exists() else []
+        self.headline, self.parameters = facts.get("headline"), facts.get("parameters")
+        self.epochs = len(rows)
+        if best := best_row(rows, f"val/{self.headline}"):
+            found = {name: float(value) for name, value in best.items() if name.startswith("val/") and value}
+            self.scores = {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+class Source(Protocol):
+    """Where the launcher takes jobs from."""
+
+    total: int | None  # how many there are in all, where that is known
+    varied: Sequence[str]  # the keys that jobs differ in
+
+    def next(self) -> Job | None:
+        """The next job to start; None where there is none now: it is asked again when a job has ended."""
+
+    def waiting(self) -> Sequence[Job]:
+        """Those that are known and were not given yet."""
+
+    def ended(self, job: Job, record: Record) -> None:
+        """Called once for each job, with how it ended."""
+
+
+class Sweep:
+    """The folder of a sweep."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.records: dict[int, Record] = {}
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """A sweep with the records that its folder holds."""
+        sweep = cls(path)
+        sweep.refresh()
+        return sweep
+
+    def refresh(self) -> None:
+        """Read the records of other processes; those of this one are equal to their files."""
+        for file in (self.path / "jobs").glob("[0-9]*.json"):
+            self.refresh_one(int(file.stem))
+
+    def refresh_one(self, number: int) -> None:
+        """Read the record of a job, where there is one."""
+        if (file := self.path / "jobs" / f"{number}.json").exists():
+            self.records[number] = Record(**read_json(file))
+
+    def create(self, arguments: Sequence[str], created: str) -> None:
+        """Make the folder, and keep what was typed."""
+        for folder in (self.path, self.path / "jobs", self.path / "logs"):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.path / SWEEP, {"arguments": list(arguments), "created": created})
+
+    def folder(self, number: int) -> Path:
+        """The run folder of a job."""
+        return self.path / str(number)
+
+    def log(self, number: int) -> Path:
+        """The file with a job's output."""
+        return self.path / "logs" / f"{number}.log"
+
+    def keep(self, record: Record) -> None:
+        """Write a record."""
+        self.records[record.number] = record
+        write_json(self.path / "jobs" / f"{record.number}.json", asdict(record))
+
+    def write_table(self, waiting: Sequence[Job] = ()) -> None:
+        """Write sweep.csv: the jobs sorted by their number, those that are waiting too."""
+        others = [Record(job.number, list(job.overrides)) for job in waiting if job.number not in self.records]
+        records = sorted((*self.records.values(), *others), key=lambda record: record.number)
+        scores = sorted({name for record in records for name in record.scores})
+        columns = (*COLUMNS, *scores, "folder")
+        rows = [{name: getattr(record, name) for name in COLUMNS} for record in records]
+        for row, record in zip(rows, records, strict=True):
+            row |= {"overrides": " ".join(record.overrides), "seconds": rounded(record.seconds)}
+            row |= {**record.scores, "folder": record.number if self.folder(record.number).is_dir() else None}
+        with locked(self.path / "jobs"):
+            write_csv(self.path / "sweep.csv", rows, columns)
+
+    def best(self) -> Record | None:
+        """The finished job with the highest validation score, of equals the first."""
+        known = [r for r in self.records.values() if r.state == "finished" and r.score is not None]
+        return max(known, key=lambda record: (record.score, -record.number), default=None)
+
+
+def of_sweep(override: str) -> bool:
+    """Whether an override is one of the sweep, not of its jobs."""
+    return override.split("=", maxsplit=1)[0].lstrip("+") in OF_SWEEP
+
+
+def rounded(seconds: float | None) -> float | None:
+    """Seconds to the tenth."""
+    return None if seconds is None else round(seconds, 1)
+
+
+def best_row(rows: Sequence[dict[str, str]], column: str) -> dict[str, str] | None:
+    """The first row with the highest value in a column; None where none has one."""
+    known = [row for row in rows if row.get(column) and math.isfinite(float(row[column]))]
+    return max(known, key=lambda row: float(row[column]), default=None)
+
+
+def last_row(path: Path) -> dict[str, str]:
+    """The last row of a CSV file that may not be there yet."""
+    with contextlib.suppress(OSError, csv.Error):
+        return next(reversed(read_csv(path)), {})
+    return {}
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file or folder inside the block, where its file system has locks."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
