@@ -19,26 +19,20 @@ def evaluate(request: Request) -> None:
         (evaluate_predictions if kind == "predictions" else evaluate_weights)(request, settings)
         return
 
+    if request.sweep is not None:
+        from entry.winner import evaluate_winner
+
+        evaluate_winner(request, request.sweep)
+        return
+
     from entry.config.run_config import of_run
 
     folder, settings = of_run(request)
-    from callbacks.signals import StopSignal
-    from entry.evaluation.assemble import assemble_trained
-    from entry.evaluation.summary import print_differences, print_ignored, print_summary
-    from entry.job import Job
-    from entry.launch import launch
+    from entry.evaluation.summary import print_ignored, print_summary
+    from entry.trained import evaluate_trained
 
-    # Refused here, before any rank has started.
-    run = assemble_trained(folder, settings, request.keys.checkpoint, request.keys.split, request.allow)
-    assert run.checkpoint is not None
-    checkpoint, split = str(run.checkpoint.path), run.datamodule.test_split
     print_ignored(request)
-    print_differences(run)
-    job = Job("evaluate", str(folder.path), settings.to_dict(), None, checkpoint, split, request.allow)
-    signal = StopSignal()
-    with folder.in_use(), signal.listening():
-        launch(job, run, signal)
-    print_summary(folder, split)
+    print_summary(folder, evaluate_trained(request, folder, settings))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,6 +122,14 @@ def run_command(
         return Answer(code, *capfd.readouterr())
 
     return call
+
+
+def in_this_process(arguments: Sequence[str]) -> list[str]:
+    """What is typed beside them so that Hydra's own launcher calls the jobs of -m in this process."""
+    if not {"-m", "hydra.mode=MULTIRUN"} & {*arguments}:
+        return []
+    groups = ("hydra/launcher", "hydra/sweeper")
+    return [f"{group}=basic" for group in groups if not any(each.startswith(group) for each in arguments)]
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ FLOORS: Mapping[str, Sequence[set[str]]] = {
                           {"classification", "segmentation"}),
     "reports": ({"figures"}, {REST}),
     "entry": ({"errors"}, {"request"}, {"hardware"}, {"config", "builders", "checkpoint"}, {"run"}, {"console"}, {"evaluation"}, {"common"}, {"comparable", "comparison_pictures", "label_errors", "requirement"}, {"comparison", "exploration", "job", "prediction", "resume"},
-              {"distributed"}, {"launch"}, {"external"}, {"cli"}),
+              {"distributed"}, {"launch"}, {"external", "trained"}, {"winner"}, {"cli"}),
 }  # fmt: skip
 DRAWN_STREETS = "datamodules.synthetic"
 MOST_LINES, MOST_OF_A_COMMAND, MOST_OF_A_FUNCTION, UNTESTED = 300, 120, 50, 40
@@ -284,6 +284,15 @@ def test_tests_mirror_the_tree():
     files = {str(path.relative_to(ROOT)): path.read_text().count("\n") for path in sources()}
     tests = {str(path.relative_to(ROOT / "tests")) for path in (ROOT / "tests").rglob("test_*.py")}
     assert untested(files, tests) == []
+
+
+def test_plugins_use_nothing_of_ours_but_the_run_folder_and_have_tests():
+    for path in (ROOT / "hydra_plugins").rglob("*.py"):
+        text = path.read_text()
+        assert {name.split(".")[0] for name in imported(text)} & OURS <= {"run_folder"}, path
+        assert text.count("\n") <= MOST_LINES
+        test = ROOT / "tests" / path.relative_to(ROOT).with_name(f"test_{path.name.lstrip('_')}")
+        assert test.exists() or text.count("\n") <= UNTESTED, test
 
 
 def test_a_file_without_a_test_is_noticed():

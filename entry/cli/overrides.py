@@ -117,12 +117,20 @@ class _Checks:
             yield f"{text}: {key} is no key of compare.py, which reads runs as they are. Leave it out."
         elif key in self.groups:
             yield from self._group(text, override)
-        elif key in LaunchKeys.model_fields and not self.sweeps:
-            yield f"{text}: {key} is for the jobs of a sweep. Type -m with it, or leave it out."
         elif key in RequestKeys.model_fields:
             yield from self._request_key(text, override)
+        else:
+            yield from self._other(text, override)
+
+    def _other(self, text: str, override: Override) -> Iterator[str]:
+        """Keys of Hydra's own, and of the jobs of a sweep."""
+        key = override.key_or_group
+        if key in LaunchKeys.model_fields and not self.sweeps:
+            yield f"{text}: {key} is for the jobs of a sweep. Type -m with it, or leave it out."
         elif key == "hydra.output_subdir" and override.value() is not None:
             yield f"{text}: Hydra writes no files of its own here; a run has its config.yaml and overrides.txt. Leave it out."
+        elif key == "hydra.sweep.subdir":
+            yield f"{text}: the run folders of a sweep have the numbers of its jobs as names. Leave it out."
         elif key in ("hydra.run.dir", "hydra.sweep.dir") and override.value() == "":
             yield f"{text}: the path is empty. Type {key}=DIR."
 

@@ -13,9 +13,14 @@ from entry.errors import RequestError
 from entry.request import Request
 from run_folder import RunFolder, is_run
 from settings.errors import SettingsError
-from settings.run import AllowedPackages, LaunchKeys, RequestKeys, RunSettings, validated
+from settings.run import AllowedPackages, LaunchKeys, RequestKeys, RunSettings, SweepKey, validated
 
-REQUEST_KEYS = (*RequestKeys.model_fields, *AllowedPackages.model_fields, *LaunchKeys.model_fields)
+REQUEST_KEYS = (
+    *RequestKeys.model_fields,
+    *AllowedPackages.model_fields,
+    *LaunchKeys.model_fields,
+    *SweepKey.model_fields,
+)
 
 
 def read_settings(folder: RunFolder, allow: Sequence[str]) -> RunSettings:

@@ -52,7 +52,7 @@ def free_slots(slots: Sequence[Slot], busy: Sequence[Slot], devices: int) -> lis
     free = [slot for slot in slots if slot not in busy]
     if not free or free[0].device is None:
         return free[:1] or None
-    distinct = list({slot.device: slot for slot in reversed(free)}.values())[::-1]
+    distinct = [slot for i, slot in enumerate(free) if slot.device not in {each.device for each in free[:i]}]
     needed = min(devices, len({slot.device for slot in slots}))
     return distinct[:needed] if len(distinct) >= needed else None
 

@@ -25,6 +25,7 @@ from run_folder import SWEEP, free_name, is_run, now, write_text
 # A logger records what a job does, and changes nothing.
 NOT_HASHED = (*OF_SWEEP, "sweep", "resume", "resume_with_changes", "allow", "logger", "hydra")
 BEST = "experiment/best.yaml"
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 class LocalLauncher(Launcher):
@@ -98,7 +99,7 @@ class LocalLauncher(Launcher):
     def command(self, job: Job) -> list[str]:
         """What to run for a job: its training, or the rest of it where it was interrupted."""
         folder = self.sweep.folder(job.number)
-        begin = [sys.executable, str(Path(sys.argv[0]).absolute())]
+        begin = [sys.executable, str(PROJECT / "train.py")]
         if is_run(folder):
             allowed = [each for each in job.overrides if each.startswith("allow=")]
             return [*begin, f"resume={quoted(folder)}", *allowed]
@@ -172,8 +173,7 @@ def hash_of(config: DictConfig) -> str:
 
 def _print_page(folder: Path) -> None:
     """Let compare.py make the page of a sweep, and print where it is; a sweep does not fail for want of it."""
-    script = Path(sys.argv[0]).with_name("compare.py").absolute()
-    command = [sys.executable, str(script), f"runs={quoted(folder)}"]
+    command = [sys.executable, str(PROJECT / "compare.py"), f"runs={quoted(folder)}"]
     answer = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)  # noqa: S603
     lines = [*(answer.stderr if answer.returncode else answer.stdout).splitlines(), ""]
     print(f"There is no page: {lines[0]}" if answer.returncode else f"page: {lines[-2]}")

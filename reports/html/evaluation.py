@@ -60,6 +60,7 @@ def context(files: EvaluationFiles, score: str, gallery: Gallery) -> dict[str, A
         "max_epochs": settings["trainer"].get("max_epochs"),
         "patience": (settings.get("early_stopping") or {}).get("patience"),
         "up": data.to_run(files),
+        "rank": files.rank,
         "trained_here": headline.trained_here(files),
         "commands": headline.commands(files),
         "drives": data.has_drives(files.split),

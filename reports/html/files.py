@@ -45,6 +45,7 @@ class EvaluationFiles:
         timing: timing.csv.
         split: split.csv.
         contents: files.csv.
+        jobs: sweep.csv of the sweep that the run is a job of.
     """
 
     folder: Path
@@ -64,6 +65,17 @@ class EvaluationFiles:
     timing: Rows
     split: Rows
     contents: Rows
+    jobs: Rows
+
+    @property
+    def rank(self) -> tuple[int, int] | None:
+        """The place of the run's validation score among those of its sweep's finished jobs, from 1, and their number."""
+        column = f"val/{self.environment.get('headline')}"
+        values = {
+            row["folder"]: float(row[column]) for row in self.jobs if row["state"] == "finished" and row.get(column)
+        }
+        own = values.get(self.run.path.name)
+        return None if own is None else (1 + sum(value > own for value in values.values()), len(values))
 
     @property
     def names(self) -> list[str]:
@@ -123,6 +135,7 @@ def read_files(folder: Path, run: RunFolder) -> EvaluationFiles:
         timing=_rows(run.timing),
         split=_rows(run.split),
         contents=_rows(run.files),
+        jobs=_rows(run.sweep / "sweep.csv") if run.sweep else [],
     )
 
 

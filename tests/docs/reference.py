@@ -36,7 +36,7 @@ The grammar is [Hydra's](https://hydra.cc/docs/1.3/advanced/override_grammar/bas
 | `seed=int(3.0)`, `data.image_size=sort([64,32])` | casts (`int`, `float`, `str`, `bool`), `sort`, `shuffle` |
 | `seed=${data.split_seed}`, `logger.group=${oc.env:USER}` | another key's value; an environment variable |
 | `-m seed=1,2`, `-m 'seed=range(0,9)'`, `'choice(1,2)'`, `'glob(deeplab*)'` | a job for each value (`hydra.mode=MULTIRUN` is `-m`). `interval(…)` needs a sweeper that searches |
-| `hydra.run.dir=DIR`, `hydra.sweep.dir=DIR`, `hydra.sweep.subdir=…` | the folder of a run, of a sweep and of its jobs; may hold `${model.name}` |
+| `hydra.run.dir=DIR`, `hydra.sweep.dir=DIR` | the folder of a run, and of a sweep, whose jobs are numbered folders in it; may hold `${model.name}` |
 | `--cfg job`, `--resolve`, `--package data`, `--info`, `--hydra-help` | what is composed, and Hydra's own options |
 | `--config-dir=FOLDER` | options of your own; `--config-name`, `--config-path` and `hydra.searchpath` are refused |
 | `hydra.job.chdir=true` | nothing: paths are relative to where you are, and a run writes into its folder only |
@@ -97,7 +97,7 @@ def _schema(group: type[Group]) -> dict[str, Any]:
                 "anyOf": [{k: v for k, v in key.items() if k != "title"}, INTERPOLATION],
                 "description": key.get("description", ""),
             }
-    for name in ("defaults", "hydra", "allow"):
+    for name in ("defaults", "hydra", "allow", *LaunchKeys.model_fields):
         schema["properties"][name] = {}
     return schema
 

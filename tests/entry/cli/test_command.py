@@ -14,6 +14,7 @@ from entry.cli import command as commands
 from entry.errors import IncompleteError, RequestError
 from entry.request import PROJECT
 from lightning_modules.errors import TrainingError
+from tests.conftest import in_this_process
 
 
 @pytest.fixture
@@ -22,7 +23,8 @@ def command(monkeypatch, capsys, tmp_path):
 
     def run(task, *arguments):
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+        basic = in_this_process(arguments)
+        monkeypatch.setattr(sys, "argv", ["train.py", *arguments, *basic])
         with pytest.raises(SystemExit) as end:
             commands.command("train")(task)()
         captured = capsys.readouterr()

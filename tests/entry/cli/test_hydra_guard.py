@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from entry.cli import command as commands
+from tests.conftest import in_this_process
 from tests.entry.config.test_allowlist import Payload, typed
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -38,7 +39,8 @@ def command(monkeypatch, capsys, tmp_path, logging_as_before):
     def run(*arguments):
         (tmp_path / "work").mkdir(exist_ok=True)
         monkeypatch.chdir(tmp_path / "work")
-        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+        basic = in_this_process(arguments)
+        monkeypatch.setattr(sys, "argv", ["train.py", *arguments, *basic])
         entered = []
         with pytest.raises(SystemExit) as end:
             commands.command("train")(entered.append)()

@@ -8,6 +8,7 @@ import pytest
 from entry.cli import command as commands
 from entry.cli.overrides import options_of, problems, with_quotes
 from entry.config.resolve import resolved
+from tests.conftest import in_this_process
 
 
 @pytest.fixture
@@ -16,7 +17,8 @@ def typed(monkeypatch, capsys, tmp_path):
 
     def run(*arguments, name="train"):
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
+        basic = in_this_process(arguments)
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments, *basic])
         # As in a new process: an earlier call's handlers write to its own streams, and it has disabled Hydra's loggers.
         live = [each for each in logging.root.handlers if not getattr(getattr(each, "stream", None), "closed", False)]
         monkeypatch.setattr(logging.root, "handlers", live)
@@ -100,7 +102,7 @@ def get(settings, key):
         (["-m", "logger=[csv,wandb],csv"], "logger.name", [["csv", "wandb"], "csv"]),
         (["-m", "~logger", "seed=1,2"], "logger.name", ["csv", "csv"]),
         (["-m", "hydra/launcher=basic", "hydra/sweeper=basic", "hydra.sweeper.max_batch_size=1", "seed=1,2"], "seed", [1, 2]),
-        (["-m", "seed=1,2", "hydra.sweep.dir=s/${model.name}", "hydra.sweep.subdir=${hydra.job.override_dirname}"], "seed", [1, 2]),
+        (["-m", "seed=1,2", "hydra.sweep.dir=s/${model.name}"], "seed", [1, 2]),
         (["hydra.run.dir=out/${model.name}_${optimizer.lr}", "hydra.verbose=true"], "seed", [0]),
     ],
 )  # fmt: skip
@@ -168,7 +170,11 @@ def test_shuffle_gives_each_value_once(typed):
         (["hydra.run.dir=${nothing}"], "hydra.run.dir cannot be resolved: Interpolation key 'nothing' not found"),
         (["hydra.run.dir=${oc.env:NOT_SET_ANYWHERE}"], "Environment variable 'NOT_SET_ANYWHERE' not found"),
         (["-m", "seed=1,2", "hydra.sweep.dir=${nothing}"], "hydra.sweep.dir cannot be resolved: Interpolation key 'nothing' not found"),
-        (["-m", "seed=1,2", "hydra.sweep.subdir=${nothing}"], "hydra.sweep.subdir cannot be resolved: Interpolation key 'nothing' not found"),
+        (["-m", "seed=1,2", "hydra.sweep.subdir=mine"], "hydra.sweep.subdir=mine: the run folders of a sweep have the numbers of its jobs"),
+        (["jobs=2"], "jobs=2: jobs is for the jobs of a sweep. Type -m with it, or leave it out."),
+        (["-m", "seed=1,2", "jobs=0"], "jobs=0: must be a whole number of at least 1 or null"),
+        (["-m", "seed=1,2", "on_failure=panic"], "on_failure=panic: must be continue or stop"),
+        (["-m", "seed=1,2", "sweep.resume=nowhere"], "there is no such folder. Give the folder of a sweep that python train.py -m has printed."),
         (["hydra.run.dir="], "hydra.run.dir=: the path is empty. Type hydra.run.dir=DIR."),
         (["hydra.run.dir=null"], "hydra.run.dir=null: cannot be null"),
         (["hydra.mode=BOTH"], "expected one of [RUN, MULTIRUN]"),

@@ -1,0 +1,109 @@
+"""The best job of a sweep, or the best seeds of one recipe: chosen by validation scores, then scored once."""
+
+import json
+import statistics
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from entry.config.run_config import stored_settings, with_overrides
+from entry.config.targets import check_targets
+from entry.errors import RequestError
+from entry.request import Request
+from run_folder import SWEEP, RunFolder, read_csv, read_json, write_json
+from settings.changes import flat
+
+WINNER = "winner.json"
+# Settings that differ within a recipe, and those that have no influence on what is learnt.
+NOT_OF_RECIPE = ("seed", "data.root", "data.num_workers", "data.cache", "data.cache_dir", "trainer.progress", "checkpointing.", "logger.",
+                 "report.", "sweep.")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The finished jobs of a sweep that differ in nothing but the seed."""
+
+    runs: list[RunFolder]
+    headline: str
+    values: list[float]  # the validation score of each
+
+    @property
+    def mean(self) -> float:
+        """The mean validation score."""
+        return statistics.fmean(self.values)
+
+
+def recipes_of(sweep: Path) -> list[Recipe]:
+    """The recipes of a sweep, the best first. Raises RequestError where no job has finished, or they have different tasks."""
+    table = sweep / "sweep.csv"
+    if not (sweep / SWEEP).is_file() or not table.is_file():
+        raise RequestError(f"sweep={sweep}: no sweep.json in it, so it is not the folder of a sweep. Give the one that train.py -m has printed.")  # fmt: skip
+    found: dict[str, list[tuple[RunFolder, str, float]]] = defaultdict(list)
+    for row in read_csv(table):
+        if row["state"] != "finished":
+            continue
+        run = RunFolder.open(sweep / row["folder"])
+        headline = str(read_json(run.environment)["headline"])
+        settings = flat(stored_settings(run)).items()
+        kept = {key: value for key, value in settings if not key.startswith(NOT_OF_RECIPE)}
+        found[json.dumps(kept, sort_keys=True)].append((run, headline, float(row[f"val/{headline}"] or "nan")))
+    recipes = [Recipe([r for r, *_ in jobs], jobs[0][1], [value for *_, value in jobs]) for jobs in found.values()]
+    if not recipes:
+        raise RequestError(
+            f"sweep={sweep}: no job has finished. Go on with it: python train.py -m sweep.resume={sweep}"
+        )
+    if len(headlines := sorted({recipe.headline for recipe in recipes})) > 1:
+        raise RequestError(f"sweep={sweep}: its jobs have different scores ({', '.join(headlines)}), so none is the best. Evaluate one: run=…")  # fmt: skip
+    return sorted(recipes, key=lambda recipe: recipe.mean, reverse=True)
+
+
+def evaluate_winner(request: Request, folder: str) -> None:
+    """Score the winner's runs on the reported split, once, and print its scores. Raises a request error."""
+    sweep = Path(folder)
+    recipes = recipes_of(sweep)
+    winner, number = recipes[0], sum(len(recipe.runs) for recipe in recipes)
+    for row in (rows := read_csv(sweep / "sweep.csv")):
+        if row["state"] in ("waiting", "running", "stopped"):
+            left = sum(each["state"] in ("waiting", "running", "stopped") for each in rows)
+            print(
+                f"note: {left} of {len(rows)} jobs have not ended; python train.py -m sweep.resume={sweep} goes on with them."
+            )
+            break
+    names = ", ".join(run.path.name for run in winner.runs)
+    of = (
+        f"the best of {number} jobs"
+        if len(recipes) == number
+        else f"the best of {len(recipes)} recipes in {number} jobs"
+    )
+    print(
+        f"winner: {'job' if len(winner.runs) == 1 else 'jobs'} {names}, val/{winner.headline} {winner.mean:.3f}, {of}"
+    )
+    scores = [_scored(request, run) for run in winner.runs]
+    facts: dict[str, Any] = {
+        "jobs": [run.path.name for run in winner.runs],
+        "score": f"val/{winner.headline}",
+        "value": winner.mean,
+    }
+    write_json(sweep / WINNER, {**facts, "of_jobs": number, "of_recipes": len(recipes), "split": scores[0]["split"]})
+    if len(scores) > 1:
+        values = [each[winner.headline] for each in scores]
+        spread = statistics.stdev(values)
+        print(f"{scores[0]['split']}: {winner.headline} {statistics.fmean(values):.3f}, standard deviation over {len(values)} seeds {spread:.3f}")  # fmt: skip
+        print(sweep, flush=True)
+
+
+def _scored(request: Request, run: RunFolder) -> dict[str, Any]:
+    """The scores of a run on the reported split, evaluated unless it has been."""
+    from entry.evaluation.summary import print_summary
+    from entry.trained import evaluate_trained
+
+    settings = with_overrides(run, request)[1]
+    check_targets(settings, request.allow)
+    before = [split for split in ([request.keys.split] if request.keys.split else ["test", "val"]) if (run.evaluation(split) / "scores.json").exists()]  # fmt: skip
+    if before:
+        print(f"{run.path} has been scored on {before[0]} already; it is not scored again.")
+    split = before[0] if before else evaluate_trained(request, run, settings)
+    print_summary(run, split)
+    scores: dict[str, Any] = read_json(run.evaluation(split) / "scores.json")
+    return scores
