@@ -178,7 +178,7 @@ PROCESS = """
 import json, os, signal, sys, time
 sys.path.insert(0, {root!r})
 from pathlib import Path
-from tests.hydra_plugins.idd_lightning.test__study import record, rest, trials
+from tests.hydra_plugins.idd_lightning.test_study import record, rest, trials
 folder = Path({folder!r})
 {body}
 """
