@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 
 from hydra_plugins.idd_lightning._jobs import Job, Record, Sweep
 from hydra_plugins.idd_lightning._study import Search, Trials, distribution, grid_of
-from run_folder import read_json
+from run_folder import read_csv, read_json
 
 ROOT = Path(__file__).resolve().parents[3]
 RATE = "optimizer.lr=tag(log,interval(1e-5,1e-1))"
@@ -280,3 +280,39 @@ def test_a_free_slot_gets_a_trial_at_once(tmp_path):
         now, job = ends.pop(0)
         source.ended(job, record(job))
     assert order == [(0.0, 0), (0.0, 1), (1.0, 2), (2.0, 3), (3.0, 4), (4.0, 5), (5.0, 6), (6.0, 7)]
+
+
+SEARCHING = """
+from hydra_plugins.idd_lightning._jobs import Sweep
+from hydra_plugins.idd_lightning._pool import Pool
+from hydra_plugins.idd_lightning._slots import slots_of
+from tests.hydra_plugins.idd_lightning.test_pool import Screen, programs
+sweep = Sweep.open(folder)
+sweep.create([], "")
+done = folder / "done"
+job = f"time.sleep(0.05); made('finished'); open({str(done)!r}, 'a').write(f'{{number}} ')"
+source = trials(folder, 8)
+print(flush=True)
+Pool(sweep, slots_of(2, 1, []), lambda job: None, programs(sweep, dict.fromkeys(range(8), job)), Screen()).run(source)
+"""
+
+
+@pytest.mark.slow
+def test_a_search_that_is_killed_again_and_again_ends_at_exactly_its_trials_each_finished_once(tmp_path):
+    kills, over = 0, False
+    while not over:
+        process = python(tmp_path, SEARCHING)
+        try:
+            assert process.stdout.readline() == "\n"
+            over = process.wait(timeout=0.1 + 0.07 * (kills % 9)) == 0
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            kills += 1
+        assert kills < 60
+    assert kills > 1
+    states = [trial.state for trial in study_of(tmp_path).trials]
+    assert states == [TrialState.COMPLETE] * 8
+    done = (tmp_path / "done").read_text().split()
+    assert len(done) == len({*done})
+    assert {row["number"]: row["state"] for row in read_csv(tmp_path / "sweep.csv")} == {str(n): "finished" for n in range(8)}  # fmt: skip
