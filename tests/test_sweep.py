@@ -49,7 +49,9 @@ def typed(place, name, *arguments):
     """Type a command: (exit code, stdout, stderr)."""
     environment = {**os.environ, "PYTHONPATH": str(place), "XDG_CACHE_HOME": str(place / "caches")}
     command = [sys.executable, str(PROJECT / f"{name}.py"), *arguments]
-    answer = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=600)
+    answer = subprocess.run(
+        command, cwd=place, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
     return answer.returncode, answer.stdout, answer.stderr
 
 

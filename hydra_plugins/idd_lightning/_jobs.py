@@ -5,6 +5,8 @@ import csv
 import fcntl
 import math
 import os
+import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -170,6 +172,18 @@ def last_row(path: Path) -> dict[str, str]:
     with contextlib.suppress(OSError, csv.Error):
         return next(reversed(read_csv(path)), {})
     return {}
+
+
+def quoted(path: Path) -> str:
+    """A path as Hydra's grammar needs it."""
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def typed(key: str, path: Path) -> str:
+    """A key and a path as they are typed in a shell."""
+    plain = re.fullmatch(r"[\w./:+@%-]*", str(path), re.ASCII)
+    return f"{key}={path}" if plain else shlex.quote(f"{key}={quoted(path)}")
 
 
 @contextlib.contextmanager

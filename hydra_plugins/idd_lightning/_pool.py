@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Protocol
 
-from hydra_plugins.idd_lightning._jobs import Job, Record, Source, Sweep
+from hydra_plugins.idd_lightning._jobs import Job, Record, Source, Sweep, typed
 from hydra_plugins.idd_lightning._slots import Slot, environment_of, free_slots
 from run_folder import now, read_json
 
@@ -101,6 +101,7 @@ class Pool:
                     self._send(each, signal.SIGKILL)
                 self.sweep.write_table(source.waiting())
         if received:
+            self.screen.note(f"To go on: python train.py -m {typed('sweep.resume', self.sweep.path)}")
             handler = earlier[received[0]]
             if callable(handler):
                 handler(received[0], None)

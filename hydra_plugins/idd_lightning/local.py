@@ -3,8 +3,6 @@
 import hashlib
 import json
 import os
-import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -19,7 +17,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from hydra_plugins.idd_lightning._jobs import OF_SWEEP, Job, Record, Source, Sweep, SweepEnded
+from hydra_plugins.idd_lightning._jobs import OF_SWEEP, Job, Record, Source, Sweep, SweepEnded, quoted, typed
 from run_folder import SWEEP, free_name, is_run, now, write_text
 
 # A logger records what a job does, and changes nothing.
@@ -177,15 +175,3 @@ def _print_page(folder: Path) -> None:
     answer = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)  # noqa: S603
     lines = [*(answer.stderr if answer.returncode else answer.stdout).splitlines(), ""]
     print(f"There is no page: {lines[0]}" if answer.returncode else f"page: {lines[-2]}")
-
-
-def quoted(path: Path) -> str:
-    """A path as Hydra's grammar needs it."""
-    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
-
-
-def typed(key: str, path: Path) -> str:
-    """A key and a path as they are typed in a shell."""
-    plain = re.fullmatch(r"[\w./:+@%-]*", str(path), re.ASCII)
-    return f"{key}={path}" if plain else shlex.quote(f"{key}={quoted(path)}")
