@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import optuna
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
-from hydra.errors import HydraException
+from hydra.errors import CompactHydraException
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -47,12 +47,12 @@ class Search:
     space: dict[str, str]  # by key, as it was typed
 
     def keep(self, folder: Path) -> None:
-        """Write search.json. Raises HydraException where the folder holds another search."""
+        """Write search.json. Raises CompactHydraException where the folder holds another search."""
         file = folder / "search.json"
         before = read_json(file) if file.exists() else asdict(self)
         for name in ("space", "objectives", "storage"):
             if before[name] != getattr(self, name):
-                raise HydraException(
+                raise CompactHydraException(
                     f"{folder} holds a search whose {name} is {before[name]}, not {getattr(self, name)}. Leave it as it was, or "
                     "begin a new search without sweep.resume."
                 )
@@ -60,12 +60,12 @@ class Search:
 
 
 def distribution(override: Override) -> BaseDistribution:
-    """What a value of an override is drawn from. Raises HydraException where Optuna has no such distribution."""
+    """What a value of an override is drawn from. Raises CompactHydraException where Optuna has no such distribution."""
     sweep, text = override.value(), override.input_line
     found: BaseDistribution
     tags: set[str] = getattr(sweep, "tags", set())
     if tags - {"log"} or (tags and override.is_choice_sweep()):
-        raise HydraException(
+        raise CompactHydraException(
             f"{text}: the only tag is log, of intervals and ranges, as in tag(log,interval(1e-5,1e-2))."
         )
     try:
@@ -79,7 +79,7 @@ def distribution(override: Override) -> BaseDistribution:
             found = kind(min(values), max(values), step=abs(sweep.step), log="log" in tags)
             return found
     except ValueError as error:
-        raise HydraException(f"{text}: {error}") from None
+        raise CompactHydraException(f"{text}: {error}") from None
     if isinstance(sweep, ChoiceSweep):
         sweep.shuffle = False  # a study's choices keep their order
     choices = dict(zip(override.sweep_string_iterator(), override.sweep_iterator(), strict=True))
@@ -88,11 +88,11 @@ def distribution(override: Override) -> BaseDistribution:
 
 
 def grid_of(overrides: Sequence[Override]) -> dict[str, list[Any]]:
-    """The values of a grid by key. Raises HydraException for an interval, which has no end of them."""
+    """The values of a grid by key. Raises CompactHydraException for an interval, which has no end of them."""
     grid = {}
     for override in overrides:
         if override.is_interval_sweep():
-            raise HydraException(
+            raise CompactHydraException(
                 f"{override.input_line}: a grid needs values, as in choice(A,B) or range(START,STOP,STEP); or type hydra.sweeper.sampler=tpe."
             )
         found = distribution(override)
@@ -151,7 +151,7 @@ class Trials:
         return ()
 
     def ended(self, job: Job, record: Record) -> None:
-        """Tell the study. A stopped trial goes on when the sweep is resumed. Raises HydraException for an objective that runs lack."""
+        """Tell the study. A stopped trial goes on when the sweep is resumed. Raises CompactHydraException for an objective that runs lack."""
         if record.state == "stopped":
             return
         values = self._values(record) if record.state == "finished" else None
@@ -168,7 +168,7 @@ class Trials:
         }
         known |= {name.removeprefix("val/"): score for name, score in record.scores.items()}
         if unknown := [name for name in self.search.objectives if record.scores and name not in known]:
-            raise HydraException(
+            raise CompactHydraException(
                 f"hydra.sweeper.objectives: job {record.number} has no {' and no '.join(unknown)}. Choose from: {', '.join(known)}"
             )
         values = [known.get(name) for name in self.search.objectives]
@@ -201,12 +201,12 @@ class Trials:
 
 
 def _opened(sweep: Sweep, search: Search) -> tuple[BaseStorage, optuna.Study]:
-    """The study of a search, in the sweep's folder or a database. Raises HydraException where there is another one, or none can be."""
+    """The study of a search, in the sweep's folder or a database. Raises CompactHydraException where there is another one, or none can be."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder = sweep.path
     begun = (folder / "search.json").exists()
     if sweep.records and not begun:
-        raise HydraException(
+        raise CompactHydraException(
             f"{folder} holds a sweep that is no search. Leave hydra/sweeper=optuna out, or begin a new one."
         )
     try:
@@ -219,11 +219,11 @@ def _opened(sweep: Sweep, search: Search) -> tuple[BaseStorage, optuna.Study]:
         study = optuna.create_study(
             storage=storage, study_name=search.study, directions=directions, load_if_exists=begun
         )
-    except HydraException:
+    except CompactHydraException:
         raise
     except Exception as error:  # whatever the driver of a database raises
         reason = str(error).splitlines()[0]
-        raise HydraException(
+        raise CompactHydraException(
             f"hydra.sweeper.storage={search.storage or folder / JOURNAL} cannot be used: {reason}"
         ) from error
     return storage, study

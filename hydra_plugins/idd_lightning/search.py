@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException
+from hydra.errors import CompactHydraException
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
@@ -40,11 +41,11 @@ class OptunaSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Run the trials. Raises HydraException for a search that makes no sense."""
+        """Run the trials. Raises CompactHydraException for a search that makes no sense."""
         launcher: Any = self.launcher
         assert self.hydra_context is not None
         assert self.config is not None
-        n_trials = self.config.n_trials
+        n_trials = self.config.get("n_trials")
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         params = [f"{key}={value}" for key, value in self.params.items()]
         parsed = parser.parse_overrides([each for each in (*params, *arguments) if not of_sweep(each)])
@@ -52,7 +53,10 @@ class OptunaSweeper(Sweeper):
         searched = [each for each in overrides if each.is_sweep_override()]
         fixed = [str(each.input_line) for each in overrides if not each.is_sweep_override()]
         if problem := self._problem(bool(searched), hasattr(launcher, "run"), n_trials):
-            raise HydraException(problem)
+            raise CompactHydraException(problem)
+        self.validate_batch_is_legal(
+            [[*fixed, *map(_first, searched)]]
+        )  # a key that does not exist is refused now, not by each trial
         from hydra_plugins.idd_lightning._study import Search, Trials
 
         folder = launcher.open()
@@ -76,7 +80,7 @@ class OptunaSweeper(Sweeper):
         """What makes no sense about the search, in a sentence."""
         pruned = [name for name in self.objectives if name in NEVER_PRUNED] or len(self.objectives) > 1
         found = {
-            "hydra/sweeper=optuna starts a trial whenever a slot is free, which other launchers do not. Leave hydra/launcher out.": not launches,
+            "hydra/sweeper=optuna searches with hydra/launcher=local alone, the default of train.py -m.": not launches,
             "There is nothing to search: type values for a key, such as 'optimizer.lr=tag(log,interval(1e-5,1e-2))', or hydra.sweeper.params in a file.": not searches,
             f"hydra.sweeper.sampler={self.sampler}: there is no such sampler. Choose one of: {', '.join(SAMPLERS)}": self.sampler not in SAMPLERS,
             f"hydra.sweeper.pruner={self.pruner}: there is no such pruner. Choose one of: {', '.join(PRUNERS)}": self.pruner not in PRUNERS,
@@ -88,3 +92,10 @@ class OptunaSweeper(Sweeper):
                 n_trials is None and self.sampler != "grid"),
         }  # fmt: skip
         return next((sentence for sentence, applies in found.items() if applies), None)
+
+
+def _first(override: Override) -> str:
+    """A sweep with one of its values."""
+    sweep: Any = override.value()
+    value = sweep.start if override.is_interval_sweep() else next(override.sweep_string_iterator(), "")
+    return f"{override.get_key_element()}={value}"

@@ -38,12 +38,19 @@ class Launcher:
 
 
 @pytest.fixture
-def search(tmp_path):
+def composed():
+    """What was composed before anything was made."""
+    return []
+
+
+@pytest.fixture
+def search(tmp_path, composed):
     """Search with what was typed, and return the jobs."""
 
     def call(*arguments, n_trials=5, launcher=None, **settings):
         sweeper = OptunaSweeper(**{**DEFAULTS, **settings})
-        sweeper.hydra_context, sweeper.config = SimpleNamespace(config_loader=None), SimpleNamespace(n_trials=n_trials)
+        sweeper.hydra_context, sweeper.config = SimpleNamespace(config_loader=None), {"n_trials": n_trials}
+        sweeper.validate_batch_is_legal = composed.extend
         sweeper.launcher = launcher or Launcher(tmp_path / "sweep")
         sweeper.sweep(list(arguments))
         return sweeper.launcher.jobs
@@ -51,10 +58,13 @@ def search(tmp_path):
     return call
 
 
-def test_keys_of_a_file_are_searched_unless_they_are_typed_and_keys_of_the_sweep_reach_no_job(search, tmp_path):
+def test_keys_of_a_file_are_searched_unless_they_are_typed_and_keys_of_the_sweep_reach_no_job(
+    search, composed, tmp_path
+):
     params = {"x": "interval(0,1)", "y": "1,2", "aug": "none"}
     jobs = search("y=3", "n_trials=5", "retries=1", "data.root='/my data'", params=params)
     assert [job.number for job in jobs] == [0, 1, 2, 3, 4]
+    assert composed == [["y=3", "aug=none", "data.root='/my data'", "x=0.0"]]
     for job in jobs:
         *fixed, x = job.overrides
         assert fixed == ["y=3", "aug=none", "data.root='/my data'"]
@@ -88,7 +98,7 @@ def test_a_path_of_a_database_does_not_depend_on_where_a_job_starts(search, tmp_
         (["x=1,2"], {"objectives": ["parameters"], "pruner": "hyperband"}, "Type hydra.sweeper.pruner=none"),
         (["x=interval(0,1)"], {"sampler": "grid"}, "a grid needs values"),
         (["x=interval(1,0)"], {}, "x=interval(1,0): "),
-        (["x=1,2"], {"launcher": SimpleNamespace()}, "Leave hydra/launcher out"),
+        (["x=1,2"], {"launcher": SimpleNamespace()}, "with hydra/launcher=local alone"),
     ],
 )
 def test_a_search_that_makes_no_sense_is_refused_in_a_sentence_and_leaves_nothing(
@@ -117,6 +127,24 @@ def typed(folder, *arguments):
 def states(folder):
     storage = JournalStorage(JournalFileBackend(str(folder / "journal.log")))
     return [trial.state.name for trial in optuna.load_study(study_name="search", storage=storage).trials]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["n_trials=2", "optimizr.lr=interval(0,1)"], "There is no key 'optimizr.lr'; did you mean optimizer.lr"),
+        (["seed=1,2"], "A search needs its number of trials: n_trials=40."),
+        (["n_trials=2", "seed=1,2", "hydra/launcher=basic"], "hydra/sweeper=optuna searches with hydra/launcher=local alone"),
+    ],
+)  # fmt: skip
+def test_what_is_typed_wrongly_is_refused_as_one_sentence_and_leaves_nothing(
+    run_command, tmp_path, arguments, sentence
+):
+    answer = run_command("train", "-m", "hydra/sweeper=optuna", *arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(sentence)
+    assert len(answer.err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
