@@ -35,7 +35,7 @@ def measure(folder: Path, frames: int, size: tuple[int, int]) -> tuple[Path, flo
     module, weights = build_module(settings, datamodule.label_space, "none")
     run_folder.claim(settings.to_yaml(), typed)
     machine_used = choose(settings.trainer)
-    write_start(run_folder, settings, machine_used, datamodule, weights)
+    write_start(run_folder, settings, machine_used, datamodule, weights, {})
     checkpoint = Checkpoint(run_folder.checkpoints / "best.ckpt", 0, 0, {}, datamodule.label_space)
     seconds: list[float] = []
     write = evaluate.write_page

@@ -15,6 +15,10 @@ from run_folder import SWEEP, RunFolder, read_csv, read_json, write_json
 from settings.changes import flat
 
 WINNER = "winner.json"
+TRIED, LEFT = (
+    ("finished", "pruned"),
+    ("waiting", "running", "stopped"),
+)  # states: among which one is chosen, and to come
 # Settings that differ within a recipe, and those that have no influence on what is learnt.
 NOT_OF_RECIPE = ("seed", "data.root", "data.num_workers", "data.cache", "data.cache_dir", "trainer.progress", "checkpointing.", "logger.",
                  "report.", "sweep.")  # fmt: skip
@@ -62,23 +66,15 @@ def evaluate_winner(request: Request, folder: str) -> None:
     """Score the winner's runs on the reported split, once, and print its scores. Raises a request error."""
     sweep = Path(folder)
     recipes = recipes_of(sweep)
-    winner, number = recipes[0], sum(len(recipe.runs) for recipe in recipes)
-    for row in (rows := read_csv(sweep / "sweep.csv")):
-        if row["state"] in ("waiting", "running", "stopped"):
-            left = sum(each["state"] in ("waiting", "running", "stopped") for each in rows)
-            print(
-                f"note: {left} of {len(rows)} jobs have not ended; python train.py -m sweep.resume={sweep} goes on with them."
-            )
-            break
-    names = ", ".join(run.path.name for run in winner.runs)
-    of = (
-        f"the best of {number} jobs"
-        if len(recipes) == number
-        else f"the best of {len(recipes)} recipes in {number} jobs"
-    )
-    print(
-        f"winner: {'job' if len(winner.runs) == 1 else 'jobs'} {names}, val/{winner.headline} {winner.mean:.3f}, {of}"
-    )
+    winner, states = recipes[0], [row["state"] for row in read_csv(sweep / "sweep.csv")]
+    number = sum(state in TRIED for state in states)
+    if left := sum(state in LEFT for state in states):
+        print(
+            f"note: {left} of {len(states)} jobs have not ended. Go on with them: python train.py -m sweep.resume={sweep}"
+        )
+    names, several = ", ".join(run.path.name for run in winner.runs), len(winner.runs) > 1
+    among = f"{len(recipes)} recipes in {number} jobs" if several else f"{number} jobs"
+    print(f"winner: job{'s' if several else ''} {names}, val/{winner.headline} {winner.mean:.3f}, the best of {among}")
     scores = [_scored(request, run) for run in winner.runs]
     facts: dict[str, Any] = {
         "jobs": [run.path.name for run in winner.runs],

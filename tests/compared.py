@@ -14,6 +14,7 @@ from entry.cli.help import CONF
 from label_spaces.space import LabelSpace
 from metrics.per_sample import ImageRecords, MaskRecords
 from reports.evaluation import Evaluation, scores_of, write_tables
+from settings.run import LaunchKeys
 
 CLASSES = ("person", "car, parked", "sky_&_cloud")
 DRIVES, FRAMES = 20, 6
@@ -36,7 +37,7 @@ def settings(*overrides: str) -> dict[str, Any]:
         config = compose("train", ["data=image_folder", "data.root=/pictures", "logger=csv", *overrides])
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
-    return {key: value for key, value in plain.items() if key not in ("hydra", "allow")}
+    return {key: value for key, value in plain.items() if key not in ("hydra", "allow", *LaunchKeys.model_fields)}
 
 
 def write_run(

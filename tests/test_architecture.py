@@ -24,7 +24,7 @@ FLOORS: Mapping[str, Sequence[set[str]]] = {
     "lightning_modules": ({"errors"}, {"networks", "weights", "schedules", "losses", "test_time_augmentation"}, {"checkpoint_io", "supervised"},
                           {"classification", "segmentation"}),
     "reports": ({"figures"}, {REST}),
-    "entry": ({"errors"}, {"request"}, {"hardware"}, {"config", "builders", "checkpoint"}, {"run"}, {"console"}, {"evaluation"}, {"common"}, {"comparable", "comparison_pictures", "label_errors", "requirement"}, {"comparison", "exploration", "job", "prediction", "resume"},
+    "entry": ({"errors"}, {"request"}, {"hardware"}, {"config", "builders", "checkpoint"}, {"run"}, {"console"}, {"evaluation"}, {"common"}, {"comparable", "comparison_pictures", "label_errors", "requirement"}, {"comparison", "sweep_page", "exploration", "job", "prediction", "resume"},
               {"distributed"}, {"launch"}, {"external", "trained"}, {"winner"}, {"cli"}),
 }  # fmt: skip
 DRAWN_STREETS = "datamodules.synthetic"
@@ -217,7 +217,7 @@ def without_encoding(text: str) -> list[str]:
         keywords = {keyword.arg: keyword.value for keyword in node.keywords}
         values = [value.value for value in (*node.args, *keywords.values()) if isinstance(value, ast.Constant)]
         mode = next((value for value in values if isinstance(value, str) and set(value) <= set("rwaxbt+")), "r")
-        of_text = called == "open" and "b" not in mode and ast.unparse(node.func) not in ("os.open", "Image.open", "RunFolder.open", "opener.open", "tarfile.open")  # fmt: skip
+        of_text = called == "open" and "b" not in mode and ast.unparse(node.func) not in ("os.open", "Image.open", "RunFolder.open", "Sweep.open", "opener.open", "tarfile.open")  # fmt: skip
         method = called in ("read_text", "write_text") and isinstance(node.func, ast.Attribute)
         in_words = called in ("run", "Popen", "check_output") and (
             "text" in keywords or "universal_newlines" in keywords

@@ -30,7 +30,7 @@ USAGE = {
     "explore": "Explore a dataset: python explore.py data=idd data.root=DIR [task=classification] [aug=flip_rotate]\n"
     "Which labels may be wrong: python explore.py data=… predictions=DIR, or runs=[RUN_FOLDER,RUN_FOLDER] of a cross-validation",
     "compare": "Compare runs: python compare.py 'runs=[RUN_FOLDER,RUN_FOLDER]' [split=val] [require='miou>=0.68']\n"
-    "All runs of a sweep: python compare.py runs=SWEEP_FOLDER\nModels of other classes: python compare.py 'runs=[…]' over=common; without pictures: report.images=false",
+    "The page of a sweep: python compare.py runs=SWEEP_FOLDER\nModels of other classes: python compare.py 'runs=[…]' over=common; without pictures: report.images=false",
     "predict": "Predict images: python predict.py run=RUN_FOLDER source=IMAGE_OR_FOLDER",
 }
 FORMS = """

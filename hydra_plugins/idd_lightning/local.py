@@ -23,6 +23,7 @@ from run_folder import SWEEP, free_name, is_run, now, write_text
 # A logger records what a job does, and changes nothing.
 NOT_HASHED = (*OF_SWEEP, "sweep", "resume", "resume_with_changes", "allow", "logger", "hydra")
 BEST = "experiment/best.yaml"
+PAGE = "sweep.html"
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -131,7 +132,8 @@ class LocalLauncher(Launcher):
         if best is not None:
             (sweep.path / BEST).parent.mkdir(exist_ok=True)
             write_text(sweep.path / BEST, self._as_experiment(best))
-            score = f"val/{best.headline} {best.score:.3f}, the best of {len(sweep.records)} jobs"
+            tried = sum(record.state in ("finished", "pruned") for record in sweep.records.values())
+            score = f"val/{best.headline} {best.score:.3f}, the best of {tried} jobs"
             print(f"best: job {best.number}, {score}; as an experiment: {sweep.path / BEST}")
             print(
                 f"to score it on the reported split, once: python evaluate.py {typed('sweep', sweep.path)}", flush=True
@@ -173,5 +175,7 @@ def _print_page(folder: Path) -> None:
     """Let compare.py make the page of a sweep, and print where it is; a sweep does not fail for want of it."""
     command = [sys.executable, str(PROJECT / "compare.py"), f"runs={quoted(folder)}"]
     answer = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)  # noqa: S603
-    lines = [*(answer.stderr if answer.returncode else answer.stdout).splitlines(), ""]
-    print(f"There is no page: {lines[0]}" if answer.returncode else f"page: {lines[-2]}")
+    if answer.returncode or not (folder / PAGE).exists():
+        print(f"There is no page: {(answer.stderr.splitlines() or [''])[0]}")
+    else:
+        print(f"page: {folder / PAGE}", flush=True)

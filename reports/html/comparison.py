@@ -73,11 +73,7 @@ def score_chart(comparison: Comparison, score: str) -> dict[str, Any]:
     values = [
         each for _, value, interval, seeds in found for each in (value, *(interval or ()), *seeds) if each is not None
     ]
-    ticks = charts.ticks(min(values), max(values), 4) if values else [0.0, 1.0]
-
-    def across(value: float) -> float:
-        return round(EDGE + (value - ticks[0]) / (ticks[-1] - ticks[0]) * (WIDTH - 2 * EDGE), 1)
-
+    across, ticks = charts.axis(values, EDGE, WIDTH - EDGE, 4)
     rows = [
         {
             "name": name,
@@ -89,7 +85,7 @@ def score_chart(comparison: Comparison, score: str) -> dict[str, Any]:
         }
         for name, value, interval, seeds in found
     ]
-    return {"score": score, "rows": rows, "ticks": [(across(tick), f"{tick:.6g}") for tick in ticks]}
+    return {"score": score, "rows": rows, "ticks": ticks}
 
 
 def class_rows(comparison: Comparison, pair: Pair) -> list[dict[str, Any]]:
@@ -119,31 +115,9 @@ def class_rows(comparison: Comparison, pair: Pair) -> list[dict[str, Any]]:
 def curves(comparison: Comparison, groups: Groups) -> dict[str, Any]:
     """Return charts of losses and the headline score over the epochs, counted from 1, with a line for each run."""
     runs = [(place, run) for place, group in enumerate(groups) for run in group]
-    trained = [(place, run) for place, run in runs if run.history]
-    score = comparison.headline[0]
-    if not trained:
-        return {"charts": []}
-    epochs = [*range(1, 1 + max(int(run.history[-1]["epoch"]) + 1 for _, run in trained))]
-    found = []
-    for title, column in (
-        ("training loss", "train/loss"),
-        ("validation loss", "val/loss"),
-        (f"validation {score}", f"val/{score}"),
-    ):
-        series = {str(number): _column(run, column, len(epochs)) for number, (_, run) in enumerate(trained)}
-        drawn = charts.line_chart(epochs, series)
-        for line in drawn["lines"]:
-            place, run = trained[int(line["label"])]
-            line |= {"label": run.name, "style": place % COLOURS}
-        found.append((title, drawn))
+    trained = [(run.name, place % COLOURS, run.history) for place, run in runs if run.history]
+    found = charts.history_charts(trained, comparison.headline[0])
     return {"charts": found, "without": [run.name for _, run in runs if not run.history]}
-
-
-def _column(run: Evaluated, column: str, length: int) -> list[float]:
-    values = [np.nan] * length
-    for row in run.history:
-        values[int(row["epoch"])] = float(row.get(column) or np.nan)
-    return values
 
 
 def changed(groups: Groups) -> NDArray[np.int64]:

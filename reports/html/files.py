@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 Rows = Sequence[Mapping[str, str]]
 
 
+TRIED = ("finished", "pruned")  # states of the jobs of a sweep among which one is chosen
+
+
 @dataclass(frozen=True)
 class EvaluationFiles:
     """What stands in the files of an evaluation's folder and of its run's; what does not exist is empty.
@@ -69,11 +72,9 @@ class EvaluationFiles:
 
     @property
     def rank(self) -> tuple[int, int] | None:
-        """The place of the run's validation score among those of its sweep's finished jobs, from 1, and their number."""
+        """The place of the run's validation score among those of its sweep's jobs, from 1, and their number."""
         column = f"val/{self.environment.get('headline')}"
-        values = {
-            row["folder"]: float(row[column]) for row in self.jobs if row["state"] == "finished" and row.get(column)
-        }
+        values = {row["folder"]: float(row[column]) for row in self.jobs if row["state"] in TRIED and row.get(column)}
         own = values.get(self.run.path.name)
         return None if own is None else (1 + sum(value > own for value in values.values()), len(values))
 

@@ -49,6 +49,8 @@ def commands() -> Iterator[tuple[str, str]]:
         blocks = "\n".join(FENCE.findall(text)).replace("\\\n", " ")
         inline = "\n".join(re.findall(r"`([^`\n]+)`", prose(page)))
         for line in f"{blocks}\n{inline}".splitlines():
+            if "--config-dir=" in line:
+                continue  # options of somebody's own
             if (found := COMMAND.search(line)) and ("python " in line or "torchrun " in line):
                 yield found[1], found[2].strip()
 
