@@ -73,8 +73,9 @@ def evaluate_winner(request: Request, folder: str) -> None:
             f"note: {left} of {len(states)} jobs have not ended. Go on with them: python train.py -m sweep.resume={sweep}"
         )
     names, several = ", ".join(run.path.name for run in winner.runs), len(winner.runs) > 1
-    among = f"{len(recipes)} recipes in {number} jobs" if several else f"{number} jobs"
-    print(f"winner: job{'s' if several else ''} {names}, val/{winner.headline} {winner.mean:.3f}, the best of {among}")
+    among = f"the best of {len(recipes)} recipes in {number} jobs" if several else f"the best of {number} jobs"
+    chosen = "the only recipe" if len(recipes) == 1 else among
+    print(f"winner: job{'s' if several else ''} {names}, val/{winner.headline} {winner.mean:.3f}, {chosen}")
     scores = [_scored(request, run) for run in winner.runs]
     facts: dict[str, Any] = {
         "jobs": [run.path.name for run in winner.runs],

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -241,7 +242,11 @@ def marked(mark):
     return found
 
 
-@pytest.mark.parametrize("moment", [0.15, 0.3, 0.45, 0.6, 0.9])
+MOMENTS = sorted(random.Random(0).uniform(0.0, 1.6) for _ in range(20))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_a_killed_parent_leaves_no_process_and_nothing_is_run_again(sweep, tmp_path, moment):
     body = "made('running'); time.sleep(0.2); (folder / 'ran').open('a').write('x'); made('finished')"
     mark = f"MARK_{tmp_path.name}_{os.getpid()}"
