@@ -133,7 +133,7 @@ class Trials:
             if number is not None:
                 self.study.sampler = self._sampler(
                     number
-                )  # it may have been interrupted before its parameters were drawn
+                )  # for parameters that were not drawn before it was interrupted
                 trial = Trial(self.study, self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number))
             elif len(_begun(trials)) < self.count:
                 self.study.sampler = self._sampler(len(trials))
