@@ -99,7 +99,7 @@ class MaskFolderDataModule(SegmentationDataModule):
         else:
             found, where, ready = self._list_pairs()
         self._check_split(ready - {None}, where)
-        if self.settings.split != "folders" and not is_split_list(self.settings.split):
+        if self.settings.split != "folders" and not is_split_list(self.settings.split) and self.settings.folds is None:
             found.pairs = [replace(each, split=None) for each in found.pairs]
         if not found.pairs and not found.alone:
             raise DatasetError(f"data.root={self.root}: no image has a mask.")
@@ -206,7 +206,8 @@ class MaskFolderDataModule(SegmentationDataModule):
         """Return the split of each image that is used, None where `data.split` makes new ones."""
         split = self.settings.split
         if not (isinstance(split, str) and is_split_list(split)):
-            return {each.file: each.split if split == "folders" else None for each in images}
+            ready = split == "folders" or self.settings.folds is not None
+            return {each.file: each.split if ready else None for each in images}
         found = read_split_lists(self.root, split, (each.file for each in images))
         if len(found) < len(images):
             self.notes.append(f"Images that no list of {split} names: {len(images) - len(found)}; they are left out.")
@@ -228,7 +229,7 @@ class MaskFolderDataModule(SegmentationDataModule):
             raise DatasetError(
                 f"data.split=folders: data.root={self.root} needs {where}{there}; leave data.split out to split by fractions."
             )
-        if both and not isinstance(split, str):
+        if both and not isinstance(split, str) and self.settings.folds is None:
             raise DatasetError(
                 f"data.root={self.root} holds ready folders ({', '.join(sorted(filter(None, ready)))}); add data.split=folders "
                 f"to use them, or move the files out of them to split by {as_typed(split)}."

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, replace
 from functools import lru_cache
@@ -111,7 +111,8 @@ class ObjectCropDataModule(ClassificationDataModule):
 
     def filter_split(self, table: SampleTable) -> SampleTable:
         """Leave out the classes that are too small. Raises DatasetError where fewer than two remain."""
-        small = {} if is_csv(self.settings.split) else lacking(table, self.rules)
+        whole = is_csv(self.settings.split) or self.settings.folds is not None  # all folds have the same classes
+        small = {} if whole else lacking(table, self.rules)
         if not small:
             return table
         listed = "; ".join(f"{target} ({why})" for target, why in small.items())
@@ -127,10 +128,16 @@ class ObjectCropDataModule(ClassificationDataModule):
 
     def _common(self, found: list[Candidate]) -> list[Candidate]:
         """Return the samples of classes that some split could make large enough."""
-        least = self.rules.train + 2 * self.rules.evaluation
-        if rare := {target: n for target, n in Counter(crop.target for crop in found).items() if n < least}:
-            listed = ", ".join(f"{target} ({n})" for target, n in sorted(rare.items()))
-            self.notes.append(f"Left out as too rare: {listed}; a class needs {least} crops.")
+        least, drives = self.rules.train + 2 * self.rules.evaluation, 1
+        if self.settings.folds is not None:
+            drives = self.rules.train_groups + 2  # beside those that train needs one of val and of test each
+        groups = defaultdict(list)
+        for crop in found:
+            groups[crop.target].append(crop.group)
+        if rare := {name: each for name, each in groups.items() if len(each) < least or len({*each}) < drives}:
+            listed = ", ".join(f"{target} ({len(each)})" for target, each in sorted(rare.items()))
+            of_drives = f" of {drives} drives" if drives > 1 else ""
+            self.notes.append(f"Left out as too rare: {listed}; a class needs {least} crops{of_drives}.")
         common = [crop for crop in found if crop.target not in rare]
         if len({crop.target for crop in common}) < 2:
             raise DatasetError(

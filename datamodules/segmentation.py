@@ -114,7 +114,7 @@ class SegmentationDataModule(ImageDataModule):
             self.label_space = settled
             masks = self._audited(pairs, "masks")
         defects = {pair.name: why for pair in pairs if (why := unusable(pair, images[pair.name], masks[pair.name]))}
-        if isinstance(self.settings.split, str) and not is_csv(self.settings.split):
+        if isinstance(self.settings.split, str) and not is_csv(self.settings.split) and self.settings.folds is None:
             kept = (pair for pair in pairs if pair.name not in defects)
             torn = torn_drives([(pair.name, pair.group, pair.split or "") for pair in kept])
             defects |= {name: Defect(name, reason) for name, reason in torn.items()}

@@ -19,6 +19,7 @@ from reports.html.comparison import PAGE, Gallery, write_page
 from run_folder import free_name, write_csv, write_text
 from settings.base import as_typed
 from settings.changes import changes, flat
+from settings.run import RunSettings
 from streams import printable
 
 # In the order in which they are shown; recipes are judged by the first.
@@ -27,7 +28,7 @@ PER_CLASS_OF = {"classification": "f1", "segmentation": "iou"}
 SEED = ("seed",)
 # Where a run was made, and what it wrote: of no influence on what it learnt.
 BESIDE = ("data.root", "data.num_workers", "data.cache", "data.cache_dir", "trainer.progress", "checkpointing.", "logger.", "report.",
-          "run", "resume", "resume_with_changes", "split", "checkpoint")  # fmt: skip
+          "sweep.", "run", "resume", "resume_with_changes", "split", "checkpoint")  # fmt: skip
 MOST_NAMED = 12  # keys in a note
 
 
@@ -50,16 +51,19 @@ def recipes_of(request: Request, required: Sequence[Condition]) -> list[list[Eva
     check_names(required, evaluations[0].scores)
     groups: list[list[Evaluated]] = []
     for each in evaluations:
-        same = next((group for group in groups if not [*_differing(group[0], each)]), None)
+        same = next((group for group in groups if not [*differing(group[0].settings, each.settings)]), None)
         groups.append([each]) if same is None else same.append(each)
     return groups if len(groups) > 1 else [[each] for each in evaluations]
 
 
-def _differing(first: Evaluated, second: Evaluated, beside: Sequence[str] = SEED) -> Iterator[str]:
+def differing(first: RunSettings, second: RunSettings, beside: Sequence[str] = SEED) -> Iterator[str]:
     """The keys of settings that differ, without those that have no influence."""
-    for key in changes(first.settings, second.settings):
-        if not any(key == each or (each.endswith(".") and key.startswith(each)) for each in (*BESIDE, *beside)):
-            yield key
+    yield from (key for key in changes(first, second) if matters(key, beside))
+
+
+def matters(key: str, beside: Sequence[str] = SEED) -> bool:
+    """Whether a setting has an influence on what a run learns, those `beside` left out."""
+    return not any(key == each or (each.endswith(".") and key.startswith(each)) for each in (*BESIDE, *beside))
 
 
 def compare(groups: Sequence[Sequence[Evaluated]], required: Sequence[Condition]) -> Comparison:
@@ -102,7 +106,7 @@ def _notes(groups: Sequence[Sequence[Evaluated]]) -> Iterator[str]:
     """What each recipe differs in from the first, of what kind the recipes are, and what some cannot express."""
     first = groups[0][0]
     for other, *_ in groups[1:]:
-        keys = [*_differing(first, other, _beside(groups))]
+        keys = [*differing(first.settings, other.settings, _beside(groups))]
         more = f" and {len(keys) - MOST_NAMED} more" if len(keys) > MOST_NAMED else ""
         yield f"{other.name} differs from {first.name} in {', '.join(keys[:MOST_NAMED]) or 'no setting'}{more}."
     for group in groups:
@@ -120,7 +124,9 @@ def _beside(groups: Sequence[Sequence[Evaluated]]) -> Sequence[str]:
 def settings_table(groups: Sequence[Sequence[Evaluated]]) -> list[tuple[str, list[str]]]:
     """Return each key in which recipes differ, with its value in each of them as it is typed."""
     first = groups[0][0]
-    keys = dict.fromkeys(key for other, *_ in groups[1:] for key in _differing(first, other, _beside(groups)))
+    keys = dict.fromkeys(
+        key for other, *_ in groups[1:] for key in differing(first.settings, other.settings, _beside(groups))
+    )
     values = [flat(group[0].settings) for group in groups]
     return [(key, [as_typed(each.get(key)) for each in values]) for key in keys]
 

@@ -3,8 +3,8 @@
     errors = label_error_candidates(datamodule, [Path(RUN), Path(RUN)])     # the runs of a cross-validation
     errors = label_error_candidates(datamodule, [Path(DIR)])                # masks that any tool has predicted
 
-Each fold is trained with ``data.split=FOLD.csv``, of which the samples to be judged are test, and with
-``report.predictions=true`` where it predicts masks. That a folder of masks is out-of-fold cannot be checked: the page has a sentence on it.
+Each fold is trained with ``data.folds=5 data.fold=0`` and so on, or with ``data.split=FOLD.csv``, of which the samples to be
+judged are test, and with ``report.predictions=true`` where it predicts masks. That a folder of masks is out-of-fold cannot be checked: the page has a sentence on it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

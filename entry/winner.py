@@ -7,26 +7,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from entry.comparison import matters
 from entry.config.run_config import stored_settings, with_overrides
 from entry.config.targets import check_targets
 from entry.errors import RequestError
 from entry.request import Request
+from reports.formatting import with_interval
 from run_folder import SWEEP, RunFolder, read_csv, read_json, write_json
 from settings.changes import flat
 
 WINNER = "winner.json"
+POOLED = "cross_validation"  # folder of the folds' evaluations together
 TRIED, LEFT = (
     ("finished", "pruned"),
     ("waiting", "running", "stopped"),
 )  # states: among which one is chosen, and to come
-# Settings that differ within a recipe, and those that have no influence on what is learnt.
-NOT_OF_RECIPE = ("seed", "data.root", "data.num_workers", "data.cache", "data.cache_dir", "trainer.progress", "checkpointing.", "logger.",
-                 "report.", "sweep.")  # fmt: skip
+WITHIN = ("seed", "data.fold")  # settings that differ within a recipe
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The finished jobs of a sweep that differ in nothing but the seed."""
+    """The finished jobs of a sweep that differ in nothing but the seed, or the fold of a cross-validation."""
 
     runs: list[RunFolder]
     headline: str
@@ -50,7 +51,7 @@ def recipes_of(sweep: Path) -> list[Recipe]:
         run = RunFolder.open(sweep / row["folder"])
         headline = str(read_json(run.environment)["headline"])
         settings = flat(stored_settings(run)).items()
-        kept = {key: value for key, value in settings if not key.startswith(NOT_OF_RECIPE)}
+        kept = {key: value for key, value in settings if matters(key, WITHIN)}
         found[json.dumps(kept, sort_keys=True)].append((run, headline, float(row[f"val/{headline}"] or "nan")))
     recipes = [Recipe([r for r, *_ in jobs], jobs[0][1], [value for *_, value in jobs]) for jobs in found.values()]
     if not recipes:
@@ -83,11 +84,30 @@ def evaluate_winner(request: Request, folder: str) -> None:
         "value": winner.mean,
     }
     write_json(sweep / WINNER, {**facts, "of_jobs": number, "of_recipes": len(recipes), "split": scores[0]["split"]})
-    if len(scores) > 1:
+    if stored_settings(winner.runs[0]).data.folds is not None:
+        _pool(sweep, winner, request.keys.split or "test")
+    elif len(scores) > 1:
         values = [each[winner.headline] for each in scores]
-        spread = statistics.stdev(values)
-        print(f"{scores[0]['split']}: {winner.headline} {statistics.fmean(values):.3f}, standard deviation over {len(values)} seeds {spread:.3f}")  # fmt: skip
+        spread = f"standard deviation over {len(values)} seeds {statistics.stdev(values):.3f}"
+        print(f"{scores[0]['split']}: {winner.headline} {statistics.fmean(values):.3f}, {spread}")
+    if len(scores) > 1:
         print(sweep, flush=True)
+
+
+def _pool(sweep: Path, winner: Recipe, split: str) -> None:
+    """Score the folds of a cross-validation together, of each seed by itself, and print the result."""
+    from entry.folds import pool
+
+    seeds: dict[int, list[Path]] = defaultdict(list)
+    for run in winner.runs:
+        seeds[stored_settings(run).seed].append(run.path)
+    for seed, runs in seeds.items():
+        out = sweep / (POOLED if len(seeds) == 1 else f"{POOLED}_seed{seed}")
+        scores = pool(runs, split, out=out)
+        value = with_interval(scores[winner.headline], (scores["intervals"] or {}).get(winner.headline))
+        spread = scores["folds"]["sd"].get(winner.headline)
+        folds = "" if spread is None else f"; standard deviation of the {len(runs)} folds' own scores {spread:.3f}"
+        print(f"out of fold{'' if len(seeds) == 1 else f', seed {seed}'}: {winner.headline} {value}{folds}; {out}")
 
 
 def _scored(request: Request, run: RunFolder) -> dict[str, Any]:

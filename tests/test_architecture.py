@@ -25,7 +25,7 @@ FLOORS: Mapping[str, Sequence[set[str]]] = {
                           {"classification", "segmentation"}),
     "reports": ({"figures"}, {REST}),
     "entry": ({"errors"}, {"request"}, {"hardware"}, {"config", "builders", "checkpoint"}, {"run"}, {"console"}, {"evaluation"}, {"common"}, {"comparable", "comparison_pictures", "label_errors", "requirement"}, {"comparison", "sweep_page", "exploration", "job", "prediction", "resume"},
-              {"distributed"}, {"launch"}, {"external", "trained"}, {"winner"}, {"cli"}),
+              {"distributed", "folds"}, {"launch"}, {"external", "trained"}, {"winner"}, {"cli"}),
 }  # fmt: skip
 DRAWN_STREETS = "datamodules.synthetic"
 MOST_LINES, MOST_OF_A_COMMAND, MOST_OF_A_FUNCTION, UNTESTED = 300, 120, 50, 40

@@ -45,7 +45,7 @@ def split_folders(settings: DataSettings, root: Path) -> dict[str, str]:
             f"data.split=folders: data.root={root} has no train and val or test folders with class folders beneath. "
             f"{question or inside(root) or otherwise}"
         )
-    if ready and isinstance(settings.split, Fractions):
+    if ready and isinstance(settings.split, Fractions) and settings.folds is None:
         raise DatasetError(
             f"data.root={root} holds ready folders ({', '.join(ready)}); add data.split=folders to use them, or give one of them "
             f"as data.root to split it by {as_typed(settings.split)}. If they are classes, type "

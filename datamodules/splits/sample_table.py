@@ -2,9 +2,10 @@
 
 import hashlib
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from datamodules.errors import DatasetError
@@ -12,6 +13,7 @@ from run_folder import csv_text, write_text
 
 SPLITS = ("train", "val", "test")
 SELECTION = "select"  # a piece of train on which the best checkpoint is chosen, where val is what is reported
+SELECTION_SHARE = Fraction(1, 10)  # of what could be trained on
 TABLE_SPLITS = ("train", SELECTION, "val", "test")
 COLUMNS = ("sample", "group", "target", "split")
 # Words that folders, files and cells of tables are named after.
@@ -91,6 +93,19 @@ class SampleTable:
 def order_hash(seed: int, name: str) -> int:
     """Return a number in [0, 2**64) that orders samples and depends on the seed and the sample's name alone."""
     return int.from_bytes(hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest(), "big")
+
+
+def stratified_order(candidates: Iterable[Candidate], seed: int) -> list[Candidate]:
+    """Return all samples in a hashed order of which every prefix holds each class, of each split, in proportion.
+
+    Rank r of n in its class, by hash, has the place (r + 1/2)/n; the order is by place, then by hash.
+    """
+    classes = defaultdict(list)
+    for candidate in candidates:
+        classes[candidate.split, candidate.target].append((order_hash(seed, candidate.name), candidate.name, candidate))
+    ranked = ((len(members), enumerate(sorted(members))) for members in classes.values())
+    places = [((rank + 0.5) / size, *member) for size, members in ranked for rank, member in members]
+    return [candidate for *_, candidate in sorted(places, key=lambda place: place[:3])]
 
 
 def torn_groups(members: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

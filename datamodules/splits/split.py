@@ -4,16 +4,22 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 
 from datamodules.errors import DatasetError, shortened
-from datamodules.splits.group_assignment import fill, join_units, place
-from datamodules.splits.sample_table import SELECTION, SPLITS, Candidate, Sample, SampleTable, order_hash
+from datamodules.splits.group_assignment import deal
+from datamodules.splits.sample_table import (
+    SELECTION,
+    SELECTION_SHARE,
+    SPLITS,
+    Candidate,
+    Sample,
+    SampleTable,
+    stratified_order,
+)
 from settings.base import is_csv
 from settings.data import DataSettings
-
-SELECTION_SHARE = Fraction(1, 10)  # of train
 
 
 def take_fraction(candidates: Iterable[Candidate], fraction: float, seed: int) -> list[Candidate]:
@@ -23,19 +29,6 @@ def take_fraction(candidates: Iterable[Candidate], fraction: float, seed: int) -
     order = stratified_order(candidates, seed)
     size = max(1, int(Fraction(str(fraction)) * len(order)))
     return sorted(order[:size], key=lambda candidate: candidate.name)
-
-
-def stratified_order(candidates: Iterable[Candidate], seed: int) -> list[Candidate]:
-    """Return all samples in a hashed order of which every prefix holds each class, of each split, in proportion.
-
-    Rank r of n in its class, by hash, has the place (r + 1/2)/n; the order is by place, then by hash.
-    """
-    classes = defaultdict(list)
-    for candidate in candidates:
-        classes[candidate.split, candidate.target].append((order_hash(seed, candidate.name), candidate.name, candidate))
-    ranked = ((len(members), enumerate(sorted(members))) for members in classes.values())
-    places = [((rank + 0.5) / size, *member) for size, members in ranked for rank, member in members]
-    return [candidate for *_, candidate in sorted(places, key=lambda place: place[:3])]
 
 
 def make_table(candidates: Iterable[Candidate], settings: DataSettings) -> tuple[SampleTable, list[str]]:
@@ -57,14 +50,25 @@ def make_table(candidates: Iterable[Candidate], settings: DataSettings) -> tuple
 
 
 def split_candidates(candidates: Iterable[Candidate], settings: DataSettings) -> tuple[SampleTable, list[str]]:
-    """Put every sample into train, val or test; one that has a split keeps it unless `settings.split` is fractions.
+    """Put every sample into train, val or test; one that has a split keeps it unless `settings` has fractions or folds.
 
     Fractions give floor(fraction x n) samples to train and val and the rest to test, each class in proportion, or the
     nearest sizes with which equal content and, for `split_by` group, groups stay on one side.
     Returns the table and sentences for the user. Raises DatasetError where the request cannot be met.
     """
     found = sorted(candidates, key=lambda candidate: candidate.name)
-    table, notes = _ready(found, settings) if isinstance(settings.split, str) else _by_fractions(found, settings)
+    if isinstance(settings.split, str) and settings.folds is None:
+        table, notes = _ready(found, settings)
+    else:
+        make = _by_fractions
+        if settings.folds is not None:
+            from datamodules.splits.folds import split_by_folds as make  # of cross-validations only
+        table, wanted = make(found, settings)
+        notes = _remarks(found, table, wanted, settings.split_by == "group")
+    if settings.folds is not None and any(candidate.split for candidate in found):
+        notes.append(
+            f"data.folds={settings.folds}: the {len(found)} samples of all splits of the dataset are dealt to folds."
+        )
     if contradictions := _differing_copies(found, lambda candidate: candidate.target):
         one, other = contradictions[0]
         notes.append(
@@ -97,29 +101,23 @@ def _ready(found: Sequence[Candidate], settings: DataSettings) -> tuple[SampleTa
     return SampleTable(samples), notes
 
 
-def _by_fractions(found: Sequence[Candidate], settings: DataSettings) -> tuple[SampleTable, list[str]]:
+def _by_fractions(found: Sequence[Candidate], settings: DataSettings) -> tuple[SampleTable, dict[str, int]]:
+    """Return the table, and the sizes that the splits would have if each sample could be placed alone."""
     by_group = settings.split_by == "group"
     _check_enough(found, settings, by_group)
-    units = join_units(found, by_group, settings.split_seed)
     fractions = settings.fractions()
     wanted = {split: int(fractions[split] * len(found)) for split in SPLITS[:-1]}
     wanted[SPLITS[-1]] = len(found) - sum(wanted.values())
-    spread = Counter(target for unit in units for target in unit.counts)
-    everywhere = sum(count >= len(SPLITS) for count in spread.values())
-    sizes = wanted if by_group else _roomy(wanted, everywhere)
-    order = iter(stratified_order(found, settings.split_seed))
-    quotas = Counter((split, candidate.target) for split in SPLITS for candidate in islice(order, sizes[split]))
-    together = [unit for unit in units if len(unit.members) > 1]
-    single = [unit for unit in units if len(unit.members) == 1]
-    placed = place(together, single, fractions, sizes, exact=not by_group)
-    placed.update(fill(placed, single, quotas, sizes))
-    table = SampleTable(Sample(c.name, c.group, c.target, placed[unit]) for unit in units for c in unit.members)
+    placed = deal(found, fractions, wanted, by_group=by_group, seed=settings.split_seed)
+    table = SampleTable(
+        Sample(c.name, c.group, c.target, split) for unit, split in placed.items() for c in unit.members
+    )
     what = "groups without a file in common" if by_group else "different images"
     if any(not table.indices(split) for split in SPLITS):
-        raise DatasetError(f"data={settings.name} has only {len(units)} {what}, too few for {len(SPLITS)} splits.")
+        raise DatasetError(f"data={settings.name} has only {len(placed)} {what}, too few for {len(SPLITS)} splits.")
     if unlearnt := [target for target, count in table.counts(SPLITS[0]).items() if count == 0]:
         raise DatasetError(f"no split can have {shortened(unlearnt)} in {SPLITS[0]}: there are too few {what}.")
-    return table, _remarks(found, table, wanted, by_group)
+    return table, wanted
 
 
 def _check_enough(found: Sequence[Candidate], settings: DataSettings, by_group: bool) -> None:
@@ -134,16 +132,6 @@ def _check_enough(found: Sequence[Candidate], settings: DataSettings, by_group: 
         raise DatasetError(
             f"too few samples{of_fraction} to be in each of {len(SPLITS)} splits: {shortened(few)}; add some, or leave such a class out."
         )
-
-
-def _roomy(sizes: dict[str, int], least: int) -> dict[str, int]:
-    """Return the nearest sizes of at least `least` each, so that every class fits into every split."""
-    sizes = dict(sizes)
-    for split in SPLITS:
-        while sizes[split] < least:
-            sizes[max(SPLITS, key=sizes.__getitem__)] -= 1
-            sizes[split] += 1
-    return sizes
 
 
 def _copies(found: Iterable[Candidate]) -> list[list[Candidate]]:

@@ -45,7 +45,8 @@ def build_datamodule(
     `split` is a run's own split.csv, which is read instead of splitting a second time. `test_split` is what is evaluated
     (None: the reported split), with `own_sizes` each frame at its own size, for external masks. `label_space` is a run's own.
     """
-    data = settings.data if split is None else settings.data.model_copy(update={"split": str(split)})
+    own = {"split": str(split), "folds": None, "fold": None}
+    data = settings.data if split is None else settings.data.model_copy(update=own)
     if data.target is None:
         raise RequestError("data._target_ is missing. Leave it as the options in conf/data have it.")
     make = cast("type[ImageDataModule]", get_class(data.target))

@@ -13,7 +13,7 @@ from settings.run import RunSettings
 # Keys that may change without the run becoming another one; a trailing dot stands for everything below.
 OF_EVALUATION = ("report.predictions", "report.region_sizes", "report.html", "report.images", "report.gallery_iou",
                  "evaluation.")  # fmt: skip
-OF_SPLIT = ("data.fraction", "data.split", "data.select_from")
+OF_SPLIT = ("data.fraction", "data.split", "data.folds", "data.select_from")
 # Another order of sums, and nothing else. Of these the first two are hardware, of which a difference is noted anyway.
 LAST_DIGITS = ("trainer.threads", "trainer.accelerator", "trainer.deterministic", "trainer.channels_last",
                "data.eval_batch_size")  # fmt: skip
@@ -60,7 +60,7 @@ def to_resume(request: Request) -> Resumption:
 
 def _check_kept(resumption: Resumption) -> None:
     """Raise RequestError where a change does not fit what the folder and its checkpoint keep."""
-    split = next((key for key in resumption.changes if key.startswith(OF_SPLIT)), None)
+    split = next((key for key in resumption.changes if key == "data.fold" or key.startswith(OF_SPLIT)), None)
     if split is not None:
         raise RequestError(
             f"{split}: the run has its split, in its split.csv, which is never made anew. Leave it as it was, or train another run."

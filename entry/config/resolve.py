@@ -36,6 +36,8 @@ def resolved(request: Request, *, task: str | None = None) -> RunSettings:
         config.model = {**NO_MODEL, "task": task}
     _check_fit(config)
     settings = validated(RunSettings, _plain(config))
+    if settings.data.folds is not None and "data.split" in request.typed_keys and isinstance(settings.data.split, str):
+        raise RequestError(settings.data.two_splits())
     check_paths(settings, request.typed_keys)
     check_targets(settings, request.allow)  # last, as it imports torch
     return settings

@@ -111,7 +111,11 @@ def print_differences(run: Run) -> None:
 
 def print_ignored(request: Request) -> None:
     """Print which overrides are ignored with run=: those of the split and of training, and the folder."""
-    typed = [key for key in request.typed_keys if key.startswith(("data.fraction", "data.split"))]
+    typed = [
+        key
+        for key in request.typed_keys
+        if key in ("data.folds", "data.fold") or key.startswith(("data.fraction", "data.split"))
+    ]
     if typed:
         print(f"note: {', '.join(typed)} is ignored with run=: the split is the run's own split.csv.")
     idle = [key for key in request.typed_keys if key not in typed and not has_effect(key)]

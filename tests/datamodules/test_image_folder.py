@@ -220,6 +220,18 @@ def test_ready_folders_without_the_word_for_them_say_what_to_type(tmp_path, modu
         module(root).find()
 
 
+def test_folds_pool_ready_folders(tmp_path, module):
+    root = ready(tmp_path / "root", train=8, val=2, test=2)
+    tested = []
+    for fold in range(3):
+        data = module(root, folds=3, fold=fold)
+        data.prepare_training()
+        assert data.table.counts("test") == {"a": 4, "b": 4}
+        tested += [data.names[index] for index in data.indices("test")]
+    assert sorted(tested) == sorted(data.names)
+    assert len(tested) == 24
+
+
 def test_the_word_for_ready_folders_without_them_is_refused(tmp_path, module):
     with pytest.raises(DatasetError, match=r"data\.split=folders: .* has no train and val or test folders"):
         module(folder_per_class(tmp_path / "root", {"a": 3, "b": 3}), split="folders").find()

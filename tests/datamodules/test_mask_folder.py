@@ -104,6 +104,25 @@ def test_ready_folders(tmp_path, make):
         make(root)
 
 
+def test_folds_pool_ready_folders_and_what_has_no_truth_stays_out(tmp_path, make):
+    root = make_root(tmp_path / "mine", folder=lambda number: "train" if number < 14 else "val")
+    (root / "images/test").mkdir()
+    Image.fromarray(picture(ids_of(3))).save(root / "images/test/no mask.jpg")
+    tested = []
+    for fold in range(4):
+        module = make(root, folds=4, fold=fold)
+        assert {split: len(module.indices(split)) for split in ("train", "val", "test")} == {
+            "train": 14,
+            "val": 1,
+            "test": 5,
+        }
+        assert [pair.name for pair in module.without_truth] == ["images/test/no mask.jpg"]
+        assert not module.only_predict("test")
+        assert "data.folds=4: the 20 samples of all splits of the dataset are dealt to folds." in module.notes
+        tested += [module.names[index] for index in module.indices("test")]
+    assert sorted(tested) == sorted(module.names)
+
+
 def test_a_csv_splits(tmp_path, make):
     root = make_root(tmp_path / "mine", count=6)
     rows = [f"images/street {n:02}.jpg,{split}" for n, split in enumerate(["train"] * 3 + ["val", "test", "test"])]

@@ -135,6 +135,25 @@ def test_a_class_that_is_too_small_is_left_out_and_noted(root):
         crops(root, rules=CropRules(train=3, train_groups=9, evaluation=1)).prepare_training()
 
 
+def test_all_folds_have_the_same_classes(root):
+    place = sorted((root / "gtFine").rglob("*.json"))
+    for path in place[: FRAMES * (DRIVES - 3)]:  # a bus is in the last three drives only
+        content = json.loads(path.read_text())
+        content["objects"] = [each for each in content["objects"] if each["label"] != "bus"]
+        path.write_text(json.dumps(content))
+    made = [crops(root, folds=5, fold=fold) for fold in range(5)]
+    for data in made:
+        data.prepare_training()
+        assert data.label_space.classes == ("person", "car")
+        assert "Left out as too rare: bus (6); a class needs 5 crops of 4 drives." in data.notes
+        assert len({sample.group for sample in data.table.samples if sample.split == "test"}) == 2
+    tested = [name for data in made for name in (data.names[index] for index in data.indices("test"))]
+    assert sorted(tested) == sorted(made[0].names)
+    again = crops(root, rules=CropRules(train=3, train_groups=1, evaluation=1), folds=5, fold=2)
+    again.prepare_training()
+    assert again.label_space.classes == ("person", "car", "bus")
+
+
 def test_unreadable_frames_are_all_named_or_skipped(root):
     polygons, image = "gtFine/train/001/0_gtFine_polygons.json", "leftImg8bit/train/002/1_leftImg8bit.png"
     (root / image).write_bytes(b"")

@@ -335,3 +335,28 @@ def one_drive(lite):
         for kind in ("gtFine", "leftImg8bit"):
             (lite / kind / "train" / drive.name).rename(lite / f"{kind}-{drive.name}")
     return lite
+
+
+def test_folds_pool_the_frames_of_all_official_splits_that_have_truth(make):
+    made = [make(folds=7, fold=fold) for fold in range(7)]
+    drives = []
+    for module in made:
+        assert (module.selection_split, module.closing_split) == ("val", "test")
+        assert len(module.table) == 28
+        assert len(module.without_truth) == 2
+        tested = {module.table.samples[index].group for index in module.indices("test")}
+        assert len(tested) == 2
+        drives += tested
+        assert not {module.table.samples[i].group for split in ("train", "val") for i in module.indices(split)} & tested
+    assert sorted(drives) == sorted({sample.group for sample in made[0].table.samples})
+
+
+def test_a_drive_that_the_official_split_tears_apart_is_whole_in_a_fold(make, lite):
+    for kind in ("leftImg8bit", "gtFine"):
+        (lite / kind / "val/020").rename(lite / kind / "val/003")
+    with pytest.raises(DatasetError, match="a drive belongs on one side"):
+        make()
+    for fold in range(3):
+        table = make(folds=3, fold=fold).table
+        assert len(table) == 28
+        assert len({sample.split for sample in table.samples if sample.group == "003"}) == 1

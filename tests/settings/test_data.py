@@ -69,3 +69,28 @@ def test_names_that_hydra_reads_as_numbers_are_texts():
 def test_folders_that_make_no_sense_are_refused(folders, split, words):
     with pytest.raises(SettingsError, match=words):
         validated(RunSettings, PLAIN | {"data": LEGAL | {"split": split, "folders": folders}})
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"folds": 5}, r"data\.folds and data\.fold go together\. Type also data\.fold=0, or another up to 4\."),
+        ({"fold": 0}, r"data\.folds and data\.fold go together\. Type also data\.folds=5\."),
+        ({"folds": 5, "fold": 5}, r"data\.fold=5: of data\.folds=5 the last one is 4\."),
+        ({"folds": 5, "fold": -1}, r"data\.fold=-1: must be a whole number of at least 0"),
+        ({"folds": 1, "fold": 0}, r"data\.folds=1: must be a whole number of at least 2 and at most 50"),
+        ({"folds": 51, "fold": 0}, r"data\.folds=51: must be a whole number of at least 2 and at most 50"),
+        ({"folds": 2.5, "fold": 0}, r"data\.folds=2\.5: must be a whole number of at least 2 and at most 50"),
+        ({"folds": 5, "fold": 0, "split": "folders"}, r"data\.folds=5 deals .*, and data\.split=folders has them in splits"),
+        ({"folds": 5, "fold": 0, "split": "/my/s.csv"}, r"data\.folds=5 deals .* data\.split=/my/s\.csv .* Leave one of"),
+        ({"folds": 5, "fold": 0, "split": "sets/{split}.txt"}, r"data\.folds=5 deals .* data\.split=sets/\{split\}\.txt"),
+    ],
+)  # fmt: skip
+def test_folds_that_make_no_sense_are_refused(keys, words):
+    with pytest.raises(SettingsError, match=words) as refused:
+        validated(RunSettings, PLAIN | {"data": LEGAL | keys})
+    assert "\n" not in str(refused.value)
+
+
+def test_folds_take_the_place_of_the_official_split_which_is_the_default_of_masks():
+    assert DataSettings(**LEGAL | {"split": "official", "folds": 2, "fold": 1}).folds == 2

@@ -41,6 +41,7 @@ def test_everything_is_plain_and_absolute(tmp_path, monkeypatch):
         (["+trainer.max_steps=3"], r"There is no key 'trainer\.max_steps'"),
         (["data=image_folder", "data.root="], r"data\.root=: must be a folder"),
         (["aug=flip_rotate", "aug.rotation=180.5"], r"aug\.rotation=180\.5: must be a number of degrees from 0 to 180"),
+        (["data.split=official", "data.folds=5", "data.fold=0"], r"data\.folds=5 deals the samples .*, and data\.split=official"),
         (["model.task=segmentation", "data=image_folder", "data.root=x"], "does segmentation, but data=image_folder serves classification. Models that fit: custom_cnn, resnet18"),
     ],
 )  # fmt: skip
@@ -48,6 +49,12 @@ def test_a_wrong_request_is_answered_by_name(tmp_path, typed, message):
     with pytest.raises(ValueError, match=message) as refusal:
         resolved(request(tmp_path, *typed))
     assert isinstance(refusal.value, REQUEST_ERRORS)
+
+
+def test_folds_need_not_be_told_about_the_official_split_that_is_a_default(tmp_path):
+    typed = ("model=deeplabv3_mobilenet_v3_large", "data=synthetic_idd", "data.folds=5", "data.fold=4")
+    settings = resolved(request(tmp_path, *typed))
+    assert (settings.data.split, settings.data.folds, settings.data.fold) == ("official", 5, 4)
 
 
 @pytest.mark.parametrize("degrees", ["0", "22.5", "180"])

@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hydra_plugins.idd_lightning._jobs import Job, Record, Sweep
@@ -242,7 +242,7 @@ def marked(mark):
     return found
 
 
-MOMENTS = sorted(random.Random(0).uniform(0.0, 1.6) for _ in range(20))
+MOMENTS = np.random.default_rng(0).uniform(0.0, 1.6, 20).round(3).tolist()
 
 
 @pytest.mark.slow
