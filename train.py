@@ -26,7 +26,6 @@ def train(request: Request) -> None:
 
         ready = opened(request, settings)
 
-    from callbacks.errors import RunPruned
     from entry import console
     from entry.evaluation.summary import print_summary, print_validated
     from entry.job import Job
@@ -34,11 +33,7 @@ def train(request: Request) -> None:
 
     with ready as (run, signal):
         console.announce(run)
-        try:
-            launch(Job.training(run), run, signal)
-        except RunPruned:
-            print(run.folder.path, flush=True)
-            raise
+        launch(Job.training(run), run, signal)
     if run.is_evaluated:
         print_summary(run.folder, run.datamodule.closing_split)
     else:

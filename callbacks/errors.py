@@ -26,7 +26,6 @@ class RunPruned(RunStopped):
 
     def __init__(self, message: str) -> None:
         BaseException.__init__(self, message)
-        self.number = 0
 
 
 class Handler(partial[None]):

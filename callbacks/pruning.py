@@ -1,25 +1,20 @@
 """Pruning: a run that is a trial of a search ends early where its scores so far promise less than those of other trials."""
 
 import functools
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import optuna
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
-from optuna.exceptions import OptunaError
-from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner
-from optuna.storages import BaseStorage, JournalStorage, get_storage
-from optuna.storages.journal import JournalFileBackend
 
 from callbacks.errors import RunPruned
 from run_folder import read_json
 from streams import print_to_stderr
 
-PRUNERS: dict[str, Callable[[int], BasePruner]] = {  # of the largest number of epochs
-    "median": lambda _: MedianPruner(),
-    "hyperband": lambda epochs: HyperbandPruner(max_resource=epochs),
-}
+if TYPE_CHECKING:  # it takes a while, and most runs are no trials
+    from optuna import Study
+    from optuna.pruners import BasePruner
+    from optuna.storages import BaseStorage
 
 
 class Pruning(Checkpoint):  # Lightning calls these last, so that the epoch's state is saved by then
@@ -45,11 +40,15 @@ class Pruning(Checkpoint):  # Lightning calls these last, so that the epoch's st
             trainer.should_stop = True
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """End the run before it is evaluated."""
+        """End the run before it is evaluated, on every rank."""
         if self._message is not None:
+            if trainer.is_global_zero:
+                print(trainer.default_root_dir, flush=True)  # the last line of every command is the folder
             raise RunPruned(self._message)
 
     def _decided(self, score: float, epochs: int, most: int) -> bool:
+        from optuna.exceptions import OptunaError
+
         try:
             storage, study, trial = self._opened
             found = storage.get_trial(trial)
@@ -57,15 +56,23 @@ class Pruning(Checkpoint):  # Lightning calls these last, so that the epoch's st
                 return False
             if epochs not in found.intermediate_values:  # a resumed run may have reported it
                 storage.set_trial_intermediate_value(trial, epochs, score)
-            study.pruner = PRUNERS[self.search["pruner"]](most)
-            return epochs < most and study.pruner.prune(study, storage.get_trial(trial))
+            return epochs < most and self._pruner(most).prune(study, storage.get_trial(trial))
         except (OptunaError, KeyError, ValueError, OSError) as error:  # the run matters more
             print_to_stderr(f"Nothing is pruned now: trial {self.number} of the search in {self.sweep}: {error}")
             return False
 
+    def _pruner(self, most: int) -> "BasePruner":
+        from optuna.pruners import HyperbandPruner, MedianPruner
+
+        return MedianPruner() if self.search["pruner"] == "median" else HyperbandPruner(max_resource=most)
+
     @functools.cached_property
-    def _opened(self) -> tuple[BaseStorage, optuna.Study, int]:
+    def _opened(self) -> "tuple[BaseStorage, Study, int]":
         """The storage, the study and the trial's id in it."""
+        import optuna
+        from optuna.storages import JournalStorage, get_storage
+        from optuna.storages.journal import JournalFileBackend
+
         journal, name = str(self.sweep / "journal.log"), self.search["study"]
         storage = get_storage(self.search["storage"] or JournalStorage(JournalFileBackend(journal)))
         study = optuna.load_study(study_name=name, storage=storage)

@@ -20,6 +20,7 @@ from callbacks.checkpoints import Checkpoints
 from callbacks.ema import AveragedWeights
 from callbacks.finite_checks import FiniteLoss
 from callbacks.history import EpochLines, HistoryWriter, TimingWriter
+from callbacks.pruning import Pruning
 from callbacks.signals import StopSignal
 from callbacks.step_seed import StepSeed
 from entry.builders.modules import build
@@ -124,8 +125,6 @@ def _training_callbacks(
         callbacks.append(AveragedWeights(settings.ema.decay))
     search = (folder.sweep or folder.path) / "search.json"
     if search.exists() and folder.path.name.isdecimal() and read_json(search)["pruner"]:
-        from callbacks.pruning import Pruning  # which needs Optuna
-
         callbacks.append(Pruning(search.parent, int(folder.path.name), headline))
     if early.patience is not None:
         callbacks.append(EarlyStopping("val/loss", patience=early.patience, min_delta=early.min_delta, verbose=True))
