@@ -1,4 +1,4 @@
-"""The errors with which a run ends early without having failed, and the signals that raise one of them."""
+"""The error with which a run ends early without having failed, and the signals that raise it."""
 
 import contextlib
 import signal
@@ -16,16 +16,11 @@ USUAL = ("SIGINT", "SIGTERM", "SIGUSR1")  # handled also where something else ha
 class RunStopped(BaseException):
     """A signal stopped the run. Not an Exception: code that catches errors must not swallow it."""
 
+    state = "stopped"  # in status.json
+
     def __init__(self, number: int) -> None:
         super().__init__(f"stopped by {signal_name(number)}")
-        self.number = number
-
-
-class RunPruned(RunStopped):
-    """The search that the run is a trial of has no further use for it; the message has the epoch and the score."""
-
-    def __init__(self, message: str) -> None:
-        BaseException.__init__(self, message)
+        self.number, self.code = number, 128 + number
 
 
 class Handler(partial[None]):

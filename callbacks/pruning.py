@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from callbacks.errors import RunPruned
+from callbacks.errors import RunStopped
 from run_folder import read_json
 from streams import print_to_stderr
 
@@ -15,6 +15,16 @@ if TYPE_CHECKING:  # it takes a while, and most runs are no trials
     from optuna import Study
     from optuna.pruners import BasePruner
     from optuna.storages import BaseStorage
+
+
+class RunPruned(RunStopped):
+    """The search that the run is a trial of has no further use for it; the message has the epoch and the score."""
+
+    state = "pruned"
+
+    def __init__(self, message: str) -> None:
+        BaseException.__init__(self, message)
+        self.code = 0
 
 
 class Pruning(Checkpoint):  # Lightning calls these last, so that the epoch's state is saved by then

@@ -4,7 +4,7 @@ import errno
 import traceback
 from collections.abc import Iterator
 
-from callbacks.errors import RunPruned, RunStopped
+from callbacks.errors import RunStopped
 from datamodules.errors import DatasetError
 from label_spaces.space import LabelSpaceError
 from lightning_modules.errors import TrainingError, WeightsError
@@ -37,10 +37,10 @@ FAILURES = (IncompleteError, RequirementError, TrainingError, RankError)  # prin
 
 def exit_code(error: BaseException | None) -> int:
     """The exit code after an error, or after none."""
-    if error is None or isinstance(error, RunPruned):
+    if error is None:
         return DONE
     if isinstance(error, RunStopped):
-        return 128 + error.number
+        return error.code
     if isinstance(error, KeyboardInterrupt):
         return 130
     return REFUSED if isinstance(error, REQUEST_ERRORS) else FAILED
@@ -100,4 +100,4 @@ def print_failure(error: Exception) -> None:
         print_to_stderr(message)
 
 
-__all__ = ["RunPruned", "RunStopped", "TrainingError", "exit_code"]
+__all__ = ["RunStopped", "TrainingError", "exit_code"]

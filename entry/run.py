@@ -18,7 +18,7 @@ from entry.builders import loggers
 from entry.builders.crosswalk import keep_space, own_space
 from entry.builders.modules import build_datamodule, build_module, total_steps
 from entry.checkpoint import Checkpoint
-from entry.errors import RequestError, RunPruned, RunStopped, exit_code, shortage
+from entry.errors import RequestError, RunStopped, exit_code, shortage
 from entry.hardware import Hardware
 from entry.request import PROJECT, Request
 from label_spaces.crosswalk import Crosswalk
@@ -201,8 +201,7 @@ def session(status: Status) -> Iterator[StopSignal]:
         with signal.listening():
             yield signal
     except BaseException as error:
-        ended = "stopped" if isinstance(error, RunStopped) else "failed"
-        state, code = "pruned" if isinstance(error, RunPruned) else ended, exit_code(error)
+        state, code = error.state if isinstance(error, RunStopped) else "failed", exit_code(error)
         message = str(error) if state != "failed" else shortage(error) or f"{type(error).__name__}: {error}"
         raise
     finally:

@@ -12,7 +12,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from entry.errors import REFUSED, RankError, RequestError, RunPruned, RunStopped, TrainingError
+from callbacks.pruning import RunPruned
+from entry.errors import REFUSED, RankError, RequestError, RunStopped, TrainingError
 from entry.hardware import OWN_RANKS, Hardware
 from entry.request import PROJECT
 from streams import print_to_stderr

@@ -8,8 +8,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from callbacks.checkpoints import Checkpoints
-from callbacks.errors import RunPruned
-from callbacks.pruning import Pruning
+from callbacks.pruning import Pruning, RunPruned
 from callbacks.signals import StopSignal
 from lightning_modules.checkpoint_io import CheckpointFiles
 from run_folder import write_json

@@ -4,7 +4,8 @@ import errno
 
 import pytest
 
-from callbacks.errors import RunPruned, RunStopped
+from callbacks.errors import RunStopped
+from callbacks.pruning import RunPruned
 from datamodules.errors import DatasetError
 from entry.errors import (
     FAILURES,

@@ -4,8 +4,9 @@ import signal
 
 import pytest
 
+from callbacks.pruning import RunPruned
 from datamodules.errors import DatasetError
-from entry.errors import RunPruned, RunStopped
+from entry.errors import RunStopped
 from entry.run import session
 from run_folder import Status
 
