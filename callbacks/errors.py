@@ -16,9 +16,11 @@ USUAL = ("SIGINT", "SIGTERM", "SIGUSR1")  # handled also where something else ha
 class RunStopped(BaseException):
     """A signal stopped the run. Not an Exception: code that catches errors must not swallow it."""
 
+    state = "stopped"  # in status.json
+
     def __init__(self, number: int) -> None:
         super().__init__(f"stopped by {signal_name(number)}")
-        self.number = number
+        self.number, self.code = number, 128 + number
 
 
 class Handler(partial[None]):

@@ -40,7 +40,7 @@ def exit_code(error: BaseException | None) -> int:
     if error is None:
         return DONE
     if isinstance(error, RunStopped):
-        return 128 + error.number
+        return error.code
     if isinstance(error, KeyboardInterrupt):
         return 130
     return REFUSED if isinstance(error, REQUEST_ERRORS) else FAILED

@@ -201,8 +201,8 @@ def session(status: Status) -> Iterator[StopSignal]:
         with signal.listening():
             yield signal
     except BaseException as error:
-        state, code = "stopped" if isinstance(error, RunStopped) else "failed", exit_code(error)
-        message = str(error) if state == "stopped" else shortage(error) or f"{type(error).__name__}: {error}"
+        state, code = error.state if isinstance(error, RunStopped) else "failed", exit_code(error)
+        message = str(error) if state != "failed" else shortage(error) or f"{type(error).__name__}: {error}"
         raise
     finally:
         status.finish(state, code, message)

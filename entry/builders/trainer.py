@@ -20,12 +20,13 @@ from callbacks.checkpoints import Checkpoints
 from callbacks.ema import AveragedWeights
 from callbacks.finite_checks import FiniteLoss
 from callbacks.history import EpochLines, HistoryWriter, TimingWriter
+from callbacks.pruning import Pruning
 from callbacks.signals import StopSignal
 from callbacks.step_seed import StepSeed
 from entry.builders.modules import build
 from entry.hardware import Hardware
 from lightning_modules.checkpoint_io import CheckpointFiles
-from run_folder import RunFolder
+from run_folder import RunFolder, read_json
 from settings.run import RunSettings
 from settings.training import TrainerSettings
 
@@ -122,6 +123,9 @@ def _training_callbacks(
     ]
     if settings.ema.decay is not None:
         callbacks.append(AveragedWeights(settings.ema.decay))
+    search = (folder.sweep or folder.path) / "search.json"
+    if search.exists() and folder.path.name.isdecimal() and read_json(search)["pruner"]:
+        callbacks.append(Pruning(search.parent, int(folder.path.name), headline))
     if early.patience is not None:
         callbacks.append(EarlyStopping("val/loss", patience=early.patience, min_delta=early.min_delta, verbose=True))
     return callbacks + [build(target, f"callbacks.{name}") for name, target in settings.callbacks.items()]

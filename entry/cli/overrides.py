@@ -178,8 +178,8 @@ class _Checks:
         value: object = override.value()
         if override.is_interval_sweep() and self.basic:
             yield (
-                f"{text}: an interval needs a sweeper that searches; the basic one tries each of some values. "
-                f"Type -m {key}=A,B,C, or -m '{key}=range(START,STOP,STEP)'."
+                f"{text}: an interval needs a sweeper that searches: -m hydra/sweeper=optuna n_trials=40. The default one tries each of "
+                f"some values: -m {key}=A,B,C, or -m '{key}=range(START,STOP,STEP)'."
             )
         elif not self.sweeps:
             hint = f" All of them at once: {key}=[A,B]." if key in SEVERAL else ""

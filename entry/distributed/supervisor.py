@@ -12,6 +12,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from callbacks.pruning import RunPruned
 from entry.errors import REFUSED, RankError, RequestError, RunStopped, TrainingError
 from entry.hardware import OWN_RANKS, Hardware
 from entry.request import PROJECT
@@ -22,7 +23,7 @@ POLL_SECONDS = 0.1
 
 
 def run_ranks(job: str, kind: str, machine: Hardware, folder: Path) -> None:
-    """Do a job (JSON) in several processes. Raises RunStopped, RequestError, TrainingError, RankError."""
+    """Do a job (JSON) in several processes. Raises RunStopped, RunPruned, RequestError, TrainingError, RankError."""
     # In the run's folder under a name that a resume clears away: a command that is killed cannot do it.
     with tempfile.TemporaryDirectory(prefix=".ranks-", suffix=".tmp", dir=folder) as name:
         _watch(_Ranks(job, kind, machine, Path(name)))
@@ -127,6 +128,8 @@ def _raise_end(ranks: _Ranks, wanted: int) -> None:
             raise RunStopped(cause["code"] - 128)
         raise (RequestError if cause["code"] == REFUSED else TrainingError)(cause["message"])
     if ranks.error is None and not bad:
+        if pruned := [end["message"] for end in ends.values() if end["kind"] == "RunPruned"]:
+            raise RunPruned(pruned[0])
         return
     if wanted:  # a rank that was still starting dies of the signal
         raise RunStopped(wanted)

@@ -101,9 +101,11 @@ class Sweep:
         return sweep
 
     def refresh(self) -> None:
-        """Read the records of other processes; those of this one are equal to their files."""
+        """Read the records of other processes, of jobs that had not ended; those of this one are equal to their files."""
         for file in (self.path / "jobs").glob("[0-9]*.json"):
-            self.refresh_one(int(file.stem))
+            known = self.records.get(int(file.stem))
+            if known is None or known.state not in ENDED:
+                self.refresh_one(int(file.stem))
 
     def refresh_one(self, number: int) -> None:
         """Read the record of a job, where there is one."""
@@ -130,16 +132,17 @@ class Sweep:
         write_json(self.path / "jobs" / f"{record.number}.json", asdict(record))
 
     def write_table(self, waiting: Sequence[Job] = ()) -> None:
-        """Write sweep.csv: the jobs sorted by their number, those that are waiting too."""
-        others = [Record(job.number, list(job.overrides)) for job in waiting if job.number not in self.records]
-        records = sorted((*self.records.values(), *others), key=lambda record: record.number)
-        scores = sorted({name for record in records for name in record.scores})
-        columns = (*COLUMNS, *scores, "folder")
-        rows = [{name: getattr(record, name) for name in COLUMNS} for record in records]
-        for row, record in zip(rows, records, strict=True):
-            row |= {"overrides": " ".join(record.overrides), "seconds": rounded(record.seconds)}
-            row |= {**record.scores, "folder": record.number if self.folder(record.number).is_dir() else None}
+        """Write sweep.csv: the jobs sorted by their number, those that are waiting too, and those of other processes."""
         with locked(self.path / "jobs"):
+            self.refresh()
+            others = [Record(job.number, list(job.overrides)) for job in waiting if job.number not in self.records]
+            records = sorted((*self.records.values(), *others), key=lambda record: record.number)
+            scores = sorted({name for record in records for name in record.scores})
+            columns = (*COLUMNS, *scores, "folder")
+            rows = [{name: getattr(record, name) for name in COLUMNS} for record in records]
+            for row, record in zip(rows, records, strict=True):
+                row |= {"overrides": " ".join(record.overrides), "seconds": rounded(record.seconds)}
+                row |= {**record.scores, "folder": record.number if self.folder(record.number).is_dir() else None}
             write_csv(self.path / "sweep.csv", rows, columns)
 
     def best(self) -> Record | None:

@@ -166,6 +166,7 @@ class Pool:
             pass  # a file system without locks
         self.sweep.refresh_one(job.number)
         record = self.sweep.records.get(job.number) or Record(job.number, list(job.overrides))
+        self._catch_up(record)
         if self._is_kept(record):
             log.close()
             self._settle(job, record, source)
@@ -190,6 +191,16 @@ class Pool:
         self.screen.started(record)
         self.sweep.write_table(source.waiting())
         return True
+
+    def _catch_up(self, record: Record) -> None:
+        """Record how a job ended whose sweep was killed before it did; nobody is at work on the job."""
+        file = self.sweep.folder(record.number) / "status.json"
+        found = read_json(file) if record.state == "running" and file.exists() else {}
+        if found.get("state") in ("finished", "pruned"):
+            record.state, record.exit_code = found["state"], 0
+            record.seconds = (record.seconds or 0.0) + (found.get("seconds") or 0.0)
+            record.learn(file.parent)
+            self.sweep.keep(record)
 
     def _is_kept(self, record: Record) -> bool:
         """Whether a job stays as it ended: a failed one is run again where `retries` allow one more attempt."""

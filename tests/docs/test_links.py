@@ -61,6 +61,9 @@ def one_job_each(arguments: str) -> Iterator[list[str]]:
     choices = []
     for override in OverridesParser.create().parse_overrides([with_quotes(each) for each in overrides]):
         key = override.get_key_element()
+        if override.is_interval_sweep():
+            choices.append([f"{key}={override.value().start}"])
+            continue
         swept = [f"{key}={value}" for value in override.sweep_string_iterator()] if override.is_sweep_override() else []
         choices.append(swept or [str(override.input_line)])
     yield from map(list, itertools.product(*choices))

@@ -5,6 +5,7 @@ import errno
 import pytest
 
 from callbacks.errors import RunStopped
+from callbacks.pruning import RunPruned
 from datamodules.errors import DatasetError
 from entry.errors import (
     FAILURES,
@@ -30,6 +31,7 @@ from settings.errors import SettingsError
         (SettingsError(["x"]), 2),
         *((kind("x"), 1) for kind in (IncompleteError, TrainingError, RankError, RuntimeError, ValueError)),
         (RunStopped(10), 138),
+        (RunPruned("Pruned after epoch 1."), 0),
         (KeyboardInterrupt(), 130),
     ],
 )

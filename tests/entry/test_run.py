@@ -4,6 +4,7 @@ import signal
 
 import pytest
 
+from callbacks.pruning import RunPruned
 from datamodules.errors import DatasetError
 from entry.errors import RunStopped
 from entry.run import session
@@ -37,6 +38,7 @@ def outcome(path, error=None, sent=None):
         (None, None, "finished", 0, None),
         (ValueError("broken"), None, "failed", 1, "ValueError: broken"),
         (DatasetError("no images"), None, "failed", 2, "DatasetError: no images"),
+        (RunPruned("Pruned after epoch 3."), None, "pruned", 0, "Pruned after epoch 3."),
         (None, signal.SIGTERM, "stopped", 143, "stopped by SIGTERM"),
         (None, signal.SIGINT, "stopped", 130, "stopped by SIGINT"),
     ],

@@ -10,13 +10,14 @@ from callbacks.checkpoints import Checkpoints
 from callbacks.ema import AveragedWeights
 from callbacks.finite_checks import FiniteLogits, FiniteLoss
 from callbacks.history import EpochLines, HistoryWriter, TimingWriter
+from callbacks.pruning import Pruning
 from callbacks.signals import StopSignal
 from callbacks.step_seed import StepSeed
 from entry.builders.trainer import build_trainer
 from entry.config.resolve import resolved
 from entry.hardware import Hardware
 from lightning_modules.checkpoint_io import CheckpointFiles
-from run_folder import RunFolder
+from run_folder import SWEEP, RunFolder, write_json
 from settings.training import CheckpointingSettings
 from tests.entry.config.test_resolve import request
 
@@ -28,10 +29,10 @@ def build(tmp_path):
     """A Trainer for typed keys, and as the others are passed on."""
     threads = torch.get_num_threads()
 
-    def call(*typed, devices=1, **others) -> lightning.Trainer:
+    def call(*typed, devices=1, folder=tmp_path, **others) -> lightning.Trainer:
         settings = resolved(request(tmp_path, "trainer.progress=false", *typed))
         hardware = Hardware("cpu", "a processor", "32-true", 1, devices)
-        return build_trainer(settings, hardware, RunFolder(tmp_path), headline="f1_macro", **others)
+        return build_trainer(settings, hardware, RunFolder(folder), headline="f1_macro", **others)
 
     yield call
     torch.set_num_threads(threads)
@@ -44,6 +45,25 @@ def kinds(trainer):
 def only(trainer, kind):
     [found] = [callback for callback in trainer.callbacks if isinstance(callback, kind)]
     return found
+
+
+@pytest.mark.parametrize(
+    ("sweep", "pruner", "name", "pruned"),
+    [
+        (True, "median", "3", True), (True, None, "3", False), (True, "median", "by_hand", False),
+        (True, "no search", "3", False), (False, "median", "3", False),
+    ],
+)  # fmt: skip
+def test_only_the_trials_of_a_search_with_a_pruner_are_pruned(build, tmp_path, sweep, pruner, name, pruned):
+    if sweep:
+        write_json(tmp_path / SWEEP, {})
+    if pruner != "no search":
+        write_json(tmp_path / "search.json", {"pruner": pruner, "objectives": ["headline"]})
+    trainer = build(signal=StopSignal(), folder=tmp_path / name)
+    assert kinds(trainer) == (*TRAINING, *([Pruning] if pruned else []))
+    if pruned:  # after the epoch's state was saved
+        found = only(trainer, Pruning)
+        assert (found.sweep, found.number, found.monitor) == (tmp_path, 3, "val/f1_macro")
 
 
 def test_a_training_has_its_callbacks_in_order_and_writes_checkpoints(build, tmp_path):

@@ -147,7 +147,7 @@ def test_shuffle_gives_each_value_once(typed):
         (["aug@loss=road"], "aug@loss=road: an option of aug stands in aug and nowhere else. Type aug=OPTION"),
         (["+optimizer@second=sgd"], "an option of optimizer stands in optimizer and nowhere else"),
         (["+seed=3"], "Could not append to config. An item is already at 'seed'."),
-        (["-m", "optimizer.lr=interval(1e-4,1e-2)"], "an interval needs a sweeper that searches; the basic one tries each of some values. Type -m optimizer.lr=A,B,C"),
+        (["-m", "optimizer.lr=interval(1e-4,1e-2)"], "an interval needs a sweeper that searches: -m hydra/sweeper=optuna n_trials=40. The default one tries each of some values: -m optimizer.lr=A,B,C"),
         (["-m", "optimizer.lr=tag(log,interval(1e-4,1e-2))"], "an interval needs a sweeper that searches"),
         (["optimizer.lr=interval(1e-4,1e-2)"], "an interval needs a sweeper that searches"),
         (["seed=range(3)"], "seed=range(3): several values are tried with -m: python train.py -m 'seed=range(3)'."),

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hydra_plugins.idd_lightning._jobs import Job, Sweep
+from hydra_plugins.idd_lightning._jobs import Job, Record, Sweep
 from hydra_plugins.idd_lightning._pool import Pool
 from hydra_plugins.idd_lightning._slots import Slot, slots_of
 from run_folder import read_csv
@@ -271,3 +271,25 @@ def test_a_killed_parent_leaves_no_process_and_nothing_is_run_again(sweep, tmp_p
 
 def _text(path):
     return path.read_text() if path.exists() else ""
+
+
+@pytest.mark.parametrize("state", ["finished", "pruned"])
+def test_a_job_that_ended_while_nobody_recorded_it_is_not_run_again(sweep, state):
+    run(sweep, 1, {0: f"made('{state}')"})
+    sweep.keep(
+        Record(0, ["x=0"], hash="h0", state="running", attempts=1)
+    )  # as when the sweep was killed just before it knew
+    code, source, screen = run(Sweep.open(sweep.path), 1, {0: "raise AssertionError"})
+    assert (code, source.ends, screen.lines) == (0, {0: state}, [])
+    [row] = read_csv(sweep.path / "sweep.csv")
+    assert (row["state"], row["exit_code"], row["epochs"], row["val/miou"]) == (state, "0", "2", "0.5")
+
+
+def test_the_table_has_the_jobs_of_other_processes_too(sweep):
+    other = Sweep.open(sweep.path)
+    other.keep(Record(7, ["x=7"], state="running"))
+    sweep.write_table()
+    other.keep(Record(7, ["x=7"], state="finished", exit_code=0, headline="miou", scores={"val/miou": 0.9}))
+    run(sweep, 1, {})
+    assert states(sweep) == {0: "finished", 7: "finished"}
+    assert sweep.best().number == 7
