@@ -155,6 +155,6 @@ def test_no_resume_clears_away_what_an_evaluation_is_writing(run_command, run, m
         seen.append(True)
 
     monkeypatch.setattr("run_folder.LEAVING_SECONDS", 0)
-    monkeypatch.setattr("entry.launch.launch", interrupt)
+    monkeypatch.setattr("entry.trained.launch", interrupt)
     assert run_command("evaluate", f"run={run}").code == 0
     assert seen == [True]
