@@ -77,7 +77,8 @@ class LocalLauncher(Launcher):
             )
             code = pool.run(source)
         if {*pool.states.values()} == {"refused"} and not any(sweep.path.glob("[0-9]*")):
-            shutil.rmtree(sweep.path)  # nothing was made
+            shutil.rmtree(sweep.path)
+            print("Every job was refused, so the sweep's folder was removed with its logs.", flush=True)
             raise SweepEnded(code)
         print_result(screen)
         self._finish(sweep)
