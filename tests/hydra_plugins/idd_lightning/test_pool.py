@@ -161,16 +161,20 @@ def test_on_failure_stop_starts_no_further_job(sweep):
     assert states(sweep) == {0: "failed", **dict.fromkeys(range(1, 6), "waiting")}
 
 
-def test_each_job_has_its_own_device_and_log(sweep, monkeypatch):
+def test_each_job_has_a_device_of_its_own_and_a_log(sweep, monkeypatch):
     monkeypatch.delenv("WANDB_RUN_GROUP", raising=False)
-    body = "made('finished'); time.sleep(0.2); print(os.environ['CUDA_VISIBLE_DEVICES'], os.environ['IDD_JOBS'], os.environ['WANDB_RUN_GROUP'].endswith('/sweep'))"
-    source, screen = Given(4), Screen()
-    pool = Pool(
-        sweep, slots_of(None, 1, ["6", "7"]), lambda job: None, programs(sweep, dict.fromkeys(range(4), body)), screen
-    )
+    body = """
+    device = os.environ["CUDA_VISIBLE_DEVICES"]
+    mark = folder.parent / f"device{device}"
+    mark.touch(exist_ok=False)  # fails where another job has the device
+    made("finished"); time.sleep(0.2); mark.unlink()
+    print(device, os.environ["IDD_JOBS"], os.environ["WANDB_RUN_GROUP"].endswith("/sweep"))
+    """
+    source, screen, bodies = Given(6), Screen(), dict.fromkeys(range(6), body)
+    pool = Pool(sweep, slots_of(None, 1, ["6", "7"]), lambda job: None, programs(sweep, bodies), screen)
     assert pool.run(source) == 0
-    logs = [sweep.log(n).read_text().split() for n in range(4)]
-    assert sorted(log[0] for log in logs) == ["6", "6", "7", "7"]
+    logs = [sweep.log(n).read_text().split() for n in range(6)]
+    assert {log[0] for log in logs} == {"6", "7"}
     assert all(log[1:] == ["2", "True"] for log in logs)
 
 
@@ -212,7 +216,7 @@ def test_a_signal_stops_the_jobs_and_leaves_them_resumable(sweep):
 def test_a_job_that_another_command_runs_is_left_to_it(sweep):
     with sweep.log(0).open("ab") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        threading.Timer(1.0, other.close).start()
+        threading.Timer(2.0, other.close).start()
         code, source, screen = run(sweep, 3, {})
     assert (code, source.ends) == (0, dict.fromkeys(range(3), "finished"))
     assert screen.lines[0] == "Job 0 runs in a process of another sweep command; it is looked at again."
