@@ -16,12 +16,12 @@ from entry.checkpoint import find_checkpoint
 from entry.config.changes import LAST_DIGITS, OF_EVALUATION, Resumption
 from entry.errors import RequestError
 from entry.evaluation.assemble import differences
-from entry.evaluation.summary import print_summary
+from entry.evaluation.summary import print_summary, reported_split
 from entry.hardware import Hardware
 from entry.request import Request
 from entry.run import Run, assemble, digest, first_weights, session, write_start
 from lightning_modules.weights.safe_load import damage
-from run_folder import RunFolder, Status, now, read_csv, read_json, write_json, write_text
+from run_folder import RunFolder, Status, now, read_json, write_json, write_text
 from settings.run import RunSettings
 
 OF_CLASSES = {"data.label_space", "data.classes", "data.void_ids"}
@@ -34,7 +34,7 @@ def print_finished(request: Request, resumption: Resumption) -> None:
     if overrides := _of_evaluation(request, resumption.changes):
         command = shlex.join(["python", "evaluate.py", f"run={folder.path}", *overrides])
         print(f"Its evaluation stays as it is; for another: {command}")
-    split = "test" if any(row["split"] == "test" for row in read_csv(folder.split)) else "val"
+    split = reported_split(folder)
     if (folder.evaluation(split) / "scores.json").exists():
         print_summary(folder, split)
         return

@@ -12,7 +12,7 @@ import yaml
 
 from entry.comparable import SPLITS, evaluated_splits
 from entry.request import Request
-from hydra_plugins.idd_lightning._jobs import Record, Sweep, best_row
+from hydra_plugins.idd_lightning._jobs import Record, Sweep, best_row, last_lines
 from reports.html.sweep import PAGE, Job, Search, number, page
 from run_folder import HEARTBEAT_SECONDS, SWEEP, RunFolder, read_csv, read_json, write_text
 from settings.base import override
@@ -20,7 +20,6 @@ from settings.base import override
 if TYPE_CHECKING:
     import optuna
 
-ENDS_AT = 4096  # bytes of a log in which its last line is looked for
 LONGEST_NOTE = 300  # characters
 SILENCE = 4 * HEARTBEAT_SECONDS  # after which a running job is taken to have been killed
 FEWEST_TRIALS = 10  # from which on importances are given
@@ -81,7 +80,7 @@ def _job(sweep: Sweep, record: Record) -> Job:
     status = read_json(run.status) if run.status.is_file() else {}
     began, beat, running = _time(record.started), _time(status.get("heartbeat")), record.state == "running"
     ended = beat if running or record.attempts > 1 else None
-    note = _last_line(log) if record.state in ("failed", "refused") else ""
+    note = "".join(last_lines(log, 1))[:LONGEST_NOTE] if record.state in ("failed", "refused") else ""
     if running and beat is not None and datetime.now(UTC).timestamp() - beat > SILENCE:
         note = f"last heartbeat: {status['heartbeat']}"
     planned = run.config if record.state == "pruned" and run.config.is_file() else None
@@ -105,15 +104,6 @@ def _job(sweep: Sweep, record: Record) -> Job:
 
 def _time(text: str | None) -> float | None:
     return datetime.fromisoformat(text).timestamp() if text else None
-
-
-def _last_line(log: Path) -> str:
-    if not log.is_file():
-        return ""
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - ENDS_AT))
-        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    return lines[-1][:LONGEST_NOTE] if lines else ""
 
 
 def _files(folder: Path, run: RunFolder, log: Path) -> Iterator[tuple[str, str]]:

@@ -52,7 +52,8 @@ def recipes_of(sweep: Path) -> list[Recipe]:
         headline = str(read_json(run.environment)["headline"])
         settings = flat(stored_settings(run)).items()
         kept = {key: value for key, value in settings if matters(key, WITHIN)}
-        found[json.dumps(kept, sort_keys=True)].append((run, headline, float(row[f"val/{headline}"] or "nan")))
+        if score := row[f"val/{headline}"]:  # of one without a validation score nothing is known
+            found[json.dumps(kept, sort_keys=True)].append((run, headline, float(score)))
     recipes = [Recipe([r for r, *_ in jobs], jobs[0][1], [value for *_, value in jobs]) for jobs in found.values()]
     if not recipes:
         raise RequestError(
@@ -112,15 +113,16 @@ def _pool(sweep: Path, winner: Recipe, split: str) -> None:
 
 def _scored(request: Request, run: RunFolder) -> dict[str, Any]:
     """The scores of a run on the reported split, evaluated unless it has been."""
-    from entry.evaluation.summary import print_summary
+    from entry.evaluation.summary import print_summary, reported_split
     from entry.trained import evaluate_trained
 
     settings = with_overrides(run, request)[1]
     check_targets(settings, request.allow)
-    before = [split for split in ([request.keys.split] if request.keys.split else ["test", "val"]) if (run.evaluation(split) / "scores.json").exists()]  # fmt: skip
-    if before:
-        print(f"{run.path} has been scored on {before[0]} already; it is not scored again.")
-    split = before[0] if before else evaluate_trained(request, run, settings)
+    split = request.keys.split or reported_split(run)
+    if (run.evaluation(split) / "scores.json").exists():
+        print(f"{run.path} has been scored on {split} already; it is not scored again.")
+    else:
+        split = evaluate_trained(request, run, settings)
     print_summary(run, split)
     scores: dict[str, Any] = read_json(run.evaluation(split) / "scores.json")
     return scores

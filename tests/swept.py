@@ -39,7 +39,7 @@ def write_job(
     """Write the record of a job, its log and, where it has `scores` of epochs, its run; by default it takes a minute in one of two slots."""
     record = {"number": number, "overrides": list(overrides), "hash": f"{number:x}", "state": state, "exit_code": 0, "attempts": 1,
               "started": STARTED.format(number // 2 % 60, 0), "seconds": 60.0, "slot": number % 2, "epochs": len(scores), "headline": "f1_macro",
-              "scores": {}, "parameters": 100, "facts": {}}  # fmt: skip
+              "scores": {}, "parameters": 100}  # fmt: skip
     write_json(folder / "jobs" / f"{number}.json", {**record, **facts})
     write_text(folder / "logs" / f"{number}.log", log)
     run = folder / str(number)

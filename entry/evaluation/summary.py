@@ -48,6 +48,11 @@ def print_summary(folder: RunFolder, split: str) -> None:
     print(folder.path, flush=True)
 
 
+def reported_split(folder: RunFolder) -> str:
+    """The split of a run that is reported: test, or val where its split.csv has no test."""
+    return "test" if any(row["split"] == "test" for row in read_csv(folder.split)) else "val"
+
+
 def print_validated(folder: RunFolder, headline: str) -> None:
     """Print the best validation score of a run that is not evaluated on the reported split, and the folder as the last line."""
     column = f"val/{headline}"

@@ -1,7 +1,6 @@
 """The jobs of a sweep, and their records in its folder: one file a job, and sweep.csv for people and for other tools."""
 
 import contextlib
-import csv
 import fcntl
 import math
 import os
@@ -10,13 +9,14 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from run_folder import SWEEP, read_csv, read_json, write_csv, write_json
 
 # Keys of the sweep, not of its jobs.
 OF_SWEEP = ("jobs", "jobs_per_device", "retries", "on_failure", "n_trials", "sweep.resume")
 COLUMNS = ("number", "overrides", "state", "exit_code", "seconds", "epochs")
+READ_BYTES = 16_384  # of the end of a log
 ENDED = ("finished", "pruned", "failed", "refused", "stopped")
 
 
@@ -26,7 +26,6 @@ class Job:
 
     number: int  # also the name of its run folder; of a search the trial's number
     overrides: tuple[str, ...]  # of the task, in Hydra's grammar
-    facts: dict[str, Any] = field(default_factory=dict)  # further fields of its record
     hash: str | None = None  # of its settings; None before it was composed
     devices: int = 1  # GPUs that it needs, where there are some
 
@@ -52,7 +51,6 @@ class Record:
     headline: str | None = None  # the score by which jobs are ranked
     scores: dict[str, float] = field(default_factory=dict)  # val/… of the epoch with the highest headline
     parameters: int | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def score(self) -> float | None:
@@ -167,11 +165,14 @@ def best_row(rows: Sequence[dict[str, str]], column: str) -> dict[str, str] | No
     return max(known, key=lambda row: float(row[column]), default=None)
 
 
-def last_row(path: Path) -> dict[str, str]:
-    """The last row of a CSV file that may not be there yet."""
-    with contextlib.suppress(OSError, csv.Error):
-        return next(reversed(read_csv(path)), {})
-    return {}
+def last_lines(path: Path, most: int) -> list[str]:
+    """The last lines of a log that are not empty, at most so many; none where there is no log."""
+    if not path.is_file():
+        return []
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - READ_BYTES))
+        lines = [line.rstrip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    return lines[-most:]
 
 
 def quoted(path: Path) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Protocol
 
-from hydra_plugins.idd_lightning._jobs import Job, Record, Source, Sweep, typed
+from hydra_plugins.idd_lightning._jobs import Job, Record, Source, Sweep, last_lines, typed
 from hydra_plugins.idd_lightning._slots import Slot, environment_of, free_slots
 from run_folder import now, read_json
 
@@ -172,7 +172,7 @@ class Pool:
             self._settle(job, record, source)
             return True
         self._attempts[job.number] = self._attempts.get(job.number, 0) + 1
-        record.hash, record.facts = job.hash, {**record.facts, **job.facts}
+        record.hash = job.hash
         record.state, record.exit_code, record.started, record.slot = "running", None, now(), taken[0].number
         record.attempts += 1
         self.sweep.keep(record)
@@ -219,7 +219,10 @@ class Pool:
         if folder.is_dir():
             record.learn(folder)
         self.sweep.keep(record)
-        self.screen.ended(record, _tail(self.sweep.log(record.number)) if record.state in ("failed", "refused") else "")
+        self.screen.ended(
+            record,
+            "\n".join(last_lines(self.sweep.log(record.number), TAIL)) if record.state in ("failed", "refused") else "",
+        )
         if record.state == "failed" and not self._is_kept(record) and not self._stopping:
             self._again.append(each.job)
         else:
@@ -285,11 +288,3 @@ def _end_with_parent() -> Callable[[], None] | None:
             os._exit(128 + signal.SIGTERM)
 
     return ask
-
-
-def _tail(path: Path) -> str:
-    """The last lines of a log."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 16_384))
-        lines = [line.rstrip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    return "\n".join(lines[-TAIL:])

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from hydra_plugins.idd_lightning._jobs import Record, Sweep, best_row, last_row
+from hydra_plugins.idd_lightning._jobs import Record, Sweep, best_row
 from run_folder import read_csv
 
 LOOK_SECONDS = 1.0  # between two looks into the histories of the running jobs
@@ -82,19 +82,17 @@ class LiveTable(Lines):
         self.live.update(Group(table, Text(self._summary(len(running), waiting))), refresh=True)
 
     def _row(self, record: Record) -> tuple[str, ...]:
-        folder = self.sweep.folder(record.number)
-        history = folder / "history.csv"
-        epoch = last_row(history).get("epoch", "")
-        best = None
-        if epoch and record.headline is None:
+        folder, rows = self.sweep.folder(record.number), []
+        with contextlib.suppress(OSError):  # not there yet
+            rows = read_csv(folder / "history.csv")
+        if rows and record.headline is None:
             record.learn(folder)
-        with contextlib.suppress(OSError):
-            best = best_row(read_csv(history), f"val/{record.headline}")
+        best = best_row(rows, f"val/{record.headline}")
         score = f"{float(best[f'val/{record.headline}']):.3f}" if best else ""
         elapsed = _since(record.started)
         mean = self._mean_seconds()
         rest = _clock(max(0.0, mean - elapsed)) if mean else ""
-        number = str(int(epoch) + 1) if epoch else ""
+        number = str(int(rows[-1]["epoch"]) + 1) if rows else ""
         return str(record.number), self.what(record), record.state, number, score, _clock(elapsed), rest
 
     def _summary(self, running: int, waiting: int | None) -> str:

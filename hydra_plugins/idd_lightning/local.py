@@ -139,7 +139,7 @@ class LocalLauncher(Launcher):
             print(
                 f"to score it on the reported split, once: python evaluate.py {typed('sweep', sweep.path)}", flush=True
             )
-            _print_page(sweep.path)
+        _print_page(sweep.path)
         print(sweep.path, flush=True)
 
     def _as_experiment(self, best: Record) -> str:

@@ -1,12 +1,14 @@
 """Which jobs of a sweep win."""
 
+from types import SimpleNamespace
+
 import pytest
 import yaml
 
 from entry.config.run_config import stored_settings
 from entry.errors import RequestError
-from entry.winner import recipes_of
-from run_folder import RunFolder, write_csv, write_json
+from entry.winner import evaluate_winner, recipes_of
+from run_folder import RunFolder, read_json, write_csv, write_json
 from tests.compared import write_run
 
 COLUMNS = ("number", "overrides", "state", "exit_code", "seconds", "epochs", "val/f1_macro", "folder")
@@ -71,3 +73,42 @@ def test_where_nothing_can_win_that_is_said(tmp_path):
     (mixed / "sweep.csv").write_text(rows)
     with pytest.raises(RequestError, match=r"different scores \(f1_macro, miou\), so none is the best"):
         recipes_of(mixed)
+
+
+def test_a_job_without_a_validation_score_does_not_win(tmp_path):
+    jobs = [("finished", None, {"optimizer.lr": 0.5}), ("finished", 0.1, {}), ("finished", 0.2, {"seed": 7})]
+    assert names(recipes_of(write_sweep(tmp_path, jobs))) == [["1", "2"]]
+
+
+@pytest.mark.parametrize(
+    ("scored", "evaluated"), [((), ["0"]), (("val",), ["0"]), (("test",), []), (("val", "test"), [])]
+)
+def test_the_winner_is_scored_once_on_the_reported_split(tmp_path, monkeypatch, scored, evaluated):
+    """An evaluation of val, which anybody may have made, is not that of the reported split."""
+    sweep = write_sweep(tmp_path, [("finished", 0.5, {})])
+    run, calls = RunFolder(sweep / "0"), []
+    for split in ("test", "val"):
+        run.evaluation(split).mkdir(parents=True, exist_ok=True)
+        (run.evaluation(split) / "scores.json").unlink(missing_ok=True)
+        if split in scored:
+            write_json(run.evaluation(split) / "scores.json", {"split": split, "f1_macro": 0.5})
+
+    def evaluate(request, folder, settings):
+        calls.append(folder.path.name)
+        write_json(folder.evaluation("test") / "scores.json", {"split": "test", "f1_macro": 0.4})
+        return "test"
+
+    write_csv(
+        run.split,
+        [{"sample": "a.png", "group": "a", "target": "x", "split": split} for split in ("train", "val", "test")],
+    )
+    settings = stored_settings(run)
+    monkeypatch.setattr("entry.trained.evaluate_trained", evaluate)
+    monkeypatch.setattr("entry.evaluation.summary.print_summary", lambda *_: None)
+    monkeypatch.setattr("entry.winner.with_overrides", lambda *_: (settings, settings))
+    monkeypatch.setattr("entry.winner.check_targets", lambda *_: None)
+    evaluate_winner(SimpleNamespace(keys=SimpleNamespace(split=None), allow=()), str(sweep))
+    assert calls == evaluated
+    assert read_json(sweep / "winner.json") == {
+        "jobs": ["0"], "score": "val/f1_macro", "value": 0.5, "of_jobs": 1, "of_recipes": 1, "split": "test",
+    }  # fmt: skip

@@ -5,7 +5,7 @@ import shlex
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from hydra_plugins.idd_lightning._jobs import Job, Record, Sweep, best_row, last_row, of_sweep, quoted, typed
+from hydra_plugins.idd_lightning._jobs import Job, Record, Sweep, best_row, last_lines, of_sweep, quoted, typed
 from run_folder import read_csv, write_csv, write_json
 
 
@@ -64,10 +64,11 @@ def test_records_survive_and_the_table_has_all_jobs_in_their_order(tmp_path):
     assert again.best().number == 10  # a job that failed is not chosen
 
 
-def test_the_last_row_of_a_file_that_may_not_be_there(tmp_path):
-    assert last_row(tmp_path / "history.csv") == {}
-    write_history(tmp_path / "0", 0.2, 0.6)
-    assert last_row(tmp_path / "0" / "history.csv")["epoch"] == "1"
+def test_the_last_lines_of_a_log_that_may_not_be_there(tmp_path):
+    assert last_lines(tmp_path / "0.log", 3) == []
+    (tmp_path / "0.log").write_bytes(b"x" * 100_000 + b"\none  \n\n\xff two\nthree\n\n")
+    assert last_lines(tmp_path / "0.log", 3) == ["one", "\ufffd two", "three"]
+    assert last_lines(tmp_path / "0.log", 1) == ["three"]
 
 
 @pytest.mark.parametrize(("override", "is_one"), [("jobs=2", True), ("+retries=1", True), ("sweep.resume=x", True), ("sweep.evaluate=all", False), ("seed=1", False), ("jobs_of_mine=1", False)])  # fmt: skip
