@@ -67,6 +67,8 @@ def recipes_of(sweep: Path) -> list[Recipe]:
 def evaluate_winner(request: Request, folder: str) -> None:
     """Score the winner's runs on the reported split, once, and print its scores. Raises a request error."""
     sweep = Path(folder)
+    if request.keys.run is not None:
+        raise RequestError("run= and sweep= exclude each other: a sweep's winner is chosen by its jobs' validation scores. Leave one out.")  # fmt: skip
     recipes = recipes_of(sweep)
     winner, states = recipes[0], [row["state"] for row in read_csv(sweep / "sweep.csv")]
     number = sum(state in TRIED for state in states)

@@ -107,8 +107,13 @@ def test_the_winner_is_scored_once_on_the_reported_split(tmp_path, monkeypatch, 
     monkeypatch.setattr("entry.evaluation.summary.print_summary", lambda *_: None)
     monkeypatch.setattr("entry.winner.with_overrides", lambda *_: (settings, settings))
     monkeypatch.setattr("entry.winner.check_targets", lambda *_: None)
-    evaluate_winner(SimpleNamespace(keys=SimpleNamespace(split=None), allow=()), str(sweep))
+    evaluate_winner(SimpleNamespace(keys=SimpleNamespace(split=None, run=None), allow=()), str(sweep))
     assert calls == evaluated
     assert read_json(sweep / "winner.json") == {
         "jobs": ["0"], "score": "val/f1_macro", "value": 0.5, "of_jobs": 1, "of_recipes": 1, "split": "test",
     }  # fmt: skip
+
+
+def test_a_run_and_a_sweep_are_not_evaluated_together(tmp_path):
+    with pytest.raises(RequestError, match="exclude each other"):
+        evaluate_winner(SimpleNamespace(keys=SimpleNamespace(split=None, run="/a/run"), allow=()), str(tmp_path))
