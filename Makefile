@@ -4,7 +4,7 @@ BIN := .venv/bin
 export WANDB_MODE ?= offline
 export NO_ALBUMENTATIONS_UPDATE = 1
 
-.PHONY: help setup demo lint test test-all chaos golden reference clean
+.PHONY: help setup demo lint test test-all test-cluster chaos golden reference clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -31,10 +31,16 @@ lint: setup      ## formatting, lint rules and strict types
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 test: setup      ## the quick suite
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not cluster"
 
-test-all: setup  ## everything
-	$(PYTEST)
+test-all: setup  ## everything but what needs a cluster
+	$(PYTEST) -m "not cluster"
+
+# SLURM's daemons and network namespaces are real, and started by the tests themselves; Debian's packages are installed where that is allowed.
+CLUSTER_PACKAGES := slurm-wlm munge iproute2
+test-cluster: setup  ## two nodes of SLURM, two machines under torchrun, an installation without network; needs root
+	@command -v slurmctld munged ip > /dev/null || (apt-get update && apt-get install --yes --no-install-recommends $(CLUSTER_PACKAGES)) > /dev/null || echo "$(CLUSTER_PACKAGES) could not be installed"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster
 
 chaos: setup     ## kill training runs at random moments and compare what comes out, bit by bit
 	$(BIN)/python -m tests.chaos

@@ -8,10 +8,12 @@ from entry.request import Request
 def train(request: Request) -> None:
     """Compose, check and build; train; then evaluate the best checkpoint on the split that is reported."""
     # What makes no sense is refused before torch is imported, which takes seconds.
+    resumption = None
     if request.keys.resume:
         from entry.config.changes import to_resume
 
         resumption = to_resume(request)
+    if resumption is not None:
         from entry import resume
 
         if resumption.is_finished:

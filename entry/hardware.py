@@ -10,7 +10,7 @@ import torch
 
 from datamodules.files.audit import core_count, core_share
 from entry.errors import RequestError
-from entry.request import STRAY, launched, world_size
+from entry.request import launched
 from settings.training import TrainerSettings
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "albumentations", "numpy", "wandb")
@@ -46,7 +46,10 @@ def choose(trainer: TrainerSettings) -> Hardware:
         )
     accelerator = "gpu" if available and wanted != "cpu" else "cpu"
     devices, nodes = _devices(trainer.devices, accelerator), trainer.num_nodes
-    _check_world(devices, nodes)
+    if launched() or nodes > 1 or "SLURM_JOB_ID" in os.environ:
+        from entry.distributed.launchers import check_world
+
+        check_world(devices, nodes)
     if trainer.sync_batchnorm and accelerator == "cpu" and devices * nodes > 1:
         raise RequestError(
             "trainer.sync_batchnorm=true: torch's SyncBatchNorm needs GPUs. Type trainer.sync_batchnorm=false."
@@ -79,20 +82,6 @@ def _devices(wanted: int | str, accelerator: str) -> int:
             f"Type trainer.devices={visible}, or show it more (CUDA_VISIBLE_DEVICES)."
         )
     return int(wanted)
-
-
-def _check_world(devices: int, nodes: int) -> None:
-    """Refuse to start where the launcher's processes and the configuration's are not the same number."""
-    if launched() and world_size() != devices * nodes:
-        raise RequestError(
-            f"The launcher started {world_size()} processes, but trainer.devices × trainer.num_nodes is {devices} × {nodes} = "
-            f"{devices * nodes}. Make the two numbers equal. {STRAY}"
-        )
-    if nodes > 1 and not launched():
-        raise RequestError(
-            f"trainer.num_nodes={nodes}: start one process per device with torchrun, on each node: "
-            f"torchrun --nnodes={nodes} --nproc-per-node={devices} --rdzv-backend=c10d --rdzv-endpoint=HOST:PORT train.py …"
-        )
 
 
 def has_bf16(accelerator: str) -> bool:

@@ -83,9 +83,6 @@ def world_size() -> int:
     return int(value) if value.isdecimal() else 1
 
 
-STRAY = "If no launcher started this command, the variables were left in the environment: type env -u RANK -u WORLD_SIZE before it."
-
-
 def environment_error() -> str | None:
     """Why no command can be carried out from here, whatever was typed; None where it can."""
     try:
@@ -94,17 +91,9 @@ def environment_error() -> str | None:
         return "The working directory has been deleted. Change to one that exists: cd FOLDER"
     if not launched():
         return None
-    found = {name: os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")}
-    given = " ".join(f"{name}={value}" for name, value in found.items() if value)
-    if missing := [name for name, value in found.items() if not value]:
-        return (
-            f"{given}: several processes need RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT, as torchrun sets them; "
-            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing. {STRAY}"
-        )
-    numbers = [found[name] for name in ("RANK", "WORLD_SIZE", "MASTER_PORT")]
-    if not all(value.isdecimal() for value in numbers) or int(found["RANK"]) >= int(found["WORLD_SIZE"]):
-        return f"{given}: RANK must be a whole number below WORLD_SIZE, and MASTER_PORT one as well. {STRAY}"
-    return None
+    from entry.distributed.launchers import variables_error
+
+    return variables_error()
 
 
 def choose_temporary_folder() -> str | None:

@@ -19,10 +19,10 @@ from entry.evaluation.assemble import differences
 from entry.evaluation.summary import print_summary, reported_split
 from entry.hardware import Hardware
 from entry.request import Request
-from entry.run import Run, assemble, digest, first_weights, session, write_start
+from entry.run import Run, assemble, batch_job, digest, first_weights, session, write_start
 from lightning_modules.weights.safe_load import damage
 from run_folder import RunFolder, Status, now, read_json, write_json, write_text
-from settings.run import RunSettings
+from settings.run import AUTO, RunSettings
 
 OF_CLASSES = {"data.label_space", "data.classes", "data.void_ids"}
 
@@ -90,7 +90,7 @@ def reopened(request: Request, resumption: Resumption) -> Iterator[tuple[Run, St
             notes.append(f"The final evaluation uses {' '.join(overrides)}; training continues as before.")
         _write_down(folder, settings, changes, request, step)
         console.resuming(folder, notes)
-        with session(Status(folder.status)) as signal:
+        with session(Status(folder.status, **batch_job())) as signal:
             yield run, signal
 
 
@@ -136,7 +136,9 @@ def _write_down(folder: RunFolder, settings: RunSettings, changes: Sequence[str]
     had = loggers.of_run(facts)
     if tuple(each["kind"] for each in had) != loggers.kinds_of(settings):
         facts |= loggers.description(settings, had)
-    typed = [override for override in request.overrides if not override.startswith("resume")]
+    # A script that is started again types what is in overrides.txt already.
+    new = [] if request.keys.resume == AUTO else request.overrides
+    typed = [override for override in new if not override.startswith("resume")]
     facts.setdefault("resumed", []).append({"time": now(), "step": step, "overrides": typed})
     write_json(folder.environment, facts)
     written = folder.overrides.read_text(encoding="utf-8") if folder.overrides.exists() else ""

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -129,7 +130,7 @@ def claimed(
 ) -> Iterator[StopSignal]:
     """Make a folder the run's own, write what was found before the start, and hold it inside, with a status that is true."""
     folder.claim(settings.to_yaml(), request.overrides)
-    with folder.in_use(), session(Status(folder.status)) as signal:
+    with folder.in_use(), session(Status(folder.status, **batch_job())) as signal:
         write_start(folder, settings, machine, datamodule, weights, facts or {})
         yield signal
 
@@ -189,6 +190,13 @@ def git_commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return answer.stdout.strip()
+
+
+def batch_job() -> dict[str, Any]:
+    """What status.json has of the SLURM job that this process belongs to: its number, and how often it was requeued; else nothing."""
+    if (number := os.environ.get("SLURM_JOB_ID")) is None:
+        return {}
+    return {"slurm_job": number, "requeues": int(os.environ.get("SLURM_RESTART_COUNT", "0"))}
 
 
 @contextlib.contextmanager

@@ -33,6 +33,7 @@ from settings.model import (
 )
 from settings.training import CheckpointingSettings, EarlyStoppingSettings, EMASettings, LoggerSettings, TrainerSettings
 
+AUTO = "auto"
 LARGEST_SEED = 2**32 - 1  # numpy's largest
 NO_SCHEDULE = SchedulerSettings.model_validate({"_target_": "lightning_modules.schedules.constant", "_partial_": True})
 CheckpointName = Annotated[
@@ -40,6 +41,12 @@ CheckpointName = Annotated[
     Field(min_length=1),
     AfterValidator(lambda value: value if value in ("best", "last") else absolute(value)),
     Legal("best, last or the path of a checkpoint"),
+]
+ResumeName = Annotated[
+    str,
+    Field(min_length=1),
+    AfterValidator(lambda value: value if value == AUTO else absolute(value)),
+    Legal("the path of a run folder, or auto"),
 ]
 Sources = Annotated[
     Paths,
@@ -61,7 +68,9 @@ class RequestKeys(Group):
     """What is requested beside a run's own configuration; each command has some of these keys."""
 
     run: PathText | None = Field(None, description="the run folder to evaluate, or whose model predicts")
-    resume: PathText | None = Field(None, description="a run folder to resume")
+    resume: ResumeName | None = Field(
+        None, description="a run folder to resume; auto: the run in hydra.run.dir where there is one, else begin it"
+    )
     resume_with_changes: bool = Field(False, description="resume although a changed key makes the rest another run")
     checkpoint: CheckpointName = Field("best", description="best, last or the path of a checkpoint")
     split: Literal["train", "val", "test"] | None = Field(

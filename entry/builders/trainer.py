@@ -34,7 +34,8 @@ from settings.training import TrainerSettings
 # logged is the same on every rank already.
 KNOWN_WARNINGS = (".*LeafSpec.*", ".*smaller than the logging interval.*", ".*does not have many workers.*",
                   ".*your dataloader is not resumable.*", ".*recommended to use `self.log.*sync_dist=True.*",
-                  ".*will duplicate the last batch.*", ".*callbacks used to create the checkpoint.*")  # fmt: skip
+                  ".*will duplicate the last batch.*", ".*callbacks used to create the checkpoint.*",
+                  ".*`srun` command is available.*")  # fmt: skip
 
 
 def build_trainer(

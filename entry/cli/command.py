@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -112,6 +113,10 @@ def _stoppable(name: str, task: Callable[[Request], None]) -> int:
 
 
 def _run(name: str, task: Callable[[Request], None]) -> int:
+    if "SLURM_STEP_NUM_TASKS" in os.environ:
+        from entry.distributed.launchers import adopt_srun
+
+        adopt_srun()
     if (error := environment_error()) is not None:
         print_to_stderr(error)
         return REFUSED
@@ -136,7 +141,7 @@ def _compose(name: str, task: Callable[[Request], None]) -> int:
     def enter(config: DictConfig) -> None:
         with contextlib.redirect_stderr(stderr):
             request = _request(config)
-            codes.append(execute(task, request))
+            codes.append(execute(_locally_or_submitted(name, task), request))
             RememberFolders.remove_empty(request.folder)
             if codes[-1] != DONE:
                 _end_or_continue(codes[-1])
@@ -178,6 +183,7 @@ def is_plain(argument: str) -> bool:
 
 def _call_hydra(name: str, enter: Callable[[DictConfig], None]) -> None:
     """Let Hydra compose and enter each job; print help instead, or end with 2 where what was typed makes no sense."""
+    sys.argv[1:] = [re.sub(r"^(\+*|~)launcher\.", r"\1hydra.launcher.", argument) for argument in sys.argv[1:]]
     if any("sweep.resume=" in argument for argument in sys.argv[1:]):
         from entry.cli.sweeps import resumed
 
@@ -195,6 +201,16 @@ def _call_hydra(name: str, enter: Callable[[DictConfig], None]) -> None:
         if "--hydra-help" in sys.argv:  # composes without conf/, so with Hydra's own logging, which writes a file
             sys.argv += ["hydra/job_logging=none", "hydra/hydra_logging=none"]
         hydra.main(version_base="1.3", config_path=str(PROJECT / "conf"), config_name=name)(enter)()
+
+
+def _locally_or_submitted(name: str, task: Callable[[Request], None]) -> Callable[[Request], None]:
+    """A command's function; where SLURM is to carry it out, one that submits it."""
+    hydras = HydraConfig.get()
+    if hydras.mode == RunMode.MULTIRUN or not hydras.launcher._target_.endswith(".SlurmLauncher"):
+        return task
+    from entry.cli.submission import submit
+
+    return partial(submit, name)
 
 
 class _Ended(SystemExit):

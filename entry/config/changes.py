@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-from entry.config.run_config import open_run, with_overrides
+from entry.config.resolve import resolved
+from entry.config.run_config import open_run, stored_settings, with_overrides
 from entry.config.targets import check_targets
 from entry.errors import RequestError
 from entry.request import Request
-from run_folder import RunFolder, read_json
+from run_folder import RunFolder, is_run, read_json
 from settings.changes import changes
-from settings.run import RunSettings
+from settings.run import AUTO, RunSettings
 
 # Keys that may change without the run becoming another one; a trailing dot stands for everything below.
 OF_EVALUATION = ("report.predictions", "report.region_sizes", "report.html", "report.images", "report.gallery_iou",
@@ -38,15 +39,23 @@ class Resumption:
         return not more and self.folder.status.exists() and read_json(self.folder.status)["state"] == "finished"
 
 
-def to_resume(request: Request) -> Resumption:
-    """The run that `resume=` names, with what was typed in place of its own values.
+def to_resume(request: Request) -> Resumption | None:
+    """The run that `resume=` names, with what was typed in place of its own values; None where auto finds none.
 
     Raises RequestError where there is none, or a changed key would make the rest of it another run.
     """
-    folder = open_run("resume", str(request.keys.resume))
-    before, settings = with_overrides(folder, request)
+    if request.keys.resume == AUTO:
+        if not request.folder_was_typed:
+            raise RequestError("resume=auto goes on with the run in hydra.run.dir. Type hydra.run.dir=DIR with it.")
+        if not is_run(request.folder):
+            return None
+        folder = RunFolder(request.folder)
+        before, settings = stored_settings(folder), resolved(request)
+    else:
+        folder = open_run("resume", str(request.keys.resume))
+        before, settings = with_overrides(folder, request)
     found = Resumption(folder, before, settings, tuple(changes(before, settings)))
-    if not found.is_finished:
+    if not found.is_finished or request.keys.resume == AUTO:  # a folder of its own may hold another finished run
         _check_kept(found)
         harmful = [key for key in found.changes if not key.startswith(HARMLESS)]
         if harmful and not request.keys.resume_with_changes:

@@ -17,7 +17,7 @@ from entry.request import CONF, Request, unresolved
 from label_spaces import catalogue
 from label_spaces.space import LabelSpaceError
 from settings.base import OF_DATA, Group, Target
-from settings.run import AllowedPackages, LaunchKeys, RunSettings, validated
+from settings.run import AUTO, AllowedPackages, LaunchKeys, RunSettings, validated
 
 # Keys whose values, where they are paths or names of label spaces, must exist.
 PATHS = ("data.root", "data.split", "data.labels", "data.label_space", "model.weights", "model.label_space", "predictions",
@@ -93,6 +93,8 @@ def _plain(config: DictConfig) -> Any:
     assert isinstance(plain, dict)
     for name in (*AllowedPackages.model_fields, *LaunchKeys.model_fields):
         plain.pop(name, None)
+    if plain.get("resume") == AUTO:  # how this start of it was typed is no setting of the run
+        plain["resume"] = None
     fields = RunSettings.model_fields.items()
     removed = [name for name, field in fields if name not in plain and isinstance(field.default, Group)]
     return {**plain, **{name: default_of(name) for name in removed}}

@@ -12,8 +12,9 @@ import torch
 import torch.distributed as dist
 from torch.distributed import PrefixStore, Store, TCPStore
 
+from entry.distributed.launchers import STRAY, step_name
 from entry.errors import FAILURES, REQUEST_ERRORS, RankError, RunStopped
-from entry.request import STRAY, rank, world_size
+from entry.request import rank, world_size
 from streams import print_to_stderr, waiting
 
 ARRIVAL_SECONDS = 60.0
@@ -69,7 +70,8 @@ def open_store(seconds: float) -> Store:
                 f"Rank {rank()} of {world_size()}: no answer at {host}:{port} within {seconds:g} s ({reason}). {STRAY}"
             ) from None
         store.set_timeout(timedelta(seconds=ARRIVAL_SECONDS))
-        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")  # a launcher repeats what failed, on the same store
+        # A launcher repeats what failed, on the same store; two jobs of SLURM on one node may have the same port.
+        attempt = step_name() or os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         return store if attempt == "0" else PrefixStore(attempt, store)
 
 

@@ -17,6 +17,7 @@ from run_folder import SWEEP, read_csv, read_json, write_csv, write_json
 OF_SWEEP = ("jobs", "jobs_per_device", "retries", "on_failure", "n_trials", "sweep.resume")
 COLUMNS = ("number", "overrides", "state", "exit_code", "seconds", "epochs")
 READ_BYTES = 16_384  # of the end of a log
+FAILED, REFUSED = 1, 2  # exit codes of a run
 ENDED = ("finished", "pruned", "failed", "refused", "stopped")
 
 
@@ -51,6 +52,7 @@ class Record:
     headline: str | None = None  # the score by which jobs are ranked
     scores: dict[str, float] = field(default_factory=dict)  # val/… of the epoch with the highest headline
     parameters: int | None = None
+    slurm_job: str | None = None  # the number of its last SLURM job
 
     @property
     def score(self) -> float | None:
@@ -120,6 +122,31 @@ class Sweep:
         """The run folder of a job."""
         return self.path / str(number)
 
+    def catch_up(self, record: Record) -> None:
+        """Record how a job ended of which nobody kept the record to its end; nobody is at work on the job."""
+        file = self.folder(record.number) / "status.json"
+        found = read_json(file) if record.state == "running" and file.exists() else {}
+        if found.get("state") in ("finished", "pruned"):
+            record.state, record.exit_code = found["state"], 0
+            record.seconds = (record.seconds or 0.0) + (found.get("seconds") or 0.0)
+            record.learn(file.parent)
+            self.keep(record)
+
+    def end(self, record: Record, code: int, seconds: float, *, stopped: bool) -> None:
+        """Record how the process of a job ended; `stopped`: a signal was sent to it."""
+        folder = self.folder(record.number)
+        status = read_json(folder / "status.json")["state"] if (folder / "status.json").exists() else None
+        record.exit_code, record.seconds = (128 - code if code < 0 else code), seconds
+        if code == 0:
+            record.state = "pruned" if status == "pruned" else "finished"
+        elif code == REFUSED:
+            record.state = "refused"
+        else:
+            record.state = "stopped" if record.exit_code > 128 and (stopped or status == "stopped") else "failed"
+        if folder.is_dir():
+            record.learn(folder)
+        self.keep(record)
+
     def log(self, number: int) -> Path:
         """The file with a job's output."""
         return self.path / "logs" / f"{number}.log"
@@ -186,6 +213,11 @@ def typed(key: str, path: Path) -> str:
     """A key and a path as they are typed in a shell."""
     plain = re.fullmatch(r"[\w./:+@%-]*", str(path), re.ASCII)
     return f"{key}={path}" if plain else shlex.quote(f"{key}={quoted(path)}")
+
+
+def exit_code(states: set[str]) -> int:
+    """The exit code of a sweep whose jobs have ended in these states."""
+    return FAILED if states & {"failed", "stopped"} else REFUSED if "refused" in states else 0
 
 
 @contextlib.contextmanager

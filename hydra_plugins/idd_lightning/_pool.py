@@ -12,17 +12,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 from typing import IO, Protocol
 
-from hydra_plugins.idd_lightning._jobs import Job, Record, Source, Sweep, last_lines, typed
+from hydra_plugins.idd_lightning._jobs import Job, Record, Source, Sweep, exit_code, last_lines, typed
 from hydra_plugins.idd_lightning._slots import Slot, environment_of, free_slots
-from run_folder import now, read_json
+from run_folder import now
 
 POLL_SECONDS = 0.1
 ECHO_SECONDS = 0.3  # in which a signal's repetition is ignored: batch systems send it to a process and to its parents
-FAILED, REFUSED = 1, 2  # exit codes of a run
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 TAIL = 8  # lines of a failed job's log that are printed
 PR_SET_PDEATHSIG = 1  # Linux: the signal that a process gets when its parent has died
@@ -92,7 +90,7 @@ class Pool:
 
         After a signal the jobs are stopped, and the earlier handler is called for it. Once more ends them at once.
         """
-        with _received() as (received, earlier):
+        with signals_received() as (received, earlier):
             try:
                 while self._step(source, received):
                     time.sleep(POLL_SECONDS)
@@ -106,8 +104,7 @@ class Pool:
             if callable(handler):
                 handler(received[0], None)
             return 128 + received[0]
-        states = {*self.states.values()}
-        return FAILED if states & {"failed", "stopped"} else REFUSED if "refused" in states else 0
+        return exit_code({*self.states.values()})
 
     def _step(self, source: Source, received: list[int]) -> bool:
         """Look after the jobs once; false when there is nothing left to do."""
@@ -166,7 +163,7 @@ class Pool:
             pass  # a file system without locks
         self.sweep.refresh_one(job.number)
         record = self.sweep.records.get(job.number) or Record(job.number, list(job.overrides))
-        self._catch_up(record)
+        self.sweep.catch_up(record)
         if self._is_kept(record):
             log.close()
             self._settle(job, record, source)
@@ -192,16 +189,6 @@ class Pool:
         self.sweep.write_table(source.waiting())
         return True
 
-    def _catch_up(self, record: Record) -> None:
-        """Record how a job ended whose sweep was killed before it did; nobody is at work on the job."""
-        file = self.sweep.folder(record.number) / "status.json"
-        found = read_json(file) if record.state == "running" and file.exists() else {}
-        if found.get("state") in ("finished", "pruned"):
-            record.state, record.exit_code = found["state"], 0
-            record.seconds = (record.seconds or 0.0) + (found.get("seconds") or 0.0)
-            record.learn(file.parent)
-            self.sweep.keep(record)
-
     def _is_kept(self, record: Record) -> bool:
         """Whether a job stays as it ended: a failed one is run again where `retries` allow one more attempt."""
         if record.state == "failed":
@@ -211,14 +198,8 @@ class Pool:
     def _end(self, each: Running, source: Source) -> None:
         """Record how a job's process ended."""
         each.log.close()
-        record, code = each.record, each.process.returncode
-        folder = self.sweep.folder(record.number)
-        record.exit_code = 128 - code if code < 0 else code
-        record.seconds = each.seconds()
-        record.state = self._state(record.exit_code, folder)
-        if folder.is_dir():
-            record.learn(folder)
-        self.sweep.keep(record)
+        record = each.record
+        self.sweep.end(record, each.process.returncode, each.seconds(), stopped=self._signalled)
         self.screen.ended(
             record,
             "\n".join(last_lines(self.sweep.log(record.number), TAIL)) if record.state in ("failed", "refused") else "",
@@ -228,16 +209,6 @@ class Pool:
         else:
             self._settle(each.job, record, source)
         self.sweep.write_table(source.waiting())
-
-    def _state(self, code: int, folder: Path) -> str:
-        status = folder / "status.json"
-        found = read_json(status)["state"] if status.exists() else None
-        if code == 0:
-            return "pruned" if found == "pruned" else "finished"
-        if code == REFUSED:
-            return "refused"
-        by_signal = code > 128 and (found == "stopped" or self._signalled)
-        return "stopped" if by_signal else "failed"
 
     def _settle(self, job: Job, record: Record, source: Source) -> None:
         self.states[record.number] = record.state
@@ -254,7 +225,7 @@ class Pool:
 
 
 @contextlib.contextmanager
-def _received() -> Iterator[tuple[list[int], dict[int, object]]]:
+def signals_received() -> Iterator[tuple[list[int], dict[int, object]]]:
     """Note signals inside the block, instead of what handled them before."""
     received: list[int] = []
     last = -math.inf

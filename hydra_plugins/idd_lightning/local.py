@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -57,26 +58,14 @@ class LocalLauncher(Launcher):
 
     def run(self, source: Source) -> None:
         """Run all jobs of a source, then write and print the result. Raises SweepEnded where not all went well."""
-        from hydra_plugins.idd_lightning._pool import Pool
-        from hydra_plugins.idd_lightning._slots import slots_of, visible_devices
         from hydra_plugins.idd_lightning._table import print_result, shown
 
-        config, sweep = self.config, self.sweep
+        sweep = self.sweep
         sweep.create(self._typed(), now())
-        devices = [] if config.trainer.accelerator == "cpu" else visible_devices(os.environ)
-        slots = slots_of(config.jobs, config.jobs_per_device, devices)
-        with shown(sweep, len(slots), source.varied) as screen:
-            pool = Pool(
-                sweep,
-                slots,
-                self.prepare,
-                self.command,
-                screen,
-                retries=config.retries,
-                stop_on_failure=config.on_failure == "stop",
-            )
-            code = pool.run(source)
-        if {*pool.states.values()} == {"refused"} and not any(sweep.path.glob("[0-9]*")):
+        with shown(sweep, self.slots, source.varied) as screen:
+            jobs = self.jobs(source, screen)
+            code = jobs.run(source)
+        if {*jobs.states.values()} == {"refused"} and not any(sweep.path.glob("[0-9]*")):
             shutil.rmtree(sweep.path)
             print("Every job was refused, so the sweep's folder was removed with its logs.", flush=True)
             raise SweepEnded(code)
@@ -84,6 +73,34 @@ class LocalLauncher(Launcher):
         self._finish(sweep)
         if code:
             raise SweepEnded(code)
+
+    @cached_property
+    def slots(self) -> int:
+        """How many jobs run at once."""
+        return len(self._slots)
+
+    @cached_property
+    def _slots(self) -> list[Any]:
+        from hydra_plugins.idd_lightning._slots import slots_of, visible_devices
+
+        config = self.config
+        devices = [] if config.trainer.accelerator == "cpu" else visible_devices(os.environ)
+        return list(slots_of(config.jobs, config.jobs_per_device, devices))
+
+    def jobs(self, source: Source, screen: Any) -> Any:
+        """What runs the jobs of a source."""
+        from hydra_plugins.idd_lightning._pool import Pool
+
+        config = self.config
+        return Pool(
+            self.sweep,
+            self._slots,
+            self.prepare,
+            self.command,
+            screen,
+            retries=config.retries,
+            stop_on_failure=config.on_failure == "stop",
+        )
 
     def prepare(self, job: Job) -> None:
         """Compose a job's settings: their hash, and the GPUs that it needs. What cannot be composed is refused when it starts."""
@@ -99,13 +116,19 @@ class LocalLauncher(Launcher):
     def command(self, job: Job) -> list[str]:
         """What to run for a job: its training, or the rest of it where it was interrupted."""
         folder = self.sweep.folder(job.number)
-        begin = [sys.executable, str(PROJECT / "train.py")]
-        if is_run(folder):
-            allowed = [each for each in job.overrides if each.startswith("allow=")]
-            return [*begin, f"resume={quoted(folder)}", *allowed]
+        if not is_run(folder):
+            return [sys.executable, *self.beginning(job)]
+        allowed = [each for each in job.overrides if each.startswith("allow=")]
+        return [sys.executable, str(PROJECT / "train.py"), f"resume={quoted(folder)}", *allowed]
+
+    def beginning(self, job: Job) -> list[str]:
+        """What Python is given for a job's training."""
+        place = f"hydra.run.dir={quoted(self.sweep.folder(job.number))}"
+        return [str(PROJECT / "train.py"), *self._added(), *job.overrides, "hydra.mode=RUN", place]
+
+    def _added(self) -> list[str]:
         sources = self.config.hydra.runtime.config_sources
-        added = [f"--config-dir={each.path}" for each in sources if each.provider == "command-line"]
-        return [*begin, *added, *job.overrides, "hydra.mode=RUN", f"hydra.run.dir={quoted(folder)}"]
+        return [f"--config-dir={each.path}" for each in sources if each.provider == "command-line"]
 
     def _composed(self, overrides: Sequence[str]) -> DictConfig:
         return self.context.config_loader.load_sweep_config(self.config, list(overrides))
@@ -121,10 +144,7 @@ class LocalLauncher(Launcher):
         task = OmegaConf.to_container(hydras.overrides.task, resolve=False)
         assert isinstance(task, list)
         kept = [str(each) for each in task if not str(each).startswith(("allow=", "sweep.resume="))]
-        added = [
-            f"--config-dir={each.path}" for each in hydras.runtime.config_sources if each.provider == "command-line"
-        ]
-        return [*added, *of_hydra, *kept]
+        return [*self._added(), *of_hydra, *kept]
 
     def _finish(self, sweep: Sweep) -> None:
         """Write the best job as an experiment, and the page; print where they are."""
