@@ -125,7 +125,8 @@ def _run(name: str, task: Callable[[Request], None]) -> int:
 
         return follow()
     code = _compose(name, task)
-    if launched():
+    # A signal in the middle of an import of torch leaves it unusable; it comes to the other ranks as well.
+    if launched() and (code <= REFUSED or "entry.distributed.torchrun" in sys.modules):
         from entry.distributed.torchrun import dismiss
 
         dismiss(code)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from entry.cli.overrides import without_sweeps
+from entry.cli.overrides import group_names, options_of, without_sweeps
 from entry.request import CONF
 from settings.base import as_typed
 from settings.errors import keys_of
@@ -60,10 +60,7 @@ def print_help(name: str, arguments: Sequence[str]) -> None:
 
 def groups() -> dict[str, list[str]]:
     """The options of each group of conf/, by the group's name."""
-    folders = (
-        folder for folder in sorted(CONF.iterdir()) if folder.is_dir() and folder.name not in ("common", "hydra")
-    )
-    return {folder.name: [path.stem for path in sorted(folder.glob("*.yaml"))] for folder in folders}
+    return {group: options_of(group) for group in group_names()}
 
 
 def _sections(config: DictConfig) -> dict[str, list[tuple[str, str]]]:

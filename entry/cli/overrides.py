@@ -85,6 +85,11 @@ def _refusal(typed: argparse.Namespace, rest: Sequence[str], command: str) -> st
     return next((sentence for sentence, applies in sentences.items() if applies), None)
 
 
+def group_names() -> list[str]:
+    """The groups of conf/ of which an option is chosen."""
+    return sorted({path.parent.name for path in CONF.glob("*/*.yaml")} - {"common", "hydra"})
+
+
 def options_of(group: str, *folders: Path) -> list[str]:
     """The options of a group of conf/, and of other folders of groups."""
     return sorted({path.stem for folder in (CONF, *folders) for path in (folder / group).glob("*.yaml")})
@@ -98,7 +103,7 @@ class _Checks:
         self.sweeps = typed.multirun or "hydra.mode=MULTIRUN" in typed.overrides
         self.basic = not any(re.match("hydra/sweeper=(?!basic|grid)", text) for text in typed.overrides)
         self.folders = [Path(typed.config_dir)] if typed.config_dir else []
-        self.groups = [path.name for path in CONF.iterdir() if path.is_dir() and path.name not in ("common", "hydra")]
+        self.groups = group_names()
         self.parser = OverridesParser.create()
 
     def override(self, text: str) -> Iterator[str]:

@@ -25,7 +25,7 @@ def submit(name: str, request: Request) -> None:
     folder = _checked(request)
     hydras = HydraConfig.get()
     sources = [each.path for each in hydras.runtime.config_sources if each.provider == "command-line"]
-    of_hydra = [str(each) for each in hydras.overrides.hydra if not str(each).startswith(OF_SUBMISSION)]
+    of_hydra = [str(each) for each in hydras.overrides.hydra if not str(each).lstrip("+~").startswith(OF_SUBMISSION)]
     typed = [*request.overrides, *([] if request.keys.resume else [f"resume={AUTO}"])]
     arguments = [*(f"--config-dir={path}" for path in sources), *of_hydra, *typed]
     if request.keys.resume in (None, AUTO):

@@ -30,8 +30,9 @@ class Task:
 
     def __call__(self) -> None:
         """Run the command. Raises SystemExit with its exit code."""
+        received: list[int] = []
         for number in (TIME_LIMIT, signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: None)
+            signal.signal(number, lambda number, _: received.append(number))
         first = os.environ["SLURM_PROCID"] == "0"
         sweep = None if self.sweep is None else Sweep.open(Path(self.sweep))
         record = self._begin(sweep) if first and sweep is not None else None
@@ -40,7 +41,7 @@ class Task:
         requeued = code == 128 + TIME_LIMIT
         if sweep is not None and record is not None:
             with locked(sweep.path / "jobs"):
-                sweep.end(record, code, before + time.monotonic() - began, stopped=requeued)
+                sweep.end(record, code, before + time.monotonic() - began, stopped=bool(received))
                 if requeued:
                     record.state = "waiting"
                     sweep.keep(record)

@@ -171,7 +171,7 @@ class LocalLauncher(Launcher):
             if key not in {*NOT_HASHED, "lightning_module"} or key == "logger"
         }
         chosen = as_plain(config.hydra.runtime.choices)
-        groups = sorted(path.name for path in (PROJECT / "conf").iterdir() if path.is_dir())
+        groups = sorted({path.parent.name for path in (PROJECT / "conf").glob("*/*.yaml")})
         choices = {group: chosen.get(group) for group in groups if group not in ("common", "experiment", "hydra")}
         defaults = [*({f"override /{group}": option} for group, option in choices.items()), "_self_"]
         head = f"# @package _global_\n# Job {best.number}: {' '.join(best.overrides)}\n"

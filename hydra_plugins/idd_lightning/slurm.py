@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hydra_plugins.idd_lightning._task import Task
 
 FILES = "slurm"  # the folder of scripts and logs, within that of a run or of a sweep
+MOST = 256  # jobs of an array at once, unless jobs=N is typed
 AT_ONCE = 4  # trials of a search
 MINUTES = 1  # submitit's own limit, of which nothing depends: sbatch gets the time as it was typed
 
@@ -151,7 +152,7 @@ class SlurmLauncher(LocalLauncher):
             cpus_per_task=keys["cpus_per_task"],
             **({"gpus_per_node": gpus} if gpus else {}),
             signal_delay_s=keys["signal_seconds"],
-            array_parallelism=config.jobs or 256,
+            array_parallelism=self.config.jobs or MOST,
             stderr_to_stdout=True,
             setup=[f"export PYTHONPATH={shlex.quote(str(PROJECT))}:$PYTHONPATH", *keys["setup"]],
             # srun takes the CPUs of a task from sbatch no longer, since SLURM 22.05.
@@ -179,10 +180,13 @@ def submitted(executor: "SlurmExecutor", tasks: Sequence["Task"]) -> list[str]:
     """Submit a job for each task, several as an array, and return their numbers. Raises HydraException where sbatch refuses them."""
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
+    new = not executor.folder.exists()
     executor.folder.mkdir(parents=True, exist_ok=True)
     try:
         with executor.batch():
             jobs = [executor.submit(task) for task in tasks]
         return [str(job.job_id) for job in jobs]
     except (FailedJobError, FailedSubmissionError) as error:
+        if new:
+            shutil.rmtree(executor.folder)
         raise HydraException(f"sbatch refused the job: {str(error).strip()}") from None

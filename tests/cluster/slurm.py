@@ -28,7 +28,7 @@ JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 MpiDefault=none
 ReturnToService=2
-KillWait=20
+KillWait=15
 MinJobAge=300
 SchedulerParameters=sched_interval=5,bf_interval=5
 StateSaveLocation={folder}/state
@@ -103,9 +103,8 @@ class Slurm:
 
     def run(self, *command: str, check: bool = True, **options: object) -> subprocess.CompletedProcess[str]:
         """Run a command as a user of the cluster would."""
-        found = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, timeout=120, check=False, **options
-        )
+        settings = {"timeout": 120, **options}
+        found = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, **settings)
         assert not check or found.returncode == 0, f"{command}: {found.stdout}{found.stderr}"
         return found
 
