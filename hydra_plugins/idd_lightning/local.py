@@ -43,6 +43,8 @@ class LocalLauncher(Launcher):
 
     def open(self) -> Sweep:
         """The folder of the sweep: a new one, or that of `sweep.resume`. Raises HydraException where it holds another sweep."""
+        if os.environ.get("WORLD_SIZE", "1") not in ("", "1"):
+            raise HydraException("-m starts the processes of its jobs itself. Type it without torchrun or srun.")
         folder = Path(self.config.hydra.sweep.dir).absolute()
         if self.config.sweep.resume is not None:
             self.sweep = Sweep.open(folder)

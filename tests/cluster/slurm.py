@@ -27,7 +27,7 @@ SelectTypeParameters=CR_Core
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 MpiDefault=none
-ReturnToService=2
+ReturnToService=0
 KillWait=15
 MinJobAge=300
 SchedulerParameters=sched_interval=5,bf_interval=5
@@ -119,7 +119,7 @@ class Slurm:
         return dict(re.findall(r"(\w+)=(\S*)", text))
 
     def start_now(self, number: str) -> None:
-        """Let a requeued job start at once: it would wait for two minutes or more."""
+        """Let a job that is being requeued start at once: it would wait for two minutes or more."""
         self.wait(lambda: self.job(number)["JobState"] == "PENDING", f"job {number} to be requeued")
         self.run("scontrol", "update", f"JobId={number}", "StartTime=now")
 

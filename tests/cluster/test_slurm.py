@@ -104,9 +104,11 @@ def test_before_its_time_is_over_a_job_saves_its_state_and_is_requeued(slurm, ty
     )  # a minute is the least, and SLURM may send the signal early
     slow = "trainer.max_epochs=400"
     number, folder = job_of(type_on("train", *SMALL, *TWO_NODES, *SUBMITTED, slow, *limit, "logger=csv"))
-    slurm.start_now(number)
+    slurm.wait_for(number, "RUNNING")
+    slurm.wait(lambda: slurm.job(number)["JobState"] == "PENDING", "the requeued job", 180)
     assert (status(folder)["state"], status(folder)["exit_code"]) == ("stopped", 140)
     reached = epochs_of(folder)
+    slurm.start_now(number)
     slurm.wait(lambda: epochs_of(folder) > reached + 1, "an epoch of the requeued job", 120)
     assert status(folder)["requeues"] == 1
     slurm.run("scancel", number)

@@ -111,6 +111,40 @@ def test_a_stopped_run_resumes_to_the_same_bits_also_where_it_was_moved_to(run_c
 
 
 @both_tasks
+def test_the_same_command_again_begins_goes_on_and_finds_the_end(train, stopped, whole, tmp_path, task):
+    auto = ("resume=auto", "data.num_workers=1")
+    first = train("begun", *auto)
+    assert first.code == 0, first.err
+    assert compare(whole, first.folder) == []
+    assert "resume: null" in (first.folder / "config.yaml").read_text(), "the run is that of the command without it"
+    on = train("stopped", *auto)
+    assert on.code == 0, on.err
+    assert "Resuming after step 7, in epoch 2." in on.out
+    assert compare(whole, stopped) == []
+    typed = (stopped / "overrides.txt").read_text()
+    before = contents(stopped)
+    again = train("stopped", *auto)
+    assert again.code == 0, again.err
+    assert again.out.startswith("This run is finished; nothing was changed.")
+    assert contents(stopped) == before
+    assert (stopped / "overrides.txt").read_text() == typed
+
+
+@pytest.mark.parametrize("name", ["stopped", "whole"])
+def test_the_folder_of_another_run_is_refused(train, stopped, whole, name):
+    answer = train(name, "resume=auto", "seed=5")
+    assert answer.code == 2
+    assert "seed would make the rest of it another run" in answer.err
+
+
+def test_which_folder_has_to_be_typed(run_command, tmp_path):
+    answer = run_command("train", "resume=auto")
+    assert answer.code == 2
+    assert "Type hydra.run.dir=DIR with it" in answer.err
+    assert not [*tmp_path.glob("runs/*/*")]
+
+
+@both_tasks
 def test_a_run_that_is_repeated_gives_the_same_bits_whoever_reads(train, tmp_path, task):
     for name, workers in (("one", 0), ("other", 2)):
         answer = train(name, "trainer.deterministic=true", f"data.num_workers={workers}")
