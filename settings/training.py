@@ -14,7 +14,7 @@ class TrainerSettings(Group):
 
     accelerator: Literal["auto", "cpu", "gpu"] = Field("auto", description="auto: a GPU where torch finds one")
     devices: Positive | Literal["auto"] = Field(1, description="devices per node; auto: every visible GPU, or one CPU")
-    num_nodes: Positive = Field(1, description="machines; more than one needs torchrun")
+    num_nodes: Positive = Field(1, description="machines; more than one needs SLURM or torchrun")
     precision: Precision = Field("auto", description="auto: bf16-mixed where hardware has it")
     max_epochs: Positive = Field(10, description="epochs of the whole training")
     deterministic: bool = Field(False, description="use deterministic algorithms only")
