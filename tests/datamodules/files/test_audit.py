@@ -16,7 +16,6 @@ from PIL import Image
 import datamodules.files.audit
 from datamodules.files.audit import Finding, audit, core_count, core_share, inspect_image, only_maker
 
-
 FORK = multiprocessing.get_context("fork")
 
 
