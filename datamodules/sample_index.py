@@ -9,7 +9,8 @@ from lightning import LightningDataModule
 
 from datamodules.errors import DatasetError
 from datamodules.splits.sample_table import SELECTION, TABLE_SPLITS, Candidate, SampleTable, order_hash, torn_groups
-from datamodules.splits.split import make_table, selection_note, with_selection
+from datamodules.splits.selection import selection_note, with_selection
+from datamodules.splits.split import make_table
 from label_spaces.space import VOID, LabelSpace, same_names, similar_names
 from settings.base import as_typed
 from settings.data import DataSettings, is_split_list
