@@ -5,7 +5,7 @@ import os
 import shutil
 import stat
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,7 +33,7 @@ class Entry(NamedTuple):
     target: str = ""  # of a link
 
 
-Listing = Mapping[str, Entry]  # by path relative to the folder, outer folders before what they hold
+Listing = dict[str, Entry]  # by path relative to the folder, outer folders before what they hold
 
 
 def staged(roots: Sequence[Path], settings: DataSettings) -> tuple[Path, ...]:
