@@ -206,7 +206,7 @@ class ImageDataModule(IndexedDataModule):
         key = (kind, part, read.size)
         if key not in self._open:
             indices = self.indices(part)
-            facts = [type(self).__qualname__, *(str(root.resolve()) for root in self.roots)]
+            facts = [type(self).__qualname__, *(str(root.resolve()) for root in self.sources)]
             facts += [f"{read.names[index]}\n{stamp(read.names[index])}" for index in indices]
             title, needed = f"{self.settings.name}{kind}", self.sample_bytes(read.size)
             self._open[key] = open_images(title, read, indices, self.settings, facts, needed)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from datamodules.errors import DatasetError, Defect, grouped, shortened
 from datamodules.sample_index import IndexedDataModule
 from datamodules.splits.sample_table import Candidate
-from datamodules.splits.split import make_table, with_selection
+from datamodules.splits.selection import with_selection
+from datamodules.splits.split import make_table
 from settings.base import as_typed
 from settings.data import DataSettings
 

@@ -16,7 +16,7 @@ from datamodules.base import Features
 from datamodules.classification import ClassificationDataModule
 from datamodules.crop_rules import CROP_CLASSES, CropRules, crop_box, lacking, square, usable_objects
 from datamodules.errors import DatasetError
-from datamodules.files.audit import remember
+from datamodules.files.audit import only_maker, remember
 from datamodules.files.frame_pairs import Pair, find_frames, refuse_repeated
 from datamodules.files.idd_polygons import Annotation, polygon_file, read_annotation
 from datamodules.files.images import RGB, read_image
@@ -190,13 +190,21 @@ def _objects(
         stat = (root / frame.truth).stat()
         facts.append((frame.name, stat.st_size, stat.st_mtime_ns, sizes.get(frame.name)))
     memory = cache_dir / f"crops-{hashlib.blake2b(repr(facts).encode(), digest_size=8).hexdigest()}.json"
-    try:
-        return [Candidate(name, group, target) for name, group, target in json.loads(memory.read_bytes())], []
-    except (OSError, ValueError, TypeError):
-        found, broken = find_crops(root, frames, rules, sizes)
-    if not broken:
-        remember(memory, [(crop.name, crop.group, crop.target) for crop in found])
+    found, broken = _remembered(memory), list[tuple[str, str]]()
+    with only_maker(memory, lambda: found is not None):
+        found = found or _remembered(memory)  # of another process of this machine
+        if found is None:
+            found, broken = find_crops(root, frames, rules, sizes)
+            if not broken:
+                remember(memory, [(crop.name, crop.group, crop.target) for crop in found])
     return found, broken
+
+
+def _remembered(memory: Path) -> list[Candidate] | None:
+    try:
+        return [Candidate(name, group, target) for name, group, target in json.loads(memory.read_bytes())]
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 @lru_cache(maxsize=8)  # crops are read frame by frame where order allows, and by several threads

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -9,7 +10,8 @@ from lightning import LightningDataModule
 
 from datamodules.errors import DatasetError
 from datamodules.splits.sample_table import SELECTION, TABLE_SPLITS, Candidate, SampleTable, order_hash, torn_groups
-from datamodules.splits.split import make_table, selection_note, with_selection
+from datamodules.splits.selection import selection_note, with_selection
+from datamodules.splits.split import make_table
 from label_spaces.space import VOID, LabelSpace, same_names, similar_names
 from settings.base import as_typed
 from settings.data import DataSettings, is_split_list
@@ -61,9 +63,18 @@ class IndexedDataModule(LightningDataModule, ABC):
         """The folder that sample names are relative to; of several the first."""
         return self.roots[0]
 
-    @property
+    @cached_property
     def roots(self) -> tuple[Path, ...]:
-        """The folders that sample names may be relative to. Raises DatasetError where `data.root` does not fit."""
+        """The folders that sample names may be relative to: `sources`, or with `data.stage` copies of these. Raises DatasetError."""
+        if not self.settings.stage:
+            return self.sources
+        from datamodules.files.staging import staged
+
+        return staged(self.sources, self.settings)
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """The folders of the dataset. Raises DatasetError where `data.root` does not fit."""
         given, name = self.settings.root, self.settings.name
         if given is None:
             raise DatasetError(f"data={name} reads a folder of images: type data.root=FOLDER.")

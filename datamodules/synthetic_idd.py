@@ -24,7 +24,7 @@ class _Streets(IndexedDataModule):
         self.drives, self.frames_per_drive = drives, frames_per_drive
 
     @cached_property
-    def roots(self) -> tuple[Path, ...]:
+    def sources(self) -> tuple[Path, ...]:
         """The folder of the streets, which are drawn now if they are not there. Raises DatasetError."""
         settings = self.settings
         root = settings.root or "data/synthetic_idd"

@@ -152,7 +152,7 @@ def described(request: Request, settings: RunSettings, data: Data) -> dict[str, 
         "command": shlex.join(["python", "explore.py", *request.overrides]),
         "data": {
             "name": settings.data.name,
-            "roots": [str(root) for root in module.roots],
+            "roots": [str(root) for root in module.sources],
             "task": task,
             "other_task": next((each for each in settings.data.targets if each != task), None),
             "label_space": data.space.name or None,

@@ -50,6 +50,7 @@ FolderNames = Annotated[
     Name | Annotated[list[Name], Field(min_length=1)] | None,
     Legal("a folder directly under data.root, or a list of such folders, or null"),
 ]
+Stage = Annotated[bool | PathText, Legal("true, false or the path of a folder")]
 Roots = Annotated[Paths, Legal("a folder, a list of folders, or null")]
 
 
@@ -166,6 +167,9 @@ class DataSettings(Group):
     num_workers: Whole | None = Field(None, description="processes that read images; null: chosen from the cores")
     cache: bool | Literal["auto"] = Field("auto", description="keep decoded images in one file; auto: where few")
     cache_dir: PathText = Field(description="the folder of caches")
+    stage: Stage = Field(
+        False, description="read data.root from a copy on this machine's disk: in this folder; true: in data.cache_dir"
+    )
     on_corrupt: Literal["fail", "skip"] = Field("fail", description="refuse unusable files, or skip and record them")
     batch_size: Positive = Field(
         32,

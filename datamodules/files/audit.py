@@ -1,9 +1,11 @@
 """Read every file once, to find what cannot be decoded, its size and equal contents."""
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
+import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,16 +16,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import PIL
+from filelock import SoftFileLease, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from datamodules.errors import DatasetError
 from datamodules.files.images import decode_turned
 from run_folder import write_text
+from streams import waiting
 
 VERSION = 2  # goes up when files are read in another way
 PATIENCE = 1.0  # seconds of work before a progress bar appears
 QUOTA_FILES = ("cpu.max", "cpu.cfs_quota_us", "cpu.cfs_period_us")  # of a control group: quota and period, v2 and v1
+LEASE_SECONDS = 60.0  # without a sign of life, after which a process on another machine counts as gone
+LEASE_NAME = 64  # bytes that a lease's name has at most beside that of what is made
+POLL_SECONDS = 0.5
 BLOCK = 64  # items handed to the threads at once: results wait in memory, which stays small
 
 
@@ -64,25 +71,33 @@ def audit(
     kind = kind if bits is None or inspect is not None else f"{kind} of {bits} bit"
     place = os.fsencode(root.resolve()) + (b"" if kind == "images" else b"\0" + kind.encode())
     memory = cache_dir / f"audit-{hashlib.blake2b(place, digest_size=8).hexdigest()}.json"
-    known = _remembered(memory)
-    findings: dict[str, Finding] = {}
-    for name in names:
-        stamp = _stamp(root / name)
-        earlier = known.get(name)
-        unchanged = earlier and (earlier.size, earlier.modified) == (stamp.size, stamp.modified)
-        findings[name] = earlier if earlier and unchanged else stamp
-    pending = [name for name, finding in findings.items() if not finding.content and finding.error is None]
-    stamps = [(root / name, findings[name]) for name in pending]
-    read = inspect or (inspect_image if bits is None else partial(inspect_image, bits=bits))
-    try:
-        found = in_threads(lambda file: read(*file), stamps, f"Checking {kind.split(maxsplit=1)[0]}")
-        findings.update(zip(pending, found, strict=True))
-    finally:  # an interrupted audit is continued by the next one
-        if pending or known.keys() - findings.keys():
-            # Files with errors are read anew: the cause may lie outside the file.
-            files = {name: astuple(each) for name, each in findings.items() if each.content and each.error is None}
-            remember(memory, {"pillow": PIL.__version__, "version": VERSION, "files": files})
+    stamps = {name: _stamp(root / name) for name in names}
+    findings, pending, gone = _compared(stamps, memory)
+    with only_maker(memory, lambda: not pending):
+        if pending:  # which another process of this machine may have read meanwhile
+            findings, pending, gone = _compared(stamps, memory)
+        read = inspect or (inspect_image if bits is None else partial(inspect_image, bits=bits))
+        files = [(root / name, findings[name]) for name in pending]
+        try:
+            found = in_threads(lambda file: read(*file), files, f"Checking {kind.split(maxsplit=1)[0]}")
+            findings.update(zip(pending, found, strict=True))
+        finally:  # an interrupted audit is continued by the next one
+            if pending or gone:
+                # Files with errors are read anew: the cause may lie outside the file.
+                kept = {name: astuple(each) for name, each in findings.items() if each.content and each.error is None}
+                remember(memory, {"pillow": PIL.__version__, "version": VERSION, "files": kept})
     return findings
+
+
+def _compared(stamps: Mapping[str, Finding], memory: Path) -> tuple[dict[str, Finding], list[str], bool]:
+    """Return what is remembered of files that have not changed, those to be read, and whether others are remembered."""
+    known, findings = _remembered(memory), dict(stamps)
+    for name, stamp in stamps.items():
+        earlier = known.get(name)
+        if earlier and (earlier.size, earlier.modified) == (stamp.size, stamp.modified):
+            findings[name] = earlier
+    pending = [name for name, finding in findings.items() if not finding.content and finding.error is None]
+    return findings, pending, bool(known.keys() - findings.keys())
 
 
 def inspect_image(path: Path, stamp: Finding, bits: int | None = None) -> Finding:
@@ -195,3 +210,29 @@ def remember(memory: Path, content: Any) -> None:
     with contextlib.suppress(OSError):
         memory.parent.mkdir(parents=True, exist_ok=True)
         write_text(memory, json.dumps(content))
+
+
+@contextlib.contextmanager
+def only_maker(path: Path, ready: Callable[[], bool]) -> Iterator[None]:
+    """Wait until a file or folder is `ready`, or until no other process makes it; what a killed one left is removed.
+
+    That is ``.<name>.*.tmp`` beside it. Whoever makes it holds a file that only one process can create, on network file
+    systems too, where locks may be missing or local to a machine. It is taken over from a process that has ended or, on
+    another machine, given no sign of life for LEASE_SECONDS. Where none can be created, nothing can be made either.
+    """
+    lease = SoftFileLease(path.with_name(f".{path.name}.lease"), lease_duration=LEASE_SECONDS)
+    try:
+        with waiting(f"another process that writes {path} (if there is none, remove {lease.lock_file})"):
+            while not ready() and not lease.is_locked:
+                try:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    lease.acquire(timeout=0)
+                except Timeout:
+                    time.sleep(POLL_SECONDS)
+                except OSError:
+                    break
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp") if lease.is_locked else ():
+            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+        yield
+    finally:
+        lease.release()

@@ -1,13 +1,10 @@
 """Images and masks at one size: read from their files, or mapped from a cache, which is one array file."""
 
-import contextlib
-import fcntl
-import glob
 import hashlib
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,11 +17,10 @@ from rich.console import Console
 from rich.filesize import decimal
 
 from datamodules.errors import DatasetError
-from datamodules.files.audit import core_count, in_threads
+from datamodules.files.audit import LEASE_NAME, core_count, in_threads, only_maker
 from datamodules.files.images import resize, resize_mask
 from run_folder import LONGEST_NAME, atomic, fitting_name, name_part
 from settings.data import DataSettings
-from streams import waiting
 
 Image = NDArray[np.uint8]  # (H, W, 3), or a mask (H, W)
 
@@ -108,7 +104,7 @@ def cache_name(title: str, shape: tuple[int, ...], parts: Iterable[str]) -> str:
     for part in parts:
         digest.update(b"\0" + part.encode(errors="surrogateescape"))
     ending = f"-{shape[0]}x{shape[1]}-{digest.hexdigest()}.npy"
-    return fitting_name(name_part(title), ending, most=LONGEST_NAME - len(".lock"))  # which stands beside it
+    return fitting_name(name_part(title), ending, most=LONGEST_NAME - LEASE_NAME)
 
 
 def worth_caching(folder: Path, needed: int) -> bool:
@@ -138,7 +134,7 @@ def cached_images(
         return ready
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with only_maker(path):
+        with only_maker(path, lambda: _opened(path, shape) is not None):
             if _opened(path, shape) is None:
                 _make(path, shape, image, beside)
     except OSError as error:
@@ -158,27 +154,6 @@ def _opened(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
     except (OSError, ValueError, EOFError):
         return None
     return array if array.shape == shape and array.dtype == np.uint8 else None
-
-
-@contextlib.contextmanager
-def only_maker(path: Path) -> Iterator[None]:
-    """Wait until no other process makes this file or folder; remove what a killed one left, ``.<name>.*.tmp`` beside it.
-
-    Where the file system has no locks, processes may make the same thing twice, and one of them stays.
-    """
-    with path.with_suffix(".lock").open("ab") as lock:
-        try:
-            with waiting(f"another process that writes {path}"):
-                fcntl.flock(lock, fcntl.LOCK_EX)
-        except OSError:
-            yield
-            return
-        for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-            if left.is_dir():
-                shutil.rmtree(left, ignore_errors=True)
-            else:
-                left.unlink(missing_ok=True)
-        yield
 
 
 def _make(path: Path, shape: tuple[int, ...], image: Callable[[int], Image], beside: int) -> None:

@@ -15,8 +15,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from datamodules.files.audit import core_count
-from datamodules.files.image_cache import only_maker
+from datamodules.files.audit import core_count, only_maker
 from datamodules.synthetic.render import render
 from datamodules.synthetic.street import Drive
 
@@ -36,7 +35,7 @@ def ensure(root: Path, *, seed: int = 0, drives: int = DRIVES, frames_per_drive:
     if folder.is_dir():
         return folder
     root.mkdir(parents=True, exist_ok=True)
-    with only_maker(folder):
+    with only_maker(folder, folder.is_dir):
         if not folder.is_dir():
             temporary = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".tmp", dir=root))
             temporary.chmod(0o755)
@@ -44,7 +43,7 @@ def ensure(root: Path, *, seed: int = 0, drives: int = DRIVES, frames_per_drive:
             (temporary / "request.json").write_text(json.dumps(request, indent=2) + "\n", encoding="utf-8")
             try:
                 temporary.rename(folder)
-            except OSError:  # without locks another process may have made it meanwhile
+            except OSError:  # another process may have made it, if this one was stopped for long
                 if not folder.is_dir():
                     raise
                 shutil.rmtree(temporary)

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -85,6 +86,7 @@ def build_module(
     without these the module can only be evaluated.
     """
     lightning.seed_everything(settings.seed, verbose=False)
+    _keep_compiled(Path(settings.data.cache_dir))
     model, trainer = settings.model, settings.trainer
     assert model.network is not None, "only masks that are there already have no network"
     network: nn.Module = build(model.network, "model.network", num_classes=space.num_classes)
@@ -115,6 +117,18 @@ def build_module(
     if trainer.precision == "64-true":
         module.double()  # the trainer would do it only after a checkpoint has been read into, and rounded to, float32
     return module, report
+
+
+def _keep_compiled(folder: Path) -> None:
+    """Let compilers keep what they compile beside other caches, for this process and those it starts, unless the user has set where.
+
+    On network file systems their many small files and locks end ranks. In a home, which often is on one, torch's own default,
+    the folder of temporary files, is better.
+    """
+    home = os.environ.get("HOME")
+    if not (home and folder.is_relative_to(home)):
+        for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
+            os.environ.setdefault(name, str(folder / name.partition("_")[0].lower()))
 
 
 def _untrained(*_: object) -> NoReturn:

@@ -41,6 +41,19 @@ def test_both_parts_are_one_dataset(idd, make):
     assert make(one).table.sha256() != module.table.sha256()
 
 
+def test_both_parts_can_be_read_from_copies_of_their_own(idd, make, tmp_path):
+    roots = idd("one", ".png"), idd("two", ".jpg", first=100)
+    plain, module = make(*roots), make(*roots, stage=str(tmp_path / "disk"))
+    assert module.table.sha256() == plain.table.sha256()
+    assert module.contents == plain.contents
+    assert {root.parent for root in module.roots} == {tmp_path / "disk"}
+    assert module.sources == plain.roots == roots
+    for name in module.names:
+        assert module.file(name).is_relative_to(tmp_path / "disk")
+        assert module.file(name).read_bytes() == plain.file(name).read_bytes()
+        np.testing.assert_array_equal(module.read_mask(name), plain.read_mask(name))
+
+
 def test_a_drive_of_both_parts_is_one_drive(idd, make):
     one, two = idd("one", ".png"), idd("two", ".jpg", first=100)
     for kind in ("leftImg8bit", "gtFine"):

@@ -1,13 +1,22 @@
+import errno
+import fcntl
 import hashlib
 import json
+import multiprocessing
 import os
+import signal
+import socket
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import datamodules.files.audit
-from datamodules.files.audit import Finding, audit, core_count, core_share, inspect_image
+from datamodules.files.audit import Finding, audit, core_count, core_share, inspect_image, only_maker
+
+FORK = multiprocessing.get_context("fork")
 
 
 @pytest.fixture
@@ -183,3 +192,110 @@ def test_processes_divide_the_cores_of_a_machine_but_not_those_of_a_task_of_thei
     assert core_share(2) == 6  # srun has started each as a task
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     assert core_share(2) == 3
+
+
+@pytest.fixture(params=[errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def no_locks(request, monkeypatch):
+    """A file system on which locks fail, as Lustre mounted without flock and NFS without its lock service."""
+
+    def fail(*_):
+        raise OSError(request.param, os.strerror(request.param))
+
+    for name in ("flock", "lockf"):
+        monkeypatch.setattr(fcntl, name, fail)
+
+
+def together(count, function):
+    """Call a function in several processes at once, and return how each ended."""
+    barrier = FORK.Barrier(count)
+
+    def start():
+        barrier.wait(60)
+        function()
+
+    processes = [FORK.Process(target=start) for _ in range(count)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    return [process.exitcode for process in processes]
+
+
+def test_of_many_processes_one_makes_it_where_no_locks_exist(tmp_path, no_locks):
+    path, makers = tmp_path / "whole", FORK.Value("i", 0)
+
+    def make():
+        with only_maker(path, path.exists):
+            if not path.exists():
+                with makers.get_lock():
+                    makers.value += 1
+                time.sleep(0.1)
+                path.touch()
+
+    assert together(8, make) == [0] * 8
+    assert makers.value == 1
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def killed_maker(path, host):
+    """A process that began to make a file, and was killed."""
+    reached = FORK.Event()
+
+    def begin():
+        socket.gethostname = lambda: host
+        with only_maker(path, path.exists):
+            (path.parent / f".{path.name}.1.tmp").touch()
+            (path.parent / f".{path.name}.2.tmp").mkdir()
+            reached.set()
+            time.sleep(600)
+
+    process = FORK.Process(target=begin)
+    process.start()
+    assert reached.wait(60)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+
+
+@pytest.mark.parametrize("host", [socket.gethostname(), "another-node"])
+def test_another_process_takes_over_from_one_that_was_killed(tmp_path, no_locks, host, monkeypatch):
+    monkeypatch.setattr(datamodules.files.audit, "LEASE_SECONDS", 60.0 if host == socket.gethostname() else 1.0)
+    path, makers = tmp_path / "whole", FORK.Value("i", 0)
+    killed_maker(path, host)
+    assert len([*tmp_path.iterdir()]) == 3
+
+    def make():
+        with only_maker(path, path.exists):
+            if not path.exists():
+                with makers.get_lock():
+                    makers.value += 1
+                assert not [*tmp_path.glob("*.tmp")]
+                path.touch()
+
+    assert together(3, make) == [0] * 3
+    assert makers.value == 1
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_nothing_is_waited_for_where_nothing_can_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    entered = []
+    with only_maker(tmp_path / "file" / "below", lambda: False):
+        entered.append(True)
+    assert entered
+
+
+def test_of_many_processes_each_file_is_read_by_one(folder, tmp_path, no_locks):
+    reads = FORK.Value("i", 0)
+
+    def read(path, stamp):
+        with reads.get_lock():
+            reads.value += 1
+        return inspect_image(path, stamp)
+
+    good = NAMES[:3]
+    found = FORK.Queue()
+    work = lambda: found.put(audit(folder, good, tmp_path / "cache", inspect=read))  # noqa: E731
+    assert together(4, work) == [0] * 4
+    assert [found.get(timeout=60) for _ in range(4)] == [audit(folder, good, tmp_path / "cache")] * 4
+    assert reads.value == 3
+    assert len([*Path(tmp_path, "cache").iterdir()]) == 1

@@ -45,7 +45,7 @@ def test_holds_the_images_and_is_made_once(tmp_path):
     np.testing.assert_array_equal(np.load(path), IMAGES)
     np.testing.assert_array_equal(cached_images(path, COUNT, SHAPE, unneeded), IMAGES)
     assert not made.flags.writeable
-    assert sorted(file.name for file in path.parent.iterdir()) == ["a.lock", "a.npy"]
+    assert sorted(file.name for file in path.parent.iterdir()) == ["a.npy"]
 
 
 @pytest.mark.parametrize("damage", [lambda whole: whole[:-1], lambda _: b"", lambda _: b"something else"])
@@ -64,7 +64,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path):
 
     with pytest.raises(DatasetError, match=r"bad\.jpg: damaged"):
         cached_images(tmp_path / "a.npy", COUNT, SHAPE, broken)
-    assert [file.name for file in tmp_path.iterdir()] == ["a.lock"]
+    assert [file.name for file in tmp_path.iterdir()] == []
 
 
 @pytest.mark.parametrize("block", [0, 1, 2])
@@ -84,7 +84,7 @@ def test_a_killed_maker_does_no_harm(tmp_path, block):
     maker.join()
     assert not path.exists()
     np.testing.assert_array_equal(cached_images(path, COUNT, SHAPE, image), IMAGES)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.lock", "a.npy"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.npy"]
 
 
 def test_of_two_processes_one_makes_it_and_the_other_waits(tmp_path):

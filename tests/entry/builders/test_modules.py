@@ -1,5 +1,6 @@
 """Data modules, modules and losses that follow from settings."""
 
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -122,6 +123,25 @@ def test_from_scratch_changes_nothing_and_downloads_nothing(settings, model, wei
     assert (report.requested, report.used, report.note) == (weights, "none", "")
     fresh, _ = build_module(given, SPACE, "none")
     assert all(torch.equal(one, other) for one, other in zip(module.parameters(), fresh.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("folder", "given", "expected"),
+    [
+        ("/local/job", {}, ("/local/job/torchinductor", "/local/job/triton")),
+        ("/local/job", {"TRITON_CACHE_DIR": "/mine"}, ("/local/job/torchinductor", "/mine")),
+        ("/home/me/.cache/x", {}, (None, None)),
+    ],
+)
+def test_compilers_keep_what_they_make_where_caches_are(settings, monkeypatch, folder, given, expected):
+    names = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
+    for name in names:
+        monkeypatch.setenv(name, given.get(name, ""))
+        if name not in given:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", "/home/me")
+    build_module(settings(f"data.cache_dir={folder}"), SPACE, "none")
+    assert tuple(map(os.environ.get, names)) == expected
 
 
 def test_precision_and_memory_format_are_those_of_the_trainer(settings):

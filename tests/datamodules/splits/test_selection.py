@@ -2,7 +2,7 @@ import pytest
 
 from datamodules.errors import DatasetError
 from datamodules.splits.sample_table import Sample, SampleTable, order_hash
-from datamodules.splits.split import selection_note, with_selection
+from datamodules.splits.selection import selection_note, with_selection
 from tests.datamodules.splits.test_split import settings
 
 
