@@ -1,22 +1,27 @@
 # Everything a newcomer needs: `make demo` and `make test` work on a machine with Python 3.11+, pip and make.
 PYTHON ?= python3
+# What .venv is set up around; another one that is typed is a set-up of its own. WHEELS, TORCH_INDEX: docs/INSTALL.md.
+TORCH ?= $(or $(shell cat .venv/torch 2> /dev/null),pinned)
+export PYTHON TORCH TORCH_INDEX WHEELS
 BIN := .venv/bin
 export WANDB_MODE ?= offline
 export NO_ALBUMENTATIONS_UPDATE = 1
 
-.PHONY: help setup demo lint test test-all chaos golden reference clean
+.PHONY: help setup wheelhouse demo lint test test-all chaos golden reference clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
 
-setup: .venv/complete   ## the .venv alone, from the pinned set
+setup: .venv/complete   ## the .venv alone, from the pinned set; TORCH=system, TORCH=cu126 …, WHEELS=DIR: docs/INSTALL.md
 
-# The mark is written last: an installation that was cut short is done again.
+ifneq ($(TORCH),$(or $(shell cat .venv/complete 2> /dev/null),pinned))
+.PHONY: .venv/complete
+endif
 .venv/complete: requirements.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "idd-lightning needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Say which with: make PYTHON=python3.11 setup")'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --requirement requirements.txt
-	@touch $@
+	@sh setup.sh setup
+
+wheelhouse:      ## what `make setup WHEELS=DIR` needs without a network, into DIR (wheels/)
+	@sh setup.sh wheelhouse
 
 demo: setup      ## train on the embedded data and say where the figures are
 	$(BIN)/python train.py
