@@ -40,22 +40,22 @@ END
 }
 
 # What pip is given: the pinned set, or that around another build of torch.
+others="$(mktemp)"
+trap 'rm -f "$others"' EXIT
 if [ "$TORCH" = pinned ]; then
-    set -- --requirement requirements.txt
+    cat requirements.txt
 else
-    others="$(mktemp)"
-    trap 'rm -f "$others"' EXIT
-    grep -Ev '^(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)==' requirements.txt > "$others"
-    set -- --requirement "$others"
-    if [ "$TORCH" = system ]; then
-        [ "$action" = wheelhouse ] || system_torch || exit 2
-        set -- --no-deps "$@" # the pinned set is complete, and nothing may bring another torch
-    else
-        for package in torch torchvision; do
-            set -- "$@" "$(sed -n "s/^$package==.*/&+$TORCH/p" requirements.txt)"
-        done
-        [ -z "$TORCH_INDEX" ] || export PIP_EXTRA_INDEX_URL="$TORCH_INDEX ${PIP_EXTRA_INDEX_URL:-}"
-    fi
+    grep -Ev '^(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)==' requirements.txt
+fi > "$others"
+set -- --requirement "$others"
+if [ "$TORCH" = system ]; then
+    [ "$action" = wheelhouse ] || system_torch || exit 2
+    set -- --no-deps "$@" # the pinned set is complete, and nothing may bring another torch
+else
+    for package in torch torchvision; do # with ==, pip would take any build of a release, such as one that was left in WHEELS
+        set -- "$@" "$(sed -n "s/^$package==/$package===/p" requirements.txt)$([ "$TORCH" = pinned ] || echo "+$TORCH")"
+    done
+    [ -z "$TORCH_INDEX" ] || export PIP_EXTRA_INDEX_URL="$TORCH_INDEX ${PIP_EXTRA_INDEX_URL:-}"
 fi
 
 failed() {
