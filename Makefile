@@ -1,22 +1,27 @@
 # Everything a newcomer needs: `make demo` and `make test` work on a machine with Python 3.11+, pip and make.
 PYTHON ?= python3
+# What .venv is set up around; another one that is typed is a set-up of its own. WHEELS, TORCH_INDEX: docs/INSTALL.md.
+TORCH ?= $(or $(shell cat .venv/torch 2> /dev/null),pinned)
+export PYTHON TORCH TORCH_INDEX WHEELS
 BIN := .venv/bin
 export WANDB_MODE ?= offline
 export NO_ALBUMENTATIONS_UPDATE = 1
 
-.PHONY: help setup demo lint test test-all test-cluster chaos golden reference clean
+.PHONY: help setup wheelhouse demo lint test test-all test-cluster chaos golden reference clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
 
-setup: .venv/complete   ## the .venv alone, from the pinned set
+setup: .venv/complete   ## the .venv alone, from the pinned set; TORCH=system, TORCH=cu126 …, WHEELS=DIR: docs/INSTALL.md
 
-# The mark is written last: an installation that was cut short is done again.
+ifneq ($(TORCH),$(or $(shell cat .venv/complete 2> /dev/null),pinned))
+.PHONY: .venv/complete
+endif
 .venv/complete: requirements.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "idd-lightning needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Say which with: make PYTHON=python3.11 setup")'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --requirement requirements.txt
-	@touch $@
+	@sh setup.sh setup
+
+wheelhouse:      ## what `make setup WHEELS=DIR` needs without a network, into DIR (wheels/)
+	@sh setup.sh wheelhouse
 
 demo: setup      ## train on the embedded data and say where the figures are
 	$(BIN)/python train.py
@@ -39,7 +44,7 @@ test-all: setup  ## everything but what needs a cluster
 # SLURM's daemons and network namespaces are real, and started by the tests themselves; Debian's packages are installed where that is allowed.
 CLUSTER_PACKAGES := slurm-wlm munge iproute2
 test-cluster: setup  ## two nodes of SLURM, two machines under torchrun, an installation without network; needs root
-	@command -v slurmctld munged ip > /dev/null || (apt-get update && apt-get install --yes --no-install-recommends $(CLUSTER_PACKAGES)) > /dev/null || echo "$(CLUSTER_PACKAGES) could not be installed"
+	@(PATH=$$PATH:/usr/sbin:/sbin; command -v slurmctld && command -v munged && command -v ip) > /dev/null || (apt-get update && apt-get install --yes --no-install-recommends $(CLUSTER_PACKAGES)) > /dev/null || echo "$(CLUSTER_PACKAGES) could not be installed"
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster
 
 chaos: setup     ## kill training runs at random moments and compare what comes out, bit by bit

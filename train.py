@@ -8,6 +8,11 @@ from entry.request import Request
 def train(request: Request) -> None:
     """Compose, check and build; train; then evaluate the best checkpoint on the split that is reported."""
     # What makes no sense is refused before torch is imported, which takes seconds.
+    if request.keys.fetch_only:
+        from entry.fetch import fetch
+
+        fetch(request)
+        return
     resumption = None
     if request.keys.resume:
         from entry.config.changes import to_resume

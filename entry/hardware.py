@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shutil
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
@@ -38,12 +39,10 @@ def choose(trainer: TrainerSettings) -> Hardware:
     """Decide what `trainer` leaves open, such as devices and precision. Raises RequestError for what is not there."""
     wanted = trainer.accelerator
     available = torch.cuda.is_available()
-    if wanted == "gpu" and not available:
-        value = os.environ.get("CUDA_VISIBLE_DEVICES")
-        hidden = "" if value is None else f" (CUDA_VISIBLE_DEVICES={value!r} may hide it)"
-        raise RequestError(
-            f"trainer.accelerator=gpu: torch sees no GPU on this machine{hidden}. Use trainer=cpu, or install torch with CUDA support."
-        )
+    if wanted != "cpu" and (available or wanted == "gpu" or shutil.which("nvidia-smi")):
+        from entry.gpu_support import check_gpus
+
+        check_gpus(trainer)
     accelerator = "gpu" if available and wanted != "cpu" else "cpu"
     devices, nodes = _devices(trainer.devices, accelerator), trainer.num_nodes
     if launched() or nodes > 1 or "SLURM_JOB_ID" in os.environ:
@@ -56,7 +55,8 @@ def choose(trainer: TrainerSettings) -> Hardware:
         )
     precision: str = trainer.precision
     if precision == "auto":
-        precision = "bf16-mixed" if has_bf16(accelerator) else "32-true"
+        halves = accelerator == "gpu" and torch.cuda.get_device_capability() >= (7, 0)  # before Volta fp16 is slow
+        precision = "bf16-mixed" if has_bf16(accelerator) else "16-mixed" if halves else "32-true"
     name = torch.cuda.get_device_name() if accelerator == "gpu" else platform.processor() or platform.machine()
     threads = trainer.threads or _threads_of_environment() or core_share(devices)
     return Hardware(accelerator, name, precision, threads, devices, nodes)

@@ -75,6 +75,7 @@ def assemble(
         class_counts=datamodule.class_counts("train"),
         share=max(1, settings.data.batch_size // (machine.ranks * settings.trainer.accumulate)),
         total_steps=total_steps(settings, datamodule),
+        precision=machine.precision,
     )
     check_batches(module, datamodule, machine.ranks)
     if settings.report.predictions and isinstance(datamodule, SegmentationDataModule):

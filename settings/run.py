@@ -49,13 +49,9 @@ ResumeName = Annotated[
     Legal("the path of a run folder, or auto"),
 ]
 Sources = Annotated[
-    Paths,
-    Legal("an image, a folder, a pattern such as photos/*.jpg, a list file, or a list of these, or null"),
+    Paths, Legal("an image, a folder, a pattern such as photos/*.jpg, a list file, or a list of these, or null")
 ]
-Runs = Annotated[
-    Paths,
-    Legal("run folders, such as [RUN_FOLDER,RUN_FOLDER], or the folder of a sweep, or null"),
-]
+Runs = Annotated[Paths, Legal("run folders, such as [RUN_FOLDER,RUN_FOLDER], or the folder of a sweep, or null")]
 
 
 class AllowedPackages(Group):
@@ -72,13 +68,13 @@ class RequestKeys(Group):
         None, description="a run folder to resume; auto: the run in hydra.run.dir where there is one, else begin it"
     )
     resume_with_changes: bool = Field(False, description="resume although a changed key makes the rest another run")
+    fetch_only: bool = Field(False, description="only download weights and make embedded data, with no training")
     checkpoint: CheckpointName = Field("best", description="best, last or the path of a checkpoint")
     split: Literal["train", "val", "test"] | None = Field(
         None, description="the split to evaluate or compare; null: test, or val where test has no truth"
     )
     source: Sources = Field(
-        None,
-        description="an image, a folder, a pattern such as 'photos/*.jpg', a list file (.txt, .csv), or several of these",
+        None, description="an image, a folder, a pattern such as 'photos/*.jpg', a list file (.txt, .csv), or several"
     )
     predictions: PathText | None = Field(
         None, description="a folder of masks made by any tool; to judge labels, by models that were not trained on them"
@@ -91,8 +87,7 @@ class RequestKeys(Group):
         None, description="the runs to compare, or that judge labels: run folders, or the folder of a sweep"
     )
     require: Text | None = Field(
-        None,
-        description="what the first run needs to have, such as 'miou>=0.68,iou.person>=0.55'; exit code 1 otherwise",
+        None, description="what the first run needs, such as 'miou>=0.68,iou.person>=0.55'; exit code 1 otherwise"
     )
     allow_different: list[Literal["resolution", "looks"]] = Field(
         [], description="resolution, looks: runs that were scored otherwise in these are compared all the same"
@@ -101,8 +96,7 @@ class RequestKeys(Group):
         None, description="common: compare models of different label spaces over the classes that all can express"
     )
     task: Literal["classification", "segmentation"] | None = Field(
-        None,
-        description="explore data as frames with masks or as images with classes; null: masks where there are some",
+        None, description="explore data as frames with masks or as images with classes; null: masks if there are any"
     )
     crosswalk: PathText | None = Field(None, description="a CSV from these classes to the data's; null: a shipped one")
 

@@ -12,10 +12,12 @@ Precision = Literal["auto", "32-true", "bf16-mixed", "bf16-true", "16-mixed", "6
 class TrainerSettings(Group):
     """`trainer`: hardware, precision and length of a run."""
 
-    accelerator: Literal["auto", "cpu", "gpu"] = Field("auto", description="auto: a GPU where torch finds one")
+    accelerator: Literal["auto", "cpu", "gpu"] = Field("auto", description="auto: a GPU where there is one")
     devices: Positive | Literal["auto"] = Field(1, description="devices per node; auto: every visible GPU, or one CPU")
     num_nodes: Positive = Field(1, description="machines; more than one needs SLURM or torchrun")
-    precision: Precision = Field("auto", description="auto: bf16-mixed where hardware has it")
+    precision: Precision = Field(
+        "auto", description="auto: bf16-mixed where hardware has it, else 16-mixed on GPUs since Volta, else 32-true"
+    )
     max_epochs: Positive = Field(10, description="epochs of the whole training")
     deterministic: bool = Field(False, description="use deterministic algorithms only")
     limit_batches: Positive | None = Field(None, description="batches of each split to use, for a quick try; null: all")

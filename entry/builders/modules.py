@@ -76,14 +76,15 @@ def build_module(
     class_counts: Sequence[int] | None = None,
     share: int = 1,
     total_steps: int | None = None,
+    precision: str = "auto",
     truth: LabelSpace | None = None,
 ) -> tuple[SupervisedModule, WeightsReport]:
     """The Lightning module of a run, its first weights loaded. Raises RequestError or WeightsError where something does not fit.
 
     `space` has the classes that the network predicts, `truth` those of the data where external weights with other classes
     are evaluated. `weights` is as `model.weights`, ``none`` where a checkpoint follows. For a training there are
-    `class_counts`, the training samples per class, `share`, the samples of a full batch on one device, and `total_steps`;
-    without these the module can only be evaluated.
+    `class_counts`, the training samples per class, `share`, the samples of a full batch on one device, `total_steps` and the
+    `precision` of the hardware; without these the module can only be evaluated.
     """
     lightning.seed_everything(settings.seed, verbose=False)
     _keep_compiled(Path(settings.data.cache_dir))
@@ -98,7 +99,7 @@ def build_module(
         report = load_weights(network, model, weights, space.num_classes, whole=truth is not None)
     parts: dict[str, Any] = {"optimizer": _untrained, "scheduler": _untrained, "loss": nn.Identity()}
     if total_steps is not None:
-        parts["optimizer"] = optimizer(settings.optimizer, trainer.precision)
+        parts["optimizer"] = optimizer(settings.optimizer, precision)
         parts["scheduler"] = scheduler(settings.scheduler, total_steps)
         parts["loss"] = build_loss(settings.loss, space.num_classes, class_counts)
     if truth is not None:
@@ -215,7 +216,7 @@ def _check_scalar(key: str, value: object, parameter: inspect.Parameter | None) 
 
 
 def optimizer(settings: OptimizerSettings, precision: str) -> Callable[[Iterable[nn.Parameter]], Optimizer]:
-    """A function from parameters to their optimiser, for a `trainer.precision`. Raises RequestError for settings that it does not accept."""
+    """A function from parameters to their optimiser, for a precision. Raises RequestError for settings that it does not accept."""
     make: partial[Optimizer] = build(settings, "optimizer")
     if "fused" in settings.model_fields_set and precision == "16-mixed":
         # A fused step removes the loss's scale by itself, after the gradient has been clipped.

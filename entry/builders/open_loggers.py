@@ -38,7 +38,7 @@ def opened(settings: RunSettings, folder: RunFolder) -> Iterator[list[Logger]]:
     finally:
         for logger in loggers:
             try:
-                _close(logger, code)
+                _close(logger, folder, code)
             except Exception as error:  # noqa: BLE001  whatever it is, the run is over and its files are written
                 log.warning("The logger could not be closed: %s", error)
 
@@ -70,9 +70,11 @@ def _open_wandb(settings: RunSettings, folder: RunFolder) -> WandbLogger:
     return logger
 
 
-def _close(logger: Logger, code: int) -> None:
+def _close(logger: Logger, folder: RunFolder, code: int) -> None:
     if isinstance(logger, WandbLogger):
         with waiting("wandb to send what was recorded; the run folder is complete"):
             logger.experiment.finish(exit_code=code)
+        if command := wandb_logger.sync_command(folder, str(logger.version)):
+            print(f"wandb: recorded offline; to send it: {command}", flush=True)
     else:
         logger.finalize("success" if code == 0 else "failed")

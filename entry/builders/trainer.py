@@ -31,11 +31,11 @@ from settings.run import RunSettings
 from settings.training import TrainerSettings
 
 # About Lightning's own use of torch, and about choices that were made here: the loader resumes by itself, and what is
-# logged is the same on every rank already.
+# logged is the same on every rank already; a loss scaler may skip the first step.
 KNOWN_WARNINGS = (".*LeafSpec.*", ".*smaller than the logging interval.*", ".*does not have many workers.*",
                   ".*your dataloader is not resumable.*", ".*recommended to use `self.log.*sync_dist=True.*",
                   ".*will duplicate the last batch.*", ".*callbacks used to create the checkpoint.*",
-                  ".*`srun` command is available.*")  # fmt: skip
+                  ".*call of `lr_scheduler.step.*", ".*`srun` command is available.*")  # fmt: skip
 
 
 def build_trainer(

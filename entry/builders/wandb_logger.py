@@ -3,6 +3,7 @@
 import netrc
 import os
 import secrets
+import shlex
 from pathlib import Path
 
 from lightning.pytorch.loggers import WandbLogger
@@ -44,7 +45,7 @@ def new_id() -> str:
 def build(settings: LoggerSettings, folder: RunFolder, identity: str) -> tuple[WandbLogger, str | None]:
     """The logger of a run of this id, and the run's address, None where it is recorded offline."""
     offline = mode() == "offline"
-    place = Path(os.environ.get("WANDB_DIR") or folder.path)
+    place = _place(folder)
     place.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     if not (os.environ.get("HOME") or os.environ.get("XDG_CACHE_HOME")):
@@ -68,6 +69,18 @@ def build(settings: LoggerSettings, folder: RunFolder, identity: str) -> tuple[W
         settings=quiet,
     )
     return logger, None if offline else logger.experiment.url
+
+
+def sync_command(folder: RunFolder, identity: str) -> str | None:
+    """What sends a run that was recorded offline, its resumed pieces joined in order; None where it was sent already."""
+    if mode() != "offline":
+        return None
+    pieces = f"{shlex.quote(str(_place(folder).absolute() / 'wandb'))}/offline-run-*-{identity}"
+    return f"wandb sync --id {identity} {pieces}"
+
+
+def _place(folder: RunFolder) -> Path:
+    return Path(os.environ.get("WANDB_DIR") or folder.path)
 
 
 def _has_account() -> bool:

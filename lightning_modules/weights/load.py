@@ -75,11 +75,9 @@ def _load_published(
     assert model.network is not None, "only masks that are there already have no network"
     found = published_weights(model.network.target, kind)
     if found is None:
-        reason = f"there are no {NAMES[kind]} weights for {model.name}"
         if auto:
-            return from_scratch(reason)
-        having = "models of torchvision" if kind == "imagenet" else "segmentation models of torchvision"
-        raise WeightsError(f"model.weights={kind}: {reason}, only for {having}; use model.weights=none")
+            return from_scratch(f"there are no {NAMES[kind]} weights for {model.name}")
+        raise none_published(kind, model)
     try:
         file = fetch(found.url)
     except NotReachableError as error:
@@ -140,6 +138,13 @@ def published_weights(target: str, kind: str) -> PublishedWeights | None:
         return None
     preset = found.transforms()
     return PublishedWeights(found.url, len(found.meta["categories"]), tuple(preset.mean), tuple(preset.std))
+
+
+def none_published(kind: str, model: ModelSettings) -> WeightsError:
+    """The error for weights that nobody publishes."""
+    having = "models of torchvision" if kind == "imagenet" else "segmentation models of torchvision"
+    reason = f"there are no {NAMES[kind]} weights for {model.name}, only for {having}"
+    return WeightsError(f"model.weights={kind}: {reason}; use model.weights=none")
 
 
 class NotReachableError(RuntimeError):

@@ -1,4 +1,5 @@
 import json
+import signal
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from entry.errors import RequestError
 from entry.request import PROJECT
 from run_folder import RunFolder, write_json
 from settings.run import RunSettings, validated
+from tests.chaos.harness import signal_after
 from tests.conftest import make_image_folder
 from tests.settings.conftest import changed
 
@@ -41,7 +43,8 @@ def test_without_a_home_the_logger_prints_nothing_of_its_own(tmp_path):
         text=True,
         timeout=120,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout.count("\n"), done.stderr) == (0, 1, "")
+    assert done.stdout.startswith("wandb: recorded offline; to send it: wandb sync --id ")
     assert list((tmp_path / "run" / "wandb").glob("offline-run-*"))
 
 
@@ -190,3 +193,42 @@ def test_the_environment_is_in_place_of_the_default_and_what_is_typed_in_place_o
 def test_without_variables_the_default_is_as_before():
     settings = validated(RunSettings, changed({"logger.tags": None, "logger.group": "", "logger.entity": None}))
     assert (settings.logger.tags, settings.logger.group, settings.logger.entity) == ([], None, None)
+
+
+def test_the_printed_line_sends_all_pieces_of_a_run_in_their_order(run_command, image_folder, tmp_path):
+    """Also after a signal; the scores and the folder stay the last lines. Only the dry run needs no account."""
+    typed = (
+        *TYPED,
+        f"data.root={image_folder}",
+        f"hydra.run.dir={tmp_path / 'a run'}",
+        "checkpointing.every_n_steps=1",
+        "trainer.limit_batches=2",
+    )
+    with signal_after(step=1):
+        stopped = run_command("train", *typed)
+    assert stopped.code == 128 + signal.SIGTERM
+    line = stopped.out.splitlines()[-1]
+    identity = json.loads((tmp_path / "a run/environment.json").read_text())["logger"]["id"]
+    pieces = f"'{tmp_path}/a run/wandb'/offline-run-*-{identity}"
+    assert line == f"wandb: recorded offline; to send it: wandb sync --id {identity} {pieces}"
+    answer = run_command("train", "resume=a run")
+    assert answer.code == 0, answer.err
+    lines = answer.out.splitlines()
+    assert lines.index(line) < len(lines) - 2
+    assert lines[-2].startswith("test: accuracy")
+    command = line.partition("to send it: ")[2].replace("wandb sync", f"{sys.executable} -m wandb sync --dry-run")
+    dry = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, capture_output=True, encoding="utf-8", check=True, timeout=120
+    )
+    names = sorted(path.name for path in (tmp_path / "a run/wandb").glob("offline-run-*"))
+    assert [line.split("/")[-2] for line in dry.stderr.splitlines() if line.endswith(".wandb")] == names
+    assert len(names) == 2
+
+
+def test_what_was_sent_or_never_recorded_has_no_such_line(monkeypatch, tmp_path):
+    for mode, sent in (("online", True), ("disabled", True), ("offline", False)):
+        monkeypatch.setenv("WANDB_MODE", mode)
+        assert (wandb_logger.sync_command(RunFolder(tmp_path), "abc") is None) is sent
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path / "elsewhere"))
+    found = wandb_logger.sync_command(RunFolder(tmp_path), "abc")
+    assert found == f"wandb sync --id abc {tmp_path}/elsewhere/wandb/offline-run-*-abc"
