@@ -79,7 +79,7 @@ def _devices(wanted: int | str, accelerator: str) -> int:
     if visible is not None and int(wanted) > visible:
         raise RequestError(
             f"trainer.devices={wanted}, but {visible} GPU{'s are' if visible != 1 else ' is'} visible to this process. "
-            f"Type trainer.devices={visible}, or show it more (CUDA_VISIBLE_DEVICES)."
+            f"Type trainer.devices={visible}, or show it more (CUDA_VISIBLE_DEVICES; in SLURM --gpus-per-node, not --gpus-per-task)."
         )
     return int(wanted)
 
