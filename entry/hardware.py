@@ -46,7 +46,7 @@ def choose(trainer: TrainerSettings) -> Hardware:
     accelerator = "gpu" if available and wanted != "cpu" else "cpu"
     devices, nodes = _devices(trainer.devices, accelerator), trainer.num_nodes
     if launched() or nodes > 1 or "SLURM_JOB_ID" in os.environ:
-        from entry.distributed.launchers import check_world
+        from entry.launchers import check_world
 
         check_world(devices, nodes)
     if trainer.sync_batchnorm and accelerator == "cpu" and devices * nodes > 1:

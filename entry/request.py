@@ -89,11 +89,7 @@ def environment_error() -> str | None:
         Path.cwd()
     except FileNotFoundError:
         return "The working directory has been deleted. Change to one that exists: cd FOLDER"
-    if not launched():
-        return None
-    from entry.distributed.launchers import variables_error
-
-    return variables_error()
+    return None
 
 
 def choose_temporary_folder() -> str | None:

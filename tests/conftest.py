@@ -151,3 +151,19 @@ def run_shared_command(workplace: Path) -> Callable[..., Answer]:
         return Answer(code, out.getvalue(), err.getvalue())
 
     return call
+
+
+@pytest.fixture
+def sbatch(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of programs that behave as a cluster's; what sbatch was given is in ``scripts``."""
+    programs = tmp_path_factory.mktemp("bin")
+    (programs / "scripts").mkdir()
+    (programs / "srun").write_text("#!/bin/sh\n")
+    (programs / "squeue").write_text("#!/bin/sh\n")
+    (programs / "sbatch").write_text(
+        f'#!/bin/sh\nn=$(ls {programs}/scripts | wc -l)\ncp "$1" {programs}/scripts/$n\necho "Submitted batch job 10$n"\n'
+    )
+    for name in ("srun", "squeue", "sbatch"):
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    return programs

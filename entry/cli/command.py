@@ -114,10 +114,15 @@ def _stoppable(name: str, task: Callable[[Request], None]) -> int:
 
 def _run(name: str, task: Callable[[Request], None]) -> int:
     if "SLURM_STEP_NUM_TASKS" in os.environ:
-        from entry.distributed.launchers import adopt_srun
+        from entry.launchers import adopt_srun
 
         adopt_srun()
-    if (error := environment_error()) is not None:
+    error = environment_error()
+    if error is None and launched():
+        from entry.launchers import variables_error
+
+        error = variables_error()
+    if error is not None:
         print_to_stderr(error)
         return REFUSED
     if rank() > 0:

@@ -12,8 +12,8 @@ import torch
 import torch.distributed as dist
 from torch.distributed import PrefixStore, Store, TCPStore
 
-from entry.distributed.launchers import STRAY, step_name
 from entry.errors import FAILURES, REQUEST_ERRORS, RankError, RunStopped
+from entry.launchers import STRAY, step_name
 from entry.request import rank, world_size
 from streams import print_to_stderr, waiting
 

@@ -59,7 +59,7 @@ def test_the_launchers_processes_and_the_configuration_must_agree(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert choose(trainer(devices=2, num_nodes=2)).ranks == 4
     with pytest.raises(
-        RequestError, match=r"started 4 processes, but trainer\.devices × trainer\.num_nodes is 3 × 1 = 3"
+        RequestError, match=r"started 4 processes, but trainer\.num_nodes × trainer\.devices is 1 × 3 = 3"
     ):
         choose(trainer(devices=3))
 

@@ -1,7 +1,6 @@
 """What a command line requests: its keys, what is evaluated, and this process's number."""
 
 import os
-import re
 import tempfile
 
 import pytest
@@ -54,51 +53,6 @@ def test_the_launchers_environment(monkeypatch, environment, expected):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert (launched(), rank(), world_size()) == expected
-
-
-LAUNCH = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29400"}
-
-
-@pytest.fixture
-def launch_variables(monkeypatch):
-    """Set some variables of a launcher, and no others."""
-
-    def of(**values):
-        for name in LAUNCH:
-            monkeypatch.delenv(name, raising=False)
-        for name, value in values.items():
-            monkeypatch.setenv(name, value)
-
-    return of
-
-
-@pytest.mark.parametrize(
-    "values",
-    [{}, LAUNCH, {"RANK": "1"}, {"WORLD_SIZE": "2"}, {"WORLD_SIZE": "many"}, {"LOCAL_RANK": "3"}, {"RANK": "0", "WORLD_SIZE": "1"},
-     {"RANK": "0", "WORLD_SIZE": ""}, {"MASTER_ADDR": "nowhere"}, {"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}],
-)  # fmt: skip
-def test_a_whole_set_of_a_launchers_variables_is_fine_and_so_is_one_that_means_a_single_process(
-    launch_variables, values
-):
-    launch_variables(**values)
-    assert environment_error() is None
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"MASTER_ADDR": "", "MASTER_PORT": ""}, "RANK=0 WORLD_SIZE=2: several processes need .* MASTER_ADDR and MASTER_PORT are missing"),
-        ({"MASTER_PORT": ""}, "MASTER_PORT is missing"),
-        ({"RANK": "2"}, "RANK=2 WORLD_SIZE=2 .*RANK must be a whole number below WORLD_SIZE"),
-        ({"RANK": "-1"}, "RANK must be a whole number"),
-        ({"WORLD_SIZE": "two"}, "RANK must be a whole number below WORLD_SIZE"),
-        ({"MASTER_PORT": "http"}, "MASTER_PORT one as well"),
-    ],
-)  # fmt: skip
-def test_strays_of_a_launcher_are_a_sentence_with_the_line_to_type(launch_variables, changes, message):
-    launch_variables(**{name: value for name, value in (LAUNCH | changes).items() if value})
-    assert re.search(message, environment_error())
-    assert "type env -u RANK -u WORLD_SIZE before it" in environment_error()
 
 
 def test_a_working_directory_that_was_deleted_is_named(tmp_path, monkeypatch):

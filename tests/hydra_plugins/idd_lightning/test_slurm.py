@@ -1,29 +1,11 @@
 """What is handed to sbatch: its options, and what each task runs. A stand-in takes the scripts; tests/cluster has a real SLURM."""
 
-import os
 import re
 import shlex
 
-import pytest
 from submitit.core.utils import DelayedSubmission
 
 SUBMIT = ("hydra/launcher=slurm", "trainer=gpu", "trainer.devices=4", "trainer.num_nodes=2", "logger=csv")
-
-
-@pytest.fixture(autouse=True)
-def sbatch(tmp_path_factory, monkeypatch):
-    """A folder of programs that behave as a cluster's; what sbatch was given is in ``scripts``."""
-    programs = tmp_path_factory.mktemp("bin")
-    (programs / "scripts").mkdir()
-    (programs / "srun").write_text("#!/bin/sh\n")
-    (programs / "squeue").write_text("#!/bin/sh\n")
-    (programs / "sbatch").write_text(
-        f'#!/bin/sh\nn=$(ls {programs}/scripts | wc -l)\ncp "$1" {programs}/scripts/$n\necho "Submitted batch job 10$n"\n'
-    )
-    for name in ("srun", "squeue", "sbatch"):
-        (programs / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    return programs
 
 
 def options(script):
@@ -123,24 +105,6 @@ def test_jobs_that_need_the_same_are_one_array(run_command, sbatch, tmp_path):
     assert "To cancel them: scancel 100 101" in answer.out
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (("trainer=ddp",), ["trainer.devices=auto", "trainer.devices=N", "launcher.gpus_per_node=N"]),
-        (("data=image_folder", "data.root=nowhere"), ["data.root=", "/nowhere: there is no such"]),
-        (("trainer.max_epochs=0",), ["trainer.max_epochs"]),
-        (("resume=nowhere",), ["nowhere"]),
-        (("launcher.partitions=gpu",), ["partitions"]),
-    ],
-)
-def test_what_makes_no_sense_is_refused_before_it_waits_in_a_queue(run_command, sbatch, tmp_path, arguments, words):
-    answer = run_command("train", "hydra/launcher=slurm", *arguments)
-    assert answer.code == 2
-    assert all(word in answer.err for word in words), answer.err
-    assert not [*(sbatch / "scripts").iterdir()]
-    assert not (tmp_path / "runs").exists()
-
-
 def test_devices_of_a_node_by_its_gpus(run_command, sbatch):
     answer = run_command(
         "train", "hydra/launcher=slurm", "trainer=ddp", "launcher.gpus_per_node=8", "launcher.print=true"
@@ -166,25 +130,3 @@ def test_without_slurm(run_command, sbatch, monkeypatch):
     answer = run_command("train", *SUBMIT)
     assert answer.code == 2
     assert "srun is not found" in answer.err
-
-
-def test_variables_that_only_a_job_has(run_command, sbatch, tmp_path, monkeypatch):
-    monkeypatch.delenv("SLURM_TMPDIR", raising=False)
-    answer = run_command("train", *SUBMIT, "data.cache_dir=${oc.env:SLURM_TMPDIR}/cache", "hydra.run.dir=there")
-    assert answer.code == 0, answer.err
-    task = DelayedSubmission.load(tmp_path / "there" / "slurm" / "100_submitted.pkl").function
-    assert "data.cache_dir=${oc.env:SLURM_TMPDIR}/cache" in task.arguments
-
-
-def test_other_commands_are_not_submitted(run_command):
-    answer = run_command("explore", "hydra/launcher=slurm")
-    assert answer.code == 2
-    assert "hydra/launcher=slurm submits trainings, and explore.py is none" in answer.err
-
-
-def test_a_run_folder_that_is_taken_is_refused(run_command, sbatch, tmp_path):
-    (tmp_path / "there").mkdir()
-    (tmp_path / "there" / "config.yaml").write_text("seed: 0\n")
-    answer = run_command("train", *SUBMIT, "hydra.run.dir=there")
-    assert answer.code == 2
-    assert "already holds a run" in answer.err
