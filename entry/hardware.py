@@ -91,7 +91,7 @@ def _check_world(devices: int, nodes: int) -> None:
     if nodes > 1 and not launched():
         raise RequestError(
             f"trainer.num_nodes={nodes}: start one process per device with torchrun, on each node: "
-            f"torchrun --nnodes={nodes} --nproc-per-node={devices} --rdzv-backend=c10d --rdzv-endpoint=HOST:PORT train.py …"
+            f"torchrun --nnodes={nodes} --nproc-per-node={devices} --node-rank=N --master-addr=HOST --master-port=29500 train.py …"
         )
 
 
