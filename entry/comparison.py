@@ -27,7 +27,7 @@ HEADLINE = {"classification": ("f1_macro", "f1_weighted", "accuracy"), "segmenta
 PER_CLASS_OF = {"classification": "f1", "segmentation": "iou"}
 SEED = ("seed",)
 # Where a run was made, and what it wrote: of no influence on what it learnt.
-BESIDE = ("data.root", "data.num_workers", "data.cache", "data.cache_dir", "data.stage", "trainer.progress", "checkpointing.", "logger.", "report.",
+BESIDE = ("data.root", "data.num_workers", "data.cache", "data.cache_dir", "data.stage", "trainer.progress", "trainer.timeout", "checkpointing.", "logger.", "report.",
           "sweep.", "run", "resume", "resume_with_changes", "split", "checkpoint")  # fmt: skip
 MOST_NAMED = 12  # keys in a note
 

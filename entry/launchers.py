@@ -84,7 +84,7 @@ def check_world(devices: int, nodes: int) -> None:
             f"The launcher started {world_size()} processes, but {wanted}. Make the two numbers equal. {STRAY}"
         )
     elif nodes > 1 and not launched():
-        ways = f"torchrun --nnodes={nodes} --nproc-per-node={devices} --rdzv-backend=c10d --rdzv-endpoint=HOST:PORT train.py …"
+        ways = f"torchrun --nnodes={nodes} --nproc-per-node={devices} --node-rank=N --master-addr=HOST --master-port=29500 train.py …"
         ways = f"srun python train.py …, with {batch}" if "SLURM_JOB_ID" in found else ways
         raise RequestError(f"trainer.num_nodes={nodes}: start one process per device, on each node: {ways}")
     elif _batch_tasks() > devices * nodes and not launched():

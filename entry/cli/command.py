@@ -125,17 +125,11 @@ def _run(name: str, task: Callable[[Request], None]) -> int:
     if error is not None:
         print_to_stderr(error)
         return REFUSED
-    if rank() > 0:
-        from entry.distributed.torchrun import follow
+    if not launched():
+        return _compose(name, task)
+    from entry.distributed.torchrun import follow, lead
 
-        return follow()
-    code = _compose(name, task)
-    # A signal in the middle of an import of torch leaves it unusable; it comes to the other ranks as well.
-    if launched() and (code <= REFUSED or "entry.distributed.torchrun" in sys.modules):
-        from entry.distributed.torchrun import dismiss
-
-        dismiss(code)
-    return code
+    return follow() if rank() > 0 else lead(lambda: _compose(name, task))
 
 
 def _compose(name: str, task: Callable[[Request], None]) -> int:

@@ -19,7 +19,7 @@ OF_SPLIT = ("data.fraction", "data.split", "data.folds", "data.select_from")
 LAST_DIGITS = ("trainer.threads", "trainer.accelerator", "trainer.deterministic", "trainer.channels_last",
                "data.eval_batch_size")  # fmt: skip
 HARMLESS = ("data.root", "data.num_workers", "data.cache", "data.cache_dir", "data.stage", "data.on_corrupt", "trainer.max_epochs", "trainer.progress",
-            "trainer.find_unused_parameters", "checkpointing.", "logger.", *LAST_DIGITS, *OF_EVALUATION)  # fmt: skip
+            "trainer.timeout", "trainer.find_unused_parameters", "checkpointing.", "logger.", *LAST_DIGITS, *OF_EVALUATION)  # fmt: skip
 OUR_SCHEDULES = "lightning_modules.schedules."
 
 

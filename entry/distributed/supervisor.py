@@ -139,15 +139,17 @@ def _raise_end(ranks: _Ranks, wanted: int) -> None:
 def _what_died(ranks: _Ranks, bad: list[dict[str, Any]]) -> str:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+    from entry.distributed.peers import advice
+
     ends = ranks.ends()
     failures = ranks.error.failures if isinstance(ranks.error, ChildFailedError) else {}
-    again = "Earlier evaluations are unchanged; type it again."
-    if ranks.kind == "train":
-        again = "Nothing before the last checkpoint is lost: python train.py resume=RUN_FOLDER"
+    again = advice(ranks.kind, "python train.py resume=RUN_FOLDER")
     for rank, failure in failures.items():
         if failure.exitcode < 0 and rank not in ends:
             name = signals.Signals(-failure.exitcode).name
             return f"Rank {rank} of {ranks.count} (process {failure.pid}) was ended by {name}; the others were ended too. {again}"
+    if bad and bad[0]["kind"] == "RankError":
+        return str(bad[0]["message"])
     if bad:
         rank = next(rank for rank, end in ends.items() if end is bad[0] or end == bad[0])
         return f"Rank {rank} of {ranks.count} failed: {bad[0]['kind']}: {bad[0]['message']}"

@@ -4,7 +4,9 @@ import functools
 import json
 import os
 import socket
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch.distributed as dist
@@ -12,18 +14,22 @@ from torch.distributed import Store
 
 from callbacks.signals import StopSignal
 from entry.distributed import rendezvous
+from entry.distributed.group import together
+from entry.distributed.peers import Peers, advice
 from entry.errors import FAILURES, REQUEST_ERRORS, RankError, RunStopped, exit_code, print_failure
 from entry.hardware import choose
 from entry.job import Job, carry_out
 from entry.request import rank, world_size
 from entry.run import Run
-from run_folder import RunFolder, now, read_json, write_json
+from run_folder import RunFolder, RunFolderError, now, read_json, write_json
+from settings.run import RunSettings
 from streams import print_to_stderr, waiting
 
 PATIENCE_SECONDS = 2 * 60 * 60  # for rank 0 to check its data
 LEAVING_SECONDS = 10
 POLL_SECONDS = 0.2
-_JOB = "job"
+_JOB, _MARK = "job", "mark"  # keys of the store
+_peers = Peers()
 
 
 @functools.cache
@@ -32,20 +38,43 @@ def _shared_store() -> Store:
     return rendezvous.meet()
 
 
+def lead(compose: Callable[[], int]) -> int:
+    """On rank 0: carry a request out, in which `share` is called, and return its exit code; the others end with it."""
+    with _peers.watching():
+        code = compose()
+        _dismiss(code)
+    return code
+
+
 def share(job: Job, run: Run, signal: StopSignal) -> None:
     """On rank 0: send the job to the others, and do it with them. Raises RankError where one of them fails."""
     store = _shared_store()
-    store.set(_JOB, job.to_json())
+    _watch(job, run.settings)
+    _peers.on_loss = lambda reason: mark_failed(run.folder.status, f"RankError: {reason}")
     with (
         rendezvous.reporting(store),
-        rendezvous.watched(lambda reason: mark_failed(run.folder.status, f"RankError: {reason}")),
-        rendezvous.together(store, run.machine.accelerator),
+        # A folder of the same name can be on each machine's own disk.
+        tempfile.TemporaryDirectory(
+            prefix=".shared-", suffix=".tmp", dir=job.folder, ignore_cleanup_errors=True
+        ) as mark,
     ):
-        carry_out(job, signal, run)
+        store.set(_MARK, mark)
+        store.set(_JOB, job.to_json())
+        with together(store, run.machine.accelerator, _peers):
+            carry_out(job, signal, run)
+    _peers.stop()
 
 
-def dismiss(code: int) -> None:
-    """On rank 0: send the others the exit code, where they have not received a job."""
+def _watch(job: Job, settings: RunSettings) -> None:
+    """Watch the other ranks as a job's settings have it."""
+    _peers.seconds = settings.trainer.timeout
+    _peers.advice = advice(
+        job.kind, f"the command that started this, on each machine, with train.py resume={job.folder}"
+    )
+
+
+def _dismiss(code: int) -> None:
+    """Send the others the exit code, where they have not received a job."""
     if _shared_store.cache_info().currsize:  # they have received a job
         return
     try:
@@ -63,17 +92,14 @@ def dismiss(code: int) -> None:
 def follow() -> int:
     """On the other ranks: wait for a job, do it, and return the exit code."""
     try:
-        store = rendezvous.meet()
-        with rendezvous.reporting(store):
-            received = _job_or_code(store)
-            if isinstance(received, int):
-                store.set(rendezvous.key("left", rank()), "")
-                return received
-            folder, signal = RunFolder.open(Path(received.folder)), StopSignal()
-            accelerator = choose(received.settings().trainer).accelerator
-            group = rendezvous.together(store, accelerator)
-            with signal.listening(), folder.in_use(), rendezvous.watched(lambda _: None), group:
-                carry_out(received, signal)
+        with _peers.watching():
+            store = rendezvous.meet()
+            with rendezvous.reporting(store):
+                received = _job_or_code(store)
+                if isinstance(received, int):
+                    store.set(rendezvous.key("left", rank()), "")
+                    return received
+                _follow(received, store)
     except (*REQUEST_ERRORS, *FAILURES, RunStopped, dist.DistError) as error:
         print_to_stderr(f"rank {os.environ['RANK']}: {error}")
         return exit_code(error)
@@ -81,6 +107,21 @@ def follow() -> int:
         print_failure(error)
         return exit_code(error)
     return exit_code(None)
+
+
+def _follow(job: Job, store: Store) -> None:
+    if not Path(store.get(_MARK).decode()).is_dir():
+        first = rendezvous.host_of(store, 0)
+        raise RunFolderError(
+            f"{job.folder} on {socket.gethostname()} is not the folder that {first} has under this name. All machines need the "
+            "same run folder: choose one on a file system that they share, with hydra.run.dir=FOLDER"
+        )
+    folder, signal, settings = RunFolder.open(Path(job.folder)), StopSignal(), job.settings()
+    _watch(job, settings)
+    accelerator = choose(settings.trainer).accelerator
+    # A file system may lock for each machine alone: then this one clears leftovers, once nobody looks for the mark any more.
+    with signal.listening(), together(store, accelerator, _peers), folder.in_use():
+        carry_out(job, signal)
 
 
 def _job_or_code(store: Store) -> Job | int:

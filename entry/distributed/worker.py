@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,42 +25,49 @@ def main(job_text: str, control: Path) -> int:
     (control / f"{rank}.pid").write_text(str(os.getpid()), encoding="utf-8")
     _end_with_parent(os.getppid())
     from callbacks.signals import StopSignal
-    from entry.errors import FAILURES, REQUEST_ERRORS, RunStopped, exit_code, print_failure
+    from entry.errors import FAILURES, REQUEST_ERRORS, RankError, RunStopped, exit_code, print_failure
     from entry.job import Job
+
+    def write_end(error: BaseException | None) -> None:
+        end = {
+            "kind": None if error is None else type(error).__name__,
+            "message": None if error is None else str(error),
+            "code": exit_code(error),
+            "time": time.time(),
+        }
+        temporary = control / f".{rank}.end"
+        temporary.write_text(json.dumps(end), encoding="utf-8")
+        temporary.rename(control / f"{rank}.end")
 
     signal = StopSignal(echo_seconds=math.inf)  # the same signal comes from outside and from the supervisor
     error: BaseException | None = None
     try:
         with signal.listening():
-            _part(Job.from_json(job_text), signal)
+            _part(Job.from_json(job_text), signal, lambda reason: write_end(RankError(reason)))
     except (*REQUEST_ERRORS, *FAILURES, RunStopped) as ended:  # the supervisor prints it
         error = ended
     except Exception as failure:  # noqa: BLE001  a bug keeps its traceback
         error = failure
         print_failure(failure)
-    end = {
-        "kind": None if error is None else type(error).__name__,
-        "message": None if error is None else str(error),
-        "code": exit_code(error),
-        "time": time.time(),
-    }
-    temporary = control / f".{rank}.end"
-    temporary.write_text(json.dumps(end), encoding="utf-8")
-    temporary.rename(control / f"{rank}.end")
+    write_end(error)
     return 0 if error is None or isinstance(error, RunStopped) else 1
 
 
-def _part(job: "Job", signal: "StopSignal") -> None:
+def _part(job: "Job", signal: "StopSignal", on_loss: Callable[[str], None]) -> None:
     """Join the process group, do the job, and leave it."""
     from entry import hardware
-    from entry.distributed import rendezvous
+    from entry.distributed import peers, rendezvous
+    from entry.distributed.group import together
     from entry.job import carry_out
     from run_folder import RunFolder
 
-    with RunFolder.open(Path(job.folder)).in_use():
+    settings = job.settings()
+    others = peers.Peers(settings.trainer.timeout, one_machine=True)
+    others.advice, others.on_loss = peers.advice(job.kind, f"python train.py resume={job.folder}"), on_loss
+    with RunFolder.open(Path(job.folder)).in_use(), others.watching():
         store = rendezvous.meet()
-        accelerator = hardware.choose(job.settings().trainer).accelerator
-        with rendezvous.together(store, accelerator):
+        accelerator = hardware.choose(settings.trainer).accelerator
+        with together(store, accelerator, others):
             carry_out(job, signal)
 
 

@@ -5,7 +5,6 @@ import threading
 import time
 
 import pytest
-import torch
 import torch.distributed as dist
 
 from entry.distributed import rendezvous
@@ -56,22 +55,12 @@ def test_a_rank_that_comes_later_is_waited_for(ranks):
     late.join()
 
 
-def test_ranks_form_a_group_inside_and_none_afterwards(ranks):
-    ranks(0, 1)
-    with rendezvous.together(rendezvous.meet(5), "cpu"):
-        assert (dist.get_rank(), dist.get_world_size(), dist.get_backend()) == (0, 1, "gloo")
-        total = torch.tensor([3])
-        dist.all_reduce(total)
-        assert total.item() == 3
-    assert not dist.is_initialized()
-
-
 def test_the_attempts_of_a_launcher_do_not_see_the_marks_of_earlier_ones(ranks, monkeypatch):
     ranks(0, 1)
     store = rendezvous.open_store(5)
-    store.set("failed/0", "the first attempt")
+    store.set("failed", "1 the first attempt")
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-    assert not rendezvous.open_store(5).check(["failed/0"])
+    assert not rendezvous.open_store(5).check(["failed"])
 
 
 def test_a_failure_is_left_for_the_others(ranks):
@@ -84,14 +73,6 @@ def test_a_failure_is_left_for_the_others(ranks):
     ranks(1, 2)
     store.set("here/0", "node3")
     assert rendezvous.failure_of_others(store) == "Rank 0 of 2 (node3) failed: a bug"
-
-
-def test_ranks_that_do_not_become_ready_are_named(ranks):
-    ranks(0, 2)
-    store = rendezvous.open_store(5)
-    store.set("here/1", "node7")
-    with (
-        pytest.raises(RankError, match=r"After 0\.3 s 1 of 2 ranks are not ready: 1 \(node7\)"),
-        rendezvous.together(store, "cpu", 0.3),
-    ):
-        pass
+    with pytest.raises(OSError, match="follows"), rendezvous.reporting(store):
+        raise OSError("what follows from it")
+    assert rendezvous.failure_of_others(store) == "Rank 0 of 2 (node3) failed: a bug"

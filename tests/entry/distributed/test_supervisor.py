@@ -126,7 +126,7 @@ def alone(reference):
 def endless(tmp_path, pictures):
     """Two ranks that train until somebody stops them."""
     run = tmp_path / "run"
-    process = train(run, pictures, Setting(2, extra=("trainer.max_epochs=100000",)))
+    process = train(run, pictures, Setting(2, extra=("trainer.max_epochs=100000", "trainer.timeout=10")))
     wait_for((run / "history.csv").exists, process)
     yield run, process
     for pid in [process.pid, *rank_pids(run).values()]:
@@ -237,6 +237,18 @@ def test_a_rank_that_dies_ends_the_others_with_its_name(endless):
     assert (facts["state"], facts["exit_code"]) == ("failed", 1)
     assert f"Rank 1 of 2 (process {pids[1]}) was ended by SIGKILL" in facts["error"]
     assert f"Rank 1 of 2 (process {pids[1]}) was ended by SIGKILL" in out
+
+
+def test_a_rank_that_is_stopped_ends_the_others_with_its_name(endless):
+    run, process = endless
+    os.kill(rank_pids(run)[1], signal.SIGSTOP)
+    out, _ = process.communicate(timeout=240)  # torch itself waits for half an hour
+    assert process.returncode == 1, out
+    lost = f"Rank 1 of 2 ({socket.gethostname()}) has given no sign of life for "
+    assert status(run)["state"] == "failed"
+    assert status(run)["error"].startswith(f"RankError: {lost}")
+    assert status(run)["error"].endswith(f"python train.py resume={run}")
+    assert lost in out
 
 
 def test_ranks_do_not_outlive_their_command_and_hold_the_folder_until_then(endless):

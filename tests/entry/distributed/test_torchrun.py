@@ -18,11 +18,13 @@ LEAD = """
 from types import SimpleNamespace
 from entry.distributed import torchrun
 from entry.job import Job
-run = SimpleNamespace(machine=SimpleNamespace(accelerator="cpu"))
+run = SimpleNamespace(machine=SimpleNamespace(accelerator="cpu"), settings=Job("evaluate", {folder!r}).settings())
 torchrun.carry_out = lambda job, signal, run=None: print("worked", job.split)
-if {shares}:
-    torchrun.share(Job("evaluate", {folder!r}, split="val"), run, None)
-torchrun.dismiss(2)
+def compose():
+    if {shares}:
+        torchrun.share(Job("evaluate", {folder!r}, split="val"), run, None)
+    return 2
+torchrun.lead(compose)
 print("gone")
 """
 FOLLOW = """
@@ -96,7 +98,7 @@ def test_what_hydra_refuses_ends_every_task(tmp_path):
 def started(tmp_path, *programs, **environment):
     """Programs as ranks of an outer launcher that ends none of them, such as srun: (exit codes, outputs, errors)."""
     config = OmegaConf.load(ROOT / "tests/fixtures/old_runs/classification/config.yaml")
-    config.trainer.devices = 2
+    config.trainer.devices, config.trainer.timeout = 2, 10
     OmegaConf.save(config, tmp_path / "config.yaml")
     port = free_port()
     processes = [
@@ -132,9 +134,10 @@ torchrun.choose = refuse
 """,
     """
 from run_folder import RunFolder, RunFolderError
+from entry.distributed import torchrun
 def hide(path):
     raise RunFolderError("torch sees no GPU on this machine")
-RunFolder.open = hide
+torchrun.RunFolder.open = hide
 """,
     """
 def bug(trainer):
@@ -157,7 +160,7 @@ def test_a_rank_that_fails_before_the_group_is_formed_ends_the_others_with_its_m
 def test_a_rank_that_fails_later_ends_the_others_with_its_message(tmp_path):
     waits = "import torch.distributed as dist\nfrom entry.errors import RequestError\ntorchrun.carry_out = lambda *_: dist.barrier()\n"
     fails = "def fail(*_):\n    raise RequestError('the images are not visible here')\nfrom entry.errors import RequestError\ntorchrun.carry_out = fail\n"  # fmt: skip
-    lead = LEAD.format(shares=True, folder=str(tmp_path)).replace("if True", f"{waits}\nif True")
+    lead = LEAD.format(shares=True, folder=str(tmp_path)).replace("def compose", f"{waits}\ndef compose")
     codes, _, errs = started(tmp_path, lead, FOLLOW.replace("sys.exit", f"{fails}\nsys.exit"))
     assert codes == [1, 2]
     assert f"Rank 1 of 2 ({socket.gethostname()}) failed: the images are not visible here" in errs[0]
@@ -166,18 +169,16 @@ def test_a_rank_that_fails_later_ends_the_others_with_its_message(tmp_path):
 def test_a_rank_that_is_lost_while_another_waits_ends_that_one_with_a_true_status(tmp_path):
     """A rank that neither fails nor works, as on a machine that has crashed."""
     status_file = tmp_path / "status.json"
-    quick = "from entry.distributed import rendezvous\nrendezvous.SILENT_SECONDS, rendezvous.GRACE_SECONDS = 3, 1\n"
     lead = LEAD.format(shares=True, folder=str(tmp_path)).replace(
-        "if True",
+        "def compose",
         f"""
 from pathlib import Path
 from run_folder import Status
 import torch.distributed as dist
-{quick}
 run.folder = SimpleNamespace(status=Path({str(status_file)!r}))
 Status(run.folder.status).start()
 torchrun.carry_out = lambda *_: dist.barrier()
-if True""",
+def compose""",
     )
     freezes = (
         "import os, signal, subprocess, sys, time\n"
@@ -188,7 +189,7 @@ if True""",
     )
     codes, _, errs = started(tmp_path, lead, FOLLOW.replace("sys.exit", f"{freezes}\nsys.exit"))
     assert codes == [1, -9]
-    assert f"Rank 1 of 2 ({socket.gethostname()}) has given no sign of life for 3 s." in errs[0]
+    assert f"Rank 1 of 2 ({socket.gethostname()}) has given no sign of life for " in errs[0]
     facts = json.loads(status_file.read_text())
     assert (facts["state"], facts["exit_code"]) == ("failed", 1)
     assert "Rank 1 of 2" in facts["error"]
