@@ -10,7 +10,10 @@ import torch
 from entry.errors import RequestError
 from settings.training import TrainerSettings
 
-INSTALL = "Set up a torch for this machine: make setup TORCH=cu126 TORCH_INDEX=URL, or TORCH=system (docs/INSTALL.md)"
+INSTALL = (
+    "Set up one that fits (docs/INSTALL.md): make setup TORCH=cu126 TORCH_INDEX=URL for older cards and drivers, TORCH=system for "
+    "the one that the system has, TORCH=pinned for recent cards"
+)
 
 
 def check_gpus(trainer: TrainerSettings) -> None:
@@ -57,7 +60,7 @@ def _unusable(card: str, why: str) -> RequestError:
     build = "without CUDA" if torch.version.cuda is None else f"for CUDA {torch.version.cuda}"
     return RequestError(
         f"This machine has a GPU ({card}) that torch {torch.__version__} ({build}) cannot use: {why}. "
-        f"{INSTALL}, or train on the CPU: trainer=cpu."
+        f"{INSTALL}. Or train on the CPU: trainer=cpu."
     )
 
 

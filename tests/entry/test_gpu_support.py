@@ -63,8 +63,8 @@ def test_a_driver_that_is_too_old_is_named_with_card_and_build(nvidia_smi, monke
     assert str(refused.value) == (
         f"This machine has a GPU (Tesla V100-SXM2-32GB, driver 470.57.02) that torch {torch.__version__} (for CUDA 13.0) "
         "cannot use: The NVIDIA driver on your system is too old (found version 11040). Please update. "
-        "Set up a torch for this machine: make setup TORCH=cu126 TORCH_INDEX=URL, or TORCH=system (docs/INSTALL.md), "
-        "or train on the CPU: trainer=cpu."
+        "Set up one that fits (docs/INSTALL.md): make setup TORCH=cu126 TORCH_INDEX=URL for older cards and drivers, "
+        "TORCH=system for the one that the system has, TORCH=pinned for recent cards. Or train on the CPU: trainer=cpu."
     )
 
 
