@@ -138,11 +138,8 @@ class LocalLauncher(Launcher):
     def _typed(self) -> list[str]:
         """The command line, as `sweep.resume` repeats it: without packages that were allowed, which have to be typed again."""
         hydras = self.config.hydra
-        of_hydra = [
-            str(each)
-            for each in hydras.overrides.hydra
-            if not str(each).startswith(("hydra.sweep.dir=", "hydra.mode="))
-        ]
+        once = ("hydra.sweep.dir=", "hydra.mode=", "hydra.launcher.wait=")  # of this command, not of the sweep
+        of_hydra = [str(each) for each in hydras.overrides.hydra if not str(each).startswith(once)]
         task = OmegaConf.to_container(hydras.overrides.task, resolve=False)
         assert isinstance(task, list)
         kept = [str(each) for each in task if not str(each).startswith(("allow=", "sweep.resume="))]

@@ -62,7 +62,7 @@ def test_a_job_whose_node_fails_goes_on_on_another_one(slurm, type_on, tmp_path)
     slurm.wait_for(number, "RUNNING")
     assert slurm.job(number)["NodeList"] == ({"n1", "n2"} - {node}).pop()
     slurm.run("scontrol", "update", f"NodeName={node}", "State=RESUME")
-    answer = type_on("train", "-m", f"sweep.resume={tmp_path}/sweep", "launcher.wait=true")
+    answer = type_on("train", "-m", f"sweep.resume={tmp_path}/sweep")
     assert [row["state"] for row in table_of(tmp_path / "sweep")] == ["finished"] * 2, answer.stdout
     type_on(
         "train",

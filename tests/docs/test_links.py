@@ -57,7 +57,8 @@ def commands() -> Iterator[tuple[str, str]]:
 
 def one_job_each(arguments: str) -> Iterator[list[str]]:
     """The overrides of each job that a command line stands for: one, unless it is a sweep."""
-    overrides = [word for word in shlex.split(arguments, comments=True) if not word.startswith("-")]  # no --help, no -m
+    words = [re.sub(r"^(\+*)launcher\.", r"\1hydra.launcher.", word) for word in shlex.split(arguments, comments=True)]
+    overrides = [word for word in words if not word.startswith("-")]  # no --help, no -m
     choices = []
     for override in OverridesParser.create().parse_overrides([with_quotes(each) for each in overrides]):
         key = override.get_key_element()
