@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from entry.comparison import matters
-from entry.config.run_config import stored_settings, with_overrides
+from entry.config.run_config import of_one_machine, stored_settings, with_overrides
 from entry.config.targets import check_targets
 from entry.errors import RequestError
 from entry.request import Request
@@ -118,7 +118,7 @@ def _scored(request: Request, run: RunFolder) -> dict[str, Any]:
     from entry.evaluation.summary import print_summary, reported_split
     from entry.trained import evaluate_trained
 
-    settings = with_overrides(run, request)[1]
+    settings = of_one_machine(with_overrides(run, request)[1], request)
     check_targets(settings, request.allow)
     split = request.keys.split or reported_split(run)
     if (run.evaluation(split) / "scores.json").exists():

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from entry.config.resolve import check_paths, default_of
 from entry.config.targets import check_targets
 from entry.errors import RequestError
-from entry.request import Request
+from entry.request import Request, launched
 from run_folder import RunFolder, is_run
 from settings.errors import SettingsError
 from settings.run import AllowedPackages, LaunchKeys, RequestKeys, RunSettings, SweepKey, validated
@@ -55,10 +55,17 @@ def of_run(request: Request) -> tuple[RunFolder, RunSettings]:
             "with model.weights=… or predictions=…"
         )
     folder = open_run("run", request.keys.run)
-    settings = with_overrides(folder, request)[1]
+    settings = of_one_machine(with_overrides(folder, request)[1], request)
     folder.checkpoint(request.keys.checkpoint)
     check_targets(settings, request.allow)
     return folder, settings
+
+
+def of_one_machine(settings: RunSettings, request: Request) -> RunSettings:
+    """The settings with which this machine alone evaluates a run of several, unless a launcher has started others: the scores are the same."""
+    if settings.trainer.num_nodes == 1 or launched() or "trainer.num_nodes" in request.typed_keys:
+        return settings
+    return settings.model_copy(update={"trainer": settings.trainer.model_copy(update={"num_nodes": 1})})
 
 
 def with_overrides(folder: RunFolder, request: Request) -> tuple[RunSettings, RunSettings]:

@@ -63,7 +63,7 @@ def test_two_nodes_train_as_two_processes_of_one_machine_do(slurm, type_on, undi
     assert (status(folder)["state"], status(folder)["slurm_job"], status(folder)["requeues"]) == ("finished", number, 0)
     # What the two ranks counted is what one process counts.
     before = json.loads((folder / "evaluation" / "test" / "scores.json").read_text())
-    type_on("evaluate", f"run={folder}", "trainer=cpu", "trainer.num_nodes=1")
+    type_on("evaluate", f"run={folder}")
     after = json.loads((folder / "evaluation" / "test" / "scores.json").read_text())
     assert before == after
     assert before["n_seen"] == before["n_unique"] == before["n_expected"]

@@ -52,6 +52,20 @@ def test_a_typed_key_replaces_the_runs_own_and_nothing_else(tmp_path, run):
     assert settings.trainer.max_epochs == 3
 
 
+def test_one_machine_evaluates_a_run_of_several(tmp_path, run, monkeypatch):
+    config = yaml.safe_load(run.config.read_text())
+    config["trainer"]["num_nodes"] = 2
+    run.config.write_text(yaml.safe_dump(config))
+    evaluate = request(tmp_path, f"run={run.path}", name="evaluate")
+    assert of_run(evaluate)[1].trainer.num_nodes == 1
+    assert (
+        of_run(request(tmp_path, f"run={run.path}", "trainer.num_nodes=3", name="evaluate"))[1].trainer.num_nodes == 3
+    )
+    for name, value in (("RANK", "0"), ("WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    assert of_run(evaluate)[1].trainer.num_nodes == 2
+
+
 def test_a_typed_group_replaces_its_subtree(tmp_path, run):
     trainer = of_run(request(tmp_path, f"run={run.path}", "trainer=cpu", "trainer.threads=1", name="evaluate"))[
         1
