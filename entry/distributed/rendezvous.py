@@ -82,6 +82,7 @@ def open_store(seconds: float) -> Store:
         store.set_timeout(timedelta(seconds=ARRIVAL_SECONDS))
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")  # a launcher repeats what failed, on the same store
         store = store if attempt == "0" else PrefixStore(attempt, store)
+        store.compare_set(key("beat", rank()), "", "0")  # the first sign of life, unless there are later ones
         store.set(key("here", rank()), socket.gethostname())
         return store
 
