@@ -29,6 +29,10 @@ LEAVING_SECONDS = 5.0
 GRACE_SECONDS = 20.0  # in which an exchange with a rank that failed should fail by itself
 
 
+class RankLostError(RankError):
+    """Another process gave no sign of life; it may be ended afterwards by a signal, which is not the reason."""
+
+
 class Peers:
     """The other ranks, as they are watched from this one.
 
@@ -125,8 +129,8 @@ class Peers:
 
     def _reason_to_end(self) -> str | None:
         now, limit = self._clock, self.seconds - LEEWAY_SECONDS
-        if self._failure is not None and now - self._failure[0] > min(GRACE_SECONDS, limit):
-            return self._failure[1]
+        if self._failure is not None:
+            return self._failure[1] if now - self._failure[0] > min(GRACE_SECONDS, limit) else None
         if now > self._due[0]:
             return self._due[1]
         meaning = f"(trainer.timeout={self.seconds:g}): it has ended or was stopped, or its machine or the network is lost. {self.advice}"

@@ -84,6 +84,7 @@ def open_store(seconds: float) -> Store:
         # A launcher repeats what failed, on the same store; two jobs of SLURM on one node may have the same port.
         attempt = step_name() or os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         store = store if attempt == "0" else PrefixStore(attempt, store)
+        store.compare_set(key("beat", rank()), "", "0")  # the first sign of life, unless there are later ones
         store.set(key("here", rank()), socket.gethostname())
         return store
 

@@ -139,8 +139,10 @@ def _raise_end(ranks: _Ranks, wanted: int) -> None:
 def _what_died(ranks: _Ranks, bad: list[dict[str, Any]]) -> str:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    from entry.distributed.peers import advice
+    from entry.distributed.peers import RankLostError, advice
 
+    if bad and bad[0]["kind"] == RankLostError.__name__:
+        return str(bad[0]["message"])
     ends = ranks.ends()
     failures = ranks.error.failures if isinstance(ranks.error, ChildFailedError) else {}
     again = advice(ranks.kind, "python train.py resume=RUN_FOLDER")
@@ -148,8 +150,6 @@ def _what_died(ranks: _Ranks, bad: list[dict[str, Any]]) -> str:
         if failure.exitcode < 0 and rank not in ends:
             name = signals.Signals(-failure.exitcode).name
             return f"Rank {rank} of {ranks.count} (process {failure.pid}) was ended by {name}; the others were ended too. {again}"
-    if bad and bad[0]["kind"] == "RankError":
-        return str(bad[0]["message"])
     if bad:
         rank = next(rank for rank, end in ends.items() if end is bad[0] or end == bad[0])
         return f"Rank {rank} of {ranks.count} failed: {bad[0]['kind']}: {bad[0]['message']}"

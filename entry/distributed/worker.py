@@ -25,7 +25,8 @@ def main(job_text: str, control: Path) -> int:
     (control / f"{rank}.pid").write_text(str(os.getpid()), encoding="utf-8")
     _end_with_parent(os.getppid())
     from callbacks.signals import StopSignal
-    from entry.errors import FAILURES, REQUEST_ERRORS, RankError, RunStopped, exit_code, print_failure
+    from entry.distributed.peers import RankLostError
+    from entry.errors import FAILURES, REQUEST_ERRORS, RunStopped, exit_code, print_failure
     from entry.job import Job
 
     def write_end(error: BaseException | None) -> None:
@@ -43,7 +44,7 @@ def main(job_text: str, control: Path) -> int:
     error: BaseException | None = None
     try:
         with signal.listening():
-            _part(Job.from_json(job_text), signal, lambda reason: write_end(RankError(reason)))
+            _part(Job.from_json(job_text), signal, lambda reason: write_end(RankLostError(reason)))
     except (*REQUEST_ERRORS, *FAILURES, RunStopped) as ended:  # the supervisor prints it
         error = ended
     except Exception as failure:  # noqa: BLE001  a bug keeps its traceback

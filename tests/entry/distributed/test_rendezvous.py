@@ -63,6 +63,14 @@ def test_the_attempts_of_a_launcher_do_not_see_the_marks_of_earlier_ones(ranks, 
     assert not rendezvous.open_store(5).check(["failed"])
 
 
+def test_a_rank_that_has_come_has_given_a_sign_of_life_which_a_later_connection_keeps(ranks):
+    ranks(0, 1)
+    store = rendezvous.open_store(5)
+    assert store.get("beat/0") == b"0"
+    store.set("beat/0", "7")
+    assert rendezvous.open_store(5).get("beat/0") == b"7"
+
+
 def test_a_failure_is_left_for_the_others(ranks):
     ranks(0, 2)
     store = rendezvous.open_store(5)
