@@ -131,17 +131,24 @@ class SlurmLauncher(LocalLauncher):
         """What makes the script and calls sbatch. Raises HydraException where there is no SLURM."""
         from submitit import SlurmExecutor
 
+        class ScriptExecutor(SlurmExecutor):
+            """Makes scripts, also where there is no SLURM."""
+
+            @classmethod
+            def affinity(cls) -> int:
+                return 1
+
         keys, tasks = self.keys, self._tasks(config)
         gpus = keys["gpus_per_node"]
         if gpus is None and config.trainer.accelerator != "cpu":
             gpus = tasks
         inside = f"apptainer exec --nv {shlex.quote(keys['container'])} python" if keys["container"] else None
-        try:
-            executor = SlurmExecutor(folder / FILES, python=inside)
-        except RuntimeError:
+        if not self.keys["print"] and SlurmExecutor.affinity() < 0:
             raise HydraException(
-                "hydra/launcher=slurm: srun is not found. Type this on a login node of the cluster."
-            ) from None
+                "hydra/launcher=slurm: srun is not found. Type this on a login node of the cluster, or launcher.print=true to see "
+                "what would be submitted."
+            )
+        executor = (ScriptExecutor if self.keys["print"] else SlurmExecutor)(folder / FILES, python=inside)
         named = ("partition", "account", "qos", "constraint")
         executor.update_parameters(
             **{key: keys[key] for key in named if keys[key] is not None},

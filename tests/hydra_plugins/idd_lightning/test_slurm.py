@@ -130,3 +130,6 @@ def test_without_slurm(run_command, sbatch, monkeypatch):
     answer = run_command("train", *SUBMIT)
     assert answer.code == 2
     assert "srun is not found" in answer.err
+    answer = run_command("train", *SUBMIT, "launcher.print=true")
+    assert answer.code == 0, answer.err
+    assert options(answer.out)["nodes"] == "2"
