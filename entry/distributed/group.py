@@ -5,6 +5,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -26,6 +27,8 @@ from entry.request import rank, world_size
 from streams import waiting
 
 _REST_SECONDS = 0.02
+# A rank may copy and check its machine's data for long, while others wait for it in an exchange; a lost one is noticed by `Peers`.
+PATIENCE = timedelta(hours=2)
 _ENDED = ("connection closed by peer", "connection reset by peer", "connection refused", "broken pipe", "timed out connecting",
           "remote process exited or there was a network error")  # in messages of gloo and NCCL  # fmt: skip
 
@@ -55,6 +58,7 @@ def together(store: Store, accelerator: str, peers: Peers, seconds: float = ARRI
                 store=PrefixStore("group", store),
                 rank=rank(),
                 world_size=world_size(),
+                timeout=PATIENCE,
                 device_id=device,
             )
     except RuntimeError as error:

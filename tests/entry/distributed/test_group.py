@@ -1,5 +1,7 @@
 """The process group of a rank of this process, and the messages where it cannot be formed or an exchange fails."""
 
+from datetime import timedelta
+
 import pytest
 import torch
 import torch.distributed as dist
@@ -30,6 +32,9 @@ def test_ranks_form_a_group_inside_and_none_afterwards(ranks):
         total = torch.tensor([3])
         dist.all_reduce(total)
         assert total.item() == 3
+        # One that copies its machine's data first may take longer than torch's 30 minutes, or 10 with NCCL.
+        limit = dist.group.WORLD._get_backend(torch.device("cpu")).options._timeout
+        assert limit == timedelta(hours=2)
     assert not dist.is_initialized()
 
 
