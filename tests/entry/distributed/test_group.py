@@ -32,10 +32,18 @@ def test_ranks_form_a_group_inside_and_none_afterwards(ranks):
         total = torch.tensor([3])
         dist.all_reduce(total)
         assert total.item() == 3
-        # One that copies its machine's data first may take longer than torch's 30 minutes, or 10 with NCCL.
-        limit = dist.group.WORLD._get_backend(torch.device("cpu")).options._timeout
-        assert limit == timedelta(hours=2)
     assert not dist.is_initialized()
+
+
+def test_an_exchange_waits_for_a_rank_that_copies_its_data_first(ranks, monkeypatch):
+    ranks(0, 1)
+    form, limits = dist.init_process_group, []
+    monkeypatch.setattr(
+        dist, "init_process_group", lambda *a, **keys: limits.append(keys["timeout"]) or form(*a, **keys)
+    )
+    with together(rendezvous.meet(5), "cpu", Peers()):
+        pass
+    assert limits == [timedelta(hours=2)]  # torch's own are 30 minutes, and 10 with NCCL
 
 
 def test_ranks_that_do_not_become_ready_are_named(ranks):
