@@ -45,7 +45,7 @@ test-all: setup  ## everything but what needs a cluster
 CLUSTER_PACKAGES := slurm-wlm munge iproute2
 test-cluster: setup  ## two nodes of SLURM, two machines under torchrun, an installation without network; needs root
 	@(PATH=$$PATH:/usr/sbin:/sbin; command -v slurmctld && command -v munged && command -v ip) > /dev/null || (apt-get update && apt-get install --yes --no-install-recommends $(CLUSTER_PACKAGES)) > /dev/null || echo "$(CLUSTER_PACKAGES) could not be installed"
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster -o faulthandler_timeout=1200 --durations=20
 
 chaos: setup     ## kill training runs at random moments and compare what comes out, bit by bit
 	$(BIN)/python -m tests.chaos
