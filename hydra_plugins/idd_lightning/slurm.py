@@ -31,6 +31,13 @@ class SlurmLauncher(LocalLauncher):
         self.keys: dict[str, Any] = {
             key: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value for key, value in keys.items()
         }
+        self._known: dict[tuple[str, ...], DictConfig] = {}
+
+    def _composed(self, overrides: Sequence[str]) -> DictConfig:
+        key = tuple(overrides)
+        if key not in self._known:  # composing takes a quarter of a second, and several questions need it
+            self._known[key] = super()._composed(overrides)
+        return self._known[key]
 
     @cached_property
     def slots(self) -> int:

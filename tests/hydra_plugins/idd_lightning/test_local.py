@@ -124,3 +124,11 @@ def test_the_records_of_a_sweep_are_those_of_its_folder(tmp_path):
     sweep.create(["seed=1,2"], "now")
     sweep.keep(Record(1, ["seed=2"], state="failed", exit_code=1))
     assert Sweep.open(tmp_path / "s").records == sweep.records
+
+
+def test_a_sweep_within_a_launchers_processes_is_refused(run_command, monkeypatch, tmp_path):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    answer = run_command("train", "-m", "hydra/launcher=local", "seed=1,2")
+    assert answer.code == 2
+    assert "Type it without torchrun or srun" in answer.err
+    assert not (tmp_path / "runs").exists()

@@ -133,3 +133,11 @@ def test_without_slurm(run_command, sbatch, monkeypatch):
     answer = run_command("train", *SUBMIT, "launcher.print=true")
     assert answer.code == 0, answer.err
     assert options(answer.out)["nodes"] == "2"
+
+
+def test_what_a_search_would_submit_is_not_known_before(run_command, sbatch, tmp_path):
+    search = ("hydra/sweeper=optuna", "n_trials=2", "optimizer.lr=tag(log,interval(1e-4,1e-2))")
+    answer = run_command("train", "-m", *SUBMIT, *search, "launcher.print=true")
+    assert answer.code == 2
+    assert "Leave it out with a search" in answer.err
+    assert not (tmp_path / "runs").exists()
