@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
@@ -55,7 +55,26 @@ def _open(name: str, settings: RunSettings, folder: RunFolder) -> Logger | None:
     except Exception as error:  # noqa: BLE001  whatever it is, the local files are the run
         log.warning("The logger %s cannot be used, the run folder has everything: %s", name, error)
         return None
+    setattr(logger, "log_metrics", _until_it_fails(logger.log_metrics, name))  # noqa: B010  mypy takes methods for constants
     return logger
+
+
+def _until_it_fails(log_metrics: Callable[..., None], name: str) -> Callable[..., None]:
+    """A logger's method that logs nothing more once it has failed, such as after its own process was killed: training goes on."""
+    failed = False
+
+    def call(*arguments: Any, **keys: Any) -> None:
+        nonlocal failed
+        try:
+            if not failed:
+                log_metrics(*arguments, **keys)
+        except Exception as error:  # noqa: BLE001  whatever it is, the local files are the run
+            failed = True
+            log.warning(
+                "The logger %s fails and is left out from now on, the run folder has everything: %s", name, error
+            )
+
+    return call
 
 
 def _open_wandb(settings: RunSettings, folder: RunFolder) -> WandbLogger:

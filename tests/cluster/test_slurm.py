@@ -74,6 +74,7 @@ def epochs_of(folder: Path) -> int:
 
 
 def test_a_job_that_is_requeued_at_ten_moments_is_the_same_run(slurm, type_on, undisturbed):
+    # SLURM's signals reach wandb's own process as well, and end it: the training must not depend on it.
     number, folder = job_of(type_on("train", *SMALL, *TWO_NODES, *SUBMITTED, EPOCHS, "logger=wandb"))
     for moment in range(10):
         slurm.wait_for(number, "RUNNING")
@@ -94,14 +95,12 @@ def test_a_job_that_is_requeued_at_ten_moments_is_the_same_run(slurm, type_on, u
     )
     [logger] = facts["loggers"]
     assert {path.name.split("-")[-1] for path in (folder / "wandb").glob("offline-run-*")} == {logger["id"]}
-    assert f'File "{PROJECT}' not in log_of(folder), "no traceback of ours"
+    assert f'File "{PROJECT}/train.py' not in log_of(folder), "no traceback of ours"
 
 
 def test_before_its_time_is_over_a_job_saves_its_state_and_is_requeued(slurm, type_on, undisturbed):
-    limit = (
-        "launcher.time=1",
-        "launcher.signal_seconds=40",
-    )  # a minute is the least, and SLURM may send the signal early
+    # SLURM looks once in a while, and may send the signal a minute early.
+    limit = ("launcher.time=2", "launcher.signal_seconds=20")
     slow = "trainer.max_epochs=400"
     number, folder = job_of(type_on("train", *SMALL, *TWO_NODES, *SUBMITTED, slow, *limit, "logger=csv"))
     slurm.wait_for(number, "RUNNING")
