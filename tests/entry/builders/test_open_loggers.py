@@ -37,7 +37,7 @@ def test_one_that_fails_does_not_stop_the_others(tmp_path, monkeypatch, caplog):
 
 
 KILLED = """
-import logging, sys
+import logging, sys, time
 from pathlib import Path
 import psutil
 from entry.builders import loggers, open_loggers
@@ -51,7 +51,8 @@ with open_loggers.opened(settings, folder) as found:
     for service in psutil.Process().children(recursive=True):
         service.kill()
         service.wait(10)
-    for _ in range(3):
+    for _ in range(30):  # its socket notices a moment later
+        time.sleep(0.1)
         for logger in found:
             logger.log_metrics({"loss": 1.0})
     print("trained on")
