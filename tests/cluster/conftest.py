@@ -33,8 +33,10 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def type_on(slurm: Slurm, tmp_path: Path, shared_cache: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Type a command of the project in an empty working directory of the cluster's login node."""
+def type_on(
+    slurm: Slurm, tmp_path: Path, shared_cache: Path
+) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Type a command of the project in an empty working directory of the cluster's login node; no job outlives its test."""
     slurm.environment |= {"XDG_CACHE_HOME": str(shared_cache), "WANDB_MODE": "offline", "NO_ALBUMENTATIONS_UPDATE": "1"}
     slurm.environment |= {"OMP_NUM_THREADS": "1"}
     for name in [name for name in os.environ if name.startswith(("RANK", "WORLD_SIZE", "PYTEST"))]:
@@ -45,7 +47,9 @@ def type_on(slurm: Slurm, tmp_path: Path, shared_cache: Path) -> Callable[..., s
             sys.executable, str(PROJECT / f"{name}.py"), *arguments, cwd=tmp_path, check=check, timeout=600
         )
 
-    return call
+    yield call
+    slurm.run("scancel", "--user=root")
+    slurm.wait(lambda: not slurm.run("squeue", "--noheader").stdout, "an empty queue")
 
 
 def job_of(answer: subprocess.CompletedProcess[str]) -> tuple[str, Path]:
