@@ -79,7 +79,7 @@ def test_a_wrong_number_of_tasks_is_refused_with_both_numbers_and_leaves_nothing
     assert all(node.returncode for node in nodes)
     assert (
         sum(
-            "The launcher started 2 processes, but trainer.devices × trainer.num_nodes is 3 × 1 = 3" in out
+            "The launcher started 2 processes, but trainer.num_nodes × trainer.devices is 1 × 3 = 3" in out
             for out in outs
         )
         == 1

@@ -1,5 +1,6 @@
 """One rank in this process: what it leaves in the control folder, from which the command reads how it ended."""
 
+import contextlib
 import json
 import os
 
@@ -7,7 +8,7 @@ import pytest
 
 from callbacks.errors import RunStopped
 from entry import job as jobs
-from entry.distributed import rendezvous, worker
+from entry.distributed import group, peers, rendezvous, worker
 from entry.errors import RankError
 from entry.job import Job
 from lightning_modules.errors import TrainingError
@@ -32,7 +33,8 @@ def work(tmp_path, monkeypatch):
             __enter__ = __exit__ = lambda *_: None
 
         monkeypatch.setattr(rendezvous, "meet", lambda: None)
-        monkeypatch.setattr(rendezvous, "together", Together)
+        monkeypatch.setattr(group, "together", Together)
+        monkeypatch.setattr(peers.Peers, "watching", lambda _: contextlib.nullcontext())
         monkeypatch.setattr(jobs, "carry_out", lambda *_: body())
         code = worker.main(Job("train", str(path)).to_json(), control)
         assert (control / "0.pid").read_text() == str(os.getpid())
