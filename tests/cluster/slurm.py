@@ -121,6 +121,7 @@ class Slurm:
     def start_now(self, number: str) -> None:
         """Let a job that is being requeued start at once: it would wait for two minutes or more."""
         self.wait(lambda: self.job(number)["JobState"] == "PENDING", f"job {number} to be requeued")
+        time.sleep(3)  # a node refuses a job that begins again in the second in which its credential was revoked
         self.run("scontrol", "update", f"JobId={number}", "StartTime=now")
 
     def wait_for(self, number: str, *states: str, seconds: float = 300) -> str:
