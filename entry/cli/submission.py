@@ -11,7 +11,8 @@ from hydra.utils import instantiate
 
 from entry.errors import RequestError
 from entry.request import Request
-from hydra_plugins.idd_lightning._jobs import quoted
+from hydra_plugins.idd_lightning._jobs import config_folders, quoted
+from hydra_plugins.idd_lightning.slurm import FILES
 from run_folder import RunFolder, RunFolderError, free_name, is_run
 from settings.run import AUTO
 
@@ -24,10 +25,9 @@ def submit(name: str, request: Request) -> None:
         raise RequestError(f"hydra/launcher=slurm submits trainings, and {name}.py is none. Leave it out, or use srun.")
     folder = _checked(request)
     hydras = HydraConfig.get()
-    sources = [each.path for each in hydras.runtime.config_sources if each.provider == "command-line"]
     of_hydra = [str(each) for each in hydras.overrides.hydra if not str(each).lstrip("+~").startswith(OF_SUBMISSION)]
     typed = [*request.overrides, *([] if request.keys.resume else [f"resume={AUTO}"])]
-    arguments = [*(f"--config-dir={path}" for path in sources), *of_hydra, *typed]
+    arguments = [*config_folders(hydras), *of_hydra, *typed]
     if request.keys.resume in (None, AUTO):
         arguments.append(f"hydra.run.dir={quoted(folder)}")
     try:
@@ -35,7 +35,7 @@ def submit(name: str, request: Request) -> None:
     except HydraException as error:
         raise RequestError(str(error)) from None
     if number is not None:
-        print(f"job: {number}, submitted to SLURM; what it prints: {folder / 'slurm' / f'{number}_0_log.out'}")
+        print(f"job: {number}, submitted to SLURM; what it prints: {folder / FILES / f'{number}_0_log.out'}")
         print(folder, flush=True)
 
 

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from run_folder import SWEEP, read_csv, read_json, write_csv, write_json
 
@@ -147,6 +147,11 @@ class Sweep:
             record.learn(folder)
         self.keep(record)
 
+    @property
+    def group(self) -> str:
+        """The group of its runs in Weights & Biases."""
+        return f"{self.path.parent.name}/{self.path.name}"
+
     def log(self, number: int) -> Path:
         """The file with a job's output."""
         return self.path / "logs" / f"{number}.log"
@@ -213,6 +218,11 @@ def typed(key: str, path: Path) -> str:
     """A key and a path as they are typed in a shell."""
     plain = re.fullmatch(r"[\w./:+@%-]*", str(path), re.ASCII)
     return f"{key}={path}" if plain else shlex.quote(f"{key}={quoted(path)}")
+
+
+def config_folders(hydras: Any) -> list[str]:
+    """The --config-dir that was typed, as it is handed to a job."""
+    return [f"--config-dir={each.path}" for each in hydras.runtime.config_sources if each.provider == "command-line"]
 
 
 def exit_code(states: set[str]) -> int:

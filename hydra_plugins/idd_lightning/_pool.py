@@ -100,10 +100,7 @@ class Pool:
                 self.sweep.write_table(source.waiting())
         if received:
             self.screen.note(f"To go on: python train.py -m {typed('sweep.resume', self.sweep.path)}")
-            handler = earlier[received[0]]
-            if callable(handler):
-                handler(received[0], None)
-            return 128 + received[0]
+            return hand_on(received[0], earlier)
         return exit_code({*self.states.values()})
 
     def _step(self, source: Source, received: list[int]) -> bool:
@@ -174,7 +171,7 @@ class Pool:
         record.attempts += 1
         self.sweep.keep(record)
         environment = environment_of(taken, len(self.slots), os.environ) | {"PYTHONUNBUFFERED": "1"}
-        environment.setdefault("WANDB_RUN_GROUP", f"{self.sweep.path.parent.name}/{self.sweep.path.name}")
+        environment.setdefault("WANDB_RUN_GROUP", self.sweep.group)
         process = subprocess.Popen(  # noqa: S603
             self.command(job),
             stdin=subprocess.DEVNULL,
@@ -245,6 +242,14 @@ def signals_received() -> Iterator[tuple[list[int], dict[int, object]]]:
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
+
+
+def hand_on(number: int, earlier: dict[int, object]) -> int:
+    """Call the handler that a signal had before `signals_received`, and return the exit code."""
+    handler = earlier[number]
+    if callable(handler):
+        handler(number, None)
+    return 128 + number
 
 
 def _end_with_parent() -> Callable[[], None] | None:

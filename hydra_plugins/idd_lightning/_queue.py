@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from hydra_plugins.idd_lightning._jobs import ENDED, Job, Record, Source, Sweep, exit_code, last_lines, locked, typed
-from hydra_plugins.idd_lightning._pool import TAIL, Screen, signals_received
+from hydra_plugins.idd_lightning._pool import TAIL, Screen, hand_on, signals_received
 
 LOOK_SECONDS = 5.0  # between two questions to SLURM's controller
 POLL_SECONDS = 0.5
@@ -72,10 +72,7 @@ class Queue:
             )
             self.screen.note(f"To cancel them: scancel {numbers}")
         if received:
-            handler = earlier[received[0]]
-            if callable(handler):
-                handler(received[0], None)
-            return 128 + received[0]
+            return hand_on(received[0], earlier)
         return exit_code({*self.states.values()})
 
     def _fill(self, source: Source) -> None:

@@ -57,7 +57,7 @@ class Task:
         if sweep is None:
             code = subprocess.call(command, env=environment)  # noqa: S603
         else:
-            environment.setdefault("WANDB_RUN_GROUP", f"{sweep.path.parent.name}/{sweep.path.name}")
+            environment.setdefault("WANDB_RUN_GROUP", sweep.group)
             with sweep.log(self.number).open("ab") as log:
                 code = subprocess.call(command, env=environment, stdout=log, stderr=log)  # noqa: S603
         return 128 - code if code < 0 else code

@@ -18,7 +18,17 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from hydra_plugins.idd_lightning._jobs import OF_SWEEP, Job, Record, Source, Sweep, SweepEnded, quoted, typed
+from hydra_plugins.idd_lightning._jobs import (
+    OF_SWEEP,
+    Job,
+    Record,
+    Source,
+    Sweep,
+    SweepEnded,
+    config_folders,
+    quoted,
+    typed,
+)
 from run_folder import SWEEP, free_name, is_run, now, write_text
 
 # A logger records what a job does, and changes nothing.
@@ -89,19 +99,22 @@ class LocalLauncher(Launcher):
         devices = [] if config.trainer.accelerator == "cpu" else visible_devices(os.environ)
         return list(slots_of(config.jobs, config.jobs_per_device, devices))
 
+    @property
+    def after_failures(self) -> dict[str, Any]:
+        """How what runs the jobs goes on after one has failed."""
+        return {"retries": self.config.retries, "stop_on_failure": self.config.on_failure == "stop"}
+
     def jobs(self, source: Source, screen: Any) -> Any:
         """What runs the jobs of a source."""
         from hydra_plugins.idd_lightning._pool import Pool
 
-        config = self.config
         return Pool(
             self.sweep,
             self._slots,
             self.prepare,
             self.command,
             screen,
-            retries=config.retries,
-            stop_on_failure=config.on_failure == "stop",
+            **self.after_failures,
         )
 
     def prepare(self, job: Job) -> None:
@@ -126,11 +139,7 @@ class LocalLauncher(Launcher):
     def beginning(self, job: Job) -> list[str]:
         """What Python is given for a job's training."""
         place = f"hydra.run.dir={quoted(self.sweep.folder(job.number))}"
-        return [str(PROJECT / "train.py"), *self._added(), *job.overrides, "hydra.mode=RUN", place]
-
-    def _added(self) -> list[str]:
-        sources = self.config.hydra.runtime.config_sources
-        return [f"--config-dir={each.path}" for each in sources if each.provider == "command-line"]
+        return [str(PROJECT / "train.py"), *config_folders(self.config.hydra), *job.overrides, "hydra.mode=RUN", place]
 
     def _composed(self, overrides: Sequence[str]) -> DictConfig:
         return self.context.config_loader.load_sweep_config(self.config, list(overrides))
@@ -143,7 +152,7 @@ class LocalLauncher(Launcher):
         task = OmegaConf.to_container(hydras.overrides.task, resolve=False)
         assert isinstance(task, list)
         kept = [str(each) for each in task if not str(each).startswith(("allow=", "sweep.resume="))]
-        return [*self._added(), *of_hydra, *kept]
+        return [*config_folders(hydras), *of_hydra, *kept]
 
     def _finish(self, sweep: Sweep) -> None:
         """Write the best job as an experiment, and the page; print where they are."""

@@ -71,15 +71,13 @@ class SlurmLauncher(LocalLauncher):
         """What submits and follows the jobs of a source."""
         from hydra_plugins.idd_lightning._queue import Queue
 
-        config = self.config
         return Queue(
             self.sweep,
             self.prepare,
             self.submit,
             screen,
-            at_once=None if source.waiting() else config.jobs or AT_ONCE,
-            retries=config.retries,
-            stop_on_failure=config.on_failure == "stop",
+            at_once=None if source.waiting() else self.slots,
+            **self.after_failures,
             wait=self.keys["wait"],
         )
 
