@@ -7,7 +7,7 @@ import pytest
 from callbacks.pruning import RunPruned
 from datamodules.errors import DatasetError
 from entry.errors import RunStopped
-from entry.run import session
+from entry.run import batch_job, session
 from run_folder import Status
 
 
@@ -45,3 +45,19 @@ def outcome(path, error=None, sent=None):
 )
 def test_status_is_true_during_and_after(tmp_path, error, sent, state, code, message):
     assert outcome(tmp_path / "status.json", error, sent) == ("running", state, code, message)
+
+
+@pytest.mark.parametrize(
+    ("variables", "facts"),
+    [
+        ({}, {}),
+        ({"SLURM_JOB_ID": "41"}, {"slurm_job": "41", "requeues": 0}),
+        ({"SLURM_JOB_ID": "41", "SLURM_RESTART_COUNT": "3"}, {"slurm_job": "41", "requeues": 3}),
+    ],
+)
+def test_the_slurm_job_of_a_run_and_how_often_it_was_requeued(monkeypatch, variables, facts):
+    for name in ("SLURM_JOB_ID", "SLURM_RESTART_COUNT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert batch_job() == facts

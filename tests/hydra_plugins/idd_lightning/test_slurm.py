@@ -1,5 +1,6 @@
 """What is handed to sbatch: its options, and what each task runs. A stand-in takes the scripts; tests/cluster has a real SLURM."""
 
+import json
 import re
 import shlex
 
@@ -103,6 +104,9 @@ def test_jobs_that_need_the_same_are_one_array(run_command, sbatch, tmp_path):
     assert (task.sweep, task.number) == (str(tmp_path / "there"), 3)
     assert {"trainer.devices=2", "seed=2", f'hydra.run.dir="{tmp_path}/there/3"', "resume=auto"} <= {*task.arguments}
     assert "To cancel them: scancel 100 101" in answer.out
+    # sweep.resume repeats what was typed, and follows the jobs.
+    arguments = json.loads((tmp_path / "there" / "sweep.json").read_text())["arguments"]
+    assert arguments == ["hydra/launcher=slurm", "trainer=gpu", "trainer.devices=1,2", "seed=1,2"]
 
 
 def test_devices_of_a_node_by_its_gpus(run_command, sbatch):
