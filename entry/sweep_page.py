@@ -95,7 +95,7 @@ def _job(sweep: Sweep, record: Record) -> Job:
         train_score=None if best is None else number(best.get(f"train_eval/{headline}")),
         span=None if began is None else (began, max(began, ended or began + (record.seconds or 0))),
         seconds=record.seconds,
-        slot=record.slot or 0,
+        slot=record.slot,
         most_epochs=yaml.load(planned.read_bytes(), yaml.CSafeLoader)["trainer"]["max_epochs"] if planned else None,
         note=note,
         files=dict(_files(sweep.path, run, log)),

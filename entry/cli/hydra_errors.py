@@ -36,8 +36,8 @@ def reworded(complaint: str, name: str) -> str:
     text = "\n".join(lines)
     unknown = re.search(r"Could not override '([^']+)'", text)
     if unknown and unknown[1].startswith("hydra.launcher."):  # typed launcher.…, whose keys are those of one option
-        options = "Those of SLURM are in conf/hydra/launcher/slurm.yaml, and go with hydra/launcher=slurm."
-        return f"There is no key {unknown[1].removeprefix('hydra.')!r} in the launcher that was chosen. {options}\n"
+        known = "Those of SLURM are in conf/hydra/launcher/slurm.yaml, and go with hydra/launcher=slurm."
+        return f"There is no key {unknown[1].removeprefix('hydra.')!r} in the launcher that was chosen. {known}\n"
     if unknown and ("not in struct" in text or "append to your config" in text):
         return f"There is no key {unknown[1]!r}{_nearest(unknown[1], name)} All keys: python {name}.py --cfg job\n"
     available = r"Could not find '([^']+)/([^']*)'\s+Available options in '[^']+':\s*(.*?)(?:Config search path|$)"

@@ -41,7 +41,7 @@ class Job:
         None  # from the start of its last attempt to its end or last heartbeat, in seconds since 1970
     )
     seconds: float | None = None  # of all attempts
-    slot: int = 0
+    slot: int | None = None  # None: it ran elsewhere, as a job of SLURM
     most_epochs: int | None = None  # for how many a pruned one was planned
     note: str = ""  # why it failed or was refused: the last line of its log
     files: Mapping[str, str] = field(default_factory=dict)  # by name, relative to the sweep's folder
@@ -187,11 +187,12 @@ def timeline(jobs: Sequence[Job]) -> dict[str, Any]:
     """Return the last attempts of each slot as bars in pixels, and which share of the slots' time was idle, without pauses of the sweep."""
     slots: dict[int, list[tuple[float, float, Job]]] = {}
     cut, until, busy = 0.0, -math.inf, 0.0
-    for began, ended, job in sorted(((*job.span, job) for job in jobs if job.span), key=lambda each: each[:2]):
+    known = [(*job.span, job.slot, job) for job in jobs if job.span and job.slot is not None]
+    for began, ended, slot, job in sorted(known, key=lambda each: each[:2]):
         # What comes before the first job is a pause, too.
         cut += began - max(until, cut) if began - until > PAUSE else 0
         until, busy = max(until, ended), busy + ended - began
-        slots.setdefault(job.slot, []).append((began - cut, ended - began, job))
+        slots.setdefault(slot, []).append((began - cut, ended - began, job))
     total = until - cut
     if not busy:
         return {"slots": {}}

@@ -169,6 +169,10 @@ def test_curves_are_those_of_the_best_twenty_and_the_first_have_a_style_of_their
     assert curves([job(0, state="waiting")])["charts"] == []
 
 
+def test_jobs_that_ran_elsewhere_have_no_slots():
+    assert timeline([job(number, 0.5, span=(0.0, 10.0), slot=None) for number in range(2)]) == {"slots": {}}
+
+
 def test_the_timeline_leaves_out_pauses_and_has_the_idle_share():
     spans = {0: (0, 1000, 1060), 1: (1, 1000, 1030), 2: (1, 1040, 1060), 3: (0, 9000, 9040)}
     jobs = [job(number, 0.5, span=(began, ended), slot=slot) for number, (slot, began, ended) in spans.items()]
