@@ -75,7 +75,14 @@ def sync_command(folder: RunFolder, identity: str) -> str | None:
     """What sends a run that was recorded offline, its resumed pieces joined in order; None where it was sent already."""
     if mode() != "offline":
         return None
-    pieces = f"{shlex.quote(str(_place(folder).absolute() / 'wandb'))}/offline-run-*-{identity}"
+    place = _place(folder).absolute() / "wandb"
+    numbered = list(
+        place.glob(f"offline-run-*-{identity}-[0-9]*")
+    )  # so named where it began in the second of the one before
+    if numbered:
+        pieces = shlex.join(map(str, sorted([*place.glob(f"offline-run-*-{identity}"), *numbered])))
+    else:
+        pieces = f"{shlex.quote(str(place))}/offline-run-*-{identity}"
     return f"wandb sync --id {identity} {pieces}"
 
 

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -60,10 +61,11 @@ with open_loggers.opened(settings, folder) as found:
 
 
 def test_one_whose_process_is_killed_is_left_out_with_one_warning(tmp_path):
-    """In a process of its own, as wandb's serves all later runs of a process."""
+    """In a process of its own, as wandb's serves all later runs of a process, and those that inherit its address."""
     answer = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path)],
         cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"},
         capture_output=True,
         text=True,
         timeout=120,

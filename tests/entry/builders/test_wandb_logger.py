@@ -2,6 +2,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import wandb
@@ -208,6 +209,7 @@ def test_the_printed_line_sends_all_pieces_of_a_run_in_their_order(run_command, 
         stopped = run_command("train", *typed)
     assert stopped.code == 128 + signal.SIGTERM
     line = stopped.out.splitlines()[-1]
+    time.sleep(1)  # two pieces of one second have names of another kind: the test below
     identity = json.loads((tmp_path / "a run/environment.json").read_text())["logger"]["id"]
     pieces = f"'{tmp_path}/a run/wandb'/offline-run-*-{identity}"
     assert line == f"wandb: recorded offline; to send it: wandb sync --id {identity} {pieces}"
@@ -232,3 +234,13 @@ def test_what_was_sent_or_never_recorded_has_no_such_line(monkeypatch, tmp_path)
     monkeypatch.setenv("WANDB_DIR", str(tmp_path / "elsewhere"))
     found = wandb_logger.sync_command(RunFolder(tmp_path), "abc")
     assert found == f"wandb sync --id abc {tmp_path}/elsewhere/wandb/offline-run-*-abc"
+
+
+def test_pieces_that_began_in_one_second_are_all_sent_in_their_order(monkeypatch, tmp_path):
+    """wandb numbers the second one, and the pattern of the others would leave it out."""
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    names = ["20260102_000000-abc", "20260102_000000-abc-1", "20260103_000000-abc"]
+    for name in [*reversed(names), "20260102_000000-abcd"]:
+        (tmp_path / "wandb" / f"offline-run-{name}").mkdir(parents=True)
+    pieces = " ".join(f"{tmp_path}/wandb/offline-run-{name}" for name in names)
+    assert wandb_logger.sync_command(RunFolder(tmp_path), "abc") == f"wandb sync --id abc {pieces}"
