@@ -45,7 +45,7 @@ class TimmClassifier(nn.Module):
     ) -> None:
         super().__init__()
         timm = library("timm")
-        self.timm_name = name
+        self.timm_name, self.encoder_name = name, None
         self.config = timm_config(name, "model.name", name)
         rates = {"drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
         make = partial(timm.create_model, name, num_classes=num_classes, **rates)
@@ -53,6 +53,11 @@ class TimmClassifier(nn.Module):
         self.make, self.model = _made(make, self.config, image_size, f"model.name={name}")
         for key, size in (("image_size", image_size), ("eval_size", eval_size or image_size)):
             _try(self, f"model.name={name} takes no images of data.{key}=[{size[0]},{size[1]}]", size, self.config)
+
+    @property
+    def part(self) -> nn.Module:
+        """What published weights are for."""
+        return self.model
 
     @property
     def normalisation(self) -> tuple[Sequence[float], Sequence[float]]:
@@ -99,6 +104,11 @@ class SMPSegmenter(nn.Module):
         _try(self, f"{called} takes no images of {size}", image_size, self.config)
 
     @property
+    def part(self) -> nn.Module:
+        """What published weights are for."""
+        return cast(nn.Module, self.model.encoder)
+
+    @property
     def normalisation(self) -> tuple[Sequence[float], Sequence[float]] | None:
         """Mean and standard deviation of the channels, 0–1, of an encoder of timm; smp keeps those of its own beside their weights."""
         return None if self.config is None else (self.config.mean, self.config.std)
@@ -119,7 +129,7 @@ class SMPSegmenter(nn.Module):
         """Load a file of timm's own weights into the encoder as timm does; `custom` where the architecture reads it itself."""
         overlay = {"file": str(file), "custom_load": custom}
         source: Any = self.make(encoder_weights=True, pretrained_cfg_overlay=overlay)
-        cast(nn.Module, self.model.encoder).load_state_dict(source.encoder.state_dict())
+        self.part.load_state_dict(source.encoder.state_dict())
 
 
 def library(name: str) -> Any:

@@ -5,12 +5,11 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
-
-from torch import nn
+from typing import Any
 
 from lightning_modules.errors import WeightsError
-from lightning_modules.networks.libraries import SMPSegmenter, TimmClassifier, library
 from lightning_modules.weights.load import (
     HASHED,
     IMAGENET_MEAN,
@@ -26,7 +25,7 @@ from lightning_modules.weights.safe_load import read_state_dicts
 from lightning_modules.weights.state_dict import Heads, load_backbone, load_network
 from settings.model import LITE, ModelSettings
 
-Network = TimmClassifier | SMPSegmenter
+Network = Any  # of lightning_modules.networks.libraries
 Normalisation = tuple[Sequence[float], Sequence[float]]
 LITE_NORMALISATION = ((127 / 255,) * 3, (128 / 255,) * 3)  # (x - 127) / 128. Source: the packages' own example.
 OF_IMAGENET = 1000  # classes
@@ -34,14 +33,13 @@ FILES = ("model.safetensors", "pytorch_model.bin")  # of a repository of weights
 
 
 def load_library_weights(
-    network: nn.Module, model: ModelSettings, requested: str, num_classes: int, *, whole: bool = False
+    network: Network, model: ModelSettings, requested: str, num_classes: int, *, whole: bool = False
 ) -> WeightsReport:
     """Load weights into a network of timm or smp, in place, as `load.load_weights` does; the report has their normalisation.
 
     `requested` may also be ``efficientnet_lite0`` (1, 2), weights that come as a package. ``auto`` takes these where it is installed
     and the network is theirs, else ImageNet's of timm or smp where these can be had. Raises WeightsError.
     """
-    assert isinstance(network, TimmClassifier | SMPSegmenter)
     own = network.normalisation or (IMAGENET_MEAN, IMAGENET_STD)
     if requested == "none":
         return WeightsReport(requested, "none", normalisation=own)
@@ -63,8 +61,7 @@ def load_library_weights(
     if found.normalisation is None:  # of timm
         network.load_pretrained(file, found.custom)
     else:
-        assert isinstance(network, SMPSegmenter)
-        network.model.encoder.load_state_dict(dict(next(iter(read_state_dicts(file).values()))))
+        network.part.load_state_dict(dict(next(iter(read_state_dicts(file).values()))))
     note = f"{model.name} starts from ImageNet weights ({found.origin}) with a fresh head"
     return WeightsReport(requested, "imagenet", note, file.name, found.normalisation or own)
 
@@ -102,12 +99,11 @@ def lite_file(lite: str) -> Path:
 def _load_ordered(network: Network, file: Path, num_classes: int) -> None:
     """Load packaged weights, whose tensors have names of their own and the order of timm's."""
     given = next(iter(read_state_dicts(file).values())).values()
-    if isinstance(network, SMPSegmenter):
-        encoder = network.model.encoder
-        load_backbone(encoder, dict(zip(encoder.state_dict(), given, strict=False)), str(file))
+    ordered = dict(zip(network.part.state_dict(), given, strict=False))  # an encoder has no head
+    if network.encoder_name is None:
+        load_network(network.part, ordered, Heads(num_classes, OF_IMAGENET), str(file))
     else:
-        ordered = dict(zip(network.model.state_dict(), given, strict=True))
-        load_network(network.model, ordered, Heads(num_classes, OF_IMAGENET), str(file))
+        load_backbone(network.part, ordered, str(file))
 
 
 @dataclass(frozen=True)
@@ -140,8 +136,7 @@ def published(network: Network) -> Published:
         if re.search(HASHED, config.url or ""):
             return Published(config.url, custom=bool(config.custom_load))
         raise WeightsError(f"timm has no weights of {network.timm_name}")
-    assert isinstance(network, SMPSegmenter)
-    known = library("segmentation_models_pytorch").encoders.encoders[network.encoder_name]["pretrained_settings"]
+    known = import_module("segmentation_models_pytorch").encoders.encoders[network.encoder_name]["pretrained_settings"]
     if "imagenet" not in known:
         raise WeightsError(f"smp has no ImageNet weights of {network.encoder_name}")
     repository, revision = known["imagenet"]["repo_id"], known["imagenet"]["revision"]
@@ -155,7 +150,7 @@ def published(network: Network) -> Published:
 
 def hub_file(repository: str, files: Sequence[str], revision: str | None = None) -> Path:
     """The first of some files of a repository on Hugging Face's hub, downloaded if none is cached. Raises NotReachableError."""
-    hub = library("huggingface_hub")
+    hub = import_module("huggingface_hub")
     for name in files:
         cached = hub.try_to_load_from_cache(repository, name, revision=revision)
         if isinstance(cached, str):
