@@ -159,16 +159,13 @@ def write_start(
         write_csv(folder.files, [dict(zip(FILES, (name, *contents[name]), strict=True)) for name in samples], FILES)
     if isinstance(datamodule, SegmentationDataModule):
         keep_space(folder, datamodule)
+    found = digest(weights.used)
     write_json(
         folder.environment,
         {
             **hardware.environment(machine),
             "git_commit": git_commit(),
-            "weights": {
-                "requested": weights.requested,
-                "used": weights.used,
-                **({"sha256": found} if (found := digest(weights.used)) else {}),
-            },
+            "weights": {"requested": weights.requested, "used": weights.used, **({"sha256": found} if found else {})},
             **facts,
             **loggers.description(settings),
             "notes": datamodule.notes,

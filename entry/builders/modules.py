@@ -103,13 +103,10 @@ def build_module(
     mean, std = report.normalisation or (IMAGENET_MEAN, IMAGENET_STD)
     parts: dict[str, Any] = {"optimizer": _untrained, "scheduler": _untrained, "loss": nn.Identity()}
     if total_steps is not None:
-        parts = {
-            "optimizer": optimizer(settings.optimizer, precision),
-            "scheduler": scheduler(settings.scheduler, total_steps),
-        }
+        parts["optimizer"] = optimizer(settings.optimizer, precision)
+        parts["scheduler"] = scheduler(settings.scheduler, total_steps)
         parts["loss"] = build_loss(settings.loss, space.num_classes, class_counts)
-    if truth is not None:
-        parts["truth"] = truth
+    parts |= {} if truth is None else {"truth": truth}
     make = cast("type[SupervisedModule]", get_class(settings.lightning_module.target))
     looks = settings.evaluation
     module = make(
@@ -118,7 +115,9 @@ def build_module(
         normalisation=(model.mean or mean, model.std or std),
         **parts,
         share=share,
-        test_time_augmentation=TestTimeAugmentation(looks.flip, looks.scales, looks.window, looks.steps),
+        test_time_augmentation=TestTimeAugmentation(
+            looks.flip, looks.scales, looks.window, looks.window and looks.steps
+        ),
     )
     if trainer.precision == "64-true":
         module.double()  # the trainer would do it only after a checkpoint has been read into, and rounded to, float32
@@ -182,8 +181,7 @@ def build(target: Target, key: str, leave_out: Sequence[str] = (), **known: Any)
     names, takes_any = _parameters(target)
     unknown = [name for name in arguments if not (takes_any or name in names or name.startswith("_"))]
     if unknown:
-        empty = inspect.Parameter.empty
-        own = [name for name, each in names.items() if name in arguments or each.default is not empty]
+        own = [name for name, each in names.items() if name in arguments or each.default is not inspect.Parameter.empty]
         raise refusals.no_such_setting(f"{key}.{unknown[0]}", get_object(target.target).__name__, own)
     for name, value in arguments.items():
         _check_scalar(f"{key}.{name}", value, names.get(name))
