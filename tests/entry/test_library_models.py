@@ -29,9 +29,9 @@ OTHERS = [
     *((*TIMM, f"model.name={name}") for name in ("resnet10t", "test_vit", "mobilenetv3_small_050", "convnext_atto", "tf_efficientnet_lite0",
                                                   "mixer_s32_224", "regnetx_002", "ghostnet_050", "edgenext_xx_small")),
     *((*SMP, f"model.arch={arch}", f"model.encoder={encoder}") for arch, encoder in (
-        ("FPN", "resnet18"), ("Segformer", "mit_b0"), ("DeepLabV3Plus", "tu-mobilenetv3_small_050"), ("PAN", "tu-resnet10t"),
+        ("FPN", "resnet18"), ("Segformer", "mit_b0"), ("DeepLabV3Plus", "tu-mobilenetv3_small_050"), ("UnetPlusPlus", "tu-resnet10t"),
         ("Linknet", "tu-tf_efficientnet_lite0"), ("MAnet", "mobileone_s0"), ("PSPNet", "tu-regnetx_002"), ("UPerNet", "tu-convnext_atto"),
-        ("DPT", "tu-test_vit"))),
+        ("Unet", "mobilenet_v2"))),
 ]  # fmt: skip
 
 
