@@ -29,7 +29,10 @@ def test_a_classifier_of_torchvision_is_chosen_by_name(run_command, tmp_path, im
     assert json.loads((tmp_path / "run/environment.json").read_text())["parameters"] == count
     answer = run_command("train", *keys, "model.name=mobilnet_v3")
     assert (answer.code, answer.out) == (2, "")
-    assert "torchvision.models.mobilnet_v3: there is nothing of that name. Like it: mobilenet_v3" in answer.err
+    assert (
+        "torchvision.models.mobilnet_v3: there is nothing of that name. Like it: mobilenet_v2, mobilenet_v3_small"
+        in answer.err
+    )
 
 
 @pytest.mark.parametrize(
