@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from callbacks.errors import RunStopped
 from datamodules.errors import DatasetError
 from label_spaces.space import LabelSpaceError
-from lightning_modules.errors import TrainingError, WeightsError
+from lightning_modules.errors import NetworkError, TrainingError, WeightsError
 from run_folder import RunFolderError
 from settings.errors import SettingsError
 from streams import print_to_stderr
@@ -31,7 +31,7 @@ class RankError(RuntimeError):
     """One of several processes did not start or failed; the message names which, why and what to do."""
 
 
-REQUEST_ERRORS = (RequestError, SettingsError, DatasetError, LabelSpaceError, WeightsError, RunFolderError)
+REQUEST_ERRORS = (RequestError, SettingsError, DatasetError, LabelSpaceError, NetworkError, WeightsError, RunFolderError)  # fmt: skip
 FAILURES = (IncompleteError, RequirementError, TrainingError, RankError)  # printed without a traceback
 
 

@@ -32,7 +32,7 @@ def evaluate_weights(request: Request, settings: RunSettings) -> None:
     run = assemble_external(folder, settings, settings.split, request.allow)
     assert isinstance(run.datamodule, SegmentationDataModule)
     split = run.datamodule.test_split
-    with claimed(folder, settings, request, run.machine, run.datamodule, run.weights) as signal:
+    with claimed(folder, run.settings, request, run.machine, run.datamodule, run.weights) as signal:
         keep_external(folder, external_space(settings, run.datamodule.label_space), run.crosswalk)
         announce(run.datamodule, split, run.weights.note, run.crosswalk)
         launch(Job("external", str(folder.path), split=split, allow=request.allow), run, signal)

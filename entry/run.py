@@ -19,6 +19,7 @@ from entry.builders import loggers
 from entry.builders.crosswalk import keep_space, own_space
 from entry.builders.modules import build_datamodule, build_module, total_steps
 from entry.checkpoint import Checkpoint
+from entry.config.changes import normalised
 from entry.errors import RequestError, RunStopped, exit_code, shortage
 from entry.hardware import Hardware
 from entry.request import PROJECT, Request
@@ -77,6 +78,8 @@ def assemble(
         total_steps=total_steps(settings, datamodule),
         precision=machine.precision,
     )
+    if report.normalisation is not None:
+        settings = normalised(settings, *report.normalisation)
     check_batches(module, datamodule, machine.ranks)
     if settings.report.predictions and isinstance(datamodule, SegmentationDataModule):
         datamodule.prediction_files(datamodule.closing_split)  # refused now, not after the training
@@ -115,7 +118,7 @@ def opened(request: Request, settings: RunSettings) -> Iterator[tuple[Run, StopS
     loggers.kinds_of(settings)  # refused now, where the environment is wrong
     folder = RunFolder(request.folder if request.folder_was_typed else free_name(request.folder))
     run = assemble(folder, settings, settings.model.weights, allow=request.allow)
-    with claimed(folder, settings, request, run.machine, run.datamodule, run.weights, run.facts) as signal:
+    with claimed(folder, run.settings, request, run.machine, run.datamodule, run.weights, run.facts) as signal:
         yield run, signal
 
 
@@ -156,16 +159,13 @@ def write_start(
         write_csv(folder.files, [dict(zip(FILES, (name, *contents[name]), strict=True)) for name in samples], FILES)
     if isinstance(datamodule, SegmentationDataModule):
         keep_space(folder, datamodule)
+    found = digest(weights.used)
     write_json(
         folder.environment,
         {
             **hardware.environment(machine),
             "git_commit": git_commit(),
-            "weights": {
-                "requested": weights.requested,
-                "used": weights.used,
-                **({"sha256": found} if (found := digest(weights.used)) else {}),
-            },
+            "weights": {"requested": weights.requested, "used": weights.used, **({"sha256": found} if found else {})},
             **facts,
             **loggers.description(settings),
             "notes": datamodule.notes,

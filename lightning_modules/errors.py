@@ -7,3 +7,7 @@ class WeightsError(ValueError):
 
 class TrainingError(RuntimeError):
     """Training or an evaluation cannot continue; the message names the step or sample, and the reason."""
+
+
+class NetworkError(ValueError):
+    """A network cannot be built, or does not take such images; the message names the key, the reason and what to do."""

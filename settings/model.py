@@ -7,7 +7,9 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from settings.base import Group, Legal, NameOrCSV, Number, Share, Target, Text, absolute, as_typed
 
-PUBLISHED = ("auto", "none", "imagenet", "coco_voc")  # values of model.weights that are no path
+LIBRARIES = "lightning_modules.networks.libraries."  # where networks of timm and smp are built
+LITE = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")  # weights that come as a package
+PUBLISHED = ("auto", "none", "imagenet", "coco_voc", *LITE)  # values of model.weights that are no path
 # The losses that `loss.name` selects without their file in conf/loss, as runs before that group did.
 LOSSES = {
     "cross_entropy": "lightning_modules.losses.CrossEntropy",
@@ -28,22 +30,24 @@ class ModelSettings(Group):
 
     name: Text = Field(description="the model's name, part of the run folder's name")
     task: Literal["classification", "segmentation"] = Field(description="classification or segmentation")
+    arch: Text | None = Field(None, description="smp: the architecture, such as Unet or FPN")
+    encoder: Text | None = Field(None, description="smp: its encoder, such as resnet34; one of timm: tu- and its name")
     weights: Annotated[
         str,
         Field(min_length=1),
         AfterValidator(lambda value: value if value in PUBLISHED else absolute(value)),
-        Legal("auto, none, imagenet, coco_voc or the path of a checkpoint"),
+        Legal("auto, none, imagenet, coco_voc, efficientnet_lite0 or the path of a checkpoint"),
     ] = Field(
         "auto",
-        description="auto: ImageNet weights where they can be had; none; imagenet; coco_voc; or the path of a checkpoint",
+        description="auto: ImageNet weights where they can be had; none; imagenet; coco_voc; efficientnet_lite0, 1 or 2 of a package; or a path",
     )
     weights_key: Text | None = Field(
         None, description="which of several state dicts in the checkpoint, such as ema; null: the one that fits"
     )
     partial: bool = Field(False, description="load weights of which only a part fits the network")
     label_space: NameOrCSV | None = Field(None, description="classes of external weights; null: the known ones")
-    mean: Channels | None = Field(None, description="mean of the channels, 0–1; null: ImageNet's")
-    std: Channels | None = Field(None, description="standard deviation of the channels, 0–1; null: ImageNet's")
+    mean: Channels | None = Field(None, description="mean of the channels, 0–1; null: ImageNet's, or timm's")
+    std: Channels | None = Field(None, description="standard deviation of the channels, 0–1; null: likewise")
     network: Target | None = Field(None, description="what builds the network, with its arguments")
 
     @model_validator(mode="after")

@@ -24,10 +24,11 @@ from label_spaces.space import LabelSpace
 from lightning_modules.losses import TrainingLoss
 from lightning_modules.supervised import SupervisedModule
 from lightning_modules.test_time_augmentation import TestTimeAugmentation
+from lightning_modules.weights.libraries import load_library_weights
 from lightning_modules.weights.load import IMAGENET_MEAN, IMAGENET_STD, TORCHVISION, WeightsReport, load_weights
 from settings.base import Target, as_typed
 from settings.errors import legal
-from settings.model import LossSettings, OptimizerSettings, SchedulerSettings
+from settings.model import LIBRARIES, LossSettings, OptimizerSettings, SchedulerSettings
 from settings.run import RunSettings
 
 Made = TypeVar("Made")
@@ -95,25 +96,28 @@ def build_module(
         network = network.to(memory_format=torch.channels_last)
     own = weights == "auto" and not model.network.target.startswith(TORCHVISION)  # nobody publishes weights for it
     report = WeightsReport(weights, "none")
-    if weights != "none" and not own:
+    if model.network.target.startswith(LIBRARIES):
+        report = load_library_weights(network, model, weights, space.num_classes, whole=truth is not None)
+    elif weights != "none" and not own:
         report = load_weights(network, model, weights, space.num_classes, whole=truth is not None)
+    mean, std = report.normalisation or (IMAGENET_MEAN, IMAGENET_STD)
     parts: dict[str, Any] = {"optimizer": _untrained, "scheduler": _untrained, "loss": nn.Identity()}
     if total_steps is not None:
         parts["optimizer"] = optimizer(settings.optimizer, precision)
         parts["scheduler"] = scheduler(settings.scheduler, total_steps)
         parts["loss"] = build_loss(settings.loss, space.num_classes, class_counts)
-    if truth is not None:
-        parts["truth"] = truth
+    parts |= {} if truth is None else {"truth": truth}
     make = cast("type[SupervisedModule]", get_class(settings.lightning_module.target))
     looks = settings.evaluation
-    stride = None if looks.window is None else looks.steps
     module = make(
         network=network,
         label_space=space,
-        normalisation=(model.mean or IMAGENET_MEAN, model.std or IMAGENET_STD),
+        normalisation=(model.mean or mean, model.std or std),
         **parts,
         share=share,
-        test_time_augmentation=TestTimeAugmentation(looks.flip, looks.scales, looks.window, stride),
+        test_time_augmentation=TestTimeAugmentation(
+            looks.flip, looks.scales, looks.window, looks.window and looks.steps
+        ),
     )
     if trainer.precision == "64-true":
         module.double()  # the trainer would do it only after a checkpoint has been read into, and rounded to, float32
@@ -121,10 +125,9 @@ def build_module(
 
 
 def _keep_compiled(folder: Path) -> None:
-    """Let compilers keep what they compile beside other caches, for this process and those it starts, unless the user has set where.
+    """Let compilers keep what they compile beside other caches, unless the user has set where; not in a home, often on a network file system.
 
-    On network file systems their many small files and locks end ranks. In a home, which often is on one, torch's own default,
-    the folder of temporary files, is better.
+    There their many small files and locks end ranks, and torch's own default, the folder of temporary files, is better.
     """
     home = os.environ.get("HOME")
     if not (home and folder.is_relative_to(home)):
@@ -178,8 +181,7 @@ def build(target: Target, key: str, leave_out: Sequence[str] = (), **known: Any)
     names, takes_any = _parameters(target)
     unknown = [name for name in arguments if not (takes_any or name in names or name.startswith("_"))]
     if unknown:
-        empty = inspect.Parameter.empty
-        own = [name for name, each in names.items() if name in arguments or each.default is not empty]
+        own = [name for name, each in names.items() if name in arguments or each.default is not inspect.Parameter.empty]
         raise refusals.no_such_setting(f"{key}.{unknown[0]}", get_object(target.target).__name__, own)
     for name, value in arguments.items():
         _check_scalar(f"{key}.{name}", value, names.get(name))

@@ -9,6 +9,7 @@ from hydra.errors import InstantiationException
 from datamodules.base import ImageDataModule
 from datamodules.segmentation import SegmentationDataModule
 from entry.errors import RequestError
+from lightning_modules.errors import NetworkError
 
 
 def check_options(make: type[ImageDataModule], options: Collection[str]) -> None:
@@ -29,6 +30,8 @@ def no_such_setting(key: str, called: str, having: Collection[str]) -> RequestEr
 
 def refusal(error: InstantiationException, key: str, arguments: Collection[str]) -> RequestError | None:
     """What the target itself, or one inside it, did not accept; None for a bug."""
+    if isinstance(error.__cause__, NetworkError):
+        return RequestError(str(error.__cause__))
     reason, named = error.__cause__, re.search(r"target '(?:\w+\.)*(\w+)'", str(error))
     if named is None or not isinstance(reason, TypeError | ValueError | LookupError):
         return None

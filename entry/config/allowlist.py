@@ -18,6 +18,7 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from importlib import import_module
 from types import FunctionType, ModuleType
 
@@ -119,7 +120,8 @@ def check_target(place: str, target: object, allow: Sequence[str] = ()) -> None:
     if isinstance(target, str) and _may_be_imported(target, rules):
         found = _find(target)
         if found is None:
-            raise RequestError(f"{place}={target}: there is nothing of that name.")
+            near = _near(target) if target.startswith("torchvision.models.") else ""
+            raise RequestError(f"{place}={target}: there is nothing of that name.{near}")
         if any(rule.takes(found) for rule in rules):
             return
     may = ", ".join(rule.called for rule in rules if rule.called)
@@ -127,6 +129,14 @@ def check_target(place: str, target: object, allow: Sequence[str] = ()) -> None:
         raise RequestError(f"{place}={target}: nothing is built at this key.")
     own = "those of packages in allow=[…]" if not allow else f"those of {', '.join(allow)}"
     raise RequestError(f"{place}={target} is not built: allowed here are {may}, {own}, and nothing else.")
+
+
+def _near(target: str) -> str:
+    """Models of torchvision with names like that of a target."""
+    from torchvision import models
+
+    near = get_close_matches(target.rpartition(".")[2], models.list_models(module=models), cutoff=0.5)
+    return f" Like it: {', '.join(near)}." if near else ""
 
 
 def _may_be_imported(target: str, rules: Sequence[Allowed]) -> bool:

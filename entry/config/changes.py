@@ -1,5 +1,6 @@
 """What may change when a run is resumed; needs no torch, so that a wrong request is refused at once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from entry.config.resolve import resolved
@@ -9,6 +10,7 @@ from entry.errors import RequestError
 from entry.request import Request
 from run_folder import RunFolder, is_run, read_json
 from settings.changes import changes
+from settings.model import LIBRARIES
 from settings.run import AUTO, RunSettings
 
 # Keys that may change without the run becoming another one; a trailing dot stands for everything below.
@@ -51,6 +53,9 @@ def to_resume(request: Request) -> Resumption | None:
             return None
         folder = RunFolder(request.folder)
         before, settings = stored_settings(folder), resolved(request)
+        kept, network = before.model, settings.model.network
+        if network and network.target.startswith(LIBRARIES) and kept.mean and kept.std:
+            settings = normalised(settings, kept.mean, kept.std)
     else:
         folder = open_run("resume", str(request.keys.resume))
         before, settings = with_overrides(folder, request)
@@ -65,6 +70,13 @@ def to_resume(request: Request) -> Resumption | None:
             )
     check_targets(settings, request.allow)
     return found
+
+
+def normalised(settings: RunSettings, mean: Sequence[float], std: Sequence[float]) -> RunSettings:
+    """Settings in which the normalisation of images is written down, where it was not typed: it belongs to the weights that were found."""
+    model = settings.model
+    update = {"mean": model.mean or [*mean], "std": model.std or [*std]}
+    return settings.model_copy(update={"model": model.model_copy(update=update)})
 
 
 def _check_kept(resumption: Resumption) -> None:

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from entry.config.resolve import resolved
 from entry.errors import RequestError
 from entry.request import Request
+from settings.model import LITE
 from settings.run import RunSettings
 
 OF_PAGE = ("report.html", "report.images", "report.gallery_iou")
 # Keys, and groups of them, that have an effect on the evaluation of what was not made here: the data, and the machine.
 USED_KEYS = ("split", "crosswalk", "data", "report.region_sizes", *OF_PAGE, "seed", "logger", "trainer", "allow")
-FRESH = ("auto", "none", "imagenet")  # values of model.weights with which a model cannot predict classes yet
+FRESH = ("auto", "none", "imagenet", *LITE)  # values of model.weights with which a model cannot predict classes yet
 OF_TRAINING = ("trainer.max_epochs", "trainer.accumulate", "trainer.gradient_clip", "trainer.sync_batchnorm",
                "trainer.find_unused_parameters")  # fmt: skip
 # With run= too: those of groups that are used, without an effect on the evaluation of a trained model.

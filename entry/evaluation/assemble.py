@@ -10,6 +10,7 @@ from entry import hardware
 from entry.builders.crosswalk import crosswalk_of, difference, external_space
 from entry.builders.modules import build_module
 from entry.checkpoint import find_checkpoint, load
+from entry.config.changes import normalised
 from entry.run import FILES, Run, datamodule_of
 from run_folder import RunFolder, read_csv
 from settings.run import RunSettings
@@ -44,6 +45,8 @@ def assemble_external(folder: RunFolder, settings: RunSettings, split: str | Non
     crosswalk = crosswalk_of(settings, source, target)
     predicted = target if crosswalk is None else source
     module, report = build_module(settings, predicted, settings.model.weights, truth=target)
+    if report.normalisation is not None:
+        settings = normalised(settings, *report.normalisation)
     datamodule.find_samples()
     assert isinstance(datamodule, SegmentationDataModule)
     only_predicted = datamodule.only_predict(datamodule.test_split)

@@ -6,6 +6,7 @@ import re
 import socket
 import threading
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlparse
@@ -16,7 +17,7 @@ from torch import nn
 from lightning_modules.errors import WeightsError
 from lightning_modules.weights.safe_load import read_state_dicts
 from lightning_modules.weights.state_dict import Heads, choose_state, load_backbone, load_network
-from settings.model import ModelSettings
+from settings.model import LITE, ModelSettings
 
 NAMES = {"imagenet": "ImageNet", "coco_voc": "COCO/VOC"}
 PREDICTS = {"coco_voc": "voc21"}  # the label space of published weights that come with heads
@@ -26,6 +27,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 # Where networks of torchvision are built: by torchvision itself, or by our functions of the same names.
 TORCHVISION = ("torchvision.models.", "lightning_modules.networks.resnet.", "lightning_modules.networks.deeplabv3.")
+HASHED = r"-([0-9a-f]{8,})\."  # in names of files: the start of the SHA-256
 CONNECT_SECONDS = 5.0
 STALLED_SECONDS = 30.0  # without any data for so long, a download has failed
 
@@ -38,6 +40,7 @@ class WeightsReport:
     used: str  # none, imagenet, coco_voc or the path of the file that was read
     note: str = ""  # one line for the user
     file: str | None = None  # the name of the file that was read
+    normalisation: tuple[Sequence[float], Sequence[float]] | None = None  # of images, where it is not ImageNet's
 
 
 def load_weights(
@@ -53,6 +56,8 @@ def load_weights(
     """
     if requested == "auto" or requested in NAMES:
         return _load_published(network, model, requested, num_classes, whole)
+    if requested in LITE:
+        raise lite_misfit(requested, model)
     states = read_state_dicts(Path(requested).expanduser())
     place, state = choose_state(states, network, model.weights_key, requested)
     notes = load_network(network, state, Heads(num_classes, required=whole), requested, partial=model.partial)
@@ -147,6 +152,12 @@ def none_published(kind: str, model: ModelSettings) -> WeightsError:
     return WeightsError(f"model.weights={kind}: {reason}; use model.weights=none")
 
 
+def lite_misfit(lite: str, model: ModelSettings) -> WeightsError:
+    """The error for weights that come as a package, and a network that is not theirs."""
+    fitting = f"model=timm model.name=tf_{lite}, or model=smp model.encoder=tu-tf_{lite}"
+    return WeightsError(f"model.weights={lite} does not fit model={model.name}. Type {fitting}")
+
+
 class NotReachableError(RuntimeError):
     """A file cannot be downloaded now; the message names it and the reason."""
 
@@ -164,7 +175,7 @@ def fetch(url: str, timeout: float = CONNECT_SECONDS) -> Path:
     cannot be downloaded, and WeightsError if the cached file does not have the SHA-256 in its name.
     """
     file = cached_path(url)
-    named = re.search(r"-([0-9a-f]{8,})\.", file.name)
+    named = re.search(HASHED, file.name)
     assert named, f"{file.name} does not end in the start of its SHA-256"
     digest = named[1]
     if file.is_file():
@@ -175,7 +186,7 @@ def fetch(url: str, timeout: float = CONNECT_SECONDS) -> Path:
                 f"{file} is damaged: its SHA-256 starts with {found}, not {digest}; delete it and start again"
             )
         return file
-    reason = _why_unreachable(url, timeout)
+    reason = why_unreachable(url, timeout)
     if reason:
         raise NotReachableError(f"{url} cannot be reached ({reason})")
     before = socket.getdefaulttimeout()
@@ -191,7 +202,7 @@ def fetch(url: str, timeout: float = CONNECT_SECONDS) -> Path:
     return file
 
 
-def _why_unreachable(url: str, timeout: float) -> str:
+def why_unreachable(url: str, timeout: float = CONNECT_SECONDS) -> str:
     """Request the first byte of a file. Returns why there was no answer in time, or an empty text."""
     answer: list[str] = []
 

@@ -64,7 +64,7 @@ SIZE = "must be [height,width], two positive whole numbers of pixels"
         ({"evaluation.window": [8, 8], "evaluation.stride": [4, 9], **SEGMENTS}, "evaluation.stride=[4,9] is larger than evaluation.window=[8,8]: pixels"),
         ({"evaluation.rotate": True}, "There is no key 'evaluation.rotate'"),
         ({"model.partial": 1}, "model.partial=1: must be true or false."),
-        ({"model.weights": None}, "model.weights=null: must be auto, none, imagenet, coco_voc or the path of a checkpoint."),
+        ({"model.weights": None}, "model.weights=null: must be auto, none, imagenet, coco_voc, efficientnet_lite0 or the path of a checkpoint."),
         ({"model.weights": ""}, "model.weights=: must be auto, none"),
         ({"model.task": "detection"}, "model.task=detection: must be classification or segmentation."),
         ({"model.mean": [0.5]}, "model.mean=[0.5]: must be a list of three numbers from 0 to 1, for red, green and blue or null."),

@@ -142,7 +142,7 @@ def test_a_missing_path_is_answered_by_what_resembles_it_or_what_is_there(tmp_pa
     (tmp_path / "Pictures" / "more").mkdir()
     assert f"Did you mean data.root={tmp_path}/Pictures/more?" in missing("data.root", tmp_path / "pictures" / "more")
     assert missing("model.weights", tmp_path / "imagnet").endswith(
-        "model.weights is auto, none, imagenet, coco_voc or the path of a checkpoint."
+        "model.weights is auto, none, imagenet, coco_voc, efficientnet_lite0 or the path of a checkpoint."
     )
 
 
