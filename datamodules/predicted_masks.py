@@ -27,8 +27,8 @@ from metrics.per_sample import MaskRecords
 from metrics.regions import RegionConfusion, confusion_by_region, region_sizes
 from settings.base import as_typed
 
-# The endings of IDD, IDD-Lite and Cityscapes after the name that a frame's files have in common.
-_ENDINGS = re.compile(r"_(gtFine_[A-Za-z0-9]+|leftImg8bit|image|label)$")
+# The endings of IDD, IDD-Lite, IDD-AW and Cityscapes after the name that a frame's files have in common.
+_ENDINGS = re.compile(r"_(gtFine_[A-Za-z0-9]+|leftImg8bit|image|label|rgb)$")
 LISTED = 20  # causes that a message lists of each kind of problem
 
 SEPARATOR = "\n  "

@@ -4,7 +4,7 @@ import hashlib
 import os
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
@@ -73,6 +73,10 @@ class SegmentationDataModule(ImageDataModule):
     def prediction_file(self, name: str) -> str:
         """Return the name of a frame's predicted mask of ids: a POSIX path below a folder of them."""
         return Path(name).with_suffix(".png").as_posix()
+
+    def tags(self, names: Sequence[str]) -> dict[str, list[str]]:
+        """Return what the dataset has about frames, such as their weather: by its name a value for each, for slices.csv."""
+        return {}
 
     def accepts(self, space: LabelSpace) -> bool:
         """Return whether the masks can have the classes of one of our own label spaces."""

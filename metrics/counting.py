@@ -3,16 +3,22 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
+Array = NDArray[np.integer]
+
 # Large inputs are counted in pieces, so that the memory beyond the input does not grow with it: a piece is 1 MB as
 # int16. Smaller ones mean more hand-overs between threads, which is what costs on a busy machine.
 PIECE = 1 << 19
+SHORT = 8  # mean length of runs of equal pairs up to which counting them takes longer than counting every pair
+BYTES = 256  # classes, void included, whose indices fit into uint8
 
 
 def confusion_matrix(prediction: Tensor, target: Tensor, num_classes: int, num_predicted: int | None = None) -> Tensor:
@@ -42,31 +48,36 @@ def _pieces(prediction: Tensor, target: Tensor) -> Iterator[tuple[Tensor, Tensor
         yield prediction[start : start + PIECE], target[start : start + PIECE]
 
 
+def _runs(prediction: Array, target: Array) -> tuple[Array, Array, NDArray[np.int64] | None]:
+    """Return the first pair of each run of equal ones, and the lengths of the runs; every pair where runs are short."""
+    changes = prediction[1:] != prediction[:-1]
+    changes |= target[1:] != target[:-1]
+    if SHORT * np.count_nonzero(changes) >= len(target):
+        return prediction, target, None
+    starts = np.append(0, np.flatnonzero(changes) + 1)
+    return prediction[starts], target[starts], np.diff(starts, append=len(target))
+
+
 def count_on_cpu(prediction: Tensor, target: Tensor, num_classes: int, num_predicted: int) -> Tensor:
-    """Count with bincount, which is fastest on a CPU; on a GPU it would wait twice for its own bounds."""
-    # An index that is too high would be counted as another pair of classes.
-    for name, values, classes in (("prediction", prediction, num_predicted), ("target", target, num_classes)):
-        low, high = torch.aminmax(values) if len(values) else (0, 0)
-        if low < 0 or high > classes:
-            raise ValueError(
-                f"{name} holds the index {low if low < 0 else high}; {classes} classes have the indices "
-                f"0..{classes - 1}, and {classes} is void"
-            )
-    rows, columns = num_classes + 1, num_predicted + 1
-    cells = rows * columns
-    # Neighbouring pixels mostly fall into the same cell, where each increment waits for the one before it.
-    # Counting neighbours in separate tables is half again as fast, as long as their cells fit into 16 bits.
-    index_type = torch.int16 if cells <= torch.iinfo(torch.int16).max else torch.int64
-    tables = min(8, max(1, torch.iinfo(torch.int16).max // cells))
-    table_of = (torch.arange(tables) * cells).to(index_type)
-    table_of = table_of.repeat(512)  # in two steps, because copying short rows is slow
-    table_of = table_of.repeat(-(-min(PIECE, target.numel()) // len(table_of)))
-    counts = torch.zeros(tables * cells, dtype=torch.int64)
-    for predicted, true in _pieces(prediction, target):
-        cell = torch.add(table_of[: len(true)], true.to(index_type), alpha=columns)
-        cell += predicted.to(index_type)
-        counts += torch.bincount(cell, minlength=tables * cells)
-    return counts.view(tables, rows, columns).sum(0)
+    """Count runs of equal pairs, of which masks consist, each with its length; single pairs where runs are short."""
+    shape = num_classes + 1, num_predicted + 1
+    counts = np.zeros(shape, dtype=np.int64)
+    for piece in _pieces(prediction, target):
+        predicted, true, lengths = _runs(*map(np.asarray, piece))
+        # An index that is too high would be counted as another pair of classes, or not at all.
+        for name, values, classes in (("prediction", predicted, num_predicted), ("target", true, num_classes)):
+            if (low := values.min()) < 0 or (high := values.max()) > classes:
+                raise ValueError(
+                    f"{name} holds the index {low if low < 0 else high}; {classes} classes have the indices "
+                    f"0..{classes - 1}, and {classes} is void"
+                )
+        if lengths is None and max(shape) <= BYTES:  # a piece's counts are exact in float32
+            pair = true.astype(np.uint8, copy=False), predicted.astype(np.uint8, copy=False)
+            counts += cv2.calcHist(pair, [0, 1], None, shape, [0, shape[0], 0, shape[1]]).astype(np.int64)
+        else:
+            cell = true.astype(np.int64) * shape[1] + predicted.astype(np.int64)
+            counts += np.bincount(cell, lengths, minlength=counts.size).astype(np.int64).reshape(shape)
+    return torch.from_numpy(counts)
 
 
 def count_without_waiting(prediction: Tensor, target: Tensor, num_classes: int, num_predicted: int) -> Tensor:

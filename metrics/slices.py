@@ -30,10 +30,10 @@ class Slicing:
     of: np.ndarray
 
 
-def by_drive(groups: Sequence[str] | np.ndarray) -> Slicing:
-    """Partition by group, in sorted order."""
-    values, of = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-    return Slicing("drive", values.tolist(), of)
+def by_tag(name: str, tags: Sequence[str] | np.ndarray) -> Slicing:
+    """Partition by equal values, such as by drive or weather, in sorted order."""
+    values, of = np.unique(np.asarray(tags, dtype=str), return_inverse=True)
+    return Slicing(name, values.tolist(), of)
 
 
 def by_object_size(sizes: np.ndarray) -> Slicing:

@@ -17,7 +17,7 @@ from metrics.calibration import REGIONS, CalibrationSums, bundles, calibration_r
 from metrics.counts import Counts
 from metrics.intervals import jackknife_intervals, sum_by_group
 from metrics.scores import SCORES, class_scores, mean_scores
-from metrics.slices import by_brightness, by_drive, by_image_size, by_object_size, region_scores, slice_scores
+from metrics.slices import by_brightness, by_image_size, by_object_size, by_tag, region_scores, slice_scores
 from reports.intervals import few_groups
 from reports.pixels import pixel_scores
 from run_folder import atomic, write_csv, write_json, write_table
@@ -48,6 +48,7 @@ class Evaluation:
         crosswalk: from the label space of the predictions, where that is another.
         sizes: (M, 2) heights and widths in pixels of each sample's ``image`` and ``object``, where these are known.
         brightness: (M,) the mean grey values of the images, 0–255, where these are known.
+        tags: by name, such as ``weather``, what the dataset has about each of the M samples.
         looks: the test-time augmentation and the windows, the keys of `evaluation`; None where they are unknown.
     """
 
@@ -69,6 +70,7 @@ class Evaluation:
     crosswalk: Crosswalk | None = None
     sizes: Mapping[str, np.ndarray] = field(default_factory=dict)
     brightness: NDArray[np.float64] | None = None
+    tags: Mapping[str, Sequence[str]] = field(default_factory=dict)
     looks: Mapping[str, Any] | None = None
 
 
@@ -126,9 +128,10 @@ def baselines(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
 
 
 def slices(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Return the rows of slices.csv: by drive, size of images and objects, brightness, and size of regions, as far as these are known."""
+    """Return the rows of slices.csv: by drive, tags, size of images and objects, brightness, and size of regions, as far as known."""
     sizes, counts = evaluation.sizes, evaluation.counts
-    parts = [by_drive(evaluation.groups)] if list(evaluation.names) != evaluation.groups.tolist() else []
+    parts = [by_tag("drive", evaluation.groups)] if list(evaluation.names) != evaluation.groups.tolist() else []
+    parts += [by_tag(name, values) for name, values in evaluation.tags.items()]
     by_size = {"image": by_image_size, "object": by_object_size}
     parts += [by_size[what](sizes[what]) for what in by_size if what in sizes]
     parts += [] if evaluation.brightness is None else [by_brightness(evaluation.brightness)]

@@ -201,9 +201,16 @@ def _check_palette(image: Image.Image, space: LabelSpace) -> None:
 
 def _of_ids(ids: npt.NDArray[np.generic], space: LabelSpace) -> Mask:
     values = ids.astype(np.uint8, copy=False)
-    table = np.array(space.index_of_id(), dtype=np.uint8)
-    mask: Mask = np.asarray(cv2.LUT(values, table), dtype=np.uint8)  # a fifth of numpy's time
-    if (values is not ids and (ids != values).any()) or mask.max(initial=0) == NO_ID:
+    if space.ids or space.further_ids or space.void >= NO_ID:
+        table = np.array(space.index_of_id(), dtype=np.uint8)
+        mask: Mask = np.asarray(cv2.LUT(values, table), dtype=np.uint8)  # a fifth of numpy's time
+        unknown = mask == NO_ID
+    else:  # ids are indices: a third of that
+        mask = np.minimum(values, np.uint8(space.void))
+        unknown = values >= space.void
+        for identity in space.void_ids:
+            unknown &= values != identity
+    if (values is not ids and (ids != values).any()) or unknown.any():
         raise UnknownIdsError(np.unique(ids).tolist(), space)
     return mask
 

@@ -207,6 +207,8 @@ def collect(
         found = pixel_baselines(datamodule, split, counts.index.tolist())
         known["pixel_baselines"], known["brightness"] = found
     samples = [table.samples[i] for i in counts.index.tolist()]
+    if isinstance(datamodule, SegmentationDataModule):
+        known["tags"] = datamodule.tags([sample.name for sample in samples])
     return Evaluation(
         task=task,
         split=split,

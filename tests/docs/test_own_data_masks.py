@@ -17,7 +17,7 @@ CAR = [[4, 8], [20, 8], [20, 16], [4, 16]]
 
 
 def commands(heading: str) -> list[list[str]]:
-    section = PAGE.split(f"\n### {heading}\n")[1].split("\n##")[0]
+    section = PAGE.split(f"## {heading}\n")[1].split("\n##")[0]
     return [shlex.split(line)[1:] for line in section.splitlines() if line.startswith("python ")]
 
 

@@ -1,3 +1,6 @@
+import math
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +15,14 @@ def masks(shape, num_classes, dtype=torch.uint8, seed=0):
     return tuple(torch.randint(0, num_classes + 1, shape, generator=generator).to(dtype) for _ in range(2))
 
 
+def streets(shape, num_classes, dtype=torch.uint8, seed=0):
+    """Masks whose pairs are equal for 64 pixels or more, as in real ones."""
+    pixels = math.prod(shape)
+    draws = torch.Generator().manual_seed(seed)
+    short = (torch.randint(0, num_classes + 1, (pixels // 64 + 1,), generator=draws).to(dtype) for _ in range(2))
+    return tuple(each.repeat_interleave(64)[:pixels].reshape(shape) for each in short)
+
+
 def sklearn_counts(prediction, target, num_classes):
     return sklearn_metrics.confusion_matrix(
         target.flatten().numpy(), prediction.flatten().numpy(), labels=range(num_classes + 1)
@@ -21,8 +32,9 @@ def sklearn_counts(prediction, target, num_classes):
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.int64])
 @pytest.mark.parametrize("num_classes", [1, 2, 26, 63, 64, 200])
 @pytest.mark.parametrize("shape", [(1,), (33,), (2, 37, 41)])
-def test_equals_sklearn(shape, num_classes, dtype):
-    prediction, target = masks(shape, num_classes, dtype)
+@pytest.mark.parametrize("like", [masks, streets])
+def test_equals_sklearn(like, shape, num_classes, dtype):
+    prediction, target = like(shape, num_classes, dtype)
     counts = confusion_matrix(prediction, target, num_classes)
     assert counts.dtype == torch.int64
     assert np.array_equal(counts, sklearn_counts(prediction, target, num_classes))
@@ -50,10 +62,33 @@ def test_predictions_in_another_label_space(count, true, predicted):
             confusion_matrix(torch.tensor([predicted + 1]), torch.tensor([0]), true, predicted)
 
 
+@pytest.mark.parametrize("like", [masks, streets])
 @pytest.mark.parametrize("count", [confusion_matrix, without_waiting])
-def test_more_than_one_piece(count):
-    prediction, target = masks((2 * PIECE + 5,), 26)
+def test_more_than_one_piece(count, like):
+    prediction, target = like((2 * PIECE + 5,), 26)
     assert np.array_equal(count(prediction, target, 26), sklearn_counts(prediction, target, 26))
+
+
+def test_pieces_of_long_and_of_short_runs():
+    noise, runs = masks((PIECE,), 26), streets((PIECE + 7,), 26)
+    prediction, target = (torch.cat([long, short, long]) for short, long in zip(noise, runs, strict=True))
+    assert np.array_equal(confusion_matrix(prediction, target, 26), sklearn_counts(prediction, target, 26))
+
+
+@pytest.mark.parametrize("like", [masks, streets])
+@pytest.mark.parametrize("num_classes", [255, 256, 300])
+def test_more_classes_than_a_byte_holds(num_classes, like):
+    prediction, target = like((20_000,), num_classes, torch.int32)
+    assert np.array_equal(
+        confusion_matrix(prediction, target, num_classes), sklearn_counts(prediction, target, num_classes)
+    )
+
+
+def test_one_pair_only():
+    prediction, target = torch.full((3, PIECE), 4, dtype=torch.uint8), torch.full((3, PIECE), 5, dtype=torch.uint8)
+    expected = torch.zeros(6, 6, dtype=torch.int64)
+    expected[5, 4] = 3 * PIECE
+    assert torch.equal(confusion_matrix(prediction, target, 5), expected)
 
 
 def test_the_two_types_may_differ_and_need_not_be_contiguous():
@@ -92,8 +127,10 @@ def test_rows_are_truth_and_void_is_last():
     ],
 )
 def test_an_index_out_of_range_is_named(prediction, target, message):
-    with pytest.raises(ValueError, match=message):
-        confusion_matrix(torch.tensor([1, prediction]), torch.tensor([1, target]), 2)
+    for length in (1, 40):  # also in a long run
+        pair = (torch.tensor([1, index]).repeat_interleave(length) for index in (prediction, target))
+        with pytest.raises(ValueError, match=message):
+            confusion_matrix(*pair, 2)
 
 
 @pytest.mark.parametrize(
@@ -114,12 +151,24 @@ def test_deterministic_algorithms_change_nothing():
     assert all(np.array_equal(each, sklearn_counts(prediction, target, 26)) for each in counts)
 
 
-@pytest.mark.parametrize("count", [confusion_matrix, without_waiting])
-def test_memory_does_not_grow_with_the_input(count):
+@pytest.mark.parametrize("like", [masks, streets])
+def test_memory_does_not_grow_with_the_input(like):
+    def peak(pixels):
+        prediction, target = like((pixels,), 26)
+        tracemalloc.start()
+        confusion_matrix(prediction, target, 26)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    assert PIECE < peak(8 * PIECE) <= 1.01 * peak(2 * PIECE)
+
+
+def test_memory_without_waiting_does_not_grow_with_the_input():
     def largest_allocation(pixels):
         prediction, target = masks((pixels,), 26)
         with torch.profiler.profile(profile_memory=True, activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
-            count(prediction, target, 26)
+            without_waiting(prediction, target, 26)
         return max(event.self_cpu_memory_usage for event in profile.events())
 
     assert largest_allocation(8 * PIECE) == largest_allocation(PIECE) >= 729 * 8

@@ -6,7 +6,7 @@ from scipy.sparse import csr_array
 from sklearn.metrics import accuracy_score, f1_score, jaccard_score
 
 from metrics.counting import image_matrices
-from metrics.slices import Slicing, by_brightness, by_drive, by_image_size, by_object_size, slice_scores
+from metrics.slices import Slicing, by_brightness, by_image_size, by_object_size, by_tag, slice_scores
 
 CLASSES = 4
 
@@ -46,7 +46,7 @@ def test_each_part_has_the_scores_of_its_pixels_alone(frames):
     truth, guess = frames
     drives = [f"drive_{i // 5}" for i in range(30)]
     sizes = np.array([(10, 6) if i % 3 else (6, 10) for i in range(30)])
-    rows = slice_scores(sparse(truth, guess), [by_drive(drives), by_image_size(sizes)])
+    rows = slice_scores(sparse(truth, guess), [by_tag("drive", drives), by_image_size(sizes)])
     parts = {("all", "all"): np.ones(30, bool)}
     parts |= {("drive", name): np.array(drives) == name for name in sorted(set(drives))}
     parts |= {("image_size", name): (sizes == size).all(1) for name, size in (("10x6", (6, 10)), ("6x10", (10, 6)))}

@@ -14,7 +14,7 @@ from datamodules.errors import DatasetError
 from datamodules.files.idd_polygons import AnnotationError
 from datamodules.files.masks import image_mask, polygon_mask
 from label_spaces.catalogue import load
-from label_spaces.space import LabelSpace
+from label_spaces.space import NO_ID, LabelSpace
 
 COLUMNS = {
     "idd_level3": "level3Id",
@@ -212,3 +212,26 @@ def test_black_may_be_a_class(tmp_path):
     space = LabelSpace("night", ("black", "white"), ((0, 0, 0), (255, 255, 255)))
     image = Image.fromarray(np.array([[[0, 0, 0], [255, 255, 255]]], np.uint8))
     assert image_mask(saved(tmp_path, image), space).tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        load("idd_level3"),
+        load("cityscapes_labels"),
+        LabelSpace("own", ("a", "b", "c"), void_ids=(3, 200, 255)),
+        LabelSpace("no void", ("a", "b")),
+        LabelSpace("many", tuple(map(str, range(254)))),
+        LabelSpace("other", ("a", "b"), ids=(0, 1), void_ids=(255,), further_ids={9: 1}),
+    ],
+    ids=lambda space: space.name,
+)
+def test_every_id_becomes_the_index_that_the_label_space_has_for_it(space, tmp_path):
+    path = tmp_path / "mask.npy"
+    for identity, index in enumerate(space.index_of_id()):
+        np.save(path, np.array([[identity]], np.uint8))
+        if index == NO_ID:
+            with pytest.raises(DatasetError, match=rf"it has the ids {identity};"):
+                image_mask(path, space)
+        else:
+            assert image_mask(path, space)[0, -1] == index

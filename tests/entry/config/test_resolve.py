@@ -90,6 +90,8 @@ FRACTIONS = {"train": 0.7, "val": 0.1, "test": 0.2}
         ("idd", "classification", "ObjectCropDataModule", FRACTIONS),
         ("idd", "segmentation", "IDDDataModule", "official"),
         ("idd_lite", "segmentation", "IDDLiteDataModule", "official"),
+        ("idd_aw", "segmentation", "IDDAWDataModule", "official"),
+        ("cityscapes", "segmentation", "CityscapesDataModule", "official"),
         ("mask_folder", "segmentation", "MaskFolderDataModule", FRACTIONS),
         ("image_folder", "classification", "ImageFolderDataModule", FRACTIONS),
     ],
@@ -102,7 +104,7 @@ def test_a_dataset_has_its_own_values_for_each_task(tmp_path, data, task, target
     plain = composed()
     assert plain.target.endswith(f".{target}")
     assert (plain.split if isinstance(plain.split, str) else plain.split.to_dict()) == split
-    assert plain.split_by == ("group" if "idd" in data else "sample")
+    assert plain.split_by == ("group" if "idd" in data or data == "cityscapes" else "sample")
     changed = composed("data.image_size=[32,48]", "data.split={train: 0.5, val: 0.25, test: 0.25}", "data.batch_size=3")
     assert (changed.image_size, changed.split.train, changed.batch_size) == ((32, 48), 0.5, 3)
     if task == "classification":
@@ -120,6 +122,8 @@ def test_every_shipped_option_composes(tmp_path, group):
         "image_folder": [],
         "idd": [],
         "idd_lite": segments,
+        "idd_aw": segments,
+        "cityscapes": segments,
         "mask_folder": segments,
         "idd_lite_deeplabv3": [],
         "q3_deeplabv3_voc_on_idd": [],
