@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lightning_modules.errors import NetworkError
+from lightning_modules.networks.depthwise import with_fast_gradients
 
 MOST_NAMED = 5
 # How networks that are built for one size of images are told it, in the order in which they are tried: Swin and vision
@@ -51,6 +52,7 @@ class TimmClassifier(nn.Module):
         make = partial(timm.create_model, name, num_classes=num_classes, **rates)
         self.model: nn.Module
         self.make, self.model = _made(make, self.config, image_size, f"model.name={name}")
+        with_fast_gradients(self.model)
         for key, size in (("image_size", image_size), ("eval_size", eval_size or image_size)):
             _try(self, f"model.name={name} takes no images of data.{key}=[{size[0]},{size[1]}]", size, self.config)
 
@@ -99,6 +101,7 @@ class SMPSegmenter(nn.Module):
         make = partial(smp.create_model, arch, encoder, encoder_weights=None, classes=num_classes, **options)
         called = f"model.arch={arch} with model.encoder={encoder}"
         self.make, self.model = _made(make, self.config, image_size, called)
+        with_fast_gradients(self.model)
         self.stride = self.model.encoder.output_stride if self.model.requires_divisible_input_shape else 1
         size = f"data.image_size=[{image_size[0]},{image_size[1]}]"
         _try(self, f"{called} takes no images of {size}", image_size, self.config)
