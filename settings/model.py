@@ -123,6 +123,7 @@ class AugSettings(Group):
 
     name: Text = Field("none", description="the augmentation's name")
     rotation: Any = Field(30, description="flip_rotate: largest rotation in degrees, 0–180")
+    scale_limit: Any = Field([0.0, 0.41], description="road: least and largest growth before the crop, 0: as it is")
     transform: Target | None = Field(None, description="an albumentations pipeline; null: none")
 
     @model_validator(mode="after")
