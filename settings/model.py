@@ -102,10 +102,20 @@ class OptimizerSettings(Target):
     """`optimizer`: a class of torch.optim with its arguments."""
 
     lr: Annotated[Number, Field(gt=0)] = Field(1e-3, description="the learning rate")
+    encoder_lr: Annotated[Number, Field(gt=0)] | None = Field(
+        None,
+        description="the learning rate of the pretrained part, be it encoder, backbone or all but the classifier; null: lr",
+    )
     weight_decay: Annotated[Number, Field(ge=0)] = Field(0.0, description="weight decay")
+    weight_decay_norms: bool = Field(True, description="false: none on biases and normalisation layers")
     momentum: Annotated[Number, Field(ge=0)] = Field(0.0, description="momentum, of sgd")
     nesterov: bool = Field(False, description="Nesterov's momentum, of sgd")
     fused: bool = Field(False, description="update all weights in one pass")
+
+    @property
+    def grouping(self) -> dict[str, bool]:
+        """The keys that divide the weights into groups, and whether they do."""
+        return {"encoder_lr": self.encoder_lr is not None, "weight_decay_norms": not self.weight_decay_norms}
 
 
 class SchedulerSettings(Target):

@@ -103,7 +103,7 @@ def build_module(
     mean, std = report.normalisation or (IMAGENET_MEAN, IMAGENET_STD)
     parts: dict[str, Any] = {"optimizer": _untrained, "scheduler": _untrained, "loss": nn.Identity()}
     if total_steps is not None:
-        parts["optimizer"] = optimizer(settings.optimizer, precision)
+        parts["optimizer"] = optimizer(settings.optimizer, precision, network)
         parts["scheduler"] = scheduler(settings.scheduler, total_steps)
         parts["loss"] = build_loss(settings.loss, space.num_classes, class_counts)
     parts |= {} if truth is None else {"truth": truth}
@@ -217,13 +217,20 @@ def _check_scalar(key: str, value: object, parameter: inspect.Parameter | None) 
         raise RequestError(f"{key}={as_typed(value)}: must be {legal(kind)}.") from None
 
 
-def optimizer(settings: OptimizerSettings, precision: str) -> Callable[[Iterable[nn.Parameter]], Optimizer]:
-    """A function from parameters to their optimiser, for a precision. Raises RequestError for settings that it does not accept."""
-    make: partial[Optimizer] = build(settings, "optimizer")
+def optimizer(
+    settings: OptimizerSettings, precision: str, network: nn.Module
+) -> Callable[[Iterable[nn.Parameter]], Optimizer]:
+    """A function from a network's parameters to their optimiser, for a precision. Raises RequestError for settings that it does not accept."""
+    make: partial[Optimizer] = build(settings, "optimizer", (*settings.grouping,))
     if "fused" in settings.model_fields_set and precision == "16-mixed":
         # A fused step removes the loss's scale by itself, after the gradient has been clipped.
         make = partial(make, fused=False)
-    return _tried("optimizer", make, [nn.Parameter(torch.zeros(1))])
+    if not any(settings.grouping.values()):
+        return _tried("optimizer", make, [nn.Parameter(torch.zeros(1))])
+    from lightning_modules.parameter_groups import parameter_groups
+
+    _tried("optimizer", make, parameter_groups(network, settings))
+    return lambda _: make(parameter_groups(network, settings))
 
 
 def scheduler(settings: SchedulerSettings, total_steps: int) -> Callable[[Optimizer], LRScheduler]:

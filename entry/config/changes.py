@@ -91,6 +91,13 @@ def _check_kept(resumption: Resumption) -> None:
             "optimizer: a checkpoint holds the state of its own optimiser, which another cannot continue from. Leave it as it was, "
             f"or train another run, from these weights with model.weights={resumption.folder.checkpoints / 'last.ckpt'}."
         )
+    grouping = [each.optimizer.grouping for each in (resumption.before, resumption.settings)]
+    if grouping[0] != grouping[1]:
+        other = next(key for key in grouping[0] if grouping[0][key] != grouping[1][key])
+        raise RequestError(
+            f"optimizer.{other}: a checkpoint holds the optimiser's state by groups of weights, and with this change they would be "
+            "others. Leave it as it was, or train another run."
+        )
     key = next((key for key in resumption.changes if key.startswith(("optimizer.", "scheduler."))), None)
     targets = [settings.scheduler.target for settings in (resumption.before, resumption.settings)]
     if key and not all(target.startswith(OUR_SCHEDULES) for target in targets):

@@ -21,7 +21,7 @@ def test_a_bug_of_a_target_keeps_its_traceback(monkeypatch):
 
 
 def test_what_is_accepted_is_built():
-    made = optimizer(OptimizerSettings(**ADAM, amsgrad=True), "auto")
+    made = optimizer(OptimizerSettings(**ADAM, amsgrad=True), "auto", nn.Linear(2, 1))
     assert made.keywords == {"lr": 1e-3, "amsgrad": True}
     linear = Target(_target_="torch.nn.Linear", in_features=3)
     assert build(linear, "model.network", out_features=2).weight.shape == (2, 3)
@@ -53,14 +53,14 @@ def test_a_target_that_takes_any_setting_is_not_second_guessed():
 @pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD"])
 def test_a_step_is_fused_unless_a_loss_scaler_works_with_it(name, precision, fused):
     settings = OptimizerSettings(_target_=f"torch.optim.{name}", _partial_=True, lr=0.5, fused=True)
-    made = optimizer(settings, precision)(nn.Linear(2, 1).parameters())
+    made = optimizer(settings, precision, nn.Linear(2, 1))(nn.Linear(2, 1).parameters())
     assert type(made) is getattr(torch.optim, name)
     assert (made.defaults["lr"], made.defaults["fused"]) == (0.5, fused)
 
 
 def test_an_optimizer_without_a_fused_step_is_left_alone():
     settings = OptimizerSettings(_target_="torch.optim.Adagrad", _partial_=True)
-    assert optimizer(settings, "16-mixed")(nn.Linear(2, 1).parameters()).defaults["fused"] is None
+    assert optimizer(settings, "16-mixed", nn.Linear(2, 1))(nn.Linear(2, 1).parameters()).defaults["fused"] is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,99 @@
+"""Keys of docs/TRAINING.md through the commands: a stopped run ends as an undisturbed one, and two ranks train as one."""
+
+import csv
+import json
+import signal
+
+import pytest
+import torch
+
+from tests.chaos.harness import compare, signal_after
+from tests.test_train import QUICK
+
+pytest.importorskip("timm")
+COMMON = (*QUICK, "data=image_folder", "data.batch_size=6", "data.image_size=[32,32]", "model.weights=none", "checkpointing.every_n_steps=1")  # fmt: skip
+NORMS = (*COMMON, "model=timm", "model.name=test_vit")  # LayerNorm: two ranks can be compared with one
+BATCHES = (*COMMON, "model=timm", "model.name=test_resnet", "optimizer=sgd")  # BatchNorm
+PARTS = ("optimizer.encoder_lr=0.002", "optimizer.weight_decay_norms=false", "scheduler=cosine")
+KEYS = {"parts": (*BATCHES, *PARTS)}
+ON_RANKS = {"parts": (*NORMS, *PARTS, "optimizer=sgd")}
+
+
+def state(folder):
+    return torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
+
+
+def rows(folder):
+    with (folder / "history.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("step", [3, 7])
+@pytest.mark.parametrize("typed", KEYS.values(), ids=KEYS)
+def test_a_stopped_run_ends_as_an_undisturbed_one(run_command, tmp_path, image_folder, typed, step):
+    for name in ("whole", "stopped"):
+        with signal_after(step=step if name == "stopped" else 10**9):
+            answer = run_command("train", f"hydra.run.dir={tmp_path / name}", f"data.root={image_folder}", *typed)
+        assert answer.code == (128 + signal.SIGTERM if name == "stopped" else 0), answer.err
+    answer = run_command("train", f"resume={tmp_path / 'stopped'}")
+    assert answer.code == 0, answer.err
+    assert compare(tmp_path / "whole", tmp_path / "stopped") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("typed", ON_RANKS.values(), ids=ON_RANKS)
+def test_two_ranks_train_as_one(run_command, tmp_path, image_folder, typed):
+    for name, devices in (("one", ()), ("two", ("trainer=ddp_cpu", "trainer.devices=2"))):
+        answer = run_command("train", f"hydra.run.dir={tmp_path / name}", f"data.root={image_folder}", *typed, *devices)
+        assert answer.code == 0, answer.err
+    one, two = state(tmp_path / "one"), state(tmp_path / "two")
+    torch.testing.assert_close(two["state_dict"], one["state_dict"], rtol=1e-4, atol=1e-5)
+    assert [row["lr"] for row in rows(tmp_path / "one")] == [row["lr"] for row in rows(tmp_path / "two")]
+
+
+@pytest.fixture
+def stopped(run_command, tmp_path, image_folder):
+    """A function that trains with further keys until step 4, and returns the folder."""
+
+    def of(*typed):
+        with signal_after(step=4):
+            answer = run_command("train", f"hydra.run.dir={tmp_path / 'run'}", f"data.root={image_folder}", *typed)
+        assert answer.code == 128 + signal.SIGTERM, answer.err
+        return tmp_path / "run"
+
+    return of
+
+
+def test_a_resumed_run_may_have_other_rates_for_both_parts(run_command, stopped):
+    folder = stopped(*BATCHES, "optimizer.encoder_lr=0.001")
+    changed = ("optimizer.lr=0.5", "optimizer.encoder_lr=0.25", "resume_with_changes=true")
+    answer = run_command("train", f"resume={folder}", *changed)
+    assert answer.code == 0, answer.err
+    assert [group["lr"] for group in state(folder)["optimizer_states"][0]["param_groups"]] == [0.5, 0.25]
+    assert float(rows(folder)[-1]["lr"]) == 0.5
+
+
+@pytest.mark.parametrize(("first", "then"), [("optimizer.encoder_lr=0.001", "optimizer.encoder_lr=null"), ("optimizer.lr=0.1", "optimizer.weight_decay_norms=false")])  # fmt: skip
+def test_groups_that_a_checkpoint_lacks_are_refused(run_command, stopped, first, then):
+    folder = stopped(*BATCHES, first)
+    answer = run_command("train", f"resume={folder}", then, "resume_with_changes=true")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"{then.partition('=')[0]}: a checkpoint holds the optimiser's state by groups")
+    assert json.loads((folder / "status.json").read_text())["state"] == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        (("optimizer.encoder_lr=0.01",), "optimizer.encoder_lr: CustomCNN has no pretrained encoder"),
+        (("optimizer.encoder_lr=0",), "optimizer.encoder_lr=0: must be"),
+        (("model=resnet18", "optimizer.encoder_lr=0.01", "scheduler=cosine", "scheduler._target_=torch.optim.lr_scheduler.OneCycleLR"),
+         "optimizer.encoder_lr=0.01: torch.optim.lr_scheduler.OneCycleLR has a rate of its own"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused_in_one_line(run_command, tmp_path, image_folder, typed, message):
+    answer = run_command("train", *COMMON, f"data.root={image_folder}", *typed)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(message)
+    assert len(answer.err.strip().splitlines()) == 1
+    assert not (tmp_path / "runs").exists()
