@@ -10,12 +10,16 @@ from settings.base import Group, Legal, NameOrCSV, Number, Share, Target, Text, 
 LIBRARIES = "lightning_modules.networks.libraries."  # where networks of timm and smp are built
 LITE = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")  # weights that come as a package
 PUBLISHED = ("auto", "none", "imagenet", "coco_voc", *LITE)  # values of model.weights that are no path
-# The losses that `loss.name` selects without their file in conf/loss, as runs before that group did.
+# The losses that `loss.name` selects, also without their file in conf/loss, as in runs from before that group.
 LOSSES = {
     "cross_entropy": "lightning_modules.losses.CrossEntropy",
-    "dice_cross_entropy": "lightning_modules.losses.DiceCrossEntropy",
-    "ohem": "lightning_modules.losses.OnlineHardExampleMining",
+    "dice_cross_entropy": "lightning_modules.hard_losses.DiceCrossEntropy",
+    "ohem": "lightning_modules.hard_losses.OnlineHardExampleMining",
+    "focal": "lightning_modules.hard_losses.Focal",
+    "lovasz": "lightning_modules.hard_losses.LovaszSoftmax",
 }
+# Where two of them were; a run that names them there still opens.
+_FORMER = ("lightning_modules.losses.DiceCrossEntropy", "lightning_modules.losses.OnlineHardExampleMining")
 
 _Fraction = Annotated[Number, Field(ge=0, le=1)]
 Channels = Annotated[
@@ -78,11 +82,15 @@ class LossSettings(Target):
     dice: Annotated[Number, Field(ge=0)] = Field(1.0, description="dice_cross_entropy: weight of the Dice loss")
     probability: Share = Field(0.7, description="ohem: pixels whose true class has less are hard")
     least: Annotated[Number, Field(gt=0, le=1)] = Field(0.1, description="ohem: the least part of a batch's pixels")
+    gamma: Annotated[Number, Field(ge=0)] = Field(2.0, description="focal: the exponent of 1 - p; 0: cross-entropy")
+    cross_entropy: Annotated[Number, Field(ge=0)] = Field(
+        1.0, description="lovasz: weight of the cross-entropy beside it"
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _fill_target(cls, value: Any) -> Any:
-        if isinstance(value, Mapping) and value.get("_target_") in (None, *LOSSES.values()):
+        if isinstance(value, Mapping) and value.get("_target_") in (None, *LOSSES.values(), *_FORMER):
             name = value.get("name", "cross_entropy")
             if not isinstance(name, str) or name not in LOSSES:
                 raise ValueError(

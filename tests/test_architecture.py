@@ -21,7 +21,7 @@ REST = "*"  # all files of a room that are not named
 FLOORS: Mapping[str, Sequence[set[str]]] = {
     "settings": ({"base"}, {"data", "model", "training", "evaluation", "errors"}, {"run"}, {"changes"}),
     "datamodules": ({"errors"}, {"splits"}, {"files"}, {"loading"}, {"crop_rules"}, {"synthetic"}, {REST}),
-    "lightning_modules": ({"errors"}, {"networks", "weights", "schedules", "losses", "parameter_groups", "test_time_augmentation"}, {"checkpoint_io", "supervised"},
+    "lightning_modules": ({"errors"}, {"networks", "weights", "schedules", "losses", "parameter_groups", "test_time_augmentation"}, {"checkpoint_io", "hard_losses", "supervised"},
                           {"classification", "segmentation"}),
     "reports": ({"figures"}, {REST}),
     "entry": ({"errors"}, {"request"}, {"gpu_support", "launchers"}, {"hardware"}, {"config", "builders", "checkpoint"}, {"run"}, {"console"}, {"evaluation"}, {"common"}, {"comparable", "comparison_pictures", "label_errors", "requirement"}, {"comparison", "sweep_page", "exploration", "job", "prediction", "resume"},

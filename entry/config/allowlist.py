@@ -89,7 +89,7 @@ PLACES = {
         Allowed(("torchvision.models",), _is_registered_model, "models of torchvision.models"),
     ),
     "loss": (
-        Allowed(("lightning_modules.losses",), _below("torch.nn.Module"), "our losses"),
+        Allowed(("lightning_modules.losses", "lightning_modules.hard_losses"), _below("torch.nn.Module"), "our losses"),
         Allowed(("torch.nn",), _below("torch.nn.modules.loss._Loss"), "losses of torch.nn"),
     ),
     "optimizer": (Allowed(("torch.optim",), _below("torch.optim.Optimizer"), "optimisers of torch.optim"),),

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from lightning_modules.losses import CrossEntropy, DiceCrossEntropy, OnlineHardExampleMining, TrainingLoss
+from lightning_modules.hard_losses import DiceCrossEntropy, Focal, LovaszSoftmax, OnlineHardExampleMining
+from lightning_modules.losses import CrossEntropy, TrainingLoss
 
 
 def pixels(seed=0, classes=3):
@@ -21,7 +22,7 @@ def test_sum_over_weight_is_torchs_mean(smoothing, weights, shape):
     torch.testing.assert_close(total / weight, mean)
 
 
-@pytest.mark.parametrize("make", [CrossEntropy, OnlineHardExampleMining, DiceCrossEntropy])
+@pytest.mark.parametrize("make", [CrossEntropy, OnlineHardExampleMining, DiceCrossEntropy, Focal, LovaszSoftmax])
 @pytest.mark.parametrize("precision", [torch.float64, torch.bfloat16])
 def test_a_network_of_another_precision_changes_nothing(make, precision):
     """Such a network's module is converted as a whole, its loss too; the logits are float32 all the same."""
@@ -41,6 +42,8 @@ def test_a_network_of_another_precision_changes_nothing(make, precision):
         CrossEntropy(3, torch.tensor([0.5, 1.0, 2.0]), 0.2),
         OnlineHardExampleMining(3),
         DiceCrossEntropy(3),
+        Focal(3, torch.tensor([0.5, 1.0, 2.0])),
+        LovaszSoftmax(3),
     ],
 )
 def test_a_gpu_is_deterministic_and_not_waited_for(loss):

@@ -39,3 +39,9 @@ def test_an_augmentation_of_ones_own_may_use_rotation_otherwise():
     assert validated(AugSettings, {"name": "mine", "rotation": [-5, 10]}).rotation == [-5, 10]
     with pytest.raises(SettingsError):
         validated(AugSettings, {"name": "flip_rotate", "rotation": [-5, 10]})
+
+
+@pytest.mark.parametrize(("name", "former"), [("ohem", "OnlineHardExampleMining"), ("dice_cross_entropy", "DiceCrossEntropy")])  # fmt: skip
+def test_a_loss_is_found_where_an_earlier_run_named_it(name, former):
+    loss = LossSettings.model_validate({"name": name, "_target_": f"lightning_modules.losses.{former}"})
+    assert loss.target == f"lightning_modules.hard_losses.{former}"
