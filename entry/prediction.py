@@ -1,32 +1,32 @@
 """Labels or masks for pictures that have no truth."""
 
+import sys
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.callbacks import Callback
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress
 
-from callbacks.finite_checks import FiniteLogits
-from callbacks.prediction_writer import PictureMasks
 from datamodules.files.other_files import remedy
 from datamodules.loading.unlabelled_images import find_pictures, picture_loader
-from entry.builders.crosswalk import own_space
-from entry.builders.modules import build_module
-from entry.builders.trainer import build_trainer
-from entry.checkpoint import find_checkpoint, load
 from entry.errors import IncompleteError, RequestError
-from entry.hardware import choose
+from entry.model import TrainedModel
 from entry.request import Request
-from label_spaces import catalogue
-from label_spaces.space import LabelSpace, names_beside
+from label_spaces.space import names_beside
 from reports.overlays import font_of
-from run_folder import RunFolder, free_name, read_json, write_table
+from reports.picture_masks import PictureMasks
+from run_folder import RunFolder, free_name, write_table
 from settings.base import as_typed
-from settings.data import DataSettings
 from settings.run import RunSettings
-from streams import printable
+from streams import NEXT_LINE_SECONDS, print_to_stderr, printable
 
+Batch = Mapping[str, Any]
 MOST_NAMED = 20  # a longer list of unreadable files hides the rest of the message
 
 
@@ -50,42 +50,65 @@ def predict(
     Everything is written into the request's folder, with a row per readable image in predictions.csv.
     Returns the folder, and for each unreadable image the reason.
     """
-    found = find_checkpoint(folder, request.keys.checkpoint)
-    module, _ = build_module(settings, found.label_space, weights="none")
-    load(module, found)
-    data, trainer = settings.data, settings.trainer
-    size = data.eval_size or _evaluated_size(folder) or data.image_size
-    loader = picture_loader(paths, size, data.eval_batch_size, data.num_workers, data.bit_depth)
+    model = TrainedModel(folder, settings, request.keys.checkpoint)
     target = request.folder if request.folder_was_typed else free_name(request.folder)
-    writer = None
-    if settings.model.task == "segmentation":
-        writer = PictureMasks(target, paths, _with_colours(folder, data, found.label_space), data.bit_depth)
-    alone = trainer.model_copy(update={"devices": 1, "num_nodes": 1})  # whatever it was trained with
-    callbacks: list[Callback] = [FiniteLogits([str(path) for path in paths]), *([] if writer is None else [writer])]
-    predictor = build_trainer(settings, choose(alone), folder, headline=module.headline, callbacks=callbacks)
+    data, classes = settings.data, model.classes
+    loader = picture_loader(paths, model.size, data.eval_batch_size, data.num_workers, data.bit_depth)
     target.mkdir(parents=True, exist_ok=True)
-    classes = found.label_space.classes
-    if writer is not None:
-        predictor.predict(module, loader, return_predictions=False)
-        masks = {"mask": writer.names} if writer.renamed else {}
-        rows = {
-            i: [str(paths[i]), *shares, *(names[i] for names in masks.values())] for i, shares in writer.shares.items()
-        }
-        _write_table(target, rows, ["file"], classes, [*masks])
-        if rows and masks:
-            print(
-                f"note: masks that are not called as their image is, because another is or the name is too long: "
-                f"{len(writer.renamed)}, such as {writer.renamed[0]}; the column mask of predictions.csv has the names."
-            )
-        if unnamed := [name for name in classes if not font_of(name)]:
-            print(
-                "note: no installed font has the letters of some classes; legends call them class N, N being their number in masks/: "
-                f"{printable(', '.join(unnamed))}. Install a font of their script, such as Noto Sans."
-            )
-        return target, writer.unreadable
-    rows, reasons = _labels(predictor.predict(module, loader) or [], paths, classes)
-    _write_table(target, rows, ["file", "label", "probability"], classes)
+    rows: dict[int, list[Any]] = {}
+    reasons: dict[Path, str] = {}
+    writer = None if model.task == "classification" else PictureMasks(target, paths, model.label_space, data.bit_depth)
+    for batch in _tracked(loader, len(paths), "images", settings.trainer.progress):
+        reasons |= {paths[i]: reason for i, reason in batch["unreadable"].items()}
+        index = batch["index"].tolist()
+        names = [str(paths[i]) for i in index]
+        if not index:
+            continue
+        if writer is None:
+            found = map(_label, model.classify(batch["image"], names), [classes] * len(index))
+        else:
+            found = map(writer.save, index, model.segment(batch["image"], names)[0])
+        rows |= {i: [name, *cells] for i, name, cells in zip(index, names, found, strict=True)}
+    if writer is None:
+        _write_table(target, rows, ["file", "label", "probability"], classes)
+        return target, reasons
+    if writer.renamed:
+        rows = {i: [*cells, writer.names[i]] for i, cells in rows.items()}
+    _write_table(target, rows, ["file"], classes, ["mask"] if writer.renamed else [])
+    if rows and writer.renamed:
+        print(
+            f"note: masks that are not called as their image is, because another is or the name is too long: "
+            f"{len(writer.renamed)}, such as {writer.renamed[0]}; the column mask of predictions.csv has the names."
+        )
+    if unnamed := [name for name in classes if not font_of(name)]:
+        print(
+            "note: no installed font has the letters of some classes; legends call them class N, N being their number in masks/: "
+            f"{printable(', '.join(unnamed))}. Install a font of their script, such as Noto Sans."
+        )
     return target, reasons
+
+
+def _label(probabilities: NDArray[np.float32], classes: Sequence[str]) -> list[Any]:
+    """The label of an image, its probability and that of each class."""
+    best = int(probabilities.argmax())
+    return [classes[best], *probabilities[[best]].tolist(), *probabilities.tolist()]
+
+
+def _tracked(batches: Iterable[Batch], total: int | None, what: str, shown: bool | str) -> Iterator[Batch]:
+    """Yield batches of `total` images, and show on stderr how many are done and the time left: as a bar, or a line each minute."""
+    bar = sys.stderr.isatty() if shown == "auto" else bool(shown)
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not bar) as progress:
+        task, due = progress.add_task(what, total=total), time.monotonic() + NEXT_LINE_SECONDS
+        for batch in batches:
+            yield batch
+            progress.advance(task, len(batch["index"]) + len(batch["unreadable"]))
+            if not bar and time.monotonic() > due:
+                state, due = progress.tasks[0], time.monotonic() + NEXT_LINE_SECONDS
+                left = "" if state.time_remaining is None else f", {timedelta(seconds=int(state.time_remaining))} left"
+                print_to_stderr(
+                    f"{state.completed:.0f} of {total or 'an unknown number of'} {what} are predicted{left}"
+                )
 
 
 def _write_table(
@@ -105,36 +128,6 @@ def _write_table(
         print(
             f"note: predictions.csv has columns of its own that are called as a class is; the column {', '.join(renamed)}."
         )
-
-
-def _evaluated_size(folder: RunFolder) -> tuple[int, int] | None:
-    """(height, width) at which the run was evaluated: the frames' own, where the settings leave it to them."""
-    for split in ("test", "val"):
-        scores = folder.evaluation(split) / "scores.json"
-        if scores.is_file():
-            height, width = read_json(scores)["policy"]["resolution"]
-            return height, width
-    return None
-
-
-def _labels(
-    batches: Sequence[Any], paths: Sequence[Path], classes: Sequence[str]
-) -> tuple[dict[int, list[Any]], dict[Path, str]]:
-    """By picture: file, label, probability and the probability of each class; and the reasons of those that are unreadable."""
-    rows: dict[int, list[Any]] = {}
-    reasons: dict[Path, str] = {}
-    for index, probabilities, _, unreadable in batches:
-        reasons |= {paths[i]: reason for i, reason in unreadable.items()}
-        for i, row in zip(index.tolist(), probabilities.tolist(), strict=True):
-            best = max(range(len(row)), key=row.__getitem__)
-            rows[i] = [str(paths[i]), classes[best], row[best], *row]
-    return rows, reasons
-
-
-def _with_colours(folder: RunFolder, data: DataSettings, space: LabelSpace) -> LabelSpace:
-    """A checkpoint holds the names of the classes; the run's own label space, or one of ours, has colours too."""
-    known = own_space(folder, data) or (catalogue.load(space.name) if space.name in catalogue.names() else space)
-    return known if known.classes == space.classes else space
 
 
 def check_complete(unreadable: Mapping[Path, str], count: int) -> None:

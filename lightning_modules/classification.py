@@ -1,9 +1,7 @@
 """Image classification: one class per image."""
 
-from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -29,10 +27,3 @@ class ClassificationModule(SupervisedModule):
         records = self.records_of(stream)
         records.update(index=index, target=target, prediction=prediction, probability=probability, loss=loss)
         return {"index": index, "prediction": prediction, "finite": probability.isfinite()}
-
-    def predict_step(self, batch: Batch, _: int) -> tuple[Tensor, Tensor, Tensor, Mapping[int, str]]:
-        """Return sample indices (B,), probabilities (B, C), whether these are finite (B,), and reasons by unreadable index."""
-        images, classes = batch["image"], self.label_space.num_classes
-        logits = torch.empty(0, classes, device=self.device) if images is None else self.predict_logits(images)
-        probability = logits.softmax(1)
-        return batch["index"], probability, probability.isfinite().all(1), batch["unreadable"]

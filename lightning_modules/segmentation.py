@@ -1,6 +1,5 @@
 """Semantic segmentation: a class for every pixel."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -54,13 +53,6 @@ class SegmentationModule(SupervisedModule):
         if stream == "test":
             found["confidence"] = log_probability.gather(1, prediction[:, None])[:, 0].exp_()
         return found
-
-    def predict_step(self, batch: Batch, _: int) -> tuple[Tensor, Tensor, Tensor, Mapping[int, str]]:
-        """Return sample indices (B,), uint8 classes (B, H, W), whether logits are finite (B,), and reasons by unreadable index."""
-        images, classes = batch["image"], self.label_space.num_classes
-        logits = torch.empty(0, classes, 1, 1, device=self.device) if images is None else self.predict_logits(images)
-        best, prediction = logits.max(1)
-        return batch["index"], prediction.to(torch.uint8), _finite(best), batch["unreadable"]
 
     def reset_stream(self, stream: str) -> None:
         """Reset all counts of a stream; regions are counted in the stream ``test`` only."""

@@ -24,7 +24,7 @@ FLOORS: Mapping[str, Sequence[set[str]]] = {
     "lightning_modules": ({"errors"}, {"networks", "weights", "schedules", "losses", "parameter_groups", "test_time_augmentation"}, {"checkpoint_io", "hard_losses", "supervised"},
                           {"classification", "segmentation"}),
     "reports": ({"figures"}, {REST}),
-    "entry": ({"errors"}, {"request"}, {"gpu_support", "launchers"}, {"hardware"}, {"config", "builders", "checkpoint"}, {"run"}, {"console"}, {"evaluation"}, {"common"}, {"comparable", "comparison_pictures", "label_errors", "requirement"}, {"comparison", "sweep_page", "exploration", "job", "prediction", "resume"},
+    "entry": ({"errors"}, {"request"}, {"gpu_support", "launchers"}, {"hardware"}, {"config", "builders", "checkpoint"}, {"run"}, {"console", "model"}, {"evaluation"}, {"common"}, {"comparable", "comparison_pictures", "label_errors", "requirement"}, {"comparison", "sweep_page", "exploration", "job", "prediction", "resume"},
               {"distributed", "folds"}, {"launch"}, {"external", "trained", "fetch"}, {"winner"}, {"cli"}),
 }  # fmt: skip
 DRAWN_STREETS = "datamodules.synthetic"
@@ -97,7 +97,7 @@ def part_of(room: str, module: str) -> str:
 
 def floor_of(room: str, module: str) -> int:
     if module == room:
-        return -1  # __init__.py, which only has a docstring
+        return len(FLOORS[room])  # __init__.py: nothing but a docstring, or what Python imports from the room
     found = [number for number, floor in enumerate(FLOORS[room]) if part_of(room, module) in floor]
     assert found, f"{module} has no place in FLOORS"
     return found[0]

@@ -154,6 +154,13 @@ def decode_turned(content: bytes, bits: int | None = None) -> tuple[RGB, int]:
         return np.array(_as_rgb(image, content, bits)), orientation
 
 
+def from_pillow(image: Image.Image, bits: int | None = None) -> RGB:
+    """Return a PIL image as `read_image` does that of a file; of 16-bit colours Pillow has kept 8 bits."""
+    image = image.copy()
+    turn_upright(image)
+    return np.array(_as_rgb(image, b"", bits))
+
+
 def turn_upright(image: Image.Image) -> int:
     """Apply the EXIF orientation to a loaded picture, image and mask alike; returns which one (1–8) it was."""
     with contextlib.suppress(*UNREADABLE):  # EXIF that cannot be read is ignored

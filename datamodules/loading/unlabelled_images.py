@@ -14,7 +14,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSample
 
 from datamodules.errors import DatasetError, shortened
 from datamodules.files.image_files import find_images, visible, visible_images
-from datamodules.files.images import read_image, resize
+from datamodules.files.images import RGB, read_image, resize
 from datamodules.files.other_files import FRAMES_OF_VIDEO, VIDEOS, remedy
 from datamodules.loading.dataset import make_loader
 from datamodules.splits.listed import SAMPLE_COLUMNS, first_named
@@ -117,28 +117,32 @@ def _listed(source: Path, ignored: Counter[str]) -> list[Path]:
 
 @dataclass(frozen=True, eq=False)
 class Pictures(Dataset[dict[str, Any]]):
-    """Pictures resized to (height, width); an item that cannot be read has a reason instead of an image."""
+    """Pictures, files or arrays (H, W, 3), resized to (height, width); an item that cannot be read has a reason instead."""
 
-    paths: Sequence[Path]
+    images: Sequence[Path | RGB]
     image_size: tuple[int, int]
     bits: int | None = None  # as in `read_image`
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         try:
-            image = resize(read_image(self.paths[index], self.bits), self.image_size)
+            image = self.images[index]
+            pixels = read_image(image, self.bits) if isinstance(image, Path) else image
         except DatasetError as error:
             return {"index": index, "reason": str(error)}
-        return {"index": index, "image": torch.from_numpy(image).permute(2, 0, 1)}
+        resized = torch.from_numpy(resize(pixels, self.image_size)).permute(2, 0, 1)
+        return {"index": index, "image": resized, "size": pixels.shape[:2]}
 
 
-def _collate(items: list[dict[str, Any]]) -> dict[str, Any]:
+def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a batch of the readable items, and by index why others are not: see `picture_loader`."""
     good = [item for item in items if "image" in item]
     images: Tensor | None = torch.stack([item["image"] for item in good]) if good else None
     return {
         "image": images,
+        "size": [item["size"] for item in good],
         "index": torch.tensor([item["index"] for item in good], dtype=torch.int64),
         "unreadable": {item["index"]: item["reason"] for item in items if "reason" in item},
     }
@@ -151,7 +155,7 @@ def picture_loader(
     num_workers: int | None,
     bits: int | None = None,
 ) -> DataLoader[dict[str, Any]]:
-    """Return batches of pictures: image (B, 3, H, W) uint8 or None, index (B,), and by index why some are unreadable.
+    """Return batches of pictures: image (B, 3, H, W) uint8 or None, size of each, index (B,), and by index why some are unreadable.
 
     `num_workers` processes read, None: as many as the cores allow; `bits` as in `read_image`. Raises DatasetError where
     they lack shared memory.
@@ -160,4 +164,4 @@ def picture_loader(
     # One batch is read before a worker has started.
     requested = num_workers if len(paths) > batch_size else 0
     batches = BatchSampler(SequentialSampler(pictures), batch_size, drop_last=False)
-    return make_loader(pictures, batches, requested, pin_memory=False, batch_bytes=size, collate_fn=_collate)
+    return make_loader(pictures, batches, requested, pin_memory=False, batch_bytes=size, collate_fn=collate)

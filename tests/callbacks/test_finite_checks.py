@@ -25,10 +25,6 @@ class Given(lightning.LightningModule):
         index = batch.long()
         return {"index": index, "finite": self.finite[index]}
 
-    def predict_step(self, batch, batch_idx):
-        index = batch.long()
-        return index, None, self.finite[index], {}
-
 
 def evaluated(tmp_path, module, **settings):
     batches = DataLoader(torch.arange(float(len(NAMES))), batch_size=2)
@@ -58,13 +54,6 @@ def test_the_first_sample_is_named_with_the_cause(tmp_path):
     nn.init.constant_(module.layer.bias, torch.nan)
     with pytest.raises(TrainingError, match=r"1 of 2 tensors of its weights are not finite, such as layer\.bias"):
         evaluated(tmp_path, module)
-
-
-def test_predictions_are_checked_too(tmp_path):
-    batches = DataLoader(torch.arange(float(len(NAMES))), batch_size=4)
-    run = trainer(tmp_path, [FiniteLogits(NAMES)])
-    with pytest.raises(TrainingError, match="frame 5"):
-        run.predict(Given([True] * 5 + [False]), batches)
 
 
 @pytest.mark.parametrize("batches", [BATCHES_BETWEEN_CHECKS, 3])

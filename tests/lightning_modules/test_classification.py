@@ -39,11 +39,3 @@ def test_an_image_with_logits_of_nan_is_noticed(module):
     module.mean[0, 0] = torch.nan
     found = module.evaluate_batch(batch((0, 0, 0), (9, 9, 9), target=[0, 0]), "test")
     assert found["finite"].tolist() == [False, False]
-
-
-def test_images_are_predicted_without_targets(module):
-    given = {**batch((255, 0, 0), target=[0]), "unreadable": {7: "cut short"}}
-    index, probability, finite, reasons = module.predict_step(given, 0)
-    assert (index.tolist(), finite.tolist(), reasons) == ([0], [True], {7: "cut short"})
-    assert probability[0].tolist() == pytest.approx([math.e / (math.e + 2), *[1 / (math.e + 2)] * 2])
-    assert module.predict_step({**given, "image": None}, 0)[1].shape == (0, 3)

@@ -77,10 +77,3 @@ def test_a_single_pixel_that_is_not_finite_is_noticed_and_an_impossible_class_is
         return logits
 
     assert finite(spoil) == [True, False]
-
-
-def test_a_batch_of_unreadable_images_predicts_nothing():
-    module = made(SegmentationModule, nn.Conv2d(3, 3, 1))
-    batch = {"image": None, "index": torch.empty(0, dtype=torch.long), "unreadable": {3: "cut short"}}
-    index, masks, finite, reasons = module.predict_step(batch, 0)
-    assert (len(index), len(masks), masks.dtype, finite.tolist(), reasons) == (0, 0, torch.uint8, [], {3: "cut short"})
