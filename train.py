@@ -34,13 +34,14 @@ def train(request: Request) -> None:
         ready = opened(request, settings)
 
     from entry import console
-    from entry.evaluation.summary import print_summary, print_validated
+    from entry.evaluation.summary import print_limit, print_summary, print_validated
     from entry.job import Job
     from entry.launch import launch
 
     with ready as (run, signal):
         console.announce(run)
         launch(Job.training(run), run, signal)
+    print_limit(run.folder, run.settings)
     if run.is_evaluated:
         print_summary(run.folder, run.datamodule.closing_split)
     else:

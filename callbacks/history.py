@@ -18,6 +18,10 @@ def columns() -> list[str]:
     return ["epoch", "step", "lr", "train/loss", *scores, "seconds"]
 
 
+def _rows_before(epoch: int, path: Path) -> list[dict[str, Any]]:
+    return [dict(row) for row in (read_csv(path) if path.exists() else ()) if int(row["epoch"]) < epoch]
+
+
 class HistoryWriter(Callback):
     """Adds a row per epoch to history.csv: losses, scores, learning rate, and seconds since the last row."""
 
@@ -28,8 +32,7 @@ class HistoryWriter(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Read the rows of earlier epochs, if there are any."""
-        rows = read_csv(self.path) if self.path.exists() else []
-        self._rows = [dict(row) for row in rows if int(row["epoch"]) < trainer.current_epoch]
+        self._rows = _rows_before(trainer.current_epoch, self.path)
         self._began = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -52,19 +55,18 @@ class HistoryWriter(Callback):
 class TimingWriter(Callback):
     """Adds a row per epoch to timing.csv: the seconds of the training steps, and those in which the first process waited for batches.
 
-    No device is waited for. Steps that a GPU has not ended yet may be computed during a wait: there it is the most that
-    the GPU can have been idle for want of images.
+    No device is waited for. Steps that a GPU has not ended yet may be computed during a wait: see `GPUTimingWriter`.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._rows: list[dict[str, Any]] = []
         self._began = self._steps = 0.0
+        self.measured: dict[str, float] = {}  # further columns of an epoch's row, from a device
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Read the rows of earlier epochs, if there are any."""
-        rows = read_csv(self.path) if self.path.exists() else []
-        self._rows = [dict(row) for row in rows if int(row["epoch"]) < trainer.current_epoch]
+        self._rows = _rows_before(trainer.current_epoch, self.path)
         self._began = time.monotonic()  # a resumed epoch does not start again
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -77,9 +79,11 @@ class TimingWriter(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the epoch's row, if the loader measures how long it is waited for."""
-        if trainer.is_global_zero and (waited := getattr(trainer.train_dataloader, "waited", None)) is not None:
-            self._rows.append({"epoch": trainer.current_epoch, "steps": round(self._steps, 3), "waited": round(waited, 3)})  # fmt: skip
-            write_csv(self.path, self._rows)
+        loader: Any = trainer.train_dataloader
+        if trainer.is_global_zero and hasattr(loader, "waited"):
+            waited = {"steps": round(self._steps, 3), "waited": round(loader.waited, 3), **self.measured}
+            self._rows.append({"epoch": trainer.current_epoch, **waited, "workers": loader.num_workers, "cached": int(loader.cached)})  # fmt: skip
+            write_csv(self.path, self._rows, list(dict.fromkeys(name for row in self._rows for name in row)))
 
 
 class EpochLines(Callback):

@@ -14,11 +14,10 @@ from torch.utils.data import DataLoader
 from datamodules.errors import DatasetError
 from datamodules.files.image_cache import CachedImages, Image, ReadImages, open_images
 from datamodules.files.images import read_image
-from datamodules.loading.augmentation import Augmentation
+from datamodules.loading.augmentation import Augmentation, check_training_size
 from datamodules.loading.dataset import EvaluationBatches, ImageDataset, TrainingBatches, make_loader, worker_count
 from datamodules.sample_index import TRAIN_EVAL, IndexedDataModule
 from metrics.regions import region_sizes
-from settings.base import as_typed
 from settings.data import DataSettings
 
 if TYPE_CHECKING:
@@ -59,10 +58,12 @@ class ImageDataModule(IndexedDataModule):
         self.train_eval = train_eval
         self.region_sizes = region_sizes
         self._open: dict[tuple[str, str, tuple[int, int]], ReadImages | CachedImages] = {}
+        self._epochs: DataLoader[Batch] | None = None  # of a training, whose workers live from epoch to epoch
+        self._validations: list[DataLoader[Batch]] = []  # likewise
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a spawned worker needs to read images."""
-        return {**self.__dict__, "trainer": None, "_open": {}}
+        return {**self.__dict__, "trainer": None, "_open": {}, "_epochs": None, "_validations": []}
 
     def read(self, name: str) -> Image:
         """Return an image, (H, W, 3) uint8 RGB, at its own size; called from several threads and processes."""
@@ -92,7 +93,8 @@ class ImageDataModule(IndexedDataModule):
         self._check_workers(split, self.train_size if split == "train" else self.eval_size)
         if split == "train":
             self.training_batch_sizes()
-            self._check_training_size()
+            if self.train_size != self.settings.image_size:
+                check_training_size(self.augmentation, self.train_size, self.settings.image_size)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -133,6 +135,7 @@ class ImageDataModule(IndexedDataModule):
     def setup(self, stage: str) -> None:
         """Check and cache what a stage reads; of several ranks one makes the caches and the others wait for it."""
         self.find_samples()
+        self._epochs, self._validations = None, []
         evaluated = {"fit": self.validated, "validate": self.validated, "test": (self.test_split,)}.get(stage, ())
         for part in evaluated:
             if part != TRAIN_EVAL:
@@ -153,24 +156,31 @@ class ImageDataModule(IndexedDataModule):
         batches = loop.epoch_loop.batch_progress
         # Not current_epoch, which lags by one while a run that stopped at an epoch's end is resumed.
         start = 0 if batches.is_last_batch else batches.current.ready
-        return self.training_dataloader(loop.epoch_progress.current.processed, start)
+        self._epochs = self._epochs or self._loader(self._training_batches(0, 0), "train", kept=True)
+        sampler = cast(TrainingBatches, self._epochs.batch_sampler)
+        sampler.epoch, sampler.start_batch = loop.epoch_progress.current.processed, start
+        return self._epochs
 
     def training_dataloader(self, epoch: int, start_batch: int = 0) -> DataLoader[Batch]:
         """Return this rank's batches of an epoch, from `start_batch` on; its length is that of the full epoch."""
-        return self._loader(self._training_batches(epoch, start_batch), "train", regions=False)
+        return self._loader(self._training_batches(epoch, start_batch), "train")
 
     def val_dataloader(self) -> list[DataLoader[Batch]]:
         """Return the loaders of the selection's split and, with `train_eval`, of the fixed part of train."""
-        return [self.evaluation_dataloader(part) for part in self.validated]
+        kept = self.trainer is not None
+        self._validations = self._validations or [
+            self.evaluation_dataloader(part, kept=kept) for part in self.validated
+        ]
+        return self._validations
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Return the loader of `test_split`."""
         return self.evaluation_dataloader(self.test_split, region_sizes=self.region_sizes)
 
-    def evaluation_dataloader(self, part: str, *, region_sizes: bool = False) -> DataLoader[Batch]:
+    def evaluation_dataloader(self, part: str, *, region_sizes: bool = False, kept: bool = False) -> DataLoader[Batch]:
         """Return this rank's whole batches of train, val, test or train_eval: unaugmented, each sample counted once."""
         batches = EvaluationBatches(self.indices(part), self.settings.eval_batch_size, self.rank, self.world_size)
-        return self._loader(batches, part, regions=region_sizes)
+        return self._loader(batches, part, regions=region_sizes, kept=kept)
 
     @property
     def train_size(self) -> tuple[int, int]:
@@ -212,18 +222,6 @@ class ImageDataModule(IndexedDataModule):
             self._open[key] = open_images(title, read, indices, self.settings, facts, needed)
         return self._open[key]
 
-    def _check_training_size(self) -> None:
-        """Raise DatasetError where the augmentation does not cut `image_size` out of images of `load_size`."""
-        wanted, given = self.settings.image_size, self.train_size
-        made = given
-        if self.augmentation is not None and given != wanted:
-            made = self.augmentation(np.zeros((*given, 3), np.uint8), name="", epoch=0)[0].shape[:2]
-        if made != wanted:
-            raise DatasetError(
-                f"data.load_size={as_typed(given)}: the augmentation makes pictures of {as_typed(made)} of them, not of "
-                f"data.image_size={as_typed(wanted)}; take aug=road, which cuts that out, or leave data.load_size out."
-            )
-
     def _training_batches(self, epoch: int, start_batch: int, world_size: int | None = None) -> TrainingBatches:
         return TrainingBatches(
             self.indices("train"),
@@ -237,7 +235,9 @@ class ImageDataModule(IndexedDataModule):
             accumulate=self.accumulate,
         )
 
-    def _loader(self, batches: TrainingBatches | EvaluationBatches, part: str, *, regions: bool) -> DataLoader[Batch]:
+    def _loader(
+        self, batches: TrainingBatches | EvaluationBatches, part: str, *, regions: bool = False, kept: bool = False
+    ) -> DataLoader[Batch]:
         training = isinstance(batches, TrainingBatches)
         size, augmentation = (self.train_size, self.augmentation) if training else (self.eval_size, None)
         images = self.images(part, size)
@@ -250,7 +250,9 @@ class ImageDataModule(IndexedDataModule):
         workers = self.settings.num_workers
         if workers is None and small and augmentation is None and not regions:
             workers = 0  # starting a worker and passing batches would cost more than reading
-        return make_loader(dataset, batches, workers, pin_memory=pin, processes=processes, batch_bytes=batch_bytes)
+        return make_loader(
+            dataset, batches, workers, pin_memory=pin, kept=kept, processes=processes, batch_bytes=batch_bytes
+        )
 
     def _batch_bytes(self, part: str, size: tuple[int, int]) -> int:
         """Return the bytes of a batch of a part, on one rank, as they are passed between processes."""

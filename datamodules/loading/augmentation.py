@@ -8,6 +8,7 @@ import numpy as np
 
 from datamodules.errors import DatasetError
 from datamodules.files.image_cache import Image
+from settings.base import as_typed
 
 # albumentations queries a server for newer versions on import unless this is set.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -61,3 +62,13 @@ def _fill_masks_with(transform: "BaseCompose", void: int) -> None:
             _fill_masks_with(part, void)
         elif getattr(part, "fill_mask", None) is not None:
             part.fill_mask = void
+
+
+def check_training_size(augmentation: Augmentation | None, given: tuple[int, int], wanted: tuple[int, int]) -> None:
+    """Raise DatasetError where an augmentation does not cut images of `wanted` (height, width) out of `given` ones."""
+    made = given if augmentation is None else augmentation(np.zeros((*given, 3), np.uint8), name="", epoch=0)[0].shape
+    if made[:2] != wanted:
+        raise DatasetError(
+            f"data.load_size={as_typed(given)}: the augmentation makes pictures of {as_typed(made[:2])} of them, not of "
+            f"data.image_size={as_typed(wanted)}; take aug=road, which cuts that out, or leave data.load_size out."
+        )

@@ -1,5 +1,6 @@
 """The processes that read images: how they start and end, and how they pass batches on."""
 
+import atexit
 import multiprocessing
 import os
 import signal
@@ -24,6 +25,15 @@ def start_method() -> str:
     # forking beside threads there are `entry.distributed.rendezvous.together` and the timeout.
     spawned = multiprocessing.get_start_method(allow_none=True) == "spawn" or sys.platform != "linux"
     return "spawn" if spawned else "fork"
+
+
+@atexit.register
+def end_workers() -> None:
+    """End the processes that still read images: Python would wait for them, which wait for it."""
+    if children := multiprocessing.active_children():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would raise an error for each
+        for child in children:
+            child.kill()
 
 
 def start_worker(_worker: int) -> None:

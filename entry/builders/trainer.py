@@ -1,6 +1,5 @@
 """The Trainer that settings describe, with its callbacks."""
 
-import inspect
 import logging
 import sys
 import warnings
@@ -13,8 +12,6 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.strategies import DDPStrategy
-from torch.nn.parallel import DistributedDataParallel
 
 from callbacks.checkpoints import Checkpoints
 from callbacks.ema import AveragedWeights
@@ -28,7 +25,6 @@ from entry.hardware import Hardware
 from lightning_modules.checkpoint_io import CheckpointFiles
 from run_folder import RunFolder, read_json
 from settings.run import RunSettings
-from settings.training import TrainerSettings
 
 # About Lightning's own use of torch, and about choices that were made here: the loader resumes by itself, and what is
 # logged is the same on every rank already; a loss scaler may skip the first step.
@@ -60,13 +56,17 @@ def build_trainer(
     trainer = settings.trainer
     bar = sys.stderr.isatty() if trainer.progress == "auto" else trainer.progress
     shown = [RichProgressBar(leave=True, console_kwargs={"stderr": True})] if bar else []
-    trained = [] if signal is None else _training_callbacks(settings, folder, headline, signal, lines=not bar)
-    several = hardware.ranks > 1
+    trained = [] if signal is None else _training_callbacks(settings, hardware, folder, headline, signal, lines=not bar)
+    several, strategy = hardware.ranks > 1, cast(Any, "auto")
+    if several:
+        from entry.builders.ddp import ddp_strategy
+
+        strategy = ddp_strategy(trainer, hardware)
     return lightning.Trainer(
         accelerator=hardware.accelerator,
         devices=hardware.devices,
         num_nodes=hardware.nodes,
-        strategy=_ddp(trainer, hardware) if several else "auto",
+        strategy=strategy,
         sync_batchnorm=several and trainer.sync_batchnorm,
         precision=cast(Any, hardware.precision),
         max_epochs=trainer.max_epochs,
@@ -91,35 +91,21 @@ def build_trainer(
     )
 
 
-def _ddp(trainer: TrainerSettings, hardware: Hardware) -> DDPStrategy:
-    # Only gradients are sent at a step: the module broadcasts its buffers (BatchNorm's) when they are needed, before a
-    # validation. The argument was renamed in torch 2.14.
-    keys = inspect.signature(DistributedDataParallel).parameters
-    sync_buffers = "forward_sync_buffers" if "forward_sync_buffers" in keys else "broadcast_buffers"
-    options: dict[str, Any] = {
-        "process_group_backend": "gloo" if hardware.accelerator == "cpu" else None,
-        "find_unused_parameters": trainer.find_unused_parameters,
-        "gradient_as_bucket_view": True,  # no second copy of the gradients
-        sync_buffers: False,
-    }
-    if hardware.accelerator == "cpu":
-        # The cores that would send while others compute are the same ones: sending once when all is computed is
-        # quicker (ResNet-18 on two ranks and two cores: 192 images/s against 177 with torch's buckets of 25 MB).
-        options["bucket_cap_mb"] = 1024
-    return DDPStrategy(**options)
-
-
 def _training_callbacks(
-    settings: RunSettings, folder: RunFolder, headline: str, signal: StopSignal, *, lines: bool
+    settings: RunSettings, hardware: Hardware, folder: RunFolder, headline: str, signal: StopSignal, *, lines: bool
 ) -> list[Callback]:
-    early = settings.early_stopping
+    early, timing = settings.early_stopping, TimingWriter(folder.timing)
+    if hardware.accelerator == "gpu":
+        from callbacks.gpu_timing import GPUTimingWriter
+
+        timing = GPUTimingWriter(folder.timing)
     callbacks: list[Callback] = [
         *([EpochLines(headline)] if lines else []),
         StepSeed(settings.seed),
         FiniteLoss(),
         signal,
         HistoryWriter(folder.history),
-        TimingWriter(folder.timing),
+        timing,
         Checkpoints(folder.checkpoints, f"val/{headline}", signal, settings.checkpointing),
     ]
     if settings.ema.decay is not None:

@@ -2,10 +2,8 @@
 
 import contextlib
 import io
-import multiprocessing
 import os
 import re
-import signal
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -79,21 +77,12 @@ def command(name: str) -> Callable[[Callable[[Request], None]], Callable[[], Non
                 code = _stoppable(name, task)
             if out.lost and Path(out.last_line).is_dir():
                 print_to_stderr(f"Standard output was closed before the end. The folder: {out.last_line}")
-            _end_children()
             sys.exit(code)
 
         main.__doc__ = task.__doc__
         return main
 
     return decorate
-
-
-def _end_children() -> None:
-    """End the processes that still read images: Python would wait for them, which wait for it."""
-    if children := multiprocessing.active_children():
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would raise an error for each
-        for child in children:
-            child.kill()
 
 
 def _stoppable(name: str, task: Callable[[Request], None]) -> int:

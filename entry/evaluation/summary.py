@@ -14,7 +14,9 @@ from reports.figures.style import undrawable
 from reports.formatting import with_interval
 from reports.html.evaluation import PAGE
 from reports.intervals import FEW
+from reports.speed_limit import speed_limit
 from run_folder import RunFolder, read_csv, read_json
+from settings.run import RunSettings
 from streams import printable
 
 MOST_NAMED = 6  # rare classes in a note
@@ -46,6 +48,14 @@ def print_summary(folder: RunFolder, split: str) -> None:
         interval = scores["intervals"]["miou_expressible"]
         print(crosswalk_summary(scores["crossing"], len(scores["classes"]), interval))
     print(folder.path, flush=True)
+
+
+def print_limit(folder: RunFolder, settings: RunSettings) -> None:
+    """Print whether the loader or the device was the limit of a training, where that was measured."""
+    if folder.timing.exists():
+        limit = speed_limit(read_csv(folder.timing), read_json(folder.environment), settings)
+        if limit is not None:
+            print(f"limit: {limit.text}")
 
 
 def reported_split(folder: RunFolder) -> str:

@@ -82,19 +82,17 @@ def class_counts(rows: Rows) -> list[dict[str, Any]]:
 def speed(files: EvaluationFiles, *, limited: bool) -> dict[str, Any]:
     """Return seconds of training, as far as history.csv has them, and of the evaluation, and samples per second.
 
-    `waiting` is the share of the training steps' time in which batches were waited for, None where it is unknown. `limited` is whether an epoch of training does not use every sample.
+    `limited` is whether an epoch of training does not use every sample.
     """
     seconds = [float(row["seconds"]) for row in files.history if row.get("seconds")]
     trained = sum(row["split"] == "train" for row in files.split)
     epoch = median(seconds) if seconds else None
     evaluation = files.status["seconds"]
-    steps, waited = (sum(float(row[name]) for row in files.timing) for name in ("steps", "waited"))
     return {
         "epochs": len(seconds),
         "training": sum(seconds) if seconds else None,
         "epoch": epoch,
         "training_rate": trained / epoch if epoch and not limited else None,
-        "waiting": min(1.0, waited / steps) if steps else None,
         "evaluation": evaluation,
         "evaluation_rate": files.scores["n_seen"] / evaluation if evaluation else None,
     }

@@ -16,7 +16,9 @@ from reports.html.files import EvaluationFiles, read_files
 from reports.html.pictures import Picture
 from reports.html.render import render
 from reports.html.selection import reasons, sample_scores
+from reports.speed_limit import speed_limit
 from run_folder import RunFolder, write_text
+from settings.run import RunSettings, validated
 
 PAGE = "report.html"
 NORMAL = 1.96  # standard errors on each side of a 95 % interval
@@ -73,7 +75,7 @@ def context(files: EvaluationFiles, score: str, gallery: Gallery) -> dict[str, A
         "batch_size": settings["data"].get("batch_size"),
         "augmentation": (settings.get("aug") or {}).get("name"),
         "crops": "#" in (files.split[0]["sample"] if files.split else ""),
-        "accelerated": files.environment.get("accelerator") not in (None, "cpu"),
+        "limit": speed_limit(files.timing, files.environment, validated(RunSettings, settings)),
         "legend": gallery.legend,
         "class_counts": data.class_counts(files.class_counts),
         "speed": data.speed(files, limited=settings["trainer"].get("limit_batches") is not None),

@@ -47,9 +47,10 @@ def test_a_row_per_epoch(tmp_path):
 class Slow(DataLoader):
     """Counts how long it is waited for, as the data modules' loaders do."""
 
-    waited = 0.0
+    waited, cached = 0.0, False
 
     def __iter__(self):
+        self.waited = 0.0
         for batch in super().__iter__():
             time.sleep(0.02)
             self.waited += 0.02
@@ -63,7 +64,15 @@ def test_the_time_spent_waiting_for_batches_is_within_that_of_the_steps(tmp_path
     )
     first, second = read_csv(path)
     assert (first["epoch"], second["epoch"], float(first["waited"])) == ("0", "1", 0.08)  # 4 batches
+    assert (first["workers"], first["cached"]) == ("0", "0")
     assert 0.08 <= float(first["steps"]) < 5
+
+
+def test_rows_of_an_earlier_version_keep_their_columns(tmp_path):
+    path = tmp_path / "timing.csv"
+    path.write_text("epoch,steps,waited\n-1,2.0,1.0\n")
+    trainer(tmp_path, [TimingWriter(path)], epochs=1).fit(Line(), Slow(loader().dataset, batch_size=2), loader())
+    assert [(row["epoch"], row["workers"]) for row in read_csv(path)] == [("-1", ""), ("0", "0")]
 
 
 def test_a_loader_that_does_not_measure_has_no_timing(tmp_path):

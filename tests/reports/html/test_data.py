@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 from reports.html.data import (
     class_counts,
     environment,
@@ -68,9 +66,7 @@ def test_speed_by_hand(images):
     found = speed(images, limited=False)
     assert (found["epochs"], found["training"], found["epoch"], found["training_rate"]) == (3, 9, 3, 2)  # of 6 samples
     assert (found["evaluation"], found["evaluation_rate"]) == (10, 0.8)
-    assert found["waiting"] == (0.25 + 0.5 + 0.75) / 6
     assert speed(images, limited=True)["training_rate"] is None
-    assert speed(replace(images, timing=[]), limited=False)["waiting"] is None
 
 
 def test_the_environment_without_what_stands_elsewhere(images):

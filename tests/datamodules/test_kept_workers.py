@@ -1,0 +1,59 @@
+"""Workers that read images live on from epoch to epoch, and change nothing in what is read."""
+
+import multiprocessing
+
+import lightning
+import pytest
+import torch
+
+from tests.datamodules.test_base import flip_rotate
+
+
+class Reader(lightning.LightningModule):
+    """Keeps what it is given, and which processes were there."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+        self.read, self.processes = [], []
+
+    def training_step(self, batch, _):
+        self._keep("train", batch)
+        return self.layer(torch.zeros(1)).sum()
+
+    def validation_step(self, batch, _, dataloader_idx=0):
+        self._keep(dataloader_idx, batch)
+
+    def on_train_epoch_end(self):
+        self.processes.append({child.pid for child in multiprocessing.active_children()})
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.01)
+
+    def _keep(self, part, batch):
+        self.read.append((self.current_epoch, part, batch["index"].tolist(), batch["image"].numpy().tobytes()))
+
+
+def read(module, **settings):
+    reader = Reader()
+    trainer = lightning.Trainer(
+        accelerator="cpu", max_epochs=3, logger=False, enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
+        num_sanity_val_steps=0, use_distributed_sampler=False, reload_dataloaders_every_n_epochs=1, **settings,
+    )  # fmt: skip
+    trainer.fit(reader, datamodule=module)
+    return reader
+
+
+@pytest.mark.parametrize("limit", [None, 2])
+def test_the_same_workers_read_every_epoch_and_the_same_images_as_none(make, limit):
+    limits = {"limit_train_batches": limit, "limit_val_batches": limit}
+    plain = read(make(transform=flip_rotate(), num_workers=0), **limits)
+    kept = read(make(transform=flip_rotate(), num_workers=1), **limits)
+    assert kept.read == plain.read
+    assert plain.processes == [set()] * 3
+    first, *later = kept.processes
+    assert len(first) == 3  # one for the training, one for each validation
+    assert later == [first] * 2
+    assert not first & {child.pid for child in multiprocessing.active_children()}  # they end with the training
+    epochs = {epoch: [images for each, part, _, images in plain.read if (each, part) == (epoch, "train")] for epoch in range(3)}  # fmt: skip
+    assert epochs[0] != epochs[1] != epochs[2]
