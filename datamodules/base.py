@@ -3,20 +3,22 @@
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
-from datamodules.errors import DatasetError
+from datamodules import refusals
+from datamodules.balanced_sampling import BalancedSampling
 from datamodules.files.image_cache import CachedImages, Image, ReadImages, open_images
 from datamodules.files.images import read_image
 from datamodules.loading.augmentation import Augmentation, check_training_size
 from datamodules.loading.dataset import EvaluationBatches, ImageDataset, TrainingBatches, make_loader, worker_count
 from datamodules.sample_index import TRAIN_EVAL, IndexedDataModule
+from label_spaces.space import LabelSpace
 from metrics.regions import region_sizes
 from settings.data import DataSettings
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from albumentations import Compose
 
 Batch = dict[str, Any]
+Mixing = Callable[[ImageDataset, TrainingBatches, LabelSpace], Dataset[Batch]]  # a training set, its samples mixed
 Features = dict[str, NDArray[np.float64]]  # by name (N, d) numbers that a baseline uses for N samples
 SMALL_IMAGE = 2**16  # bytes, 147 pixels square: copied in under 0.1 ms
 
@@ -50,13 +53,14 @@ class ImageDataModule(IndexedDataModule):
         train_eval: bool = True,
         region_sizes: bool = False,
         test_split: str | None = None,
+        mixing: Mixing | None = None,
     ) -> None:
         super().__init__(settings, test_split=test_split)
         self.seed = seed
         self.augmentation = None if transform is None else Augmentation(transform, seed)
         self.accumulate = accumulate
         self.train_eval = train_eval
-        self.region_sizes = region_sizes
+        self.region_sizes, self.mixing = region_sizes, mixing
         self._open: dict[tuple[str, str, tuple[int, int]], ReadImages | CachedImages] = {}
         self._epochs: DataLoader[Batch] | None = None  # of a training, whose workers live from epoch to epoch
         self._validations: list[DataLoader[Batch]] = []  # likewise
@@ -104,20 +108,11 @@ class ImageDataModule(IndexedDataModule):
     def training_batch_sizes(self, world_size: int | None = None) -> set[int]:
         """Return the sizes of an epoch's batches. Raises DatasetError where steps cannot be distributed."""
         settings, ranks = self.settings, world_size or self.world_size
-        pieces = ranks * self.accumulate
-        if settings.batch_size % pieces:
-            below = settings.batch_size // pieces * pieces
-            nearest = f"{below} and {below + pieces}" if below else str(pieces)
-            raise DatasetError(
-                f"data.batch_size={settings.batch_size} must divide by devices × accumulation = "
-                f"{ranks} × {self.accumulate}; the nearest that does: {nearest}."
-            )
+        if settings.batch_size % (ranks * self.accumulate):
+            raise refusals.uneven_steps(settings, ranks, self.accumulate)
         batches = self._training_batches(0, 0, world_size=ranks)
         if batches.steps == 0:
-            raise DatasetError(
-                f"data.drop_last=true leaves no batch: {len(batches.indices)} training samples are fewer than "
-                f"data.batch_size={settings.batch_size}."
-            )
+            raise refusals.no_step(settings, len(batches.indices))
         return batches.batch_sizes()
 
     # Loaders
@@ -156,9 +151,14 @@ class ImageDataModule(IndexedDataModule):
         batches = loop.epoch_loop.batch_progress
         # Not current_epoch, which lags by one while a run that stopped at an epoch's end is resumed.
         start = 0 if batches.is_last_batch else batches.current.ready
+        epoch = loop.epoch_progress.current.processed
+        if (
+            self.settings.sampling != "uniform"
+        ):  # each epoch has other samples, of which the workers' copies would not know
+            return self.training_dataloader(epoch, start)
         self._epochs = self._epochs or self._loader(self._training_batches(0, 0), "train", kept=True)
         sampler = cast(TrainingBatches, self._epochs.batch_sampler)
-        sampler.epoch, sampler.start_batch = loop.epoch_progress.current.processed, start
+        sampler.epoch, sampler.start_batch = epoch, start
         return self._epochs
 
     def training_dataloader(self, epoch: int, start_batch: int = 0) -> DataLoader[Batch]:
@@ -222,9 +222,18 @@ class ImageDataModule(IndexedDataModule):
             self._open[key] = open_images(title, read, indices, self.settings, facts, needed)
         return self._open[key]
 
+    def training_indices(self, epoch: int) -> list[int]:
+        """Return the places in the table of an epoch's samples, ascending; by `settings.sampling` some of them several times."""
+        balanced = self.settings.sampling == "balanced"
+        return self._balanced.indices(self.seed, epoch) if balanced else self.indices("train")
+
+    @cached_property
+    def _balanced(self) -> BalancedSampling:
+        return BalancedSampling(self)
+
     def _training_batches(self, epoch: int, start_batch: int, world_size: int | None = None) -> TrainingBatches:
         return TrainingBatches(
-            self.indices("train"),
+            self.training_indices(epoch),
             self.settings.batch_size,
             self.seed,
             epoch,
@@ -243,7 +252,9 @@ class ImageDataModule(IndexedDataModule):
         images = self.images(part, size)
         pin = torch.cuda.is_available() and (self.trainer is None or self.trainer.strategy.root_device.type == "cuda")
         find_regions = partial(region_sizes, void=self.label_space.void) if regions else None
-        dataset = ImageDataset(self.names, self.targets(part, size), images, augmentation, find_regions)
+        plain = ImageDataset(self.names, self.targets(part, size), images, augmentation, find_regions)
+        mixing = self.mixing if isinstance(batches, TrainingBatches) else None
+        dataset = plain if mixing is None else mixing(plain, cast(TrainingBatches, batches), self.label_space)
         small = isinstance(images, CachedImages) and images.image_bytes <= SMALL_IMAGE
         processes = 1 if self.trainer is None else self.world_size // self.trainer.num_nodes
         batch_bytes = self._batch_bytes(part, size) + (math.prod(size) if regions else 0)

@@ -8,15 +8,13 @@ from typing import ClassVar
 
 from lightning import LightningDataModule
 
-from datamodules.errors import DatasetError
+from datamodules import refusals
 from datamodules.splits.sample_table import SELECTION, TABLE_SPLITS, Candidate, SampleTable, order_hash, torn_groups
 from datamodules.splits.selection import selection_note, with_selection
 from datamodules.splits.split import make_table
 from label_spaces.space import VOID, LabelSpace, same_names, similar_names
-from settings.base import as_typed
 from settings.data import DataSettings, is_split_list
 
-ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
 TRAIN_EVAL = "train_eval"  # the fixed part of train that is evaluated beside the selection's split
 
 
@@ -24,9 +22,9 @@ class IndexedDataModule(LightningDataModule, ABC):
     """Finds the samples of a dataset and splits them; `ImageDataModule` feeds them.
 
     After `find_samples`, `table` has the samples with their splits, `label_space` the classes, and `sizes`, by sample
-    name, each image's own (height, width) in pixels where that is known, `contents` hashes of its file and of its
-    truth's ("" where that is no file); `notes` are sentences for the user about what
-    was found, and `skipped` (name, reason) of the files that are left out.
+    name, each image's own (height, width) in pixels where that is known, `pixels` how many its mask has of each class, of
+    void last, `contents` hashes of its file and of its truth's ("" where that is no file); `notes` are sentences for the
+    user about what was found, and `skipped` (name, reason) of the files that are left out.
     """
 
     unit: ClassVar[str]  # what `counts` counts: images or pixels
@@ -42,6 +40,7 @@ class IndexedDataModule(LightningDataModule, ABC):
         self.notes: list[str] = []
         self.skipped: list[tuple[str, str]] = []
         self.sizes: dict[str, tuple[int, int]] = {}
+        self.pixels: dict[str, tuple[int, ...]] = {}
         self.contents: dict[str, tuple[str, str]] = {}
 
     # What a dataset defines
@@ -75,17 +74,10 @@ class IndexedDataModule(LightningDataModule, ABC):
     @property
     def sources(self) -> tuple[Path, ...]:
         """The folders of the dataset. Raises DatasetError where `data.root` does not fit."""
-        given, name = self.settings.root, self.settings.name
-        if given is None:
-            raise DatasetError(f"data={name} reads a folder of images: type data.root=FOLDER.")
-        folders = [Path(root) for root in ([given] if isinstance(given, str) else given)]
-        for folder in folders:
-            if not folder.is_dir():
-                what = "is a file, not a folder" if folder.exists() else "does not exist"
-                unpack = "unpack it, and " if folder.suffix.lower() in ARCHIVES and folder.exists() else ""
-                raise DatasetError(f"data.root={folder} {what}; {unpack}give the folder that holds the images.")
-        if len(folders) > 1 and not self.several_roots:
-            raise DatasetError(f"data.root={as_typed(given)}: data={name} reads one folder; give one of them.")
+        given = self.settings.root
+        folders = [Path(root) for root in ([given] if isinstance(given, str) else given or ())]
+        if not folders or not all(map(Path.is_dir, folders)) or (len(folders) > 1 and not self.several_roots):
+            raise refusals.wrong_root(self.settings, folders)
         return tuple(folders)
 
     def file(self, name: str) -> Path:
@@ -108,10 +100,7 @@ class IndexedDataModule(LightningDataModule, ABC):
         if hasattr(self, "table"):
             return
         if is_split_list(self.settings.split) and not self.split_lists:
-            raise DatasetError(
-                f"data.split={self.settings.split}: data={self.settings.name} reads no lists of names; give a CSV with the "
-                "columns sample and split."
-            )
+            raise refusals.no_lists(self.settings)
         table, notes = make_table(self.find(), self.settings)
         self.notes += notes
         table = self.filter_split(table)
@@ -119,10 +108,7 @@ class IndexedDataModule(LightningDataModule, ABC):
             table = with_selection(table, self.settings)
         self.label_space = self.classes_of(table)
         if self.label_space.num_classes < 2:
-            raise DatasetError(
-                f"data={self.settings.name} has samples of {self.label_space.num_classes} class only "
-                f"({', '.join(self.label_space.classes) or 'none'}); a model needs two or more."
-            )
+            raise refusals.too_few_classes(self.settings, self.label_space.classes)
         self._check_names(self.label_space.classes)
         if torn := torn_groups((sample.group, sample.split) for sample in table.samples):
             group, splits = next(iter(torn.items()))
@@ -136,11 +122,7 @@ class IndexedDataModule(LightningDataModule, ABC):
     def _check_names(self, classes: Sequence[str]) -> None:
         """Note class names that are easily confused. Raises DatasetError where Unicode writes one name in several ways."""
         if same := same_names(classes):
-            twice = "; ".join(f"{group[0]} ({' and '.join(map(ascii, group))})" for group in same)
-            raise DatasetError(
-                f"data={self.settings.name}: classes have the same name, which Unicode writes in several ways: {twice}. Give such "
-                "a class one name: one folder, or one row or entry of the list of classes."
-            )
+            raise refusals.same_classes(self.settings, same)
         similar = [" and ".join(map(repr, group)) for group in similar_names(classes)]
         self.notes += [f"Classes whose names are easily confused: {'; '.join(similar)}."] if similar else []
         if VOID in classes:
@@ -159,15 +141,8 @@ class IndexedDataModule(LightningDataModule, ABC):
     def prepare_split(self, split: str) -> None:
         """Find the samples, and check that a split has some. Raises DatasetError."""
         self.find_samples()
-        if self.table.indices(split):
-            return
-        having = [f"{each} ({count})" for each in TABLE_SPLITS if (count := len(self.table.indices(each)))] or ["none"]
-        remedy = "change data.split"
-        if split == "val" and self.table.indices("train"):
-            remedy = "type data.select_from=train: a piece of train is put aside to choose the best checkpoint"
-        left = f", as {len(self.skipped)} files are left out (data.on_corrupt=skip)" if self.skipped else ""
-        why = f"{split} has no samples{left}; {remedy}. There are {', '.join(having)}."
-        raise DatasetError(f"data={self.settings.name}: {why}")
+        if not self.table.indices(split):
+            raise refusals.empty_split(self.settings, split, self.table, len(self.skipped))
 
     @property
     def test_split(self) -> str:

@@ -35,8 +35,7 @@ class SegmentationDataModule(ImageDataModule):
 
     With `own_sizes`, for external masks, each frame is scored at its own size unless `settings.eval_size` is set; a run's
     own `label_space` takes the place of `known_classes`. After `find_samples`, `without_truth` has the frames that can only
-    be predicted, such as an official test's, and `pixels`, by sample name, how many pixels it has of each class, of void
-    last. A dataset defines `listing`, and `read_truth` where its masks are not images of ids or colours.
+    be predicted, such as an official test's. A dataset defines `listing`, and `read_truth` where its masks are not images of ids or colours.
     """
 
     unit: ClassVar[str] = "pixels"
@@ -54,7 +53,6 @@ class SegmentationDataModule(ImageDataModule):
         if self.augmentation is not None:
             self.augmentation = Augmentation(self.augmentation.transform, self.seed, self.label_space.void)
         self.without_truth: list[Pair] = []
-        self.pixels: dict[str, tuple[int, ...]] = {}
         self.own_sizes = own_sizes
         self._pairs: dict[str, Pair] = {}
         self._native_size: tuple[int, int]

@@ -82,7 +82,8 @@ class SupervisedModule(lightning.LightningModule, ABC):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Return this rank's sum of losses over the weight of a full part, see `on_before_optimizer_step`."""
         target = batch["target"]
-        total, weight = cast(tuple[Tensor, Tensor], self.training_loss(self(batch["image"]), target))
+        mixed = (batch["partner"], batch["lambda"]) if "partner" in batch else ()
+        total, weight = cast(tuple[Tensor, Tensor], self.training_loss(self(batch["image"]), target, *mixed))
         if not batch["counted"]:  # it only keeps this rank in step with the others
             total, weight = total * 0, weight * 0
         self._full_weight = self.share * target[0].numel()

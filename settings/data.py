@@ -24,6 +24,7 @@ from settings.base import (
     as_typed,
     is_csv,
 )
+from settings.mixing import SamplingKeys
 
 SPLITS = ("train", "val", "test")
 MOST_FOLDS = 50  # 240 drives of 11 classes are dealt to 5 folds in under a second, to 50 in 16 s, to 100 in 80 s
@@ -112,7 +113,7 @@ Split = Annotated[
 ]
 
 
-class DataSettings(Group):
+class DataSettings(SamplingKeys):
     """`data`: which samples there are, how they are split, read and batched."""
 
     target: str | None = Field(None, alias="_target_", description="the data module, by the model's task")

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from settings.base import Group, Legal, NameOrCSV, Number, Share, Target, Text, absolute, as_typed
+from settings.mixing import MixingKeys
 
 LIBRARIES = "lightning_modules.networks.libraries."  # where networks of timm and smp are built
 LITE = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")  # weights that come as a package
@@ -134,7 +135,7 @@ class SchedulerSettings(Target):
     power: Annotated[Number, Field(ge=0)] = Field(0.9, description="poly: the exponent of (1 - step / steps)")
 
 
-class AugSettings(Group):
+class AugSettings(MixingKeys):
     """`aug`: the augmentation of training images."""
 
     model_config = ConfigDict(extra="allow")

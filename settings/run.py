@@ -23,6 +23,7 @@ from settings.base import (
 from settings.data import DataSettings
 from settings.errors import SettingsError, sentences
 from settings.evaluation import EvaluationSettings, ReportSettings
+from settings.mixing import mixing_problems
 from settings.model import (
     AugSettings,
     LightningModuleSettings,
@@ -185,8 +186,11 @@ class RunSettings(RequestKeys):
         if stride is not None and window is None:
             yield f"evaluation.stride={as_typed(stride)} needs evaluation.window=[height,width]."
         elif stride is not None and any(step > side for step, side in zip(stride, window or (), strict=True)):
-            key = f"evaluation.stride={as_typed(stride)}"
-            yield f"{key} is larger than evaluation.window={as_typed(window)}: pixels between windows would be left out."
+            yield f"evaluation.stride={as_typed(stride)} is larger than evaluation.window={as_typed(window)}: pixels between windows would be left out."
+        if (aug := self.aug).mixup or aug.cutmix or aug.copy_paste or aug.copy_paste_classes:
+            yield from mixing_problems(aug, self.model.task, self.model.name)
+        if self.data.sampling_threshold and self.data.sampling == "uniform":
+            yield f"data.sampling_threshold={self.data.sampling_threshold} needs data.sampling=balanced."
         if self.model.task == "segmentation" and self.data.riders != "separate":
             yield f"data.riders={self.data.riders} is for crops of objects, and model={self.model.name} segments. Leave it out."
 

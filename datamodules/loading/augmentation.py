@@ -38,8 +38,7 @@ class Augmentation:
         if self.transform is None:
             return image, mask
         assert mask is None or self.void is not None, "masks need a void to be filled with"
-        digest = hashlib.blake2b(f"{self.seed}:{epoch}:{name}".encode(), digest_size=8).digest()
-        seed = int.from_bytes(digest, "big")
+        seed = draw_seed(self.seed, epoch, name)
         draws = self.transform.py_random
         draws.seed(seed)
         # `Compose.set_random_seed` would give every transform a generator of its own with the same seed: two flips with
@@ -53,6 +52,11 @@ class Augmentation:
                 "Normalize, ToFloat and ToTensorV2: the model does that on its device."
             )
         return augmented, result["mask"]
+
+
+def draw_seed(seed: int, epoch: int, name: str) -> int:
+    """Return a seed of 64 bits that depends on (seed, epoch, name) alone."""
+    return int.from_bytes(hashlib.blake2b(f"{seed}:{epoch}:{name}".encode(), digest_size=8).digest(), "big")
 
 
 def _fill_masks_with(transform: "BaseCompose", void: int) -> None:

@@ -4,6 +4,7 @@ import math
 import shutil
 import sys
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +30,7 @@ class SampleKey(NamedTuple):
     epoch: int
     sample: int  # its place in the table
     counted: bool = True  # by losses and scores; others only fill a batch, so that ranks have equally many batches
+    occurrence: int = 0  # how often its epoch has the sample before, with data.sampling=balanced
 
 
 Batches = Sampler[list[SampleKey]]
@@ -36,7 +38,7 @@ Batches = Sampler[list[SampleKey]]
 
 @dataclass(eq=False)
 class TrainingBatches(Batches):
-    """A rank's batches of one epoch, which is set anew for the next one.
+    """A rank's batches of one epoch, which is set anew for the next one; samples in ascending order, some perhaps several times.
 
     An optimiser step has `batch_size` samples, the same ones on any number of ranks, cut into `accumulate` ×
     `world_size` contiguous pieces, as even as possible: those of a rank are its batches. BatchNorm cannot learn from a
@@ -80,14 +82,18 @@ class TrainingBatches(Batches):
         order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.indices))
         for step in range(self.start_batch // self.accumulate, self.steps):
             first = step * self.batch_size
-            samples = [self.indices[place] for place in order[first : first + self._samples_of(step)]]
-            pieces = np.split(np.asarray(samples), np.cumsum(self._pieces_of(step))[:-1])
+            places = order[first : first + self._samples_of(step)]
+            pieces = np.split(places, np.cumsum(self._pieces_of(step))[:-1])
             for batch in range(self._batches_of(step)):
                 if step * self.accumulate + batch >= self.start_batch:
-                    place = batch * self.world_size + self.rank
-                    piece = pieces[place].tolist() if place < len(pieces) else []
-                    keys = [SampleKey(self.epoch, index) for index in piece]
-                    yield keys or [SampleKey(self.epoch, index, counted=False) for index in samples[:2]]
+                    piece = batch * self.world_size + self.rank
+                    own = pieces[piece].tolist() if piece < len(pieces) else []
+                    yield [self.key(place, bool(own)) for place in own or places[:2].tolist()]
+
+    def key(self, place: int, counted: bool = True) -> SampleKey:
+        """Return the key of a place in `indices`."""
+        sample = self.indices[place]
+        return SampleKey(self.epoch, sample, counted, place - bisect_left(self.indices, sample))
 
     def batch_sizes(self) -> set[int]:
         """Return the sizes that a batch of any rank can have in an epoch, samples that are not counted left out."""
@@ -166,7 +172,7 @@ class ImageDataset(Dataset[dict[str, Any]]):
         image = self.images(key.sample)
         mask = self.targets(key.sample) if callable(self.targets) else None
         if self.augmentation is not None:
-            image, mask = self.augmentation(image, name=self.names[key.sample], epoch=key.epoch, mask=mask)
+            image, mask = self.augmentation(image, name=self.name_of(key), epoch=key.epoch, mask=mask)
         return {
             "image": _tensor(image.transpose(2, 0, 1)),
             "target": self.targets[key.sample] if not callable(self.targets) else _tensor(mask),
@@ -174,6 +180,10 @@ class ImageDataset(Dataset[dict[str, Any]]):
             "counted": key.counted,
             **({} if mask is None or self.regions is None else {"region": _tensor(self.regions(mask))}),
         }
+
+    def name_of(self, key: SampleKey) -> str:
+        """Return what the random draws for a sample depend on beside seed and epoch: its name, different in each occurrence."""
+        return self.names[key.sample] + (f"\n{key.occurrence}" if key.occurrence else "")
 
 
 def _tensor(array: Image | None) -> torch.Tensor:
@@ -184,10 +194,10 @@ def _tensor(array: Image | None) -> torch.Tensor:
 def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
     """Stack items into a batch.
 
-    ``image`` is (B, 3, H, W) uint8, ``target`` (B,) int64 or (B, H, W) uint8, ``index`` (B,) int64, ``region``, where
-    items have it, (B, H, W) uint8, and ``counted`` one bool for all.
+    ``image`` is (B, 3, H, W) uint8, ``target`` (B,) int64 or (B, H, W) uint8, ``index`` (B,) int64 and ``counted`` one bool
+    for all; where items have them, ``region`` (B, H, W) uint8 and, of `mixing`, ``partner`` (B,) int64, ``lambda`` (B,) float32.
     """
-    stacked = [name for name in ("image", "target", "region") if name in items[0]]
+    stacked = [name for name in ("image", "target", "region", "partner", "lambda") if name in items[0]]
     return {
         **{name: default_collate([item[name] for item in items]) for name in stacked},
         "index": torch.tensor([item["index"] for item in items]),

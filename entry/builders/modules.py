@@ -18,7 +18,9 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from datamodules.base import ImageDataModule
+from datamodules.loading.mixing import MixedDataset
 from entry.builders import refusals
+from entry.builders.mixed_loss import mixed_loss
 from entry.errors import RequestError
 from label_spaces.space import LabelSpace
 from lightning_modules.losses import TrainingLoss
@@ -54,15 +56,16 @@ def build_datamodule(
     make = cast("type[ImageDataModule]", get_class(data.target))
     if data.options:
         refusals.check_options(make, data.options)
-    transform = settings.aug.transform
+    aug = settings.aug
     return make(
         data,
         seed=settings.seed,
-        transform=None if transform is None else build(transform, "aug.transform"),
+        transform=None if aug.transform is None else build(aug.transform, "aug.transform"),
         accumulate=settings.trainer.accumulate,
         train_eval=settings.report.train_eval,
         region_sizes=settings.report.region_sizes,
         test_split=test_split,
+        mixing=partial(MixedDataset, keys=aug) if aug.mixup or aug.cutmix or aug.copy_paste else None,
         **({"own_sizes": True} if own_sizes else {}),
         **({} if label_space is None else {"label_space": label_space}),
         **data.options,
@@ -105,7 +108,9 @@ def build_module(
     if total_steps is not None:
         parts["optimizer"] = optimizer(settings.optimizer, precision, network)
         parts["scheduler"] = scheduler(settings.scheduler, total_steps)
-        parts["loss"] = build_loss(settings.loss, space.num_classes, class_counts)
+        parts["loss"] = loss = build_loss(settings.loss, space.num_classes, class_counts)
+        if settings.aug.mixup or settings.aug.cutmix or settings.aug.copy_paste:
+            parts["loss"] = mixed_loss(settings.aug, space, settings.loss, loss)
     parts |= {} if truth is None else {"truth": truth}
     make = cast("type[SupervisedModule]", get_class(settings.lightning_module.target))
     looks = settings.evaluation
@@ -139,7 +144,7 @@ def _untrained(*_: object) -> NoReturn:
     raise AssertionError("this module was built for evaluation only")
 
 
-def build_loss(loss: LossSettings, num_classes: int, counts: Sequence[int] | None) -> nn.Module:
+def build_loss(loss: LossSettings, num_classes: int, counts: Sequence[int] | None) -> TrainingLoss:
     """The training loss, with the training samples or pixels per class. Raises RequestError for settings that its class does not accept."""
     weights = None if counts is None or loss.class_weights == "none" else class_weights(counts)
     known = {"num_classes": num_classes, "class_weights": weights, "label_smoothing": loss.label_smoothing}

@@ -92,16 +92,20 @@ def training_batch(datamodule: ImageDataModule) -> list[tuple[Picture, str, str]
     Masks are laid over them. The files are read, and no generator of random numbers but the augmentation's own is used.
     """
     space, size, names = datamodule.label_space, datamodule.train_size, datamodule.names
-    first = TrainingBatches(datamodule.indices("train"), datamodule.settings.batch_size, datamodule.seed, epoch=0)
+    first = TrainingBatches(datamodule.training_indices(0), datamodule.settings.batch_size, datamodule.seed, epoch=0)
     images, found = ReadImages(datamodule.read, names, size), []
-    if isinstance(datamodule, SegmentationDataModule):
-        frames = ImageDataset(names, ReadMasks(datamodule.read_mask, names, size), images, datamodule.augmentation)
+    if masked := isinstance(datamodule, SegmentationDataModule):
+        targets: Any = ReadMasks(datamodule.read_mask, names, size)
     else:
-        frames = ImageDataset(names, datamodule.targets("train", size), images, datamodule.augmentation)
+        targets = datamodule.targets("train", size)
+    plain = ImageDataset(names, targets, images, datamodule.augmentation)
+    frames = plain if datamodule.mixing is None else datamodule.mixing(plain, first, space)
     for key in next(iter(first))[:MOST_OF_BATCH]:
         item = frames[key]
         image, target = item["image"].numpy().transpose(1, 2, 0), item["target"]
-        masked = isinstance(datamodule, SegmentationDataModule)
         picture = overlay(image, target.numpy(), space) if masked else thumbnail(image)[0]
-        found.append((picture, names[key.sample], "" if masked else space.classes[target]))
+        label = "" if masked else space.classes[target]
+        if "partner" in item:
+            label += f" {item['lambda']:.2f}, {space.classes[item['partner']]} {1 - item['lambda']:.2f}"
+        found.append((picture, names[key.sample], label))
     return found

@@ -24,7 +24,7 @@ AUGMENTATIONS = [path.stem for path in sorted((CONF / "aug").glob("*.yaml"))]
 
 
 # Arguments of a data module that are not among its settings.
-OPTIONS = ("transform", "seed", "accumulate", "train_eval", "region_sizes", "test_split", "own_sizes")
+OPTIONS = ("transform", "seed", "accumulate", "train_eval", "region_sizes", "test_split", "mixing", "own_sizes")
 CLASSES = ("cart", "auto", "bus")
 PER_CLASS = 20
 

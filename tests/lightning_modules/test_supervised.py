@@ -18,6 +18,7 @@ from label_spaces.space import LabelSpace
 from lightning_modules import schedules
 from lightning_modules.classification import ClassificationModule
 from lightning_modules.losses import CrossEntropy, TrainingLoss
+from lightning_modules.mixed_loss import MixedLoss
 from lightning_modules.segmentation import SegmentationModule
 from tests.lightning_modules.tiny import made
 
@@ -37,6 +38,9 @@ class Samples(torch.utils.data.Dataset):
         if self.task == "segmentation":  # the later the sample, the more of it is void
             mask = torch.randint(0, 3, (6, 6), generator=noise, dtype=torch.uint8)
             target = torch.where(torch.rand((6, 6), generator=noise) < key.sample / COUNT, 3, mask)
+        if self.task == "mixed":
+            mixed = {"partner": key.sample // 3 % 3, "lambda": torch.tensor(key.sample / COUNT)}
+            return {"image": image, "target": key.sample % 3, "index": key.sample, "counted": key.counted, **mixed}
         return {"image": image, "target": target, "index": key.sample, "counted": key.counted}
 
 
@@ -61,6 +65,7 @@ def module(task, ranks, accumulate):
     plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3))
     make, network, loss = {
         "classification": (ClassificationModule, plain, loss),
+        "mixed": (ClassificationModule, plain, MixedLoss(loss, 3)),
         "segmentation": (SegmentationModule, TwoHeads(), TrainingLoss(loss, 3, 0.4)),
     }[task]
     return make(
@@ -109,15 +114,21 @@ def by_hand(task):
     for batch in loader(task, 0, 1, 1):
         target, logits = batch["target"].long(), learner(batch["image"])
         heads = zip(logits, (1.0, 0.4), strict=True) if task == "segmentation" else [(logits, 1.0)]
-        loss = sum(
-            part * nn.functional.cross_entropy(head, target, WEIGHTS, ignore_index=3, label_smoothing=0.1)
-            for head, part in heads
-        )
+        weight = WEIGHTS[target[target < 3]].sum()
+        if task == "mixed":  # torch divides by the number of images where classes have probabilities
+            own, other = (nn.functional.one_hot(batch[name], 3) for name in ("target", "partner"))
+            target = batch["lambda"][:, None] * own + (1 - batch["lambda"][:, None]) * other
+            weight = (target @ WEIGHTS).sum()
+            loss = nn.functional.cross_entropy(logits, target, WEIGHTS, reduction="sum", label_smoothing=0.1) / weight
+        else:
+            loss = sum(
+                part * nn.functional.cross_entropy(head, target, WEIGHTS, ignore_index=3, label_smoothing=0.1)
+                for head, part in heads
+            )
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(learner.parameters(), 5.0)
         optimizer.step()
-        weight = WEIGHTS[target[target < 3]].sum()
         total, count = total + loss.item() * weight.item(), count + weight.item()
     return [p.detach() for p in learner.parameters()], total / count
 
@@ -126,7 +137,7 @@ def by_hand(task):
 @pytest.mark.parametrize(
     ("task", "ranks", "accumulate"),
     [("classification", *parts) for parts in [(1, 1), (1, 3), (2, 1), (2, 3), (3, 2), (4, 3)]]
-    + [("segmentation", 1, 1), ("segmentation", 2, 3)],
+    + [("segmentation", 1, 1), ("segmentation", 2, 3), ("mixed", 1, 1), ("mixed", 2, 3)],
 )
 def test_any_sharing_gives_the_steps_of_one_device(task, ranks, accumulate):
     import socket
