@@ -16,6 +16,8 @@ OPTIONS = {
     "IDDDataModule": {"split": "official", "label_space": "idd_level3"},
     "ObjectCropDataModule": {},
     "IDDLiteDataModule": {"split": "official", "label_space": "idd_lite"},
+    "CityscapesDataModule": {"split": "official", "label_space": "cityscapes19"},
+    "IDDAWDataModule": {"split": "official", "label_space": "idd_level3"},
     "SyntheticIDDCrops": {},
     "SyntheticIDDFrames": {"split": "official", "label_space": "idd_level3"},
 }
@@ -29,6 +31,8 @@ def targets():
 
 @pytest.fixture
 def roots(tmp_path, lite, idd):
+    from tests.datamodules.test_cityscapes import make_cities
+    from tests.datamodules.test_idd_aw import make_adverse
     from tests.datamodules.test_object_crops import make_dataset
 
     makers = {
@@ -37,6 +41,8 @@ def roots(tmp_path, lite, idd):
         "IDDDataModule": idd,
         "ObjectCropDataModule": lambda: make_dataset(tmp_path / "crops"),
         "IDDLiteDataModule": lambda: lite,
+        "CityscapesDataModule": lambda: make_cities(tmp_path / "cities"),
+        "IDDAWDataModule": lambda: make_adverse(tmp_path / "adverse"),
     }
     return lambda name: makers.get(name, lambda: tmp_path / "streets")()
 

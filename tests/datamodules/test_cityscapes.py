@@ -20,7 +20,10 @@ IDS = {"labelIds": (7, 23, 26, 4), "labelTrainIds": (0, 10, 13, 255), "instanceI
 
 @pytest.fixture
 def cities(tmp_path):
-    root = tmp_path / "cities"
+    return make_cities(tmp_path / "cities")
+
+
+def make_cities(root):
     for split, names in SPLITS.items():
         for number, city in enumerate(names):
             frame = f"{split}/{city}/{city}_000000_000019"

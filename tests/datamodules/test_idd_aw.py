@@ -23,7 +23,10 @@ def outline(label, left, top, right, bottom):
 
 @pytest.fixture
 def adverse(tmp_path):
-    root = tmp_path / "IDDAW"
+    return make_adverse(tmp_path / "IDDAW")
+
+
+def make_adverse(root):
     for split, sequences in {"train": range(3), "val": range(3, 4), "test": range(4, 5)}.items():
         for place, weather in enumerate(WEATHERS):
             for sequence in (10 * place + number for number in sequences):
