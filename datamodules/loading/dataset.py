@@ -213,7 +213,7 @@ class ReportedLoader(DataLoader[dict[str, Any]]):
     @property
     def cached(self) -> bool:
         """Whether images come from a cache, decoded already."""
-        return isinstance(getattr(self.dataset, "images", None), CachedImages)
+        return isinstance(getattr(getattr(self.dataset, "samples", self.dataset), "images", None), CachedImages)
 
     def __iter__(self) -> Any:
         """Start the workers, and return an iterator over the batches."""

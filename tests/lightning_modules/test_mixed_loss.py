@@ -5,7 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lightning_modules.losses import CrossEntropy, OnlineHardExampleMining, TrainingLoss
+from lightning_modules.hard_losses import OnlineHardExampleMining
+from lightning_modules.losses import CrossEntropy, TrainingLoss
 from lightning_modules.mixed_loss import MixedLoss
 
 WEIGHTS = torch.tensor([0.5, 1.0, 4.0])

@@ -7,7 +7,8 @@ from torch import nn
 from entry.builders.mixed_loss import mixed_loss
 from entry.errors import RequestError
 from label_spaces.space import LabelSpace
-from lightning_modules.losses import CrossEntropy, DiceCrossEntropy, TrainingLoss
+from lightning_modules.hard_losses import DiceCrossEntropy
+from lightning_modules.losses import CrossEntropy, TrainingLoss
 from lightning_modules.mixed_loss import MixedLoss
 from settings.mixing import MixingKeys
 from settings.model import LossSettings
