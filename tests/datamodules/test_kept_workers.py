@@ -1,11 +1,14 @@
 """Workers that read images live on from epoch to epoch, and change nothing in what is read."""
 
 import multiprocessing
+from functools import partial
 
 import lightning
 import pytest
 import torch
 
+from datamodules.loading.mixing import MixedDataset
+from settings.mixing import MixingKeys
 from tests.datamodules.test_base import flip_rotate
 
 
@@ -57,3 +60,12 @@ def test_the_same_workers_read_every_epoch_and_the_same_images_as_none(make, lim
     assert not first & {child.pid for child in multiprocessing.active_children()}  # they end with the training
     epochs = {epoch: [images for each, part, _, images in plain.read if (each, part) == (epoch, "train")] for epoch in range(3)}  # fmt: skip
     assert epochs[0] != epochs[1] != epochs[2]
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "balanced"])
+def test_mixed_and_repeated_samples_are_those_of_their_epoch_in_every_worker(make, sampling):
+    """A worker's copy of the batches stays in the epoch in which it began."""
+    keys = {"transform": flip_rotate(), "mixing": partial(MixedDataset, keys=MixingKeys(mixup=0.4, cutmix=1.0))}
+    plain = read(make(**keys, sampling=sampling, num_workers=0))
+    kept = read(make(**keys, sampling=sampling, num_workers=1))
+    assert kept.read == plain.read
