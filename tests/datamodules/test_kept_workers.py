@@ -9,6 +9,7 @@ import torch
 
 from datamodules.loading.mixing import MixedDataset
 from settings.mixing import MixingKeys
+from tests.datamodules.test_balanced_sampling import Uneven
 from tests.datamodules.test_base import flip_rotate
 
 
@@ -63,9 +64,14 @@ def test_the_same_workers_read_every_epoch_and_the_same_images_as_none(make, lim
 
 
 @pytest.mark.parametrize("sampling", ["uniform", "balanced"])
-def test_mixed_and_repeated_samples_are_those_of_their_epoch_in_every_worker(make, sampling):
+def test_mixed_and_repeated_samples_are_those_of_their_epoch_in_every_worker(make_toy, sampling):
     """A worker's copy of the batches stays in the epoch in which it began."""
-    keys = {"transform": flip_rotate(), "mixing": partial(MixedDataset, keys=MixingKeys(mixup=0.4, cutmix=1.0))}
-    plain = read(make(**keys, sampling=sampling, num_workers=0))
-    kept = read(make(**keys, sampling=sampling, num_workers=1))
+    mixing = partial(MixedDataset, keys=MixingKeys(mixup=0.4, cutmix=1.0))
+    keys = {"kind": Uneven, "transform": flip_rotate(), "mixing": mixing, "sampling": sampling}
+    data = make_toy(**keys, num_workers=0)
+    plain = read(data)
+    kept = read(make_toy(**keys, num_workers=1))
     assert kept.read == plain.read
+    for epoch in range(3):
+        seen = [place for each, part, places, _ in plain.read if (each, part) == (epoch, "train") for place in places]
+        assert sorted(seen) == data.training_indices(epoch)
