@@ -152,9 +152,7 @@ class ImageDataModule(IndexedDataModule):
         # Not current_epoch, which lags by one while a run that stopped at an epoch's end is resumed.
         start = 0 if batches.is_last_batch else batches.current.ready
         epoch = loop.epoch_progress.current.processed
-        if (
-            self.settings.sampling != "uniform"
-        ):  # each epoch has other samples, of which the workers' copies would not know
+        if self.settings.sampling != "uniform":  # other samples in each epoch, which workers would not learn of
             return self.training_dataloader(epoch, start)
         self._epochs = self._epochs or self._loader(self._training_batches(0, 0), "train", kept=True)
         sampler = cast(TrainingBatches, self._epochs.batch_sampler)
