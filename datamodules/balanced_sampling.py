@@ -25,18 +25,20 @@ class BalancedSampling:
         threshold = data.settings.sampling_threshold or 1 / len(classes)
         of_classes, of_samples = repeat_factors(present, threshold)
         self.times = of_samples / of_samples.mean()
+        having = present.sum(axis=0)
         rare = [
-            f"{classes[place]} ({present[:, place].sum()} images, {of_classes[place] / of_samples.mean():.2f} times each)"
+            f"{classes[place]} ({having[place]} images, {of_classes[place] / of_samples.mean():.2f} times each)"
             for place in np.argsort(-of_classes, kind="stable")
             if of_classes[place] > 1
         ]
-        what = f"data.sampling=balanced: classes in fewer than {threshold:.2%} of the training images, and how often an epoch has each of these"
-        data.notes.append(
-            f"{what}: {shortened(rare, 10)}; images without them: {1 / of_samples.mean():.2f} times."
-            if rare
-            else f"data.sampling=balanced changes nothing: no class is in fewer than {threshold:.2%} of the training images. Type a larger "
-            "data.sampling_threshold, up to 1."
-        )
+        if rare:
+            found = f": classes in fewer than {threshold:.2%} of the training images, and how often an epoch has each of these: "
+            found += f"{shortened(rare, 10)}; images without them: {1 / of_samples.mean():.2f} times."
+        else:
+            rarest = min((place for place in range(len(classes)) if having[place]), key=lambda place: having[place])
+            found = f" changes nothing: no class is in fewer than {threshold:.2%} of the training images. The rarest, {classes[rarest]}, "
+            found += f"is in {having[rarest] / len(samples):.2%} of them; type data.sampling_threshold=PART, above that and up to 1."
+        data.notes.append(f"data.sampling=balanced{found}")
 
     def indices(self, seed: int, epoch: int) -> list[int]:
         """Return the places in the table of an epoch's samples, ascending: each `times`, rounded down or up.

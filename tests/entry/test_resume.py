@@ -27,8 +27,10 @@ KEYS = {
         "data.batch_size=5",
         "aug=flip_rotate",
         "model.network.dropout=0.3",
+        "aug.mixup=0.2",
+        "aug.cutmix=1.0",
     ),
-    "segmentation": (*MASKS, "data.batch_size=3", "scheduler=poly"),
+    "segmentation": (*MASKS, "data.batch_size=3", "scheduler=poly", "aug.copy_paste=0.7"),
 }
 both_tasks = pytest.mark.parametrize(
     "task", ["classification", pytest.param("segmentation", marks=pytest.mark.slow)], indirect=True
