@@ -7,7 +7,7 @@ BIN := .venv/bin
 export WANDB_MODE ?= offline
 export NO_ALBUMENTATIONS_UPDATE = 1
 
-.PHONY: help setup wheelhouse demo lint test test-all test-cluster chaos golden reference clean
+.PHONY: help setup wheelhouse demo lint test test-all test-cluster chaos golden gpu-check reference clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -52,6 +52,9 @@ chaos: setup     ## kill training runs at random moments and compare what comes 
 
 golden: setup    ## run the commit BASE and the working tree, and compare figures and weights bit by bit
 	$(BIN)/python -m tests.golden $(BASE)
+
+gpu-check: setup ## about ten minutes on one GPU: exactness, resuming, speed, memory; writes benchmarks/gpu/<card>.md
+	$(BIN)/python benchmarks/gpu_check.py
 
 reference: setup ## docs/SETTINGS.md and the schemas of conf/, from settings/
 	$(BIN)/python -m tests.docs.reference

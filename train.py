@@ -13,6 +13,15 @@ def train(request: Request) -> None:
 
         fetch(request)
         return
+    if request.config.data.get("batch_size") == "auto" and not request.keys.resume:
+        from entry.batch_size import fitted
+
+        request = fitted(request)
+    if request.keys.profile:
+        from entry.profile import profile
+
+        profile(request)
+        return
     resumption = None
     if request.keys.resume:
         from entry.config.changes import to_resume

@@ -2,14 +2,12 @@
 
 import math
 import sys
-from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from datamodules.base import ImageDataModule
 from entry.run import Run
-from run_folder import RunFolder
 from streams import print_to_stderr, printable
 
 MOST_NAMED = 6  # rare classes in a note
@@ -55,14 +53,6 @@ def _classes(datamodule: ImageDataModule) -> Table:
     if datamodule.unit == "pixels":
         table.add_row("frames", *(f"{len(datamodule.table.indices(split)):,}" for split in counts), style="bold")
     return table
-
-
-def resuming(folder: RunFolder, notes: Sequence[str]) -> None:
-    """Print which run is resumed, and from where."""
-    screen = console()
-    screen.print(f"resuming {folder.path}")
-    for note in notes:
-        screen.print(f"note: {note}")
 
 
 def ended_early(epoch: int, of: int, patience: int | None, loss: float) -> None:

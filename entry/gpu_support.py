@@ -43,6 +43,23 @@ def check_gpus(trainer: TrainerSettings) -> None:
         )
 
 
+def check_mps(trainer: TrainerSettings) -> str:
+    """Return the name of Apple's accelerator. Raises RequestError where it is not there, or cannot do what is requested."""
+    if not torch.backends.mps.is_available():
+        raise RequestError(
+            "trainer.accelerator=mps: torch sees no Apple GPU on this machine (macOS on Apple silicon has one). Type trainer=cpu."
+        )
+    if trainer.devices not in (1, "auto") or trainer.num_nodes > 1:
+        raise RequestError(
+            "trainer.accelerator=mps: there is one Apple GPU. Type trainer.devices=1, or trainer=ddp_cpu."
+        )
+    if trainer.precision == "64-true":
+        raise RequestError(
+            "trainer.precision=64-true: Apple's GPUs have no float64. Type trainer.precision=32-true, or trainer=cpu."
+        )
+    return "mps"
+
+
 def has_kernels(capability: tuple[int, int], arches: list[str]) -> bool:
     """Whether a build of torch for some architectures (`torch.cuda.get_arch_list`) runs on a compute capability.
 

@@ -22,7 +22,7 @@ OWN_RANKS = "idd-lightning"  # how the id of a run under torch's launcher begins
 class Hardware:
     """What a run computes with."""
 
-    accelerator: str  # cpu or gpu
+    accelerator: str  # cpu, gpu or mps
     device_name: str  # for people
     precision: str  # Lightning's name
     threads: int  # of torch within an operation, in each process
@@ -39,17 +39,21 @@ def choose(trainer: TrainerSettings) -> Hardware:
     """Decide what `trainer` leaves open, such as devices and precision. Raises RequestError for what is not there."""
     wanted = trainer.accelerator
     available = torch.cuda.is_available()
-    if wanted != "cpu" and (available or wanted == "gpu" or shutil.which("nvidia-smi")):
+    if wanted in ("auto", "gpu") and (available or wanted == "gpu" or shutil.which("nvidia-smi")):
         from entry.gpu_support import check_gpus
 
         check_gpus(trainer)
-    accelerator = "gpu" if available and wanted != "cpu" else "cpu"
+    accelerator = "gpu" if available and wanted in ("auto", "gpu") else "cpu"
+    if wanted == "mps" or (wanted == "auto" and accelerator == "cpu" and torch.backends.mps.is_available()):
+        from entry.gpu_support import check_mps
+
+        accelerator = check_mps(trainer)
     devices, nodes = _devices(trainer.devices, accelerator), trainer.num_nodes
     if launched() or nodes > 1 or "SLURM_JOB_ID" in os.environ:
         from entry.launchers import check_world
 
         check_world(devices, nodes)
-    if trainer.sync_batchnorm and accelerator == "cpu" and devices * nodes > 1:
+    if trainer.sync_batchnorm and accelerator != "gpu" and devices * nodes > 1:
         raise RequestError(
             "trainer.sync_batchnorm=true: torch's SyncBatchNorm needs GPUs. Type trainer.sync_batchnorm=false."
         )
@@ -86,8 +90,8 @@ def _devices(wanted: int | str, accelerator: str) -> int:
 
 def has_bf16(accelerator: str) -> bool:
     """Whether the hardware computes in bf16 itself; emulation would be slower than float32."""
-    if accelerator == "gpu":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if accelerator != "cpu":
+        return accelerator == "gpu" and torch.cuda.is_bf16_supported(including_emulation=False)
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # not public in torch; absent means no
     return any(getattr(torch.cpu, check, bool)() for check in checks)
 

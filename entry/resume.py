@@ -9,7 +9,6 @@ from pathlib import Path
 from callbacks.checkpoints import earlier, link
 from callbacks.signals import StopSignal
 from datamodules.segmentation import SegmentationDataModule
-from entry import console
 from entry.builders import loggers
 from entry.builders.crosswalk import difference, keep_space
 from entry.checkpoint import find_checkpoint
@@ -89,7 +88,7 @@ def reopened(request: Request, resumption: Resumption) -> Iterator[tuple[Run, St
         if overrides := _of_evaluation(request, changes):
             notes.append(f"The final evaluation uses {' '.join(overrides)}; training continues as before.")
         _write_down(folder, settings, changes, request, step)
-        console.resuming(folder, notes)
+        print("\n".join([f"resuming {folder.path}", *(f"note: {note}" for note in notes)]))
         with session(Status(folder.status, **batch_job())) as signal:
             yield run, signal
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from label_spaces.space import LabelSpace
-from lightning_modules.supervised import Batch, SupervisedModule
+from lightning_modules.supervised import Batch, SupervisedModule, exactly
 from metrics.confusion import ConfusionMatrix
 from metrics.counting import confusion_matrices
 from metrics.per_sample import MaskRecords
@@ -65,7 +65,7 @@ class SegmentationModule(SupervisedModule):
         if self.truth is not self.label_space:
             return torch.full((len(target),), torch.nan, device=target.device)
         loss = functional.nll_loss(log_probability, target.long(), ignore_index=self.label_space.void, reduction="none")
-        return loss.flatten(1).double().sum(1)
+        return exactly(loss.flatten(1)).sum(1)
 
 
 def _finite(best: Tensor) -> Tensor:

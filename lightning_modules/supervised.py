@@ -17,11 +17,17 @@ from label_spaces.space import LabelSpace
 from lightning_modules.schedules import apply_settings
 from lightning_modules.test_time_augmentation import TestTimeAugmentation
 from metrics.confusion import ConfusionMatrix
+from metrics.counting import NO_FLOAT64
 from metrics.per_sample import ImageRecords, MaskRecords
 from metrics.scores import mean_scores
 
 Batch = Mapping[str, Any]
 VALIDATION_STREAMS = ("val", "train_eval")  # in the order of the datamodule's validation loaders
+
+
+def exactly(values: Tensor) -> Tensor:
+    """Return values as float64: on their device, or on the CPU where that has none, as Apple's GPUs."""
+    return (values.cpu() if values.device.type in NO_FLOAT64 else values).double()
 
 
 class SupervisedModule(lightning.LightningModule, ABC):
@@ -88,7 +94,7 @@ class SupervisedModule(lightning.LightningModule, ABC):
             total, weight = total * 0, weight * 0
         self._full_weight = self.share * target[0].numel()
         self._step_weight = self._step_weight + weight
-        self._epoch_loss = self._epoch_loss + torch.stack([total.detach(), weight]).double()
+        self._epoch_loss = self._epoch_loss + exactly(torch.stack([total.detach(), weight]))
         loss = total / self._full_weight
         self.log("loss", loss.detach(), prog_bar=True, logger=False)
         return loss
@@ -143,7 +149,7 @@ class SupervisedModule(lightning.LightningModule, ABC):
         for stream in VALIDATION_STREAMS[: len(loaders) if isinstance(loaders, list) else 1]:
             # The plain cross-entropy, without weights and smoothing, so that runs can be compared.
             loss = self.records_of(stream).counts().mean_loss()
-            scores = {"loss": loss, **mean_scores(self.confusion_of(stream).compute())}
+            scores = {"loss": loss, **mean_scores(self.confusion_of(stream).compute().cpu())}
             for name, value in scores.items():
                 if value is not None and not name.endswith("_classes"):
                     shown = stream == "val" and name in ("loss", self.headline)
@@ -159,13 +165,14 @@ class SupervisedModule(lightning.LightningModule, ABC):
         of_ranks, ranks = checkpoint["epoch_loss"], self.trainer.world_size
         if len(of_ranks) != ranks:  # the first rank takes the whole loss
             of_ranks = torch.cat([of_ranks.sum(0, keepdim=True), of_ranks.new_zeros(ranks - 1, 2)])
-        self._epoch_loss = of_ranks[self.global_rank].to(self.trainer.strategy.root_device)
+        device = self.trainer.strategy.root_device
+        self._epoch_loss = of_ranks[self.global_rank].to("cpu" if device.type in NO_FLOAT64 else device)
         optimizer = self.make_optimizer(self.parameters())
         apply_settings(checkpoint, optimizer, self.make_scheduler(optimizer))
 
     def epoch_loss_of_ranks(self) -> Tensor:
         """Return (ranks, 2) float64: the sums of the training losses and of their weights on each rank in this epoch."""
-        own = torch.as_tensor(self._epoch_loss, dtype=torch.float64, device=self.device).expand(2).contiguous()
+        own = exactly(cast(Tensor, self.mean).new_zeros(2)) + self._epoch_loss
         return torch.stack(gather_all_tensors(own) if self.trainer.world_size > 1 else [own])
 
     def confusion_of(self, stream: str) -> ConfusionMatrix:

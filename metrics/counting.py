@@ -18,6 +18,7 @@ Array = NDArray[np.integer]
 # int16. Smaller ones mean more hand-overs between threads, which is what costs on a busy machine.
 PIECE = 1 << 19
 SHORT = 8  # mean length of runs of equal pairs up to which counting them takes longer than counting every pair
+NO_FLOAT64 = frozenset({"mps"})  # kinds of devices without it: what must be exact is computed on the CPU
 BYTES = 256  # classes, void included, whose indices fit into uint8
 
 
@@ -38,9 +39,11 @@ def confusion_matrix(prediction: Tensor, target: Tensor, num_classes: int, num_p
     for name, values in (("prediction", prediction), ("target", target)):
         if values.is_floating_point() or values.is_complex():
             raise ValueError(f"{name} has type {values.dtype}; class indices are integers (take the argmax first)")
+    device, predicted = prediction.device, num_predicted or num_classes
     prediction, target = prediction.detach().flatten(), target.detach().flatten()
-    count = count_on_cpu if prediction.device.type == "cpu" else count_without_waiting
-    return count(prediction, target, num_classes, num_predicted or num_classes)
+    if device.type == "cpu" or device.type in NO_FLOAT64:  # Apple's scatter_add_ has no int64 on every macOS
+        return count_on_cpu(prediction.cpu(), target.cpu(), num_classes, predicted).to(device)
+    return count_without_waiting(prediction, target, num_classes, predicted)
 
 
 def _pieces(prediction: Tensor, target: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

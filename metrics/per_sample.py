@@ -1,12 +1,15 @@
 """Each evaluated sample's own counts and loss, gathered over batches and ranks."""
 
+from collections.abc import Callable
+from typing import Any, Self
+
 import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
-from metrics.counting import image_matrices
+from metrics.counting import NO_FLOAT64, image_matrices
 from metrics.counts import Counts, Predictions
 
 
@@ -27,6 +30,11 @@ class SampleRecords(Metric):
             self.add_state(name, [], dist_reduce_fx="cat")
         self.reset()
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **settings: Any) -> Self:
+        """Stay on the CPU where the device has no float64."""
+        moved = fn(torch.empty(0, dtype=torch.float32)).device.type
+        return self if moved in NO_FLOAT64 else super()._apply(fn, *args, **settings)
+
     def reset(self) -> None:
         """Remove all rows."""
         super().reset()
@@ -41,7 +49,7 @@ class SampleRecords(Metric):
             shapes = ", ".join(f"{name} {tuple(values.shape)}" for name, values in batch.items())
             raise ValueError(f"records have a row per sample in every column; got {shapes}")
         for name, (kind, _) in self.columns.items():
-            getattr(self, name).append(batch[name].detach().to(kind))
+            getattr(self, name).append(batch[name].detach().to(self.device).to(kind))
 
     def compute(self) -> dict[str, np.ndarray]:
         """Return the rows of all ranks by column, sorted by index (those of a repeated index by their other values)."""

@@ -70,6 +70,7 @@ class RequestKeys(Group):
     )
     resume_with_changes: bool = Field(False, description="resume although a changed key makes the rest another run")
     fetch_only: bool = Field(False, description="only download weights and make embedded data, with no training")
+    profile: bool = Field(False, description="only measure some steps, phase by phase, and write a trace of them")
     checkpoint: CheckpointName = Field("best", description="best, last or the path of a checkpoint")
     split: Literal["train", "val", "test"] | None = Field(
         None, description="the split to evaluate or compare; null: test, or val where test has no truth"

@@ -12,7 +12,9 @@ Precision = Literal["auto", "32-true", "bf16-mixed", "bf16-true", "16-mixed", "6
 class TrainerSettings(Group):
     """`trainer`: hardware, precision and length of a run."""
 
-    accelerator: Literal["auto", "cpu", "gpu"] = Field("auto", description="auto: a GPU where there is one")
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = Field(
+        "auto", description="auto: a GPU where there is one, Apple's too (mps)"
+    )
     devices: Positive | Literal["auto"] = Field(1, description="devices per node; auto: every visible GPU, or one CPU")
     num_nodes: Positive = Field(1, description="machines; more than one needs SLURM or torchrun")
     precision: Precision = Field(

@@ -1,11 +1,11 @@
 """What the folders under a root are: classes, or ready splits with a folder per class in each."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from datamodules.errors import DatasetError, shortened
-from datamodules.files.image_files import folders_below, inner_folders, list_folder, visible_images
+from datamodules.files.image_files import inner_folders, list_folder, visible, visible_images
 from datamodules.files.other_files import remedy
 from datamodules.splits.listed import has_targets
 from datamodules.splits.sample_table import SPLITS, split_of
@@ -17,6 +17,15 @@ MOST_SHOWN = 6  # folders in a sentence
 MOST_TYPED = 20  # in a line to type
 
 Image = tuple[str, str, str | None]  # name, class, and its folder's split
+
+
+def folders_below(root: Path, depth: int, leave_out: Collection[str] = ()) -> Iterator[Path]:
+    """Yield the visible folders below a root, those nearest to it first; those called as one of `leave_out` apart."""
+    level = [root]
+    for _ in range(depth):
+        inner = ((folder, visible(list_folder(folder)[0], Counter())) for folder in level)
+        level = [folder / name for folder, names in inner for name in names if name not in leave_out]
+        yield from level
 
 
 def split_folders(settings: DataSettings, root: Path) -> dict[str, str]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from datamodules.errors import DatasetError, Defect, shortened
+from datamodules.files.folder_layout import folders_below
 from datamodules.files.idd_polygons import IMAGES, POLYGONS, POLYGONS_ENDING
-from datamodules.files.image_files import folders_below, visible
+from datamodules.files.image_files import visible
 from datamodules.splits.sample_table import torn_groups
 from settings.base import override
 

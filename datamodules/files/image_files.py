@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -62,15 +62,6 @@ def list_folder(folder: Path) -> tuple[list[str], list[str]]:
     """Return the names of the folders and of the files in a folder. Raises DatasetError where it cannot be listed."""
     _, folders, files = next(os.walk(folder, onerror=_refuse))
     return folders, files
-
-
-def folders_below(root: Path, depth: int, leave_out: Collection[str] = ()) -> Iterator[Path]:
-    """Yield the visible folders below a root, those nearest to it first; those called as one of `leave_out` apart."""
-    level = [root]
-    for _ in range(depth):
-        inner = ((folder, visible(list_folder(folder)[0], Counter())) for folder in level)
-        level = [folder / name for folder, names in inner for name in names if name not in leave_out]
-        yield from level
 
 
 def inner_folders(root: Path) -> dict[str, list[str]]:

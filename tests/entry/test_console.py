@@ -9,7 +9,6 @@ from entry import console
 from entry.evaluation.summary import print_ignored
 from entry.hardware import Hardware
 from label_spaces.space import LabelSpace
-from run_folder import RunFolder
 
 
 def data(classes=("red", "green"), unit="images", counts=None, notes=()):
@@ -87,11 +86,6 @@ def test_at_most_thirty_classes_are_listed_and_all_are_counted(capsys, classes, 
 def test_what_is_ignored_with_run_is_named(capsys, typed, folder_was_typed, lines):
     print_ignored(SimpleNamespace(typed_keys=typed, folder_was_typed=folder_was_typed))
     assert printed(capsys) == lines
-
-
-def test_a_resumed_run_is_named_with_its_notes(capsys, tmp_path):
-    console.resuming(RunFolder(tmp_path), ["Resuming after step 3, in epoch 2."])
-    assert printed(capsys) == [f"resuming {tmp_path}", "note: Resuming after step 3, in epoch 2."]
 
 
 @pytest.mark.parametrize(
