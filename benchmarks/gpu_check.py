@@ -40,6 +40,11 @@ QUICK = (
     Work("DeepLabV3-ResNet-50, 32 px, batch 2", 32, 2, 3, 1, 3, True, DEEPLAB),
 )
 
+LOOPS = """
+The loops of others follow the reference scripts of torchvision (float32 batches, the loss is read at each step) and of timm (uint8
+batches, channels_last); their batches are in memory already, nothing is read or augmented. Steps after the first ones are timed.
+"""
+
 
 @dataclass
 class Page:
@@ -114,14 +119,16 @@ def speeds(page: Page, folder: Path, device: str, works: tuple[Work, ...]) -> No
             ways["timm's loop"] = bare(work, device, precision, like_timm=True)
             ways["idd-lightning, from memory"] = ours(work, images, place, device, precision, *typed, "data.cache=true")
             ways["idd-lightning, from disk"] = ours(work, images, place, device, precision, *typed, "data.cache=false")
-            leanest = ways["timm's loop"].memory
+            of = ways["timm's loop"]
             for name, found in ways.items():
-                memory = (f"{found.memory / 2**20:.0f} MiB", f"{found.memory / leanest:.2f}") if leanest else ("", "")
+                memory = (
+                    (f"{found.memory / 2**20:.0f} MiB", f"{found.memory / of.memory:.2f}") if of.memory else ("", "")
+                )
                 rows.append(
                     (
                         f"{precision}, {name}",
                         f"{found.rate:.4g}",
-                        f"{found.rate / ways["timm's loop"].rate:.2f}",
+                        f"{found.rate / of.rate:.2f}",
                         *memory,
                     )
                 )
@@ -159,8 +166,7 @@ def text(page: Page, card: str, device: str, seconds: float) -> str:
             f"# {card}\n",
             f"`python {' '.join(sys.argv)}`, {date.today().isoformat()}, {seconds / 60:.1f} minutes. Python {platform.python_version()}, {versions}{driver}.\n",
             markdown_table(("check", "result", "detail"), page.checks),
-            "\nThe loops of others follow the reference scripts of torchvision (float32 batches, the loss is read at each step) and of timm (uint8"
-            "\nbatches, channels_last); their batches are in memory already, nothing is read or augmented. Steps after the first ones are timed.\n",
+            LOOPS,
             "\n\n".join(page.tables),
             "",
         )

@@ -117,10 +117,8 @@ def bare(work: Work, device: str, precision: str, *, like_timm: bool) -> Speed:
     mean, std = (torch.tensor(values, device=place).view(1, 3, 1, 1) * 255 for values in (IMAGENET_MEAN, IMAGENET_STD))
     reset_memory(device)
     began = 0.0
-    for step, (images, target) in enumerate(
-        itertools.islice(_batches(work, place, as_float=not like_timm), work.steps)
-    ):
-        images, target = images.to(place, non_blocking=True), target.to(place, non_blocking=True)
+    for step, batch in enumerate(itertools.islice(_batches(work, place, as_float=not like_timm), work.steps)):
+        images, target = (each.to(place, non_blocking=True) for each in batch)
         if like_timm:
             images = ((images.float() - mean) / std).contiguous(memory_format=layout)
         with torch.autocast(place.type, half):

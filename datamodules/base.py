@@ -56,6 +56,8 @@ class ImageDataModule(IndexedDataModule):
         mixing: Mixing | None = None,
     ) -> None:
         super().__init__(settings, test_split=test_split)
+        if settings.decode == "reduced" and type(self).read is not ImageDataModule.read:
+            raise DatasetError(f"data.decode=reduced: {settings.name} cuts samples out of whole images. Leave it out.")
         self.seed = seed
         self.augmentation = None if transform is None else Augmentation(transform, seed)
         self.accumulate = accumulate
@@ -72,6 +74,10 @@ class ImageDataModule(IndexedDataModule):
     def read(self, name: str) -> Image:
         """Return an image, (H, W, 3) uint8 RGB, at its own size; called from several threads and processes."""
         return read_image(self.file(name), self.settings.bit_depth)
+
+    def read_reduced(self, name: str, least: tuple[int, int]) -> Image:
+        """As `read`; a JPEG at a part of its size that has at least `least` (height, width)."""
+        return read_image(self.file(name), self.settings.bit_depth, least)
 
     @abstractmethod
     def targets(self, part: str, size: tuple[int, int]) -> Sequence[int] | Callable[[int], Image]:
@@ -165,9 +171,8 @@ class ImageDataModule(IndexedDataModule):
 
     def val_dataloader(self) -> list[DataLoader[Batch]]:
         """Return the loaders of the selection's split and, with `train_eval`, of the fixed part of train."""
-        kept = self.trainer is not None
         self._validations = self._validations or [
-            self.evaluation_dataloader(part, kept=kept) for part in self.validated
+            self.evaluation_dataloader(part, kept=True) for part in self.validated
         ]
         return self._validations
 
@@ -197,7 +202,9 @@ class ImageDataModule(IndexedDataModule):
 
     def images(self, part: str, size: tuple[int, int]) -> ReadImages | CachedImages:
         """Return a part's images at (height, width) `size`, cached where the settings allow. Raises DatasetError."""
-        return self.opened("", part, ReadImages(self.read, self.names, size), self.fingerprint)
+        reduced = self.settings.decode == "reduced"
+        read = partial(self.read_reduced, least=size) if reduced else self.read
+        return self.opened("reduced" if reduced else "", part, ReadImages(read, self.names, size), self.fingerprint)
 
     def baseline_features(self, part: str, indices: Sequence[int]) -> Features:
         """Return by name a baseline's features (N, d) of `indices`, samples of train, val or test."""

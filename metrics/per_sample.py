@@ -1,7 +1,7 @@
 """Each evaluated sample's own counts and loss, gathered over batches and ranks."""
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ class SampleRecords(Metric):
     def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **settings: Any) -> Self:
         """Stay on the CPU where the device has no float64."""
         moved = fn(torch.empty(0, dtype=torch.float32)).device.type
-        return self if moved in NO_FLOAT64 else super()._apply(fn, *args, **settings)
+        return self if moved in NO_FLOAT64 else cast(Self, super()._apply(fn, *args, **settings))
 
     def reset(self) -> None:
         """Remove all rows."""

@@ -168,6 +168,9 @@ class DataSettings(SamplingKeys):
     num_workers: Whole | None = Field(None, description="processes that read images; null: chosen from the cores")
     cache: bool | Literal["auto"] = Field("auto", description="keep decoded images in one file; auto: where few")
     cache_dir: PathText = Field(description="the folder of caches")
+    decode: Literal["full", "reduced"] = Field(
+        "full", description="reduced: decode JPEG at a half, a quarter, … where that is no smaller than what is needed"
+    )
     stage: Stage = Field(
         False, description="read data.root from a copy on this machine's disk: in this folder; true: in data.cache_dir"
     )

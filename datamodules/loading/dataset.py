@@ -241,10 +241,7 @@ def make_loader(
     batch_bytes: int = 0,
     collate_fn: Callable[[list[dict[str, Any]]], dict[str, Any]] = collate,
 ) -> DataLoader[dict[str, Any]]:
-    """Return a loader of a sampler's batches; as many processes as in `worker_count` read ahead, with 0 the caller itself.
-
-    With `kept` they live on from one iteration to the next: starting eight takes 0.5 s, of which epochs of small data have 1.
-    """
+    """Return a loader of a sampler's batches; as many processes as in `worker_count` read ahead, with 0 the caller itself."""
     workers = worker_count(workers, processes, batch_bytes)
     return ReportedLoader(
         dataset,
@@ -255,7 +252,7 @@ def make_loader(
         prefetch_factor=read_ahead(workers, processes, batch_bytes) if workers else None,
         timeout=STALLED_SECONDS if workers else 0,
         pin_memory=pin_memory,
-        persistent_workers=kept and workers > 0,
+        persistent_workers=kept and workers > 0,  # starting eight takes 0.5 s; an epoch of small data may take 1 s
         # A generator of its own: a loader that drew from torch's would change every later draw of the training.
         generator=torch.Generator(),
         multiprocessing_context=start_method() if workers else None,

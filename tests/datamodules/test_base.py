@@ -247,3 +247,8 @@ def test_a_resumed_run_goes_on_with_the_next_batch(make, make_trainer, tmp_path,
     make_trainer(**settings).fit(watcher, datamodule=make(accumulate=accumulate), **resumed)
     rest = {n: indices for n, indices in enumerate(whole) if n > epoch}
     assert watcher.seen == (rest if batches is None else {epoch: whole[epoch][batches:], **rest})
+
+
+def test_decoding_at_a_part_of_the_size_has_a_cache_of_its_own_and_is_refused_where_no_file_is_a_sample(make):
+    with pytest.raises(DatasetError, match=r"data\.decode=reduced: toy cuts samples out of whole images"):
+        make(decode="reduced")

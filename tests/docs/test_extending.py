@@ -163,11 +163,11 @@ def test_a_loss_with_parameters(typed):
         losses.append(history_of(answer.folder)[0]["train/loss"])
     assert losses[0] == losses[1] != losses[2]
     answer = typed(refused)
-    assert (answer.code, answer.err) == (2, "loss.gamma=high: must be a number.\n")
+    assert (answer.code, answer.err) == (2, "loss.epsilon=high: must be a number.\n")
     answer = typed(group, "+loss.alpha=1")
-    assert (answer.code, answer.err) == (2, "loss.alpha: Focal has no such setting. Those it has: gamma.\n")
-    answer = typed(group, "loss.gamma=-1")
-    assert (answer.code, "gamma must be at least 0, not -1" in answer.err) == (2, True)
+    assert (answer.code, answer.err) == (2, "loss.alpha: Poly1 has no such setting. Those it has: epsilon.\n")
+    answer = typed(group, "loss.epsilon=-2")
+    assert (answer.code, "epsilon must be at least -1, not -2" in answer.err) == (2, True)
 
 
 def test_a_callback(typed):
@@ -213,7 +213,7 @@ def test_two_ranks_of_a_new_process_import_the_package(mine):
         "data.batch_size=6",
         "data=image_folder",
         "data.root=photos",
-        "loss=focal",
+        "loss=poly1",
         "callbacks=norm",
     ]
     line = next(line for line in PAGE.splitlines() if line.startswith("export "))

@@ -90,3 +90,20 @@ def test_a_variable_that_hides_the_gpus_is_named(monkeypatch):
         choose(trainer(accelerator="gpu"))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "nonsense")
     assert choose(trainer(accelerator="auto")).accelerator == "cpu"
+
+
+def test_an_apple_gpu_is_taken_where_it_is_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    for wanted in ("auto", "mps"):
+        found = choose(TrainerSettings(accelerator=wanted))
+        assert (found.accelerator, found.precision, found.ranks) == ("mps", "32-true", 1)
+    assert choose(TrainerSettings(accelerator="cpu")).accelerator == "cpu"
+    with pytest.raises(RequestError, match=r"there is one Apple GPU\. Type trainer\.devices=1"):
+        choose(TrainerSettings(accelerator="mps", devices=2))
+    with pytest.raises(RequestError, match="Apple's GPUs have no float64"):
+        choose(TrainerSettings(accelerator="mps", precision="64-true"))
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(RequestError, match=r"trainer\.accelerator=mps: torch sees no Apple GPU"):
+        choose(TrainerSettings(accelerator="mps"))

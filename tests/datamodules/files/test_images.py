@@ -206,3 +206,34 @@ def test_a_name_that_no_table_can_hold_is_refused(tmp_path):
     Image.new("RGB", (2, 2)).save(path)
     with pytest.raises(DatasetError, match=r"caf\\udce9\.png: its name is not valid UTF-8; rename it"):
         read_image(path)
+
+
+def gradient(kind, side, **settings):
+    yy, xx = np.mgrid[: side[0], : side[1]]
+    picture = np.stack([xx * 255 // side[1], yy * 255 // side[0], (xx + yy) % 256], -1).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, kind, **settings)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("side", "least", "scale"),
+    [
+        ((240, 320), (30, 40), 4), ((240, 320), (60, 80), 2), ((240, 320), (100, 120), 2), ((240, 320), (121, 100), 1),
+        ((240, 320), (120, 160), 1), ((320, 240), (8, 8), 8),
+    ],
+)  # fmt: skip
+def test_a_jpeg_is_decoded_no_smaller_than_what_is_needed(tmp_path, side, least, scale):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(gradient("JPEG", side, quality=95))
+    found = read_image(path, least=least)
+    # In any orientation: the longer side of what is needed must fit into the shorter one of what is decoded.
+    assert found.shape == (side[0] // scale, side[1] // scale, 3)
+    by_area = cv2.resize(read_image(path), found.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(found.astype(int) - by_area).mean() < 3
+
+
+def test_a_png_is_decoded_whole(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(gradient("PNG", (240, 320)))
+    assert np.array_equal(read_image(path, least=(8, 8)), read_image(path))

@@ -1,9 +1,12 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 
 from datamodules.loading.dataset import EvaluationBatches, make_loader
+from entry.request import PROJECT
 from tests.datamodules.loading.test_dataset import dataset
 
 
@@ -28,3 +31,13 @@ def test_a_worker_outlives_a_first_sigterm_and_no_second():
         time.sleep(0.1)
     worker.join(timeout=10)
     assert worker.exitcode == 0
+
+
+def test_a_worker_that_still_reads_does_not_keep_its_command_from_ending():
+    program = """
+import multiprocessing, time
+from datamodules.loading import workers
+multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,)).start()
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, timeout=300, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
