@@ -30,8 +30,8 @@ def test_frames_times_and_legend(tmp_path):
     assert [frame.time * video.time_base for frame in frames] == [time * BASE for time in times]
     for frame, image, mask in zip(frames, moving(6, SIZE), masks, strict=True):
         assert frame.image.shape[0] % 2 == frame.image.shape[1] % 2 == 0
-        expected = painted(image, mask, SPACE)
-        assert np.abs(frame.image[8:56:8, 8:88:8].astype(int) - expected[8:56:8, 8:88:8]).mean() < 6
+        inner = np.ix_([8, 16, 24, 50, 58], [8, 20, 36, 60, 80])  # far from lines, beside which 4:2:0 blurs colours
+        assert np.abs(frame.image[inner].astype(int) - painted(image, mask, SPACE)[inner]).max() < 12
         below = frame.image[SIZE[0] :].astype(int)  # the same on all frames, whatever is in them
         for colour in SPACE.colours:
             assert (np.abs(below - colour).max(-1) < 40).sum() > 20
