@@ -75,13 +75,16 @@ class TrainedModel:
         self._hardware = choose(settings.trainer.model_copy(update={"devices": 1, "num_nodes": 1}))
         if settings.trainer.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic with a fixed one only
-        logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+        log = logging.getLogger("lightning.pytorch")
+        level = log.level
+        log.setLevel(logging.WARNING)  # it would name the precision
         self._fabric = Fabric(
             accelerator=self._hardware.accelerator,
             devices=1 if index is None else [index],
             precision=cast(Any, self._hardware.precision),
             plugins=[LightningEnvironment()],  # inside a SLURM job too
         )
+        log.setLevel(level)
         self._fabric.setup_module(self._module.eval())  # in place: on the device, and in the precision
 
     def predict(

@@ -1,5 +1,6 @@
 """A picture below the colours of its mask, with contours, and a legend of the classes that are in it."""
 
+from collections.abc import Sequence
 from functools import cache, lru_cache
 
 import cv2
@@ -25,16 +26,23 @@ def overlay(image: NDArray[np.uint8], mask: NDArray[np.uint8], space: LabelSpace
     Classes are named by area, the largest first. Where there is no class, the picture is as it was.
     """
     height, width = mask.shape
-    side = 1 + max(1, round(max(height, width) / CONTOURS))
+    counts = np.bincount(mask.ravel(), minlength=space.num_classes)[: space.num_classes]
+    present = [int(index) for index in np.argsort(-counts, kind="stable") if counts[index]]
+    below = legend(present, space, mask.shape)
+    whole = Image.new("RGB", (max(width, below.width), height + below.height), "white")
+    whole.paste(Image.fromarray(painted(image, mask, space)))
+    whole.paste(below, (0, height))
+    return whole
+
+
+def painted(image: NDArray[np.uint8], mask: NDArray[np.uint8], space: LabelSpace) -> NDArray[np.uint8]:
+    """Return the picture (H, W, 3) with the colours of its mask (H, W) over it and contours between the classes."""
+    side = 1 + max(1, round(max(mask.shape) / CONTOURS))
     # The largest and the smallest index beside a pixel differ along a line between two classes.
     lines = cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, np.ones((side, side), np.uint8))
     picture = blended(image, mask, space)
     picture[lines > 0] = CONTOUR
-    legend = _legend(mask, space, width, max(SMALLEST, round(max(height, width) / LETTERS)))
-    whole = Image.new("RGB", (max(width, legend.width), height + legend.height), "white")
-    whole.paste(Image.fromarray(picture))
-    whole.paste(legend, (0, height))
-    return whole
+    return picture
 
 
 @cache
@@ -58,12 +66,14 @@ def _letters(font: str) -> frozenset[int]:
         return frozenset()
 
 
-def _legend(mask: NDArray[np.uint8], space: LabelSpace, width: int, size: int) -> Image.Image:
-    """Draw the names of a mask's classes beside their colours, in as many columns as the width has room for."""
-    counts = np.bincount(mask.ravel(), minlength=space.num_classes)[: space.num_classes]
-    present = [int(index) for index in np.argsort(-counts, kind="stable") if counts[index]]
+def legend(present: Sequence[int], space: LabelSpace, shape: Sequence[int], most: int = MOST_NAMED) -> Image.Image:
+    """Draw the names of classes beside their colours, in as many columns as fit below a picture of (height, width).
+
+    Of more than `most` classes the rest is counted.
+    """
+    width, size = shape[1], max(SMALLEST, round(max(shape) / LETTERS))
     names, table = short_names([printable(name) for name in space.classes]), colours(space)
-    entries = [_entry(names[index], f"class {index}", size) for index in present[:MOST_NAMED]]
+    entries = [_entry(names[index], f"class {index}", size) for index in present[:most]]
     if more := len(present) - len(entries):
         entries.append(_entry(f"and {more} more", "", size))
     edge, row = size // 2, round(1.6 * size)
@@ -74,7 +84,7 @@ def _legend(mask: NDArray[np.uint8], space: LabelSpace, width: int, size: int) -
     pen = ImageDraw.Draw(drawn)
     for place, (text, font) in enumerate(entries):
         x, y = edge + place % columns * column, edge + place // columns * row
-        if place < len(present[:MOST_NAMED]):
+        if place < len(present[:most]):
             box = (x, y + (row - size) // 2, x + size, y + (row + size) // 2)
             pen.rectangle(box, tuple(table[present[place]].tolist()), GREY)
         pen.text((x + 1.5 * size, y + row / 2), text, DARK, font, "lm")

@@ -51,7 +51,7 @@ def mask_names(paths: Sequence[Path]) -> list[str]:
     too long for a file is cut, and ends in a hash.
     """
     places = [Path(os.path.normpath(path.absolute())) for path in paths]
-    base = os.path.commonpath([place.parent for place in places])
+    base = os.path.commonpath([place.parent for place in places]) if places else ""
     places = [place.relative_to(base) for place in places]
     stems = [place.with_suffix("") for place in places]
     alike = Counter(map(_folded, stems))

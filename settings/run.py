@@ -50,7 +50,7 @@ ResumeName = Annotated[
     Legal("the path of a run folder, or auto"),
 ]
 Sources = Annotated[
-    Paths, Legal("an image, a folder, a pattern such as photos/*.jpg, a list file, or a list of these, or null")
+    Paths, Legal("an image, a video, a folder, a pattern such as photos/*.jpg, a list file, a list of these, or null")
 ]
 Runs = Annotated[Paths, Legal("run folders, such as [RUN_FOLDER,RUN_FOLDER], or the folder of a sweep, or null")]
 
@@ -76,8 +76,10 @@ class RequestKeys(Group):
         None, description="the split to evaluate or compare; null: test, or val where test has no truth"
     )
     source: Sources = Field(
-        None, description="an image, a folder, a pattern such as 'photos/*.jpg', a list file (.txt, .csv), or several"
+        None,
+        description="an image, a video, a folder, a pattern as 'drive/*.jpg', a list file (.txt, .csv), or several",
     )
+    masks: bool = Field(False, description="predict.py source=VIDEO: write the mask of each frame too")
     predictions: PathText | None = Field(
         None, description="a folder of masks made by any tool; to judge labels, by models that were not trained on them"
     )

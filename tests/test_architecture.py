@@ -24,7 +24,7 @@ FLOORS: Mapping[str, Sequence[set[str]]] = {
     "lightning_modules": ({"errors"}, {"networks", "weights", "schedules", "losses", "parameter_groups", "test_time_augmentation"}, {"checkpoint_io", "hard_losses", "mixed_loss", "supervised"},
                           {"classification", "segmentation"}),
     "reports": ({"figures"}, {REST}),
-    "entry": ({"errors"}, {"request"}, {"gpu_support", "launchers"}, {"hardware"}, {"config", "builders", "checkpoint"}, {"run"}, {"console", "model", "steps"}, {"evaluation"}, {"common"}, {"comparable", "comparison_pictures", "label_errors", "requirement"}, {"comparison", "sweep_page", "exploration", "job", "prediction", "resume"},
+    "entry": ({"errors"}, {"request"}, {"gpu_support", "launchers"}, {"hardware"}, {"config", "builders", "checkpoint"}, {"run"}, {"console", "model", "progress", "steps"}, {"evaluation", "video"}, {"common"}, {"comparable", "comparison_pictures", "label_errors", "requirement"}, {"comparison", "sweep_page", "exploration", "job", "prediction", "resume"},
               {"distributed", "folds"}, {"launch"}, {"external", "trained", "fetch", "profile", "batch_size"}, {"winner"}, {"cli"}),
 }  # fmt: skip
 DRAWN_STREETS = "datamodules.synthetic"

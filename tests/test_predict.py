@@ -89,14 +89,12 @@ def test_unreadable_ones_are_named_and_the_rest_is_done(run_command, run, tmp_pa
         (["source=absent"], "absent: there is no such file or folder"),
         (["source=empty"], "no pictures in this folder"),
         (["source=[absent,empty]"], "absent: there is no such file or folder"),
-        (["source=drive.mp4"], "drive.mp4 is a video"),
         (["source=*.jpg"], "no picture matches this pattern"),
         (["source=pictures", "checkpoint=first"], "first: there is no"),
     ],
 )
 def test_wrong_requests(run_command, run, tmp_path, typed, message):
     (tmp_path / "empty").mkdir()
-    (tmp_path / "drive.mp4").touch()
     make_image_folder(tmp_path / "pictures", per_class=1)
     answer = run_command("predict", f"run={run}", *typed)
     assert answer.code == 2

@@ -36,7 +36,7 @@ def kind_of(file: Path, image_endings: Collection[str]) -> str | None:
     ending = file.suffix.lower()
     if ending in UNREADABLE_PICTURES:
         return f"{ending[1:].upper()} pictures, which cannot be read"
-    if ending in VIDEOS:
+    if is_video(file):
         return "videos"
     if ending in ARCHIVES:
         return "archives"
@@ -46,6 +46,11 @@ def kind_of(file: Path, image_endings: Collection[str]) -> str | None:
         with contextlib.suppress(*UNREADABLE), Image.open(file, formats=MARKED):
             return None
     return "files that are no images"
+
+
+def is_video(path: Path) -> bool:
+    """Return whether a file is called as a video is."""
+    return path.suffix.lower() in VIDEOS
 
 
 def remedy(left_out: Counter[str]) -> str:

@@ -15,19 +15,20 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSample
 from datamodules.errors import DatasetError, shortened
 from datamodules.files.image_files import find_images, visible, visible_images
 from datamodules.files.images import RGB, read_image, resize
-from datamodules.files.other_files import FRAMES_OF_VIDEO, VIDEOS, remedy
+from datamodules.files.other_files import is_video, remedy
 from datamodules.loading.dataset import make_loader
 from datamodules.splits.listed import SAMPLE_COLUMNS, first_named
 from label_spaces.csv_reader import CSVError, read_table, read_text
 
 LISTS = frozenset({".txt", ".lst", ".list", ".csv", ".tsv"})
 MOST_NAMED = 10  # sources that a message names
+VIDEOS_TOO = " Or predict all their frames: source=VIDEO, or a pattern such as source='FOLDER/*.mp4'."
 
 
 def find_pictures(sources: Sequence[str], ignored: Counter[str]) -> list[Path]:
-    """Return the pictures that sources refer to, each once, in the order of the sources.
+    """Return the pictures and videos that sources refer to, each once, in the order of the sources.
 
-    A source is a picture, a folder (all pictures below it, sorted), a pattern such as ``photos/*.jpg``, or a list: a text
+    A source is a picture, a video, a folder (all pictures below it, sorted), a pattern such as ``photos/*.jpg``, or a list: a text
     file with a source in each line, relative to the list's folder or to the working directory, or a CSV with a column of
     files. `ignored` counts by kind what is left out. Raises DatasetError naming every source without a picture.
     """
@@ -49,15 +50,11 @@ def _pictures(source: Path, ignored: Counter[str]) -> list[Path]:
         below = (source / name for name in find_images(source, others, follow_links=False))
         pictures = sorted(path for path in below if path.is_file())
         if not pictures:
-            raise DatasetError(f"source={source}: no pictures in this folder or below it. {remedy(others)}".strip())
+            advice = remedy(others) + (VIDEOS_TOO if others["videos"] else "")
+            raise DatasetError(f"source={source}: no pictures in this folder or below it. {advice}".strip())
         ignored.update(others)
         return pictures
     if source.is_file():
-        if source.suffix.lower() in VIDEOS:
-            extract = FRAMES_OF_VIDEO.format(source)
-            raise DatasetError(
-                f"source={source} is a video, and images are predicted. Extract its frames, {extract} and type source=frames"
-            )
         return _listed(source, ignored) if source.suffix.lower() in LISTS else [source]
     if not source.exists() and any(sign in str(source) for sign in "*?["):
         return _matching(source, ignored)
@@ -67,13 +64,14 @@ def _pictures(source: Path, ignored: Counter[str]) -> list[Path]:
 
 
 def _matching(pattern: Path, ignored: Counter[str]) -> list[Path]:
-    """Return the visible pictures that match a pattern, and those below folders that do. Raises DatasetError for none."""
+    """Return the visible pictures and videos that match a pattern, and those below folders that do. Raises DatasetError for none."""
     try:
         matches = sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
     except ValueError:  # such as **x
         matches = []
     hidden = {path for path in matches for part in path.parts if part.startswith(".") and part not in pattern.parts}
-    pictures = [path for path in matches if path.is_file() and visible_images(path.parent, [path.name], ignored)]
+    files = [path for path in matches if path.is_file()]
+    pictures = [path for path in files if is_video(path) or visible_images(path.parent, [path.name], ignored)]
     folders = [path for path in matches if path.is_dir() and visible([path.name], ignored)]
     below = sorted(folder / name for folder in folders for name in find_images(folder, ignored, follow_links=False))
     found = [path for path in (*pictures, *below) if path.is_file() and path not in hidden]

@@ -144,7 +144,7 @@ def test_pillow_images_are_read_as_their_files_are(classifier, tmp_path):
     np.testing.assert_array_equal(model.predict([Image.open(path) for path in paths])[1], model.predict(paths)[1])
 
 
-def test_nothing_is_printed_written_or_changed(classifier, pictures, capfd, tmp_path, monkeypatch):
+def test_nothing_is_printed_written_or_changed(classifier, segmenter, pictures, capfd, tmp_path, monkeypatch):
     def state():
         return (
             torch.random.get_rng_state().tolist(),
@@ -157,8 +157,8 @@ def test_nothing_is_printed_written_or_changed(classifier, pictures, capfd, tmp_
     monkeypatch.chdir(tmp_path)
     capfd.readouterr()
     files, before = sorted(classifier[0].rglob("*")), state()
-    for _ in range(2):
-        load_run(str(classifier[0])).predict(pictures)
+    for folder, _ in (classifier, segmenter, classifier):
+        load_run(str(folder)).predict(pictures)
     assert state() == before
     assert capfd.readouterr() == ("", "")
     assert sorted(classifier[0].rglob("*")) == files

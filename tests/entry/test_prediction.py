@@ -47,7 +47,7 @@ def test_each_readable_picture_has_a_row_and_the_others_a_reason(run, tmp_path):
     asked = request(tmp_path, f"run={folder.path}", f"source={source}", name="predict")
     paths = pictures(asked)
     assert len(paths) == 7
-    target, unreadable = predict(asked, folder, settings, paths)
+    target, unreadable, _ = predict(asked, folder, settings, paths)
     assert [path.name for path in unreadable] == ["broken.jpg"]
     rows = read_csv(target / "predictions.csv")
     assert [row["file"] for row in rows] == [str(path) for path in paths if path.name != "broken.jpg"]
@@ -61,7 +61,7 @@ def test_nothing_readable_leaves_no_table(run, tmp_path):
     broken = tmp_path / "broken.jpg"
     broken.write_text("not a picture")
     asked = request(tmp_path, f"run={folder.path}", f"source={broken}", name="predict")
-    target, unreadable = predict(asked, folder, settings, pictures(asked))
+    target, unreadable, _ = predict(asked, folder, settings, pictures(asked))
     assert list(unreadable) == [broken]
     assert list(target.iterdir()) == []
 

@@ -54,11 +54,24 @@ def test_patterns(folder, pattern, found):
     assert names(folder, pattern) == found
 
 
+def test_videos_are_found_by_name_and_by_pattern_and_not_in_folders(folder):
+    for name in ("a/one.mp4", "a/two.MOV"):
+        (folder / name).touch()
+    (folder / "list.txt").write_text("a/two.MOV\n")
+    assert names(folder, "a/one.mp4", "list.txt") == ["a/one.mp4", "a/two.MOV"]
+    assert names(folder, "a/*.mp4") == ["a/one.mp4"]
+    assert names(folder, "a") == ["a/broken.png", "a/c.PNG", "a/d.jpg"]
+    (folder / "clips").mkdir()
+    (folder / "clips/one.mp4").touch()
+    with pytest.raises(DatasetError, match="Or predict all their frames: source=VIDEO, or a pattern such as"):
+        names(folder, "clips")
+
+
 def test_what_is_left_out_is_counted(folder):
     (folder / "a/e.heic").touch()
     (folder / "a/f.mp4").touch()
     (folder / "list.txt").write_text("a\n")
-    for source in ("a", "a*", "list.txt", "a/*"):
+    for source in ("a", "a*", "list.txt", "a/?.*g"):
         ignored = Counter()
         assert find_pictures([str(folder / source)], ignored)
         assert (ignored["HEIC pictures, which cannot be read"], ignored["videos"]) == (1, 1), source
@@ -84,14 +97,11 @@ def test_a_list_file_names_its_sources_from_its_own_folder_or_the_working_direct
 def test_sources_that_mean_no_image_are_all_refused(folder, tmp_path_factory):
     empty = tmp_path_factory.mktemp("empty")
     (empty / "x.heic").write_text("x")
-    (folder / "drive.MP4").write_text("x")
     (folder / "list.txt").write_text("b.png\ngone.png\n\na/gone.jpg\n")
     (folder / "none.txt").write_text("\n# nothing\n")
     for source, words in {
         empty: "no pictures in this folder or below it. Found there: HEIC pictures, which cannot be read (1). Convert them first",
         folder / "none": "there is no such file or folder. Did you mean none.txt?",
-        folder
-        / "drive.MP4": f"is a video, and images are predicted. Extract its frames, mkdir frames && ffmpeg -i {folder}/drive.MP4",
         folder / "x*.png": "no picture matches this pattern",
         folder / "list.txt": "line 2: ",
         folder / "none.txt": "names no pictures",

@@ -1,0 +1,85 @@
+"""A video is predicted as its frames are one by one."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datamodules.files.videos import Video
+from run_folder import read_csv
+from tests.entry.test_model import CLASSES, classifier, segmenter  # noqa: F401  fixtures
+from tests.videos import make_video, moving
+
+pytest.importorskip("av")
+
+
+@pytest.fixture(scope="module")
+def drive(tmp_path_factory):
+    """Ten frames, and the same as pictures."""
+    folder = tmp_path_factory.mktemp("drive")
+    video = Video(make_video(folder / "drive.mp4", moving(10), times=[0, 1, 2, 3, 4, 5, 6, 7, 8, 12]))
+    (folder / "frames").mkdir()
+    for frame in video.frames():
+        Image.fromarray(frame.image).save(folder / f"frames/{frame.number:06}.png")
+    return folder
+
+
+def test_a_video_has_an_overlay_masks_by_choice_and_a_table(segmenter, drive, run_command):  # noqa: F811
+    one_by_one = run_command("predict", f"run={segmenter[0]}", f"source={drive}/frames")
+    answer = run_command("predict", f"run={segmenter[0]}", f"source={drive}/drive.mp4", "masks=true")
+    assert (answer.code, answer.err) == (0, "")
+    assert sorted(path.name for path in answer.folder.iterdir()) == ["masks", "overlays", "predictions.csv"]
+    names = sorted(path.name for path in (one_by_one.folder / "masks").iterdir())
+    assert names == sorted(path.name for path in (answer.folder / "masks/drive").iterdir())
+    for name in names:
+        expected = np.array(Image.open(one_by_one.folder / "masks" / name))
+        np.testing.assert_array_equal(Image.open(answer.folder / "masks/drive" / name), expected)
+    rows, frames = (read_csv(each.folder / "predictions.csv") for each in (answer, one_by_one))
+    assert list(rows[0]) == ["file", "frame", "seconds", "road", "sky", "car"]
+    assert [(row["frame"], float(row["seconds"])) for row in rows] == [(str(i), time / 10) for i, time in enumerate([0, 1, 2, 3, 4, 5, 6, 7, 8, 12])]  # fmt: skip
+    assert [[row[name] for name in ("road", "sky", "car")] for row in rows] == [[row[name] for name in ("road", "sky", "car")] for row in frames]  # fmt: skip
+    overlay = Video(answer.folder / "overlays/drive.mp4")
+    assert len(list(overlay.frames())) == 10
+
+
+def test_a_classifier_labels_each_frame_beside_images(classifier, drive, run_command):  # noqa: F811
+    one_by_one = run_command("predict", f"run={classifier[0]}", f"source={drive}/frames")
+    answer = run_command("predict", f"run={classifier[0]}", f"source=[{drive}/frames/000003.png,{drive}/drive.mp4]")
+    assert (answer.code, answer.err) == (0, "")
+    assert [path.name for path in answer.folder.iterdir()] == ["predictions.csv"]
+    image, *rows = read_csv(answer.folder / "predictions.csv")
+    expected = read_csv(one_by_one.folder / "predictions.csv")
+    columns = ("label", "probability", *CLASSES)
+    assert [[row[name] for name in columns] for row in rows] == [[row[name] for name in columns] for row in expected]
+    assert ([image[name] for name in columns], image["frame"]) == ([expected[3][name] for name in columns], "")
+
+
+def test_what_was_read_of_a_damaged_video_is_predicted(classifier, drive, run_command, tmp_path):  # noqa: F811
+    path = make_video(tmp_path / "cut.mkv", moving(100))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    answer = run_command("predict", f"run={classifier[0]}", f"source={path}")
+    rows = read_csv(answer.folder / "predictions.csv")
+    assert answer.code == 1
+    assert answer.err.strip() == f"{path} is cut short: {len(rows)} frames could be read, up to 0:00:{round(len(rows) / 10):02} of 0:00:10."  # fmt: skip
+    path.write_text("no video")
+    answer = run_command("predict", f"run={classifier[0]}", f"source={path}")
+    assert (answer.code, "Traceback" in answer.err) == (1, False)
+    assert answer.err.startswith("The video could not be read.\n  ")
+
+
+@pytest.mark.parametrize(
+    ("typed", "installed", "message"),
+    [
+        (["source=drive.mp4"], False, "the package that reads these is missing. Type: pip install av"),
+        (["source=*.mp4"], False, "drive.mp4 is a video, and the package"),
+        (["source=drive.mp4", "masks=true"], True, "masks=true is for segmentation"),
+        (["source=drive.mp4", "masks=maybe"], True, "masks=maybe: must be true or false"),
+    ],
+)
+def test_wrong_requests(classifier, run_command, tmp_path, monkeypatch, typed, installed, message):  # noqa: F811
+    (tmp_path / "drive.mp4").touch()
+    if not installed:
+        monkeypatch.setattr("entry.prediction.find_spec", lambda name: None)
+    answer = run_command("predict", f"run={classifier[0]}", *typed)
+    assert (answer.code, "Traceback" in answer.err) == (2, False)
+    assert message in answer.err
+    assert not list(tmp_path.glob("runs/*/*_predict"))
