@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from datamodules import refusals
 from datamodules.balanced_sampling import BalancedSampling
+from datamodules.errors import DatasetError
 from datamodules.files.image_cache import CachedImages, Image, ReadImages, open_images
 from datamodules.files.images import read_image
 from datamodules.loading.augmentation import Augmentation, check_training_size
