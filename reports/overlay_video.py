@@ -51,7 +51,7 @@ def overlay_video(
             canvas[:height, :width] = painted(image, mask, space)
             frame = av.VideoFrame.from_ndarray(canvas, format="rgb24")
             frame = reformatter.reformat(
-                frame, format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG", threads=1
+                frame, format="yuv420p", dst_colorspace=BT709, dst_color_range="MPEG", threads=1
             )
             frame.pts, frame.time_base = time, time_base
             out.mux(stream.encode(frame))
