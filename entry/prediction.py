@@ -56,7 +56,6 @@ def predict(
         raise RequestError("masks=true is for segmentation, and this run's model predicts one class per image. Leave it out.")  # fmt: skip
     model = TrainedModel(folder, settings, request.keys.checkpoint)
     target = request.folder if request.folder_was_typed else free_name(request.folder)
-    target.mkdir(parents=True, exist_ok=True)
     images, videos = ([path for path in paths if is_video(path) == wanted] for wanted in (False, True))
     labelled = model.task == "classification"
     writer = None if labelled else PictureMasks(target, images, model.label_space, settings.data.bit_depth)
@@ -74,6 +73,7 @@ def predict(
         for number, seconds, each in frames:
             cells = _label(each, model.classes) if labelled else each
             rows.append([str(path), number, seconds, *cells, *([None] if renamed else [])])
+    target.mkdir(parents=True, exist_ok=True)
     before = ["file", *(["frame", "seconds"] if videos else []), *(["label", "probability"] if labelled else [])]
     _write_table(target, rows, before, model.classes, ["mask"] if renamed else [])
     if rows and renamed:
