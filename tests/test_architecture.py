@@ -217,7 +217,7 @@ def without_encoding(text: str) -> list[str]:
         keywords = {keyword.arg: keyword.value for keyword in node.keywords}
         values = [value.value for value in (*node.args, *keywords.values()) if isinstance(value, ast.Constant)]
         mode = next((value for value in values if isinstance(value, str) and set(value) <= set("rwaxbt+")), "r")
-        of_text = called == "open" and "b" not in mode and ast.unparse(node.func) not in ("os.open", "Image.open", "RunFolder.open", "Sweep.open", "opener.open", "tarfile.open")  # fmt: skip
+        of_text = called == "open" and "b" not in mode and ast.unparse(node.func) not in ("os.open", "Image.open", "RunFolder.open", "Sweep.open", "opener.open", "tarfile.open", "av.open")  # fmt: skip
         method = called in ("read_text", "write_text") and isinstance(node.func, ast.Attribute)
         in_words = called in ("run", "Popen", "check_output") and (
             "text" in keywords or "universal_newlines" in keywords
