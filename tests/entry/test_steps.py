@@ -18,7 +18,8 @@ def test_a_step_is_that_of_a_plain_loop(precision):
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(64, 3))
     plain = deepcopy(network)
-    module = made(ClassificationModule, network, optimizer=partial(torch.optim.SGD, lr=0.1, momentum=0.9))
+    module = made(ClassificationModule, network)
+    module.make_optimizer = partial(torch.optim.SGD, lr=0.1, momentum=0.9)
     steps = TrainingSteps(SimpleNamespace(module=module.train(), machine=Hardware("cpu", "cpu", precision, 1)))
     optimizer = torch.optim.SGD(plain.parameters(), lr=0.1, momentum=0.9)
     for seed in range(3):
