@@ -30,7 +30,7 @@ class TrainingSteps:
     def train_on(self, batch: dict[str, Any]) -> None:
         """Take a step on a batch of the data module's, which is on the device."""
         with self.phase("forward"):
-            total, weight = self.run.module.training_loss(self.model(batch["image"]), batch["target"])
+            total, weight = self.run.module.sum_and_weight(self.model(batch["image"]), batch)
         with self.phase("backward"):
             self.fabric.backward(total / weight.clamp(min=1))
         with self.phase("optimiser"):

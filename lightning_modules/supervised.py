@@ -88,8 +88,7 @@ class SupervisedModule(lightning.LightningModule, ABC):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Return this rank's sum of losses over the weight of a full part, see `on_before_optimizer_step`."""
         target = batch["target"]
-        mixed = (batch["partner"], batch["lambda"]) if "partner" in batch else ()
-        total, weight = cast(tuple[Tensor, Tensor], self.training_loss(self(batch["image"]), target, *mixed))
+        total, weight = self.sum_and_weight(self(batch["image"]), batch)
         if not batch["counted"]:  # it only keeps this rank in step with the others
             total, weight = total * 0, weight * 0
         self._full_weight = self.share * target[0].numel()
@@ -98,6 +97,11 @@ class SupervisedModule(lightning.LightningModule, ABC):
         loss = total / self._full_weight
         self.log("loss", loss.detach(), prog_bar=True, logger=False)
         return loss
+
+    def sum_and_weight(self, logits: Tensor | tuple[Tensor, ...], batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the sum of a training batch's losses and that of their weights; `logits` are of its images, perhaps mixed ones."""
+        mixed = (batch["partner"], batch["lambda"]) if "partner" in batch else ()
+        return cast(tuple[Tensor, Tensor], self.training_loss(logits, batch["target"], *mixed))
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Scale the gradient to that of the mean over the whole step, on all ranks and in all accumulated batches.

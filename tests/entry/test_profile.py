@@ -65,3 +65,8 @@ def test_misfits_are_refused_and_leave_no_folder(run_command, image_folder, tmp_
     answer = run_command("train", "profile=true", "data=image_folder", f"data.root={image_folder}", *QUICK, *typed, f"hydra.run.dir={tmp_path / 'run'}")  # fmt: skip
     assert (answer.code, message in answer.err) == (2, True), answer.err
     assert not (tmp_path / "run").exists()
+
+
+def test_mixed_images_are_measured_too(run_command, image_folder):
+    answer = run_command("train", "profile=true", "data=image_folder", f"data.root={image_folder}", *QUICK, "aug.mixup=0.2", "optimizer.weight_decay_norms=false")  # fmt: skip
+    assert answer.code == 0, answer.err
