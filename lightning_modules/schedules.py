@@ -1,35 +1,58 @@
-"""Learning-rate schedules, stepped after each optimiser step: functions of the step's number and the settings alone."""
+"""Learning-rate schedules: functions of the optimiser step and the settings, after a linear warm-up of some steps or a fraction."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 
-def constant(optimizer: Optimizer) -> LRScheduler:
+def constant(
+    optimizer: Optimizer, total_steps: int = 1, warmup_steps: int | None = None, warmup_fraction: float = 0.0
+) -> LRScheduler:
     """Keep the learning rate."""
-    return LambdaLR(optimizer, lambda _: 1.0)
+    return _after_warmup(lambda _: 1.0, optimizer, total_steps, warmup_steps, warmup_fraction)
 
 
 def cosine(
-    optimizer: Optimizer, total_steps: int, warmup_fraction: float = 0.0, final_factor: float = 0.0
+    optimizer: Optimizer,
+    total_steps: int,
+    warmup_steps: int | None = None,
+    warmup_fraction: float = 0.0,
+    final_factor: float = 0.0,
 ) -> LRScheduler:
-    """Warm up linearly over a fraction of the steps, then decay along half a cosine to final_factor × the learning rate."""
-    warmup = int(warmup_fraction * total_steps)
+    """Decay along half a cosine to final_factor × the learning rate."""
 
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / (warmup + 1)
-        done = min(1.0, (step - warmup) / max(1, total_steps - warmup))
+    def factor(done: float) -> float:
         return final_factor + (1 - final_factor) * (1 + math.cos(math.pi * done)) / 2
 
-    return LambdaLR(optimizer, factor)
+    return _after_warmup(factor, optimizer, total_steps, warmup_steps, warmup_fraction)
 
 
-def poly(optimizer: Optimizer, total_steps: int, power: float = 0.9) -> LRScheduler:
+def poly(
+    optimizer: Optimizer,
+    total_steps: int,
+    warmup_steps: int | None = None,
+    warmup_fraction: float = 0.0,
+    power: float = 0.9,
+) -> LRScheduler:
     """Decay as (1 - step / total_steps) ** power."""
-    return LambdaLR(optimizer, lambda step: max(0.0, 1 - step / total_steps) ** power)
+    return _after_warmup(lambda done: (1 - done) ** power, optimizer, total_steps, warmup_steps, warmup_fraction)
+
+
+def _after_warmup(
+    factor: Callable[[float], float], optimizer: Optimizer, total: int, steps: int | None, fraction: float
+) -> LRScheduler:
+    """Warm up, then multiply the rates by `factor`, a function of the part of the other steps that is done, 0–1."""
+    warmup = int(fraction * total) if steps is None else steps
+
+    def of_step(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        return factor(min(1.0, (step - warmup) / max(1, total - warmup)))
+
+    return LambdaLR(optimizer, of_step)
 
 
 def apply_settings(checkpoint: dict[str, Any], optimizer: Optimizer, schedule: LRScheduler) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from settings.base import Group, Legal, NameOrCSV, Number, Share, Target, Text, absolute, as_typed
+from settings.base import Group, Legal, NameOrCSV, Number, Share, Target, Text, Whole, absolute, as_typed
 from settings.mixing import MixingKeys
 
 LIBRARIES = "lightning_modules.networks.libraries."  # where networks of timm and smp are built
@@ -111,10 +111,8 @@ class OptimizerSettings(Target):
     """`optimizer`: a class of torch.optim with its arguments."""
 
     lr: Annotated[Number, Field(gt=0)] = Field(1e-3, description="the learning rate")
-    encoder_lr: Annotated[Number, Field(gt=0)] | None = Field(
-        None,
-        description="the learning rate of the pretrained part, be it encoder, backbone or all but the classifier; null: lr",
-    )
+    encoder_lr: Annotated[Number, Field(gt=0)] | None = Field(None, description="lr of the pretrained part; null: lr")
+    layer_decay: Annotated[Number, Field(gt=0, le=1)] | None = Field(None, description="timm: factor of lr per layer")
     weight_decay: Annotated[Number, Field(ge=0)] = Field(0.0, description="weight decay")
     weight_decay_norms: bool = Field(True, description="false: none on biases and normalisation layers")
     momentum: Annotated[Number, Field(ge=0)] = Field(0.0, description="momentum, of sgd")
@@ -124,13 +122,15 @@ class OptimizerSettings(Target):
     @property
     def grouping(self) -> dict[str, bool]:
         """The keys that divide the weights into groups, and whether they do."""
-        return {"encoder_lr": self.encoder_lr is not None, "weight_decay_norms": not self.weight_decay_norms}
+        given = {name: getattr(self, name) is not None for name in ("encoder_lr", "layer_decay")}
+        return {**given, "weight_decay_norms": not self.weight_decay_norms}
 
 
 class SchedulerSettings(Target):
     """`scheduler`: a learning-rate schedule, stepped after each optimiser step."""
 
-    warmup_fraction: _Fraction = Field(0.0, description="cosine: the part of the steps with a linear warm-up")
+    warmup_steps: Whole | None = Field(None, description="steps of a linear warm-up; null: warmup_fraction of them")
+    warmup_fraction: _Fraction = Field(0.0, description="the part of the steps with a linear warm-up")
     final_factor: Annotated[Number, Field(ge=0)] = Field(0.0, description="cosine: the last rate, as a factor of lr")
     power: Annotated[Number, Field(ge=0)] = Field(0.9, description="poly: the exponent of (1 - step / steps)")
 

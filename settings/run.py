@@ -184,8 +184,10 @@ class RunSettings(RequestKeys):
             yield f"data.batch_size={size} does not divide by trainer.accumulate={accumulate}: it is what one optimiser step sees."
         if self.ema.decay is not None and self.trainer.precision == "bf16-true":
             yield f"ema.decay={self.ema.decay} needs weights that can hold small changes: type trainer.precision=bf16-mixed, not bf16-true."
-        if self.optimizer.encoder_lr is not None and self.scheduler.target.endswith((".OneCycleLR", ".CyclicLR")):
-            yield f"optimizer.encoder_lr={self.optimizer.encoder_lr}: {self.scheduler.target} has a rate of its own for all weights. Type scheduler=cosine."
+        if any([*self.optimizer.grouping.values()][:2]) and self.scheduler.target.endswith(
+            (".OneCycleLR", ".CyclicLR")
+        ):
+            yield f"optimizer.encoder_lr and layer_decay: {self.scheduler.target} has one rate for all weights. Type scheduler=cosine."
         if stride is not None and window is None:
             yield f"evaluation.stride={as_typed(stride)} needs evaluation.window=[height,width]."
         elif stride is not None and any(step > side for step, side in zip(stride, window or (), strict=True)):

@@ -186,7 +186,8 @@ def build(target: Target, key: str, leave_out: Sequence[str] = (), **known: Any)
     names, takes_any = _parameters(target)
     unknown = [name for name in arguments if not (takes_any or name in names or name.startswith("_"))]
     if unknown:
-        own = [name for name, each in names.items() if name in arguments or each.default is not inspect.Parameter.empty]
+        free = {name for name, each in names.items() if each.default is not inspect.Parameter.empty} - {*known}
+        own = [name for name in names if name in arguments or name in free]
         raise refusals.no_such_setting(f"{key}.{unknown[0]}", get_object(target.target).__name__, own)
     for name, value in arguments.items():
         _check_scalar(f"{key}.{name}", value, names.get(name))
@@ -249,7 +250,8 @@ def scheduler(settings: SchedulerSettings, total_steps: int) -> Callable[[Optimi
             "resumed has the same rates. Type scheduler=cosine, or early_stopping.patience=EPOCHS."
         )
     known = {"total_steps": total_steps} if "total_steps" in _parameters(settings)[0] else {}
-    make: partial[LRScheduler] = build(settings, "scheduler", (), **known)
+    idle = [name for name, off in (("warmup_steps", None), ("warmup_fraction", 0)) if getattr(settings, name) == off]
+    make: partial[LRScheduler] = build(settings, "scheduler", idle, **known)
     return _tried("scheduler", make, SGD([nn.Parameter(torch.zeros(1))], lr=1.0))
 
 

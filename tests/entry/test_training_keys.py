@@ -15,8 +15,9 @@ COMMON = (*QUICK, "data=image_folder", "data.batch_size=6", "data.image_size=[32
 NORMS = (*COMMON, "model=timm", "model.name=test_vit")  # LayerNorm: two ranks can be compared with one
 BATCHES = (*COMMON, "model=timm", "model.name=test_resnet", "optimizer=sgd")  # BatchNorm
 PARTS = ("optimizer.encoder_lr=0.002", "optimizer.weight_decay_norms=false", "scheduler=cosine")
-KEYS = {"parts": (*BATCHES, *PARTS)}
-ON_RANKS = {"parts": (*NORMS, *PARTS, "optimizer=sgd")}
+LAYERS = ("optimizer.layer_decay=0.8", "scheduler=cosine", "scheduler.warmup_steps=3")
+KEYS = {"parts": (*BATCHES, *PARTS), "layers": (*BATCHES, *LAYERS)}
+ON_RANKS = {"parts": (*NORMS, *PARTS, "optimizer=sgd"), "layers": (*NORMS, *LAYERS, "optimizer=sgd", "loss=focal")}
 
 
 def state(folder):
@@ -86,9 +87,10 @@ def test_groups_that_a_checkpoint_lacks_are_refused(run_command, stopped, first,
     ("typed", "message"),
     [
         (("optimizer.encoder_lr=0.01",), "optimizer.encoder_lr: CustomCNN has no pretrained encoder"),
+        (("model=resnet18", "optimizer.layer_decay=0.5"), "optimizer.layer_decay: layers are known of timm's networks only"),
         (("optimizer.encoder_lr=0",), "optimizer.encoder_lr=0: must be"),
         (("model=resnet18", "optimizer.encoder_lr=0.01", "scheduler=cosine", "scheduler._target_=torch.optim.lr_scheduler.OneCycleLR"),
-         "optimizer.encoder_lr=0.01: torch.optim.lr_scheduler.OneCycleLR has a rate of its own"),
+         "optimizer.encoder_lr and layer_decay: torch.optim.lr_scheduler.OneCycleLR has one rate"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused_in_one_line(run_command, tmp_path, image_folder, typed, message):

@@ -10,7 +10,7 @@ from lightning_modules.networks.custom_cnn import custom_cnn
 from lightning_modules.networks.deeplabv3 import deeplabv3_mobilenet_v3_large
 from lightning_modules.networks.libraries import SMPSegmenter, TimmClassifier
 from lightning_modules.networks.resnet import resnet18
-from lightning_modules.parameter_groups import encoder_modules, parameter_groups
+from lightning_modules.parameter_groups import encoder_modules, layer_depths, parameter_groups
 from settings.model import OptimizerSettings
 
 
@@ -122,3 +122,52 @@ def test_parameters_that_timm_leaves_out_are_found_within_other_networks():
     decayed, plain = parameter_groups(network, settings(weight_decay_norms=False))
     assert decayed["params"] == [network[0].weight]
     assert plain["params"] == [network[0].place]
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_convnext", "test_efficientnet", "test_resnet"])
+@pytest.mark.parametrize("norms", [True, False])
+def test_layer_decay_of_a_classifier_is_timms_own(name, norms):
+    optim = pytest.importorskip("timm.optim")
+    network = TimmClassifier(num_classes=7, name=name, image_size=[160, 160])
+    excluded = network.model.no_weight_decay() if hasattr(network.model, "no_weight_decay") else ()
+    theirs = optim.param_groups_layer_decay(
+        network.model, 0.5, excluded, layer_decay=0.7, weight_decay_exclude_1d=not norms
+    )
+    keys = {"layer_decay": 0.7, "weight_decay": 0.5, "weight_decay_norms": norms}
+    ours = parameter_groups(network, settings(**keys))
+    expected = {id(each): (group["lr_scale"], group["weight_decay"]) for group in theirs for each in group["params"]}
+    found = {id(each): (group["lr"], group.get("weight_decay", 0.5)) for group in ours for each in group["params"]}
+    assert found.keys() == expected.keys()
+    for key, (scale, decay) in expected.items():
+        own = 0.5 if norms else decay  # timm leaves its own list out in any case
+        assert found[key] == (pytest.approx(0.1 * scale), own)
+    head = network.model.get_classifier().weight
+    assert any(each is head for each in ours[0]["params"])
+
+
+@pytest.mark.parametrize("encoder", ["test_resnet", "convnext_atto", "tf_efficientnet_lite0"])
+def test_layer_decay_of_an_encoder_is_that_of_the_whole_classifier(encoder):
+    """The decoder is in the classifier's place; names differ by the points that smp's pyramids of features lack."""
+    pytest.importorskip("segmentation_models_pytorch")
+    timm, optim = pytest.importorskip("timm"), pytest.importorskip("timm.optim")
+    network, whole = SMPSegmenter(3, "Unet", f"tu-{encoder}", [32, 32]), timm.create_model(encoder)
+    theirs = optim.param_groups_layer_decay(whole, layer_decay=0.5)
+    of = {id(each): group["lr_scale"] for group in theirs for each in group["params"]}
+    scales = {name.replace(".", "_"): of[id(each)] for name, each in whole.named_parameters()}
+    ours = parameter_groups(network, settings(layer_decay=0.5, encoder_lr=0.01))
+    rates = {id(each): group["lr"] for group in ours for each in group["params"]}
+    for name, each in network.named_parameters():
+        place = name.removeprefix("model.encoder.model.").replace(".", "_")
+        wanted = 0.01 * scales[place] if name.startswith("model.encoder.") else 0.1
+        assert rates[id(each)] == pytest.approx(wanted), name
+    assert len({*rates.values()}) > 4
+
+
+def test_layers_are_refused_where_nobody_knows_them():
+    with pytest.raises(
+        NetworkError, match=r"optimizer\.layer_decay: layers are known of timm's networks only\..*tu-convnext_tiny"
+    ):
+        layer_depths(resnet18(3))
+    pytest.importorskip("segmentation_models_pytorch")
+    with pytest.raises(NetworkError, match=r"optimizer\.layer_decay"):
+        parameter_groups(SMPSegmenter(3, "Unet", "resnet18", [32, 32]), settings(layer_decay=0.5))

@@ -39,6 +39,24 @@ def test_cosine_warms_up_to_the_full_rate_and_ends_low():
     assert seen[-1] < 0.002
 
 
+@pytest.mark.parametrize(
+    ("make", "after"),
+    [
+        (schedules.constant, lambda k: 1),
+        (schedules.poly, lambda k: (1 - k / 16) ** 0.9),
+        (schedules.cosine, lambda k: (1 + math.cos(math.pi * k / 16)) / 2),
+    ],
+)
+@pytest.mark.parametrize("warmup", [{"warmup_steps": 4}, {"warmup_fraction": 0.2}, {"warmup_steps": 4, "warmup_fraction": 0.9}])  # fmt: skip
+def test_each_schedule_may_begin_with_a_warm_up_of_steps_or_a_fraction(make, after, warmup):
+    expected = [0.02, 0.04, 0.06, 0.08, *(0.1 * after(k) for k in range(16))]
+    assert rates(make, 20, **warmup) == pytest.approx(expected)
+
+
+def test_a_warm_up_longer_than_the_training_is_all_of_it():
+    assert rates(schedules.cosine, 3, warmup_steps=9) == pytest.approx([0.01, 0.02, 0.03])
+
+
 def checkpoint_of(optimizer, schedule):
     return copy.deepcopy({"optimizer_states": [optimizer.state_dict()], "lr_schedulers": [schedule.state_dict()]})
 

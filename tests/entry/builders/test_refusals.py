@@ -18,7 +18,10 @@ from tests.test_train import QUICK, files_below
             "scheduler._target_=torch.optim.lr_scheduler.ReduceLROnPlateau",
             "scheduler: ReduceLROnPlateau follows a score",
         ),
-        ("+scheduler.foo=1", "scheduler.foo: constant has no such setting. Those it has: none at all."),
+        (
+            "+scheduler.foo=1",
+            "scheduler.foo: constant has no such setting. Those it has: warmup_steps, warmup_fraction.",
+        ),
         (
             "+model.network.foo=1",
             "model.network.foo: custom_cnn has no such setting. Those it has: image_size, dropout.",
