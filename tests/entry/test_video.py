@@ -28,6 +28,7 @@ def test_a_video_has_an_overlay_masks_by_choice_and_a_table(segmenter, drive, ru
     answer = run_command("predict", f"run={segmenter[0]}", f"source={drive}/drive.mp4", "masks=true")
     assert (answer.code, answer.err) == (0, "")
     assert sorted(path.name for path in answer.folder.iterdir()) == ["masks", "overlays", "predictions.csv"]
+    assert one_by_one.code == 0, one_by_one.err
     names = sorted(path.name for path in (one_by_one.folder / "masks").iterdir())
     assert names == sorted(path.name for path in (answer.folder / "masks/drive").iterdir())
     for name in names:

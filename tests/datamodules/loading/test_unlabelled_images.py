@@ -71,7 +71,7 @@ def test_what_is_left_out_is_counted(folder):
     (folder / "a/e.heic").touch()
     (folder / "a/f.mp4").touch()
     (folder / "list.txt").write_text("a\n")
-    for source in ("a", "a*", "list.txt", "a/?.*g"):
+    for source in ("a", "a*", "list.txt"):
         ignored = Counter()
         assert find_pictures([str(folder / source)], ignored)
         assert (ignored["HEIC pictures, which cannot be read"], ignored["videos"]) == (1, 1), source
