@@ -49,7 +49,7 @@ SIZE = "must be [height,width], two positive whole numbers of pixels"
         ({"early_stopping.min_delta": None}, "early_stopping.min_delta=null: must be a number of at least 0."),
         ({"ema.decay": 1.0}, "ema.decay=1.0: must be a number above 0 and below 1 or null."),
         ({"ema": 0.9}, "ema=0.9: it is a group of keys: ema.decay."),
-        ({"loss.name": "focal"}, "loss.name=focal: must be one of cross_entropy, dice_cross_entropy, ohem; a loss of your own needs loss._target_."),
+        ({"loss.name": "poly"}, "loss.name=poly: must be one of cross_entropy, dice_cross_entropy, ohem, focal, lovasz; a loss of your own needs loss._target_."),
         ({"loss.auxiliary": NAN}, "loss.auxiliary=nan: must be a number of at least 0."),
         ({"loss.label_smoothing": 2}, "loss.label_smoothing=2: must be a number of at least 0 and at most 1."),
         ({"loss.label_smoothing": 0.1, "loss.name": "ohem"}, "loss.label_smoothing=0.1: is for loss=cross_entropy only."),
