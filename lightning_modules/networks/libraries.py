@@ -82,8 +82,8 @@ class SMPSegmenter(nn.Module):
     """A segmentation model of smp, in ``model``: images (B, 3, H, W) to logits (B, num_classes, H, W), for any H and W.
 
     `arch` and `encoder` are named as in smp, encoders of timm with ``tu-`` before their name; `options` are further arguments of the
-    architecture. Images are padded with zeros at the right and the bottom, where it needs multiples of its stride, and the logits
-    cropped. Raises NetworkError for what smp lacks or cannot combine.
+    architecture. Images are padded with zeros at the right and the bottom to multiples of the encoder's stride, and the logits
+    cropped: TensorFlow's padding (``tf_``) moves features of other sizes by up to that stride, unlike those of a training on multiples. Raises NetworkError for what smp lacks or cannot combine.
     """
 
     def __init__(self, num_classes: int, arch: str, encoder: str, image_size: Sequence[int], **options: Any) -> None:
@@ -102,7 +102,7 @@ class SMPSegmenter(nn.Module):
         called = f"model.arch={arch} with model.encoder={encoder}"
         self.make, self.model = _made(make, self.config, image_size, called)
         with_fast_gradients(self.model)
-        self.stride = self.model.encoder.output_stride if self.model.requires_divisible_input_shape else 1
+        self.stride = self.model.encoder.output_stride
         size = f"data.image_size=[{image_size[0]},{image_size[1]}]"
         _try(self, f"{called} takes no images of {size}", image_size, self.config)
 
