@@ -54,6 +54,10 @@ class SegmentationModule(SupervisedModule):
             found["confidence"] = log_probability.gather(1, prediction[:, None])[:, 0].exp_()
         return found
 
+    def predict_step(self, batch: Batch, _: int) -> tuple[Tensor, Tensor]:
+        """Return sample indices (B,) and uint8 classes (B, H, W)."""
+        return batch["index"], self.predict_logits(batch["image"]).max(1).indices.to(torch.uint8)
+
     def reset_stream(self, stream: str) -> None:
         """Reset all counts of a stream; regions are counted in the stream ``test`` only."""
         super().reset_stream(stream)

@@ -35,11 +35,11 @@ def predict_frames(
 
     def batch(chosen: Sequence[int]) -> dict[str, Any]:
         pixels = np.stack([images(index).transpose(2, 0, 1) for index in chosen])
-        return {"image": torch.from_numpy(pixels), "index": torch.tensor(chosen), "unreadable": {}}
+        return {"image": torch.from_numpy(pixels), "index": torch.tensor(chosen)}
 
     loader = DataLoader(cast(Any, indices), datamodule.settings.eval_batch_size, collate_fn=batch)
     outputs = trainer.predict(module, loader) if indices else []
-    return {int(i): np.asarray(mask.cpu()) for index, masks, *_ in outputs or [] for i, mask in zip(index, masks, strict=True)}  # fmt: skip
+    return {int(i): np.asarray(mask.cpu()) for index, masks in outputs or [] for i, mask in zip(index, masks, strict=True)}  # fmt: skip
 
 
 def predict_shown(run: Run, counts: Counts) -> dict[int, Mask]:
