@@ -93,15 +93,16 @@ def test_a_flat_folder_and_a_table(run_command, data):
 @pytest.mark.slow
 def test_prediction_of_any_source(run_command, data):
     run = check(run_command, ["train.py", "data=image_folder", "data.root=photos"], *QUICK).folder
+    (data / "drive").mkdir()
     for path in (data / "new").rglob("*.png"):
-        Image.open(path).save(data / "new" / f"{path.stem}.jpg")
-    Image.open(next((data / "photos/cat").iterdir())).save(data / "one.jpg")
-    (data / "list.txt").write_text("one.jpg\nphotos/cat\n")
-    sources = {"IMAGE_OR_FOLDER": 12, '"new/*.jpg"': 6, "list.txt": 21, "[new,list.txt,one.jpg]": 33}
-    typed = commands("RUN_FOLDER.md", "Other images")
-    assert [words[-1].removeprefix("source=") for words in typed] == list(sources)
-    for words, count in zip(typed, sources.values(), strict=True):
-        answer = check(
-            run_command, [word.replace("RUN_FOLDER", str(run)).replace("IMAGE_OR_FOLDER", "new") for word in words]
-        )
+        Image.open(path).save(data / "drive" / f"{path.stem}.jpg")
+    Image.open(next((data / "photos/cat").iterdir())).save(data / "photo.jpg")
+    (data / "list.txt").write_text("photo.jpg\ndrive\n")
+    drive, photos = (sum(path.is_file() for path in (data / name).rglob("*")) for name in ("drive", "photos"))
+    counts = {"photo.jpg": 1, "photos": photos, '"drive/*.jpg"': drive, "list.txt": 1 + drive}
+    typed = [words for words in commands("PREDICTING.md", "Predicting") if not words[2].endswith((".mp4", ".mp4]"))]
+    assert {words[2].removeprefix("source=") for words in typed} == {*counts}
+    for words in typed:
+        answer = check(run_command, [word.replace("RUN_FOLDER", str(run)) for word in words])
+        count = counts[words[2].removeprefix("source=")]
         assert len((answer.folder / "predictions.csv").read_text().splitlines()) == 1 + count

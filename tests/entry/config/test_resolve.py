@@ -126,6 +126,7 @@ def test_every_shipped_option_composes(tmp_path, group):
         "cityscapes": segments,
         "mask_folder": segments,
         "idd_lite_deeplabv3": [],
+        "finetune_lite0": [],
         "q3_deeplabv3_voc_on_idd": [],
     }
     for option in options:
