@@ -119,6 +119,11 @@ def speeds(page: Page, folder: Path, device: str, works: tuple[Work, ...]) -> No
             ways["timm's loop"] = bare(work, device, precision, like_timm=True)
             ways["idd-lightning, from memory"] = ours(work, images, place, device, precision, *typed, "data.cache=true")
             ways["idd-lightning, from disk"] = ours(work, images, place, device, precision, *typed, "data.cache=false")
+            if device == "gpu" and precision == "bf16-mixed" and not work.segments:
+                more = (*typed, "data.cache=true", "trainer.compile=true")
+                ways["idd-lightning, from memory, trainer.compile=true"] = ours(
+                    work, images, place, device, precision, *more
+                )
             of = ways["timm's loop"]
             for name, found in ways.items():
                 memory = (

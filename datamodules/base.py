@@ -68,6 +68,8 @@ class ImageDataModule(IndexedDataModule):
         self._epochs: DataLoader[Batch] | None = None  # of a training, whose workers live from epoch to epoch
         self._validations: list[DataLoader[Batch]] = []  # likewise
 
+    last_epoch: tuple[int, int | None] = (-1, None)  # the number of an epoch that has only so many optimiser steps
+
     def __getstate__(self) -> dict[str, Any]:
         """Return what a spawned worker needs to read images."""
         return {**self.__dict__, "trainer": None, "_open": {}, "_epochs": None, "_validations": []}
@@ -110,7 +112,7 @@ class ImageDataModule(IndexedDataModule):
     @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps of a full epoch."""
-        return self._training_batches(0, 0).steps
+        return self._training_batches(0, 0).full_steps
 
     def training_batch_sizes(self, world_size: int | None = None) -> set[int]:
         """Return the sizes of an epoch's batches. Raises DatasetError where steps cannot be distributed."""
@@ -118,7 +120,7 @@ class ImageDataModule(IndexedDataModule):
         if settings.batch_size % (ranks * self.accumulate):
             raise refusals.uneven_steps(settings, ranks, self.accumulate)
         batches = self._training_batches(0, 0, world_size=ranks)
-        if batches.steps == 0:
+        if batches.full_steps == 0:
             raise refusals.no_step(settings, len(batches.indices))
         return batches.batch_sizes()
 
@@ -163,7 +165,7 @@ class ImageDataModule(IndexedDataModule):
             return self.training_dataloader(epoch, start)
         self._epochs = self._epochs or self._loader(self._training_batches(0, 0), "train", kept=True)
         sampler = cast(TrainingBatches, self._epochs.batch_sampler)
-        sampler.epoch, sampler.start_batch = epoch, start
+        sampler.epoch, sampler.start_batch, sampler.most_steps = epoch, start, self._most_steps(epoch)
         return self._epochs
 
     def training_dataloader(self, epoch: int, start_batch: int = 0) -> DataLoader[Batch]:
@@ -237,6 +239,9 @@ class ImageDataModule(IndexedDataModule):
     def _balanced(self) -> BalancedSampling:
         return BalancedSampling(self)
 
+    def _most_steps(self, epoch: int) -> int | None:
+        return self.last_epoch[1] if epoch == self.last_epoch[0] else None
+
     def _training_batches(self, epoch: int, start_batch: int, world_size: int | None = None) -> TrainingBatches:
         return TrainingBatches(
             self.training_indices(epoch),
@@ -248,6 +253,7 @@ class ImageDataModule(IndexedDataModule):
             world_size=world_size or self.world_size,
             drop_last=self.settings.drop_last,
             accumulate=self.accumulate,
+            most_steps=self._most_steps(epoch),
         )
 
     def _loader(

@@ -1,6 +1,5 @@
 """What a run prints before its first step and after its last."""
 
-import math
 import sys
 
 from rich.console import Console
@@ -8,7 +7,7 @@ from rich.table import Table
 
 from datamodules.base import ImageDataModule
 from entry.run import Run
-from streams import print_to_stderr, printable
+from streams import printable
 
 MOST_NAMED = 6  # rare classes in a note
 MOST_CLASSES = 30  # more rows than this push everything else off the screen
@@ -29,9 +28,10 @@ def announce(run: Run) -> None:
     if run.weights.note:
         screen.print(f"weights: {run.weights.note}")
     height, width = settings.data.image_size
+    steps = settings.trainer.max_steps and f" ({settings.trainer.max_steps} steps)"
     screen.print(
         f"{settings.model.name}: {run.facts['parameters'] / 1e6:.2f} M parameters, weights {run.weights.used}, images {width}×{height}, "
-        f"aug {settings.aug.name}, batch {settings.data.batch_size}, {settings.trainer.max_epochs} epochs"
+        f"aug {settings.aug.name}, batch {settings.data.batch_size}, {settings.trainer.max_epochs} epochs{steps or ''}"
     )
     threads = f"{machine.ranks} processes of {machine.threads}" if machine.ranks > 1 else machine.threads
     screen.print(f"{machine.accelerator} ({machine.device_name}), precision {machine.precision}, {threads} threads")
@@ -53,9 +53,3 @@ def _classes(datamodule: ImageDataModule) -> Table:
     if datamodule.unit == "pixels":
         table.add_row("frames", *(f"{len(datamodule.table.indices(split)):,}" for split in counts), style="bold")
     return table
-
-
-def ended_early(epoch: int, of: int, patience: int | None, loss: float) -> None:
-    """Print on stderr, below the lines of its epochs, that early stopping ended a training; `loss` is the last of validation."""
-    why = f"has not fallen for early_stopping.patience={patience}" if math.isfinite(loss) else f"is {loss}"
-    print_to_stderr(f"early stopping: after epoch {epoch} of {of}, as val/loss {why}")

@@ -4,7 +4,7 @@ import os
 import platform
 import shutil
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import distributions
 from typing import Any
 
 import torch
@@ -101,7 +101,7 @@ def environment(hardware: Hardware) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": {name: next((each.version for each in distributions(name=name)), None) for name in PACKAGES},
         **asdict(hardware),
         "cores": core_count(),
         "cuda": torch.version.cuda if hardware.accelerator == "gpu" else None,

@@ -11,16 +11,14 @@ import torch.distributed as dist
 from lightning.pytorch.loggers import Logger
 
 from callbacks.signals import StopSignal
-from entry import console
 from entry.builders import loggers, open_loggers
 from entry.builders.trainer import build_trainer
 from entry.checkpoint import find_checkpoint, load
 from entry.config.run_config import read_settings
 from entry.config.targets import check_targets
-from entry.evaluation.assemble import assemble_external, assemble_trained
 from entry.evaluation.evaluate import evaluate_model
 from entry.evaluation.logged import log_evaluation
-from entry.run import Run, assemble, first_weights
+from entry.run import Run
 from run_folder import RunFolder
 from settings.run import RunSettings, validated
 
@@ -62,9 +60,8 @@ class Job:
         return settings
 
 
-def carry_out(job: Job, signal: StopSignal, run: Run | None = None) -> None:
-    """Do this process's part of a job; `run` where it has been built already."""
-    run = run or _assembled(job)
+def carry_out(job: Job, signal: StopSignal, run: Run) -> None:
+    """Do this process's part of a job."""
     if job.kind != "train":
         evaluate_model(run, first=is_first())
         return
@@ -81,25 +78,11 @@ def carry_out(job: Job, signal: StopSignal, run: Run | None = None) -> None:
         log_evaluation(found, run, shown)
 
 
-def _assembled(job: Job) -> Run:
-    folder, settings = RunFolder.open(Path(job.folder)), job.settings()
-    if job.kind == "external":
-        return assemble_external(folder, settings, job.split, job.allow)
-    if job.kind == "evaluate":
-        return assemble_trained(folder, settings, job.checkpoint, job.split, job.allow)
-    resume_from = Path(job.resume_from) if job.resume_from else None
-    return assemble(folder, settings, "none" if resume_from else first_weights(folder), resume_from, job.allow)
-
-
 def _train(run: Run, signal: StopSignal, found: Sequence[Logger]) -> None:
     trainer = build_trainer(
         run.settings, run.machine, run.folder, headline=run.module.headline, loggers=found, signal=signal
     )
     trainer.fit(run.module, datamodule=run.datamodule, ckpt_path=run.resume_from)
-    epochs, patience = run.settings.trainer.max_epochs, run.settings.early_stopping.patience
-    loss = trainer.callback_metrics.get("val/loss")  # none where it had ended before, and only the evaluation is left
-    if is_first() and loss is not None and trainer.current_epoch < epochs:  # a signal's stop does not come this far
-        console.ended_early(trainer.current_epoch, epochs, patience, loss.item())
 
 
 def is_first() -> bool:

@@ -11,8 +11,9 @@ from callbacks.signals import StopSignal
 from datamodules.segmentation import SegmentationDataModule
 from entry.builders import loggers
 from entry.builders.crosswalk import difference, keep_space
+from entry.builders.length import check_prolonged
 from entry.checkpoint import find_checkpoint
-from entry.config.changes import LAST_DIGITS, OF_EVALUATION, Resumption
+from entry.config.changes import LAST_DIGITS, LENGTH, OF_EVALUATION, Resumption
 from entry.errors import RequestError
 from entry.evaluation.assemble import differences
 from entry.evaluation.summary import print_summary, reported_split
@@ -22,6 +23,7 @@ from entry.run import Run, assemble, batch_job, digest, first_weights, session, 
 from lightning_modules.weights.safe_load import damage
 from run_folder import RunFolder, Status, now, read_json, write_json, write_text
 from settings.run import AUTO, RunSettings
+from settings.training import TrainerSettings
 
 OF_CLASSES = {"data.label_space", "data.classes", "data.void_ids"}
 
@@ -29,7 +31,8 @@ OF_CLASSES = {"data.label_space", "data.classes", "data.void_ids"}
 def print_finished(request: Request, resumption: Resumption) -> None:
     """Print that a finished run stays as it is, how to evaluate it with what was typed, and its scores."""
     folder = resumption.folder
-    print("This run is finished; nothing was changed. For more epochs type trainer.max_epochs=NUMBER.")
+    own = "max_epochs" if resumption.before.trainer.max_steps is None else "max_steps"
+    print(f"This run is finished; nothing was changed. To prolong it type trainer.{own}=NUMBER.")
     if overrides := _of_evaluation(request, resumption.changes):
         command = shlex.join(["python", "evaluate.py", f"run={folder.path}", *overrides])
         print(f"Its evaluation stays as it is; for another: {command}")
@@ -55,11 +58,9 @@ def reopened(request: Request, resumption: Resumption) -> Iterator[tuple[Run, St
     """
     folder, before, settings, changes = resumption.folder, resumption.before, resumption.settings, resumption.changes
     loggers.kinds_of(settings)  # refused now, where the environment is wrong
-    epochs = settings.trainer.max_epochs
     with folder.in_use(alone=True):
         checkpoint, step, reached, notes = _newest(folder)
-        if reached > epochs:
-            raise RequestError(f"trainer.max_epochs={epochs}: {folder.path} has completed {reached} epochs already.")
+        _check_length(settings.trainer, folder, step, reached)
         begun = folder.environment.exists() and folder.split.exists()
         weights = "none" if checkpoint else first_weights(folder) if begun else settings.model.weights
         run = assemble(folder, settings, weights, checkpoint, request.allow)
@@ -68,8 +69,11 @@ def reopened(request: Request, resumption: Resumption) -> Iterator[tuple[Run, St
             raise RequestError(
                 f"resume={folder.path}: {other[0]} Restore it, or type resume_with_changes=true to go on with the run's own."
             )
-        if checkpoint and "trainer.max_epochs" in changes:
-            _check_schedule(run.module.make_scheduler)
+        longer = next((key for key in LENGTH if key in changes), None)
+        if step and step == before.trainer.max_steps != settings.trainer.max_steps:
+            check_prolonged(step, settings, run.datamodule)
+        if checkpoint and longer:
+            _check_schedule(longer, run.module.make_scheduler)
         folder.clear_leftovers()
         if not begun:
             write_start(folder, settings, run.machine, run.datamodule, run.weights, run.facts)
@@ -80,24 +84,36 @@ def reopened(request: Request, resumption: Resumption) -> Iterator[tuple[Run, St
             keep_space(folder, run.datamodule)
         if digits := [key for key in changes if key in LAST_DIGITS[2:]]:
             notes.append(f"{', '.join(digits)} changed: the last digits may differ from an uninterrupted run.")
-        if "trainer.max_epochs" in changes:
+        if longer:
+            lengths = [getattr(each.trainer, longer.removeprefix("trainer.")) for each in (settings, before)]
             notes.append(
-                f"trainer.max_epochs is now {epochs}, not {before.trainer.max_epochs}; the learning rate follows its schedule "
-                "over all of them."
+                f"{longer} is now {lengths[0]}, not {lengths[1]}; the learning rate follows its schedule over all of them."
             )
         if overrides := _of_evaluation(request, changes):
             notes.append(f"The final evaluation uses {' '.join(overrides)}; training continues as before.")
-        _write_down(folder, settings, changes, request, step)
+        _write_down(folder, run.settings, changes, request, step)
         print("\n".join([f"resuming {folder.path}", *(f"note: {note}" for note in notes)]))
         with session(Status(folder.status, **batch_job())) as signal:
             yield run, signal
 
 
-def _check_schedule(make: Callable[..., object]) -> None:
+def _check_length(now: TrainerSettings, folder: RunFolder, step: int, reached: int) -> None:
+    """Raise RequestError for fewer epochs or steps than a run has."""
+    if now.max_steps is None:
+        if reached > now.max_epochs:
+            raise RequestError(
+                f"trainer.max_epochs={now.max_epochs}: {folder.path} has completed {reached} epochs already."
+            )
+        return
+    if step > now.max_steps:
+        raise RequestError(f"trainer.max_steps={now.max_steps}: {folder.path} has taken {step} steps already.")
+
+
+def _check_schedule(key: str, make: Callable[..., object]) -> None:
     """Raise RequestError for a schedule of torch's that keeps its number of steps in the checkpoint."""
     if isinstance(make, partial) and isinstance(make.func, type) and "total_steps" in make.keywords:
         raise RequestError(
-            f"trainer.max_epochs: {make.func.__name__} fixed its steps when the run began, and has no rate for more or fewer. "
+            f"{key}: {make.func.__name__} fixed its steps when the run began, and has no rate for more or fewer. "
             "Leave it as it was, or begin a run with scheduler=cosine, which can be prolonged."
         )
 

@@ -69,6 +69,10 @@ def assemble(
     machine = hardware.choose(settings.trainer)
     datamodule = datamodule_of(folder, settings)
     datamodule.prepare_training()
+    if settings.trainer.max_steps is not None:
+        from entry.builders.length import in_epochs
+
+        settings = in_epochs(settings, datamodule)
     module, report = build_module(
         settings,
         datamodule.label_space,

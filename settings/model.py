@@ -50,6 +50,7 @@ class ModelSettings(Group):
         None, description="which of several state dicts in the checkpoint, such as ema; null: the one that fits"
     )
     partial: bool = Field(False, description="load weights of which only a part fits the network")
+    freeze_epochs: Whole = Field(0, description="epochs at the start in which the pretrained part is not trained")
     label_space: NameOrCSV | None = Field(None, description="classes of external weights; null: the known ones")
     mean: Channels | None = Field(None, description="mean of the channels, 0–1; null: ImageNet's, or timm's")
     std: Channels | None = Field(None, description="standard deviation of the channels, 0–1; null: likewise")

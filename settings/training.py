@@ -21,10 +21,17 @@ class TrainerSettings(Group):
         "auto", description="auto: bf16-mixed where hardware has it, else 16-mixed on GPUs since Volta, else 32-true"
     )
     max_epochs: Positive = Field(10, description="epochs of the whole training")
+    max_steps: Positive | None = Field(
+        None, description="optimiser steps of the whole training; max_epochs then follows from it; null: max_epochs"
+    )
     deterministic: bool = Field(False, description="use deterministic algorithms only")
     limit_batches: Positive | None = Field(None, description="batches of each split to use, for a quick try; null: all")
     accumulate: Positive = Field(1, description="batches per optimiser step")
     gradient_clip: Annotated[Number, Field(gt=0)] | None = Field(None, description="largest gradient norm; null: any")
+    gradient_checkpointing: bool = Field(
+        False, description="keep less for the backward pass, and compute it again: less memory, a third more time"
+    )
+    compile: bool = Field(False, description="compile the training step's network with torch.compile")
     channels_last: bool = Field(True, description="keep network and images in channels-last memory layout")
     threads: Positive | None = Field(
         None, description="threads per process; null: OMP_NUM_THREADS, else the cores, shared among them"

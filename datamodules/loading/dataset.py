@@ -13,14 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from rich.filesize import decimal
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from datamodules.errors import DatasetError
 from datamodules.files.audit import core_share
 from datamodules.files.image_cache import CachedImages, Image
 from datamodules.loading.augmentation import Augmentation
-from datamodules.loading.workers import collate_shared, start_method, start_worker
+from datamodules.loading.workers import collate_shared, start_method, start_worker, too_many_workers
 from streams import waiting
 
 
@@ -47,7 +45,7 @@ class TrainingBatches(Batches):
     the step that are not counted.
 
     `start_batch` is how many batches were consumed; `len` stays that of the full epoch, because Lightning would end the
-    epoch early otherwise. `drop_last` leaves out a last step of fewer samples than the others.
+    epoch early otherwise. `drop_last` leaves out a last step of fewer samples than the others, `most_steps` those after so many.
     """
 
     indices: Sequence[int]
@@ -59,13 +57,19 @@ class TrainingBatches(Batches):
     world_size: int = 1
     drop_last: bool = False
     accumulate: int = 1
+    most_steps: int | None = None
 
     def __post_init__(self) -> None:
         assert self.batch_size % (self.world_size * self.accumulate) == 0, "a step must divide evenly"
 
     @property
     def steps(self) -> int:
-        """Optimiser steps of a full epoch."""
+        """Optimiser steps of this epoch."""
+        return self.full_steps if self.most_steps is None else min(self.full_steps, self.most_steps)
+
+    @property
+    def full_steps(self) -> int:
+        """Optimiser steps of an epoch with all samples."""
         whole, rest = divmod(len(self.indices), self.batch_size)
         return whole if self.drop_last or rest == 0 or self.joined else whole + 1
 
@@ -97,11 +101,11 @@ class TrainingBatches(Batches):
 
     def batch_sizes(self) -> set[int]:
         """Return the sizes that a batch of any rank can have in an epoch, samples that are not counted left out."""
-        return {size for step in {0, self.steps - 1} if self.steps for size in self._pieces_of(step)} - {0}
+        return {size for step in {0, self.full_steps - 1} if self.full_steps for size in self._pieces_of(step)} - {0}
 
     def _samples_of(self, step: int) -> int:
         rest = len(self.indices) - step * self.batch_size
-        return rest if step == self.steps - 1 and not self.drop_last else self.batch_size
+        return rest if step == self.full_steps - 1 and not self.drop_last else self.batch_size
 
     def _pieces_of(self, step: int) -> list[int]:
         """Return the sizes of a step's pieces: of its first batch on each rank, then of its second, and so on."""
@@ -268,11 +272,7 @@ def worker_count(requested: int | None, processes: int = 1, batch_bytes: int = 0
     if requested is None:
         return max(0, min(MOST_WORKERS, core_share(processes) - 1, room))
     if requested > room:
-        raise DatasetError(
-            f"data.num_workers={requested}: batches of {decimal(batch_bytes)} go through shared memory, where {SHARED_MEMORY} has "
-            f"{decimal(_free_shared_memory())} free. Type data.num_workers={room}, or enlarge it, for example with docker run "
-            "--shm-size=1g."
-        )
+        raise too_many_workers(requested, room, batch_bytes, SHARED_MEMORY, _free_shared_memory())
     return requested
 
 

@@ -6,11 +6,15 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any, cast
 
 import cv2
 import torch
+from rich.filesize import decimal
+
+from datamodules.errors import DatasetError
 
 # What a terminal, a batch system or a time limit sends to all processes at once; the main process decides what follows.
 OF_GROUPS = {
@@ -57,3 +61,11 @@ def collate_shared(collate_fn: Callable[[list[Any]], dict[str, Any]], items: lis
     for value in filter(torch.is_tensor, batch.values()):
         cast(Any, value).share_memory_()
     return batch
+
+
+def too_many_workers(requested: int, room: int, batch_bytes: int, shared: Path, free: int) -> DatasetError:
+    """Return the refusal of more reading processes than `shared` memory has room for."""
+    return DatasetError(
+        f"data.num_workers={requested}: batches of {decimal(batch_bytes)} go through shared memory, where {shared} has {decimal(free)} "
+        f"free. Type data.num_workers={room}, or enlarge it, for example with docker run --shm-size=1g."
+    )

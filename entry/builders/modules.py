@@ -21,6 +21,7 @@ from datamodules.base import ImageDataModule
 from datamodules.loading.mixing import MixedDataset
 from entry.builders import refusals
 from entry.builders.mixed_loss import mixed_loss
+from entry.builders.training_network import prepare_training
 from entry.errors import RequestError
 from label_spaces.space import LabelSpace
 from lightning_modules.losses import TrainingLoss
@@ -95,6 +96,8 @@ def build_module(
     model, trainer = settings.model, settings.trainer
     assert model.network is not None, "only masks that are there already have no network"
     network: nn.Module = build(model.network, "model.network", num_classes=space.num_classes)
+    if total_steps is not None and (trainer.compile or trainer.gradient_checkpointing or model.freeze_epochs):
+        prepare_training(network, settings)
     if trainer.channels_last:
         network = network.to(memory_format=torch.channels_last)
     own = weights == "auto" and not model.network.target.startswith(TORCHVISION)  # nobody publishes weights for it
@@ -146,7 +149,11 @@ def _untrained(*_: object) -> NoReturn:
 
 def build_loss(loss: LossSettings, num_classes: int, counts: Sequence[int] | None) -> TrainingLoss:
     """The training loss, with the training samples or pixels per class. Raises RequestError for settings that its class does not accept."""
-    weights = None if counts is None or loss.class_weights == "none" else class_weights(counts)
+    weights = None
+    if counts is not None and loss.class_weights != "none":
+        from entry.builders.class_weights import class_weights
+
+        weights = class_weights(counts)
     known = {"num_classes": num_classes, "class_weights": weights, "label_smoothing": loss.label_smoothing}
     if "ignore_index" not in loss.to_dict():
         known["ignore_index"] = num_classes  # torch.nn's name for void
@@ -160,19 +167,12 @@ def build_loss(loss: LossSettings, num_classes: int, counts: Sequence[int] | Non
     return TrainingLoss(build(loss, "loss", own, **given), num_classes, loss.auxiliary)
 
 
-def class_weights(counts: Sequence[int]) -> torch.Tensor:
-    """(C,) weights of the classes in the loss, inversely proportional to their counts, with a mean over samples of 1."""
-    numbers = torch.tensor(counts, dtype=torch.float64)
-    # A class without training samples has no effect on the loss, whatever its weight.
-    return (numbers.sum() / ((numbers > 0).sum() * numbers.clamp(min=1))).float()
-
-
 def total_steps(settings: RunSettings, datamodule: ImageDataModule) -> int:
     """Optimiser steps of the whole training."""
     steps, trainer = datamodule.steps_per_epoch, settings.trainer
     if trainer.limit_batches is not None:
         steps = min(steps, math.ceil(trainer.limit_batches / trainer.accumulate))
-    return max(1, steps * trainer.max_epochs)
+    return trainer.max_steps or max(1, steps * trainer.max_epochs)
 
 
 def build(target: Target, key: str, leave_out: Sequence[str] = (), **known: Any) -> Any:

@@ -10,10 +10,11 @@ import lightning
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
+from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.loggers import Logger
 
 from callbacks.checkpoints import Checkpoints
+from callbacks.early_stopping import EarlyStopping
 from callbacks.ema import AveragedWeights
 from callbacks.finite_checks import FiniteLoss
 from callbacks.history import EpochLines, HistoryWriter, TimingWriter
@@ -21,17 +22,18 @@ from callbacks.pruning import Pruning
 from callbacks.signals import StopSignal
 from callbacks.step_seed import StepSeed
 from entry.builders.modules import build
+from entry.builders.training_network import frozen_encoder
 from entry.hardware import Hardware
 from lightning_modules.checkpoint_io import CheckpointFiles
 from run_folder import RunFolder, read_json
 from settings.run import RunSettings
 
 # About Lightning's own use of torch, and about choices that were made here: the loader resumes by itself, and what is
-# logged is the same on every rank already; a loss scaler may skip the first step.
+# logged is the same on every rank already; a loss scaler may skip the first step; a loader and its workers are kept.
 KNOWN_WARNINGS = (".*LeafSpec.*", ".*smaller than the logging interval.*", ".*does not have many workers.*",
                   ".*your dataloader is not resumable.*", ".*recommended to use `self.log.*sync_dist=True.*",
                   ".*will duplicate the last batch.*", ".*callbacks used to create the checkpoint.*",
-                  ".*call of `lr_scheduler.step.*", ".*`srun` command is available.*")  # fmt: skip
+                  ".*call of `lr_scheduler.step.*", ".*`srun` command is available.*", ".*can lead to instability due to.*")  # fmt: skip
 
 
 def build_trainer(
@@ -113,6 +115,8 @@ def _training_callbacks(
     search = (folder.sweep or folder.path) / "search.json"
     if search.exists() and folder.path.name.isdecimal() and read_json(search)["pruner"]:
         callbacks.append(Pruning(search.parent, int(folder.path.name), headline))
+    if settings.model.freeze_epochs:
+        callbacks.append(frozen_encoder(settings.model.freeze_epochs))
     if early.patience is not None:
-        callbacks.append(EarlyStopping("val/loss", patience=early.patience, min_delta=early.min_delta, verbose=True))
+        callbacks.append(EarlyStopping(early.patience, early.min_delta))
     return callbacks + [build(target, f"callbacks.{name}") for name, target in settings.callbacks.items()]

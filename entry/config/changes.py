@@ -17,10 +17,11 @@ from settings.run import AUTO, RunSettings
 OF_EVALUATION = ("report.predictions", "report.region_sizes", "report.html", "report.images", "report.gallery_iou",
                  "evaluation.")  # fmt: skip
 OF_SPLIT = ("data.fraction", "data.split", "data.folds", "data.select_from")
+LENGTH = ("trainer.max_epochs", "trainer.max_steps")
 # Another order of sums, and nothing else. Of these the first two are hardware, of which a difference is noted anyway.
 LAST_DIGITS = ("trainer.threads", "trainer.accelerator", "trainer.deterministic", "trainer.channels_last",
                "data.eval_batch_size")  # fmt: skip
-HARMLESS = ("data.root", "data.num_workers", "data.cache", "data.cache_dir", "data.stage", "data.on_corrupt", "trainer.max_epochs", "trainer.progress",
+HARMLESS = ("data.root", "data.num_workers", "data.cache", "data.cache_dir", "data.stage", "data.on_corrupt", *LENGTH, "trainer.progress",
             "trainer.timeout", "trainer.find_unused_parameters", "checkpointing.", "logger.", *LAST_DIGITS, *OF_EVALUATION)  # fmt: skip
 OUR_SCHEDULES = "lightning_modules.schedules."
 
@@ -37,7 +38,8 @@ class Resumption:
     @property
     def is_finished(self) -> bool:
         """Whether the run is complete, and was not given more epochs."""
-        more = self.settings.trainer.max_epochs > self.before.trainer.max_epochs
+        now, before = self.settings.trainer, self.before.trainer
+        more = (now.max_steps or now.max_epochs) > (before.max_steps or before.max_epochs)
         return not more and self.folder.status.exists() and read_json(self.folder.status)["state"] == "finished"
 
 
@@ -85,6 +87,12 @@ def _check_kept(resumption: Resumption) -> None:
     if split is not None:
         raise RequestError(
             f"{split}: the run has its split, in its split.csv, which is never made anew. Leave it as it was, or train another run."
+        )
+    now, before = resumption.settings.trainer, resumption.before.trainer
+    if (now.max_steps is None) != (before.max_steps is None) or (now.max_steps and now.max_epochs != before.max_epochs):
+        own = "max_epochs" if before.max_steps is None else "max_steps"
+        raise RequestError(
+            f"The length of this run is trainer.{own}={getattr(before, own)}. For another one type trainer.{own}=NUMBER."
         )
     if "optimizer._target_" in resumption.changes:
         raise RequestError(

@@ -14,6 +14,7 @@ from torch.distributed import Store
 
 from callbacks.signals import StopSignal
 from entry.distributed import rendezvous
+from entry.distributed.assembly import assembled
 from entry.distributed.group import together
 from entry.distributed.peers import Peers, advice
 from entry.errors import FAILURES, REQUEST_ERRORS, RankError, RunStopped, exit_code, print_failure
@@ -121,7 +122,7 @@ def _follow(job: Job, store: Store) -> None:
     accelerator = choose(settings.trainer).accelerator
     # A file system may lock for each machine alone: then this one clears leftovers, once nobody looks for the mark any more.
     with signal.listening(), together(store, accelerator, _peers), folder.in_use():
-        carry_out(job, signal)
+        carry_out(job, signal, assembled(job))
 
 
 def _job_or_code(store: Store) -> Job | int:

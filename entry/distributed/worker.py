@@ -58,6 +58,7 @@ def _part(job: "Job", signal: "StopSignal", on_loss: Callable[[str], None]) -> N
     """Join the process group, do the job, and leave it."""
     from entry import hardware
     from entry.distributed import peers, rendezvous
+    from entry.distributed.assembly import assembled
     from entry.distributed.group import together
     from entry.job import carry_out
     from run_folder import RunFolder
@@ -69,7 +70,7 @@ def _part(job: "Job", signal: "StopSignal", on_loss: Callable[[str], None]) -> N
         store = rendezvous.meet()
         accelerator = hardware.choose(settings.trainer).accelerator
         with together(store, accelerator, others):
-            carry_out(job, signal)
+            carry_out(job, signal, assembled(job))
 
 
 def _end_with_parent(parent: int) -> None:

@@ -82,11 +82,19 @@ class SMPSegmenter(nn.Module):
     """A segmentation model of smp, in ``model``: images (B, 3, H, W) to logits (B, num_classes, H, W), for any H and W.
 
     `arch` and `encoder` are named as in smp, encoders of timm with ``tu-`` before their name; `options` are further arguments of the
-    architecture. Images are padded with zeros at the right and the bottom to multiples of the encoder's stride, and the logits
+    architecture; `drop_path_rate` is as of `TimmClassifier`, for encoders that have it. Images are padded with zeros at the right and the bottom to multiples of the encoder's stride, and the logits
     cropped: TensorFlow's padding (``tf_``) moves features of other sizes by up to that stride, unlike those of a training on multiples. Raises NetworkError for what smp lacks or cannot combine.
     """
 
-    def __init__(self, num_classes: int, arch: str, encoder: str, image_size: Sequence[int], **options: Any) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        arch: str,
+        encoder: str,
+        image_size: Sequence[int],
+        drop_path_rate: float | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__()
         smp = library("segmentation_models_pytorch")
         known = smp.MODEL_ARCHITECTURES_MAPPING
@@ -98,9 +106,13 @@ class SMPSegmenter(nn.Module):
             having = [*smp.encoders.get_encoder_names(), *(f"tu-{each}" for each in library("timm").list_models())]
             raise NetworkError(_unknown("model.encoder", encoder, "smp", having))
         _check_options(known[arch.lower()], options)
+        if drop_path_rate is not None and self.timm_name is not None:
+            options["drop_path_rate"] = drop_path_rate
         make = partial(smp.create_model, arch, encoder, encoder_weights=None, classes=num_classes, **options)
         called = f"model.arch={arch} with model.encoder={encoder}"
         self.make, self.model = _made(make, self.config, image_size, called)
+        if drop_path_rate is not None:
+            _set_drop_path(self.part, drop_path_rate, encoder)
         with_fast_gradients(self.model)
         self.stride = self.model.encoder.output_stride
         size = f"data.image_size=[{image_size[0]},{image_size[1]}]"
@@ -182,6 +194,21 @@ def _check_options(make: type[nn.Module], options: Collection[str]) -> None:
         raise NetworkError(
             f"model.network.{unknown}: {make.__name__} has no such setting. Those it has: {', '.join(known)}."
         )
+
+
+def _set_drop_path(encoder: nn.Module, rate: float, name: str) -> None:
+    """Set the largest rate of stochastic depth, and the others in proportion: smp's own encoders take no argument for it.
+
+    Raises NetworkError for an encoder without it.
+    """
+    layers: list[Any] = [each for each in encoder.modules() if type(each).__name__ == "DropPath"]
+    largest = max((layer.drop_prob or 0.0 for layer in layers), default=0.0)
+    if largest == 0 and rate != 0:
+        raise NetworkError(
+            f"model.network.drop_path_rate={rate}: model.encoder={name} has no stochastic depth. Leave it out."
+        )
+    for layer in layers:
+        layer.drop_prob = layer.drop_prob and layer.drop_prob * rate / largest
 
 
 def _made(make: partial[nn.Module], config: Any, size: Sequence[int], called: str) -> tuple[partial[nn.Module], Any]:

@@ -22,7 +22,7 @@ def data(classes=("red", "green"), unit="images", counts=None, notes=()):
 def run(datamodule, ranks=1, note=""):
     settings = SimpleNamespace(
         data=SimpleNamespace(image_size=(48, 64), batch_size=16), model=SimpleNamespace(name="tiny"),
-        aug=SimpleNamespace(name="none"), trainer=SimpleNamespace(max_epochs=3),
+        aug=SimpleNamespace(name="none"), trainer=SimpleNamespace(max_epochs=3, max_steps=None),
     )  # fmt: skip
     return SimpleNamespace(
         settings=settings, datamodule=datamodule, machine=Hardware("cpu", "a processor", "32-true", 2, ranks),
@@ -86,15 +86,6 @@ def test_at_most_thirty_classes_are_listed_and_all_are_counted(capsys, classes, 
 def test_what_is_ignored_with_run_is_named(capsys, typed, folder_was_typed, lines):
     print_ignored(SimpleNamespace(typed_keys=typed, folder_was_typed=folder_was_typed))
     assert printed(capsys) == lines
-
-
-@pytest.mark.parametrize(
-    ("loss", "why"), [(0.5, "has not fallen for early_stopping.patience=2"), (float("nan"), "is nan")]
-)
-def test_early_stopping_is_reported_on_stderr(capsys, loss, why):
-    console.ended_early(3, 10, 2, loss)
-    out, err = capsys.readouterr()
-    assert (out, err) == ("", f"early stopping: after epoch 3 of 10, as val/loss {why}\n")
 
 
 def test_names_in_brackets_and_between_colons_are_printed_as_they_are(capsys):

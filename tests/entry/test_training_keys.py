@@ -6,7 +6,9 @@ import signal
 
 import pytest
 import torch
+import yaml
 
+from lightning_modules.networks.compiled import compiler
 from tests.chaos.harness import compare, signal_after
 from tests.test_train import QUICK
 
@@ -16,8 +18,16 @@ NORMS = (*COMMON, "model=timm", "model.name=test_vit")  # LayerNorm: two ranks c
 BATCHES = (*COMMON, "model=timm", "model.name=test_resnet", "optimizer=sgd")  # BatchNorm
 PARTS = ("optimizer.encoder_lr=0.002", "optimizer.weight_decay_norms=false", "scheduler=cosine")
 LAYERS = ("optimizer.layer_decay=0.8", "scheduler=cosine", "scheduler.warmup_steps=3")
-KEYS = {"parts": (*BATCHES, *PARTS), "layers": (*BATCHES, *LAYERS)}
-ON_RANKS = {"parts": (*NORMS, *PARTS, "optimizer=sgd"), "layers": (*NORMS, *LAYERS, "optimizer=sgd", "loss=focal")}
+STEPS = ("trainer.max_steps=7", "scheduler=poly")  # an epoch has 4
+FROZEN = ("model.freeze_epochs=1", "trainer.gradient_checkpointing=true", "scheduler=cosine")
+KEYS = {
+    "parts": (*BATCHES, *PARTS),
+    "layers": (*BATCHES, *LAYERS),
+    "steps": (*BATCHES, *STEPS),
+    "frozen": (*BATCHES, *FROZEN),
+}
+ON_RANKS = {"parts": (*NORMS, *PARTS, "optimizer=sgd"), "layers": (*NORMS, *LAYERS, "optimizer=sgd", "loss=focal"),
+            "steps": (*NORMS, *STEPS, "optimizer=sgd"), "frozen": (*NORMS, *FROZEN, "optimizer=sgd")}  # fmt: skip
 
 
 def state(folder):
@@ -88,6 +98,9 @@ def test_groups_that_a_checkpoint_lacks_are_refused(run_command, stopped, first,
     [
         (("optimizer.encoder_lr=0.01",), "optimizer.encoder_lr: CustomCNN has no pretrained encoder"),
         (("model=resnet18", "optimizer.layer_decay=0.5"), "optimizer.layer_decay: layers are known of timm's networks only"),
+        (("model.freeze_epochs=1",), "model.freeze_epochs: CustomCNN has no pretrained encoder"),
+        (("trainer.gradient_checkpointing=true", "trainer.compile=true", "model=resnet18"), "trainer.gradient_checkpointing=true: torch.compile"),
+        (("trainer.max_steps=0",), "trainer.max_steps=0: must be"),
         (("optimizer.encoder_lr=0",), "optimizer.encoder_lr=0: must be"),
         (("model=resnet18", "optimizer.encoder_lr=0.01", "scheduler=cosine", "scheduler._target_=torch.optim.lr_scheduler.OneCycleLR"),
          "optimizer.encoder_lr and layer_decay: torch.optim.lr_scheduler.OneCycleLR has one rate"),
@@ -99,3 +112,81 @@ def test_what_makes_no_sense_is_refused_in_one_line(run_command, tmp_path, image
     assert answer.err.startswith(message)
     assert len(answer.err.strip().splitlines()) == 1
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_training_ends_at_its_step_with_a_validation_and_its_checkpoint(run_command, image_folder):
+    answer = run_command("train", *BATCHES, f"data.root={image_folder}", *STEPS)
+    assert answer.code == 0, answer.err
+    assert "2 epochs (7 steps)" in answer.out
+    found = rows(answer.folder)
+    assert [row["step"] for row in found] == ["4", "7"]
+    assert all(row["val/loss"] for row in found)
+    assert state(answer.folder)["global_step"] == 7
+    assert float(found[-1]["lr"]) == 0  # poly reaches it at the last of all steps
+    config = yaml.safe_load((answer.folder / "config.yaml").read_text())
+    assert (config["trainer"]["max_epochs"], config["trainer"]["max_steps"]) == (2, 7)
+
+
+def test_a_run_of_whole_epochs_can_be_given_more_steps(run_command, tmp_path, image_folder):
+    for name, steps in (("whole", 7), ("longer", 4)):
+        answer = run_command(
+            "train",
+            *BATCHES,
+            f"data.root={image_folder}",
+            f"trainer.max_steps={steps}",
+            f"hydra.run.dir={tmp_path / name}",
+        )
+        assert answer.code == 0, answer.err
+    answer = run_command("train", f"resume={tmp_path / 'longer'}", "trainer.max_steps=7")
+    assert answer.code == 0, answer.err
+    assert "trainer.max_steps is now 7, not 4; the learning rate follows its schedule over all of them." in answer.out
+    assert [row["step"] for row in rows(tmp_path / "longer")] == ["4", "7"]
+    assert compare(tmp_path / "whole", tmp_path / "longer") == []
+
+
+@pytest.mark.parametrize(
+    ("before", "typed", "message"),
+    [
+        ("trainer.max_steps=7", "trainer.max_steps=9", "trainer.max_steps=9: the run has ended, in the middle of an epoch"),
+        ("trainer.max_epochs=2", "trainer.max_steps=40", "The length of this run is trainer.max_epochs=2."),
+    ],
+)  # fmt: skip
+def test_another_length_that_would_be_another_run_is_refused(
+    run_command, tmp_path, image_folder, before, typed, message
+):
+    folder = tmp_path / "run"
+    assert run_command("train", *BATCHES, f"data.root={image_folder}", before, f"hydra.run.dir={folder}").code == 0
+    written = (folder / "config.yaml").read_bytes()
+    answer = run_command("train", f"resume={folder}", typed)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(message)
+    assert (folder / "config.yaml").read_bytes() == written
+
+
+def test_fewer_steps_than_a_stopped_run_has_taken_are_refused(run_command, stopped):
+    folder = stopped(*BATCHES, "trainer.max_steps=7")
+    answer = run_command("train", f"resume={folder}", "trainer.max_steps=3")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"trainer.max_steps=3: {folder} has taken 4 steps already.")
+    answer = run_command("train", f"resume={folder}", "trainer.max_epochs=9")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(
+        "The length of this run is trainer.max_steps=7. For another one type trainer.max_steps=NUMBER."
+    )
+
+
+@pytest.mark.slow
+def test_a_compiled_training_ends_near_a_plain_one_and_is_evaluated_as_one(run_command, tmp_path, image_folder):
+    """torch's own compiler, where there is one for C++."""
+    if compiler() is None:
+        pytest.skip("no C++ compiler")
+    typed = (*COMMON, f"data.root={image_folder}", "optimizer=sgd", "trainer.precision=32-true", "trainer.max_epochs=1")
+    for name, more in (("plain", ()), ("compiled", ("trainer.compile=true",))):
+        answer = run_command("train", *typed, *more, f"hydra.run.dir={tmp_path / name}")
+        assert answer.code == 0, answer.err
+    one, other = (state(tmp_path / name)["state_dict"] for name in ("plain", "compiled"))
+    torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-4)
+    scores = (tmp_path / "compiled/evaluation/test/per_sample.npz").read_bytes()
+    answer = run_command("evaluate", f"run={tmp_path / 'compiled'}")
+    assert answer.code == 0, answer.err
+    assert (tmp_path / "compiled/evaluation/test/per_sample.npz").read_bytes() == scores

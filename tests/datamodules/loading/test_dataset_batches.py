@@ -163,3 +163,16 @@ def test_evaluation_deals_whole_batches_and_counts_each_sample_once(world_size, 
             counted = number < len(alone)
             assert [key.sample for key in batch] == alone[number if counted else 0]
             assert {key.counted for key in batch} == {counted}
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("most", [1, 2, 4, 5, 9])
+def test_an_epoch_of_fewer_steps_has_the_first_of_them(most, accumulate):
+    """Of 37 samples in steps of 8 there are five, the last with 5 samples."""
+    whole = TrainingBatches(range(37), 8, seed=1, epoch=2, accumulate=accumulate)
+    part = TrainingBatches(range(37), 8, seed=1, epoch=2, accumulate=accumulate, most_steps=most)
+    assert part.steps == min(most, 5)
+    assert len(part) == len(list(part)) == min(most, 5) * accumulate
+    assert list(part) == list(whole)[: len(part)]
+    assert part.full_steps == whole.steps == 5
+    assert part.batch_sizes() == whole.batch_sizes()

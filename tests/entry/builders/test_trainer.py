@@ -3,10 +3,11 @@
 import lightning
 import pytest
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelSummary
+from lightning.pytorch.callbacks import ModelSummary
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 
 from callbacks.checkpoints import Checkpoints
+from callbacks.early_stopping import EarlyStopping
 from callbacks.ema import AveragedWeights
 from callbacks.finite_checks import FiniteLogits, FiniteLoss
 from callbacks.history import EpochLines, HistoryWriter, TimingWriter

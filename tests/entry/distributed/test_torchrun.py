@@ -19,7 +19,7 @@ from types import SimpleNamespace
 from entry.distributed import torchrun
 from entry.job import Job
 run = SimpleNamespace(machine=SimpleNamespace(accelerator="cpu"), settings=Job("evaluate", {folder!r}).settings())
-torchrun.carry_out = lambda job, signal, run=None: print("worked", job.split)
+torchrun.carry_out = lambda job, signal, run: print("worked", job.split)
 def compose():
     if {shares}:
         torchrun.share(Job("evaluate", {folder!r}, split="val"), run, None)
@@ -30,7 +30,8 @@ print("gone")
 FOLLOW = """
 import sys
 from entry.distributed import torchrun
-torchrun.carry_out = lambda job, signal, run=None: print("worked", job.split)
+torchrun.assembled = lambda job: None
+torchrun.carry_out = lambda job, signal, run: print("worked", job.split)
 sys.exit(torchrun.follow())
 """
 

@@ -8,7 +8,7 @@ import pytest
 
 from callbacks.errors import RunStopped
 from entry import job as jobs
-from entry.distributed import group, peers, rendezvous, worker
+from entry.distributed import assembly, group, peers, rendezvous, worker
 from entry.errors import RankError
 from entry.job import Job
 from lightning_modules.errors import TrainingError
@@ -35,6 +35,7 @@ def work(tmp_path, monkeypatch):
         monkeypatch.setattr(rendezvous, "meet", lambda: None)
         monkeypatch.setattr(group, "together", Together)
         monkeypatch.setattr(peers.Peers, "watching", lambda _: contextlib.nullcontext())
+        monkeypatch.setattr(assembly, "assembled", lambda _: None)
         monkeypatch.setattr(jobs, "carry_out", lambda *_: body())
         code = worker.main(Job("train", str(path)).to_json(), control)
         assert (control / "0.pid").read_text() == str(os.getpid())
