@@ -106,7 +106,7 @@ class ImageDataModule(IndexedDataModule):
         self._check_workers(split, self.train_size if split == "train" else self.eval_size)
         if split == "train":
             self.training_batch_sizes()
-            if self.train_size != self.settings.image_size:
+            if self.augmentation is not None or self.train_size != self.settings.image_size:
                 check_training_size(self.augmentation, self.train_size, self.settings.image_size)
 
     @property

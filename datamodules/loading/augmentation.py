@@ -1,6 +1,7 @@
 """Augmentation as a function of (seed, epoch, sample): no state, no worker and no restart can change it."""
 
 import hashlib
+import math
 import os
 from typing import TYPE_CHECKING
 
@@ -69,10 +70,34 @@ def _fill_masks_with(transform: "BaseCompose", void: int) -> None:
 
 
 def check_training_size(augmentation: Augmentation | None, given: tuple[int, int], wanted: tuple[int, int]) -> None:
-    """Raise DatasetError where an augmentation does not cut images of `wanted` (height, width) out of `given` ones."""
+    """Raise DatasetError where an augmentation shrinks `given` images (height, width) below what it cuts out of them.
+
+    Where `wanted` is another size, it must make images of that size.
+    """
+    _check_scales(augmentation, given)
+    if given == wanted:
+        return
     made = given if augmentation is None else augmentation(np.zeros((*given, 3), np.uint8), name="", epoch=0)[0].shape
     if made[:2] != wanted:
         raise DatasetError(
             f"data.load_size={as_typed(given)}: the augmentation makes pictures of {as_typed(made[:2])} of them, not of "
             f"data.image_size={as_typed(wanted)}; take aug=road, which cuts that out, or leave data.load_size out."
         )
+
+
+def _check_scales(augmentation: Augmentation | None, given: tuple[int, int]) -> None:
+    """Raise DatasetError for a random scale that makes images smaller than the crop that follows: most draws would not show it."""
+    least, transform = 1.0, augmentation and augmentation.transform
+    for each in transform.transforms if transform is not None else ():
+        if type(each).__name__ == "RandomScale":
+            least *= 1 + each.scale_limit[0]
+        if type(each).__name__ == "RandomCrop" and not each.pad_if_needed:
+            small = [int(side * least) for side in given]
+            cut = [each.height, each.width]
+            if small[0] < cut[0] or small[1] < cut[1]:
+                enough = max(side / whole for side, whole in zip(cut, given, strict=True)) - 1
+                raise DatasetError(
+                    f"aug.scale_limit: images of {as_typed(given)} shrink to as little as {as_typed(small)}, from which {as_typed(cut)}, "
+                    f"data.image_size, cannot be cut. Type aug.scale_limit=[{math.ceil(100 * enough) / 100:g},…] at least, or a smaller "
+                    "data.image_size."
+                )

@@ -1,5 +1,6 @@
 """Augmentation depends on (seed, epoch, name) and on nothing else."""
 
+import contextlib
 from collections import Counter
 
 import albumentations
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from datamodules.errors import DatasetError
-from datamodules.loading.augmentation import Augmentation
+from datamodules.loading.augmentation import Augmentation, check_training_size
 from tests.datamodules.conftest import AUGMENTATIONS, shipped
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
@@ -197,3 +198,19 @@ def test_a_users_own_transforms_bring_no_class_but_void_either(name):
         assert (turned.dtype, ids.dtype) == (np.uint8, np.uint8)
         assert turned.shape[:2] == ids.shape
         assert set(np.unique(ids)) <= {*np.unique(mask), VOID}
+
+
+@pytest.mark.parametrize(
+    ("limits", "size", "message"),
+    [
+        ([-0.3, 0.5], (20, 28), None),
+        ([-0.31, 0.5], (21, 30), r"shrink to as little as \[20,27\], from which \[21,30\].*aug\.scale_limit=\[-0\.25,…\]"),
+        ([-0.5, 0.0], (10, 21), r"shrink to as little as \[15,20\], from which \[10,21\]"),
+    ],
+)  # fmt: skip
+def test_scales_that_leave_less_than_the_crop_are_refused(limits, size, message):
+    steps = [albumentations.RandomScale(scale_limit=limits, p=1.0), albumentations.RandomCrop(*size)]
+    pipeline = Augmentation(albumentations.Compose(steps), seed=0, void=9)
+    expected = pytest.raises(DatasetError, match=message) if message else contextlib.nullcontext()
+    with expected:
+        check_training_size(pipeline, (30, 40), size)

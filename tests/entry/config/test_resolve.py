@@ -38,7 +38,7 @@ def test_everything_is_plain_and_absolute(tmp_path, monkeypatch):
         (["seed=${nothing}"], "The configuration cannot be resolved: Interpolation key 'nothing' not found"),
         (["lightning_module.targets=null"], "The configuration cannot be resolved: .*targets"),
         (["seed=-1"], "seed=-1: must be a whole number of at least 0"),
-        (["+trainer.max_steps=3"], r"There is no key 'trainer\.max_steps'"),
+        (["+trainer.max_time=3"], r"There is no key 'trainer\.max_time'"),
         (["data=image_folder", "data.root="], r"data\.root=: must be a folder"),
         (["aug=flip_rotate", "aug.rotation=180.5"], r"aug\.rotation=180\.5: must be a number of degrees from 0 to 180"),
         (["data.split=official", "data.folds=5", "data.fold=0"], r"data\.folds=5 deals the samples .*, and data\.split=official"),
@@ -127,6 +127,9 @@ def test_every_shipped_option_composes(tmp_path, group):
         "mask_folder": segments,
         "idd_lite_deeplabv3": [],
         "finetune_lite0": [],
+        "idd_level3": [],
+        "idd_lite_gpu": [],
+        "idd_lite_scratch": [],
         "q3_deeplabv3_voc_on_idd": [],
     }
     for option in options:
