@@ -58,7 +58,17 @@ def problems(arguments: Sequence[str], command: str) -> list[str]:
     if typed.shell_completion:
         return []
     check = _Checks(typed, command)
-    return [sentence for text in typed.overrides for sentence in check.override(text)]
+    return [*_unread(typed.config_dir), *(sentence for text in typed.overrides for sentence in check.override(text))]
+
+
+def _unread(folder: str | None) -> list[str]:
+    """A sentence for each option of the user's folder that has the name of one in conf/, which Hydra reads in its place."""
+    own = sorted(Path(folder).glob("*/*.yaml")) if folder else []
+    return [
+        f"{path}: {path.parent.name}={path.stem} is an option of idd-lightning's own, which is read in place of yours. Give the file another name."
+        for path in own
+        if (CONF / path.parent.name / path.name).exists() and not path.samefile(CONF / path.parent.name / path.name)
+    ]
 
 
 def _refusal(typed: argparse.Namespace, rest: Sequence[str], command: str) -> str | None:

@@ -325,6 +325,16 @@ def test_what_was_taken_out_is_in_the_configuration_as_what_it_means(typed):
     assert plain["scheduler"] == {"_target_": "lightning_modules.schedules.constant", "_partial_": True}
 
 
+def test_an_option_that_would_never_be_read_is_refused(typed, options, tmp_path):
+    own = options(loss__focal="name: mine\n", loss__mine="defaults:\n  - focal\n  - _self_\n")
+    code, found, out, err = typed(own, "loss=mine")
+    assert (code, found, out) == (2, [], "")
+    path = tmp_path / "own" / "loss" / "focal.yaml"
+    assert err.startswith(
+        f"{path}: loss=focal is an option of idd-lightning's own, which is read in place of yours. Give"
+    )
+
+
 def test_what_makes_sense_has_no_problems():
     assert problems(["model=resnet18", "-m", "seed=1,2"], "train") == []
     assert options_of("optimizer") == ["adam", "adamw", "sgd"]
