@@ -87,7 +87,7 @@ def check_training_size(augmentation: Augmentation | None, given: tuple[int, int
 
 def _check_scales(augmentation: Augmentation | None, given: tuple[int, int]) -> None:
     """Raise DatasetError for a random scale that makes images smaller than the crop that follows: most draws would not show it."""
-    least, transform = 1.0, augmentation and augmentation.transform
+    least, transform = 1.0, None if augmentation is None else augmentation.transform
     for each in transform.transforms if transform is not None else ():
         if type(each).__name__ == "RandomScale":
             least *= 1 + each.scale_limit[0]

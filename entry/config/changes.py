@@ -20,9 +20,9 @@ OF_SPLIT = ("data.fraction", "data.split", "data.folds", "data.select_from")
 LENGTH = ("trainer.max_epochs", "trainer.max_steps")
 # Another order of sums, and nothing else. Of these the first two are hardware, of which a difference is noted anyway.
 LAST_DIGITS = ("trainer.threads", "trainer.accelerator", "trainer.deterministic", "trainer.channels_last",
-               "data.eval_batch_size")  # fmt: skip
+               "data.eval_batch_size", "trainer.compile")  # fmt: skip
 HARMLESS = ("data.root", "data.num_workers", "data.cache", "data.cache_dir", "data.stage", "data.on_corrupt", *LENGTH, "trainer.progress",
-            "trainer.timeout", "trainer.find_unused_parameters", "checkpointing.", "logger.", *LAST_DIGITS, *OF_EVALUATION)  # fmt: skip
+            "trainer.timeout", "trainer.find_unused_parameters", "trainer.gradient_checkpointing", "checkpointing.", "logger.", *LAST_DIGITS, *OF_EVALUATION)  # fmt: skip
 OUR_SCHEDULES = "lightning_modules.schedules."
 
 

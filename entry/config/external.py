@@ -12,8 +12,8 @@ OF_PAGE = ("report.html", "report.images", "report.gallery_iou")
 # Keys, and groups of them, that have an effect on the evaluation of what was not made here: the data, and the machine.
 USED_KEYS = ("split", "crosswalk", "data", "report.region_sizes", *OF_PAGE, "seed", "logger", "trainer", "allow")
 FRESH = ("auto", "none", "imagenet", *LITE)  # values of model.weights with which a model cannot predict classes yet
-OF_TRAINING = ("trainer.max_epochs", "trainer.accumulate", "trainer.gradient_clip", "trainer.sync_batchnorm",
-               "trainer.find_unused_parameters")  # fmt: skip
+OF_TRAINING = ("trainer.max_epochs", "trainer.max_steps", "trainer.accumulate", "trainer.gradient_clip", "trainer.gradient_checkpointing",
+               "trainer.compile", "trainer.sync_batchnorm", "trainer.find_unused_parameters", "model.freeze_epochs")  # fmt: skip
 # With run= too: those of groups that are used, without an effect on the evaluation of a trained model.
 NOT_OF_RUN = (*OF_TRAINING, "data.batch_size", "data.drop_last", "data.load_size", "data.train_eval_samples")
 OF_RUN = ("run", "checkpoint", "split", "data", "evaluation", "report.predictions", "report.region_sizes", *OF_PAGE, "trainer",

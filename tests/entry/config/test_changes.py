@@ -27,7 +27,7 @@ def resumption(tmp_path, run, *typed):
     "typed",
     [
         "trainer.threads=3", "trainer.accelerator=cpu", "trainer.deterministic=true", "trainer.channels_last=false", "data.eval_batch_size=7",
-        "trainer.find_unused_parameters=true", "trainer.progress=false", "trainer.max_epochs=20", "checkpointing.keep=2", "data.num_workers=1",
+        "trainer.find_unused_parameters=true", "trainer.gradient_checkpointing=true", "trainer.compile=true", "trainer.progress=false", "trainer.max_epochs=20", "checkpointing.keep=2", "data.num_workers=1",
         "logger=[csv,tensorboard]", "logger=csv", "~logger", "evaluation.flip=true",
     ],
 )  # fmt: skip
