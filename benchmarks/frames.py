@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -21,9 +22,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.timing import interleaved, machine, markdown_table
 from datamodules.files.masks import polygon_mask
 from datamodules.idd import IDDDataModule
-from datamodules.loading.dataset import SampleKey
+from datamodules.loading.dataset import ImageDataset, SampleKey, TrainingBatches
+from datamodules.loading.mixing import MixedDataset
 from label_spaces.catalogue import load
 from settings.data import DataSettings
+from settings.mixing import MixingKeys
 
 FULL, SIDE = (1080, 1920), 512
 OBJECTS, CORNERS = 150, 40  # of a frame: as many as IDD's have on average, in the same order of size
@@ -95,11 +98,18 @@ def plain_sample(path: Path) -> torch.Tensor:
 
 
 def side_by_side(title: str, ways: dict[str, object], repeats: int) -> None:
-    """Time ways of doing the same, the first one ours, and print a table."""
-    seconds = interleaved(ways, repeats)
+    """Time ways of doing the same, the first one ours, and print a table of CPU time."""
+    seconds = interleaved(ways, repeats, time.process_time)
     ours = next(iter(seconds.values()))
     rows = [[name, f"{1000 * value:.2f}", f"{value / ours:.2f}"] for name, value in seconds.items()]
     print(markdown_table([title, "ms", "ratio"], rows) + "\n")
+
+
+def mixed_samples(module: IDDDataModule, **keys: float) -> MixedDataset:
+    """Return the first epoch's samples, mixed as these keys of `aug` have it."""
+    loader = module.training_dataloader(0)
+    pairs, batches = cast(ImageDataset, loader.dataset), cast(TrainingBatches, loader.batch_sampler)
+    return MixedDataset(pairs, batches, SPACE, MixingKeys(**cast(dict[str, Any], keys)))
 
 
 def main() -> None:
@@ -109,7 +119,7 @@ def main() -> None:
     repeats = parser.parse_args().repeats
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    print(f"{machine(('torch', 'numpy', 'pillow'))}; one thread, median of {repeats}, ways taking turns.\n")
+    print(f"{machine(('torch', 'numpy', 'pillow'))}; one thread, median CPU time of {repeats}, ways taking turns.\n")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         write_frames(place / "frames", 10)
@@ -127,10 +137,12 @@ def main() -> None:
         module.setup("fit")
         dataset, index = module.training_dataloader(0).dataset, module.indices("train")[0]
         file = module.file(module.names[index])
+        mixed = mixed_samples(module, copy_paste=1.0)
         side_by_side(
             "a 512² sample of a 1080p JPEG",
             {
                 "cached, image and mask": lambda: dataset[SampleKey(0, index)],
+                "the same, mixed with a partner (aug.copy_paste=1)": lambda: mixed[SampleKey(0, index)],
                 "Pillow, image alone": lambda: plain_sample(file),
             },
             repeats,

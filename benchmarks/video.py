@@ -5,6 +5,7 @@ The network is an untrained Unet on EfficientNet-Lite0; the video is generated.
 """
 
 import argparse
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -22,11 +23,14 @@ from datamodules.files.videos import Video
 from datamodules.loading.unlabelled_images import Pictures, collate
 from entry import load_run
 from entry.builders.modules import build_module
-from entry.video import predict_video
+from entry.model import TrainedModel
+from entry.video import CPU_PIXELS, predict_video
 from reports.overlay_video import overlay_video
 from reports.overlays import painted
 from run_folder import RunFolder
 from tests.videos import make_video
+
+BATCH = 8  # the frames of a batch, by the settings
 
 
 def frames(count: int, size: tuple[int, int]) -> Iterator[Any]:
@@ -44,6 +48,26 @@ def cpu_milliseconds(act: Callable[[], Any], count: int) -> tuple[float, Any]:
     return 1000 * (time.process_time() - began) / count, result
 
 
+def untrained(folder: Path, size: tuple[int, int], threads: int) -> TrainedModel:
+    """Write a run with an untrained network for pictures of (height, width) and open it; 0 `threads`: one a core."""
+    typed = [
+        "trainer=cpu",
+        "model.weights=none",
+        f"data.image_size=[{size[0]},{size[1]}]",
+        f"data.eval_batch_size={BATCH}",
+    ]
+    typed += [f"trainer.threads={threads}"] if threads else []
+    (folder / "frames").mkdir()  # which the settings name, and nothing reads
+    settings = configuration(folder, *typed, model="smp")
+    run = RunFolder(folder / "run")
+    run.claim(settings.to_yaml(), typed)
+    module, _ = build_module(settings, SPACE, "none")
+    facts = {"label_space": SPACE.name, "classes": list(SPACE.classes)}
+    state = {"state_dict": module.state_dict(), "epoch": 0, "global_step": 0, "hyper_parameters": facts}
+    torch.save(state, run.checkpoints / "best.ckpt")
+    return load_run(run.path)
+
+
 def main() -> None:
     """Measure the stages one after the other, then all at once."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -54,27 +78,21 @@ def main() -> None:
     even = (size[0] // 2 * 2, size[1] // 2 * 2)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        typed = [
-            "trainer=cpu",
-            "model.weights=none",
-            f"data.image_size=[{size[0]},{size[1]}]",
-            "data.eval_batch_size=8",
-        ]
-        settings = configuration(folder, *typed, *([f"trainer.threads={given.threads}"] * bool(given.threads)), model="smp")  # fmt: skip
-        run = RunFolder(folder / "run")
-        run.claim(settings.to_yaml(), typed)
-        module, _ = build_module(settings, SPACE, "none")
-        facts = {"label_space": SPACE.name, "classes": list(SPACE.classes)}
-        torch.save({"state_dict": module.state_dict(), "epoch": 0, "global_step": 0, "hyper_parameters": facts}, run.checkpoints / "best.ckpt")  # fmt: skip
-        model, path = load_run(run.path), make_video(folder / "drive.mp4", frames(count, even))
+        model = untrained(folder, size, given.threads)
+        path = make_video(folder / "drive.mp4", frames(count, even))
         predict_video(model, make_video(folder / "warm.mp4", frames(8, even)), folder, "warm", masks=False)
         video = Video(path)
         reading, read = cpu_milliseconds(lambda: [*video.frames()], count)
         pictures = Pictures([frame.image for frame in read], model.size)
-        batches = [collate([pictures[i] for i in range(k, min(k + 8, count))])["image"] for k in range(0, count, 8)]
-        network, masks = cpu_milliseconds(
-            lambda: [m for b in batches for m in model.segment(b, [""] * len(b))[0]], count
-        )
+
+        def predict(step: int) -> list[Any]:
+            parts = (range(k, min(k + step, count)) for k in range(0, count, step))
+            batches = (collate([pictures[i] for i in part])["image"] for part in parts)
+            return [mask for batch in batches for mask in model.segment(batch, [""] * len(batch))[0]]
+
+        step = max(1, min(BATCH, CPU_PIXELS // math.prod(model.size)))  # as predict_video has it
+        whole_batches, _ = cpu_milliseconds(lambda: predict(BATCH), count)
+        network, masks = cpu_milliseconds(lambda: predict(step), count)
         pairs = [(frame, resize_mask(mask, even)) for frame, mask in zip(read, masks, strict=True)]
         drawing, _ = cpu_milliseconds(lambda: [painted(frame.image, mask, SPACE) for frame, mask in pairs], count)
 
@@ -88,9 +106,13 @@ def main() -> None:
         whole, _ = cpu_milliseconds(lambda: predict_video(model, path, folder, "all", masks=False), count)
         seconds = time.monotonic() - began
     print(f"{machine()}; {size[0]}×{size[1]}, {count} frames\n")
-    rows = [("reading", reading), ("network", network), ("drawing", drawing), ("encoding", both - drawing), ("all at once", whole)]  # fmt: skip
+    parts = [("reading", reading), (f"network, {step} at once", network), ("drawing", drawing), ("encoding", both - drawing)]  # fmt: skip
+    rows = [*parts, ("all at once", whole), (f"network, {BATCH} at once", whole_batches)]
     print(markdown_table(("stage", "CPU ms a frame"), [(name, f"{value:.1f}") for name, value in rows]))
-    print(f"\n{count / seconds:.1f} frames/s")
+    total = sum(value for _, value in parts)
+    print(
+        f"\n{count / seconds:.1f} frames/s here; by arithmetic, two idle cores that share {total:.1f} ms: {2000 / total:.1f}"
+    )
 
 
 if __name__ == "__main__":

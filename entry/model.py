@@ -87,6 +87,11 @@ class TrainedModel:
         log.setLevel(level)
         self._fabric.setup_module(self._module.eval())  # in place: on the device, and in the precision
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the network computes on the CPU."""
+        return self._fabric.device.type == "cpu"
+
     def predict(
         self, images: Picture | Iterable[Picture], batch_size: int | None = None, *, all_classes: bool = False
     ) -> tuple[Ids, Probabilities]:

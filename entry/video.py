@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from reports.overlay_video import overlay_video
 from reports.picture_masks import shares
 
 MOST_BYTES = 2**26  # of the frames of a batch at their own size
+# Of a batch that a CPU computes: larger tensors than those of some 300,000 pixels get fresh pages from the system, layer for layer.
+CPU_PIXELS = 300_000
 Row = tuple[int, float, Any]  # number, seconds, and probabilities or shares of the classes
 
 
@@ -64,7 +67,10 @@ def _predicted(model: TrainedModel, video: Video) -> Iterator[Batch]:
 
 def _batches(model: TrainedModel, video: Video) -> Iterator[Batch]:
     """Yield batches of frames as `picture_loader` yields those of images."""
-    step = max(1, min(model.settings.data.eval_batch_size, MOST_BYTES // max(1, video.frame_bytes)))
+    step = min(model.settings.data.eval_batch_size, MOST_BYTES // max(1, video.frame_bytes))
+    if model.on_cpu:
+        step = min(step, CPU_PIXELS // math.prod(model.size))
+    step = max(1, step)
     frames = video.frames()
     while some := list(itertools.islice(frames, step)):
         pictures = Pictures([frame.image for frame in some], model.size)

@@ -26,6 +26,7 @@ ALPHA = {"RGBA": 3, "LA": 1, "PA": 1}  # the band that holds it
 STEPS = {2: 85, 4: 17}  # between the greys that Pillow makes of pixels of so many bits
 LOOKED_AT = 20  # masks of a folder whose label space is not known
 SHOWN = 10  # unknown ids or colours that a message lists
+BLOCK = 1 << 18  # pixels whose ids and indices stay in a core's cache
 
 
 class UnknownIdsError(DatasetError):
@@ -200,19 +201,37 @@ def _check_palette(image: Image.Image, space: LabelSpace) -> None:
 
 
 def _of_ids(ids: npt.NDArray[np.generic], space: LabelSpace) -> Mask:
-    values = ids.astype(np.uint8, copy=False)
-    if space.ids or space.further_ids or space.void >= NO_ID:
-        table = np.array(space.index_of_id(), dtype=np.uint8)
-        mask: Mask = np.asarray(cv2.LUT(values, table), dtype=np.uint8)  # a fifth of numpy's time
-        unknown = mask == NO_ID
-    else:  # ids are indices: a third of that
-        mask = np.minimum(values, np.uint8(space.void))
-        unknown = values >= space.void
-        for identity in space.void_ids:
-            unknown &= values != identity
-    if (values is not ids and (ids != values).any()) or unknown.any():
+    values = np.ascontiguousarray(ids.astype(np.uint8, copy=False))
+    mask, known = _looked_up(values, space)
+    if (values.dtype != ids.dtype and (ids != values).any()) or not known:
         raise UnknownIdsError(np.unique(ids).tolist(), space)
     return mask
+
+
+def _looked_up(ids: npt.NDArray[np.uint8], space: LabelSpace) -> tuple[Mask, bool]:
+    """Return the index of each id, (H, W) as `ids`, and whether the label space has all of them.
+
+    Block by block: temporary arrays of the size of a mask would cost more in fresh pages than what is computed.
+    """
+    table = np.array(space.index_of_id(), dtype=np.uint8)
+    own, others = table[: space.void], table[space.void :]
+    # Where ids are indices, a minimum takes a tenth of a table's time.
+    plain = space.void < NO_ID and (own == np.arange(len(own))).all() and np.isin(others, (space.void, NO_ID)).all()
+    above = [identity for identity in range(space.void, len(table)) if table[identity] == space.void]
+    mask, known, limit = np.empty_like(ids), True, np.full((BLOCK, 1), space.void, np.uint8)
+    source, target = ids.reshape(-1, 1), mask.reshape(-1, 1)
+    for start in range(0, len(source), BLOCK):
+        some, indices = source[start : start + BLOCK], target[start : start + BLOCK]
+        if plain:
+            np.minimum(some, limit[: len(some)], out=indices)  # with a number it takes ten times as long
+            unknown = some >= space.void
+            for identity in above:
+                unknown &= some != identity
+            known &= not unknown.any()
+        else:
+            cv2.LUT(some, table, dst=indices)
+            known &= int(indices.max()) != NO_ID
+    return mask, bool(known)
 
 
 def _of_colours(pixels: npt.NDArray[np.uint8], space: LabelSpace) -> tuple[Mask | None, str]:

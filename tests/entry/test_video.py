@@ -5,6 +5,8 @@ import pytest
 from PIL import Image
 
 from datamodules.files.videos import Video
+from entry import load_run
+from entry.video import predict_video
 from run_folder import read_csv
 from tests.entry.test_model import CLASSES, classifier, segmenter  # noqa: F401  fixtures
 from tests.videos import make_video, moving
@@ -40,6 +42,18 @@ def test_a_video_has_an_overlay_masks_by_choice_and_a_table(segmenter, drive, ru
     assert [[row[name] for name in ("road", "sky", "car")] for row in rows] == [[row[name] for name in ("road", "sky", "car")] for row in frames]  # fmt: skip
     overlay = Video(answer.folder / "overlays/drive.mp4")
     assert len(list(overlay.frames())) == 10
+
+
+@pytest.mark.parametrize(("frames", "expected"), [(3.5, [3, 3, 3, 1]), (0.5, [1] * 10)])
+def test_a_cpu_computes_few_pixels_at_once(segmenter, drive, tmp_path, monkeypatch, frames, expected):  # noqa: F811
+    model = load_run(segmenter[0], device="cpu")
+    monkeypatch.setattr("entry.video.CPU_PIXELS", int(frames * model.size[0] * model.size[1]))
+    data = model.settings.data.model_copy(update={"eval_batch_size": 8})
+    model.settings = model.settings.model_copy(update={"data": data})
+    sizes, segment = [], model.segment
+    monkeypatch.setattr(model, "segment", lambda images, names: (sizes.append(len(images)), segment(images, names))[1])
+    rows, defect = predict_video(model, drive / "drive.mp4", tmp_path, "drive", masks=False)
+    assert (sizes, [number for number, *_ in rows], defect) == (expected, [*range(10)], "")
 
 
 def test_a_classifier_labels_each_frame_beside_images(classifier, drive, run_command):  # noqa: F811

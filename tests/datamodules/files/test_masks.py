@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 import label_spaces
 from datamodules.errors import DatasetError
+from datamodules.files import masks
 from datamodules.files.idd_polygons import AnnotationError
 from datamodules.files.masks import image_mask, polygon_mask
 from label_spaces.catalogue import load
@@ -235,3 +236,19 @@ def test_every_id_becomes_the_index_that_the_label_space_has_for_it(space, tmp_p
                 image_mask(path, space)
         else:
             assert image_mask(path, space)[0, -1] == index
+
+
+@pytest.mark.parametrize("space", [load("idd_level3"), load("cityscapes_labels")], ids=lambda space: space.name)
+def test_every_pixel_of_a_mask_of_several_blocks_is_read(space, tmp_path, monkeypatch):
+    monkeypatch.setattr(masks, "BLOCK", 16)
+    table = np.array(space.index_of_id())
+    ids = np.random.default_rng(0).choice(np.flatnonzero(table != NO_ID), (9, 11)).astype(np.uint8)
+    path = tmp_path / "mask.png"
+    Image.fromarray(ids).save(path)
+    np.testing.assert_array_equal(image_mask(path, space), table[ids])
+    for place in (0, 15, 16, 50, 98):  # the first and the last pixel of a block, and the last of all
+        changed = ids.copy()
+        changed.flat[place] = unknown = int(np.flatnonzero(table == NO_ID)[-1])
+        Image.fromarray(changed).save(path)
+        with pytest.raises(DatasetError, match=rf"it has the ids {unknown};"):
+            image_mask(path, space)
