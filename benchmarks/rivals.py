@@ -10,6 +10,7 @@ finished is kept in DIR and not repeated when the command is typed again.
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import time
@@ -118,7 +119,21 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--trial-minutes", type=float, default=5)
     parser.add_argument("--threads", type=int, choices=(1, 2), default=2, help="of each training; 2 have a process that reads beside them")  # fmt: skip
     parser.add_argument("--yolo", help="an interpreter that has ultralytics; without it, yolo26n-sem is left out")
-    return parser.parse_args()
+    typed = parser.parse_args()
+    if typed.yolo:
+        found = shutil.which(typed.yolo)
+        if found is None:
+            parser.error(f"--yolo {typed.yolo}: no such program")
+        typed.yolo = os.path.abspath(found)  # noqa: PTH100  a virtual environment's is a link that must not be followed
+    return typed
+
+
+def version_of_yolo(interpreter: str, work: Path) -> str:
+    """Return the version of ultralytics that an interpreter has. Raises SystemExit where it, or what it needs at its end, is missing."""
+    work.mkdir(parents=True, exist_ok=True)
+    names = ("ultralytics", "ultralytics-thop", "polars")
+    asking = f"from importlib.metadata import version; print([version(name) for name in {names}][0])"
+    return run([interpreter, "-c", asking], work / "yolo_version.txt", 1).strip()
 
 
 def main() -> None:
@@ -126,6 +141,7 @@ def main() -> None:
     typed = parsed()
     root, work = typed.root.resolve(), typed.work.resolve() / typed.block
     pretrained = typed.block == "pretrained"
+    program = f", ultralytics {version_of_yolo(typed.yolo, work)}" if typed.yolo and not pretrained else ""
     timing = Training("ours", root, work / "timing", 0, 0, 1, pretrained, typed.threads)
     pace = Pace(**once(work / "timing.json", timing.asked, lambda: timed(timing)))
     table = []
@@ -139,7 +155,7 @@ def main() -> None:
         for seed in typed.seeds:
             training = Training(name, root, work / f"{name}_{seed}", typed.minutes, seed, factor, **common)
             table.append(row_of(training, result(training, own_pace)))
-    print(machine(("torch", "torchvision", "lightning", "segmentation-models-pytorch")))
+    print(machine(("torch", "torchvision", "lightning", "segmentation-models-pytorch")) + program)
     print(f"{len(frames(root, 'val'))} frames of val at their own size; void is {share_of_void(root):.2%} of the pixels. Threads: {typed.threads}.\n")  # fmt: skip
     print(markdown_table(HEADER, table))
 

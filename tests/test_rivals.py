@@ -42,8 +42,8 @@ stand_in = scope["train"]
 def lite(tmp_path_factory):
     """Twenty drives of train and six of val, two frames each, with all seven classes and a row of void."""
     root = tmp_path_factory.mktemp("lite")
-    for split, count in (("train", 20), ("val", 6)):
-        for drive in range(count):
+    for split, drives in (("train", range(20)), ("val", range(30, 36))):
+        for drive in drives:
             for i in range(2):
                 draws = np.random.default_rng([len(split), drive, i])
                 image = root / "leftImg8bit" / split / str(drive) / f"{i}_image.jpg"
@@ -69,7 +69,9 @@ def type_rivals(monkeypatch, capsys, *typed):
 
 
 def scored(command, log, threads, **variables):
-    """Instead of evaluate.py and compare.py: the share of right pixels, and differences of nothing."""
+    """Instead of evaluate.py and compare.py: the share of right pixels, and a difference that is always the same."""
+    if command[1] == "-c":
+        return "8.4.190\n"
     keys = dict(each.split("=", 1) for each in map(str, command) if "=" in each)
     out = Path(keys["hydra.run.dir"])
     if "evaluate.py" in command:
@@ -176,7 +178,7 @@ def test_each_has_as_many_trials_and_its_best_rate_trains_for_the_table(lite, tm
     monkeypatch.setattr(Training, "train", stand_in)
     monkeypatch.setattr(rivals, "timed", lambda training: {"step": 1, "between": 1, "steps": 5})
     monkeypatch.setattr(rivals, "run", scored)
-    typed = ("--root", lite, "--work", tmp_path, "--minutes", 2, "--rates", 1, 0.3, "--trial-minutes", 0.5, "--seeds", 0, 1, "--threads", 1, "--yolo", "python")  # fmt: skip
+    typed = ("--root", lite, "--work", tmp_path, "--minutes", 2, "--rates", 1, 0.3, "--trial-minutes", 0.5, "--seeds", 0, 1, "--threads", 1, "--yolo", sys.executable)  # fmt: skip
     answer = type_rivals(monkeypatch, capsys, *typed)
     one = lambda name: [f"{name}_trial_1 0.5", f"{name}_trial_0.3 0.5", f"{name}_0 2.0", f"{name}_1 2.0"]  # noqa: E731
     wanted = [line for name in rivals.BLOCKS["scratch"] for line in one(name)]
@@ -186,6 +188,7 @@ def test_each_has_as_many_trials_and_its_best_rate_trains_for_the_table(lite, tm
     assert {row[2] for row in table[2:]} == {"×0.3"}
     assert {(row[3], row[6], row[7]) for row in table[4:]} == {("2.0", "+0.010 [-0.020, +0.030]", "0.500")}
     assert [row[6:8] for row in table[2:4]] == [["", ""], ["", ""]]
+    assert ", ultralytics 8.4.190\n" in answer.out
     assert "12 frames of val at their own size; void is 3.57% of the pixels. Threads: 1." in answer.out
 
     again = type_rivals(monkeypatch, capsys, *typed)
@@ -236,6 +239,20 @@ def test_the_masks_are_scored_and_compared_by_the_commands(lite, tmp_path, monke
     assert ours["miou"] > other["miou"] > 0.3
     assert ours["interval"][0] <= ours["miou"] <= ours["interval"][1]
     assert f"| {other['miou'] - ours['miou']:+.3f} [" in answer.out
+
+
+def test_an_interpreter_that_is_missing_or_lacks_ultralytics_is_refused_before_anything_is_trained(
+    lite, tmp_path, monkeypatch, capsys
+):
+    typed = ("--root", lite, "--work", tmp_path, "--yolo")
+    with pytest.raises(SystemExit):
+        type_rivals(monkeypatch, capsys, *typed, tmp_path / "none")
+    assert f"--yolo {tmp_path / 'none'}: no such program" in capsys.readouterr().err
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')  # without any package
+    python.chmod(0o755)
+    with pytest.raises(SystemExit, match="No package metadata was found for ultralytics"):
+        type_rivals(monkeypatch, capsys, *typed, python)
 
 
 def test_a_command_that_fails_is_named_with_its_output(tmp_path):
