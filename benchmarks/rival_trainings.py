@@ -126,9 +126,10 @@ def command_of(training: Training) -> list[str]:
 
 
 def ours(training: Training, pace: Pace) -> dict[str, Any]:
-    """Train this project's recipe for as many steps as the minutes have."""
+    """Train this project's recipe for as many steps as the minutes have, from the beginning: a resumed epoch's seconds are not all counted."""
     folder, steps = training.folder / "run", pace.within(training.minutes)
-    keys = [f"trainer.max_steps={steps}", "report.predictions=true", f"hydra.run.dir={folder}", "resume=auto"]
+    shutil.rmtree(folder, ignore_errors=True)
+    keys = [f"trainer.max_steps={steps}", "report.predictions=true", f"hydra.run.dir={folder}"]
     run([*command_of(training), *keys], training.folder / "log.txt", training.threads)
     seconds = sum(float(row["seconds"]) for row in rows(folder / "history.csv"))
     return {"masks": str(folder / "evaluation/val/predictions/ids"), "minutes": seconds / 60, "own": f"{steps} steps"}

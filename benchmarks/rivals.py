@@ -27,6 +27,7 @@ from run_folder import write_json
 from streams import print_to_stderr
 
 BLOCKS = {"scratch": ("ours", "yolo26n-sem", "torchvision", "lightning"), "pretrained": ("ours", "lightning")}
+OFF = 0.05  # the part of the minutes by which a training may be longer or shorter without a word
 HEADER = ("what", "seed", "learning rate", "minutes of training", "with start and masks", "mIoU", "difference from ours", "p", "of itself")  # fmt: skip
 
 
@@ -56,6 +57,10 @@ def result(training: Training, pace: Pace | None) -> dict[str, Any]:
         return {**found, "whole": (time.monotonic() - started) / 60}
 
     trained = once(training.folder / "trained.json", training.asked, make)
+    if abs(trained["minutes"] / training.minutes - 1) > OFF:
+        print_to_stderr(
+            f"{training.folder.name} trained for {trained['minutes']:.2f} minutes, not {training.minutes:g}"
+        )
     scored = once(training.folder / "scored.json", training.asked, lambda: score(training, trained["masks"]))
     return {**trained, **scored}
 

@@ -31,7 +31,7 @@ def train(training, pace):
         cv2.imwrite(str(target), mask)
     with (training.folder.parents[1] / "trained.txt").open("a") as file:
         print(training.folder.name, training.minutes, file=file)
-    return {"masks": str(masks), "minutes": training.minutes, "own": ""}
+    return {"masks": str(masks), "minutes": training.minutes * (1.2 if training.folder.name == "lightning_1" else 1), "own": ""}
 """
 scope: dict = {"frames": frames, "mask_of": mask_of, "cv2": cv2}
 exec(STAND_IN, scope)  # noqa: S102  also typed into a process of its own
@@ -186,13 +186,17 @@ def test_each_has_as_many_trials_and_its_best_rate_trains_for_the_table(lite, tm
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in answer.out.splitlines() if line[:1] == "|"]  # fmt: skip
     assert [row[0] for row in table[2:]] == [name for name in rivals.BLOCKS["scratch"] for _ in "01"]
     assert {row[2] for row in table[2:]} == {"×0.3"}
-    assert {(row[3], row[6], row[7]) for row in table[4:]} == {("2.0", "+0.010 [-0.020, +0.030]", "0.500")}
+    assert [row[3] for row in table[2:]] == ["2.0"] * 7 + ["2.4"]
+    assert {(row[6], row[7]) for row in table[4:]} == {("+0.010 [-0.020, +0.030]", "0.500")}
     assert [row[6:8] for row in table[2:4]] == [["", ""], ["", ""]]
     assert ", ultralytics 8.4.190\n" in answer.out
     assert "12 frames of val at their own size; void is 3.57% of the pixels. Threads: 1." in answer.out
 
     again = type_rivals(monkeypatch, capsys, *typed)
-    assert (again.out, again.err.count("kept: ")) == (answer.out, len(again.err.splitlines()))
+    assert again.out == answer.out
+    late = "lightning_1 trained for 2.40 minutes, not 2"
+    assert [line for line in again.err.splitlines() if not line.startswith("kept: ")] == [late]
+    assert answer.err.count("minutes, not") == 1
     assert (tmp_path / "trained.txt").read_text().splitlines() == wanted
     with pytest.raises(
         SystemExit, match=r"ours_0/trained\.json is of .*'minutes': '2\.0'.*, not of .*'minutes': '3\.0'"
