@@ -107,7 +107,7 @@ def row_of(training: Training, found: dict[str, Any]) -> list[str]:
         first = json.loads((reference / "scored.json").read_text(encoding="utf-8"))["found"]["evaluation"]
         asked = [{"first": first}, training.asked]
         than = once(training.folder / "compared.json", asked, lambda: compared(first, found["evaluation"], training.folder / "compared"))  # fmt: skip
-        difference, p = f"{than['value']:+.3f} [{than['low']:+.3f}, {than['high']:+.3f}]", f"{than['p']:.3f}"
+        difference, p = f"{than['value']:+.3f} [{than['low']:+.3f}, {than['high']:+.3f}]", f"{than['p']:.4f}"
     figures = [f"{found['minutes']:.1f}", f"{found['whole']:.1f}", f"{found['miou']:.3f} [{low:.3f}, {high:.3f}]"]
     return [training.name, str(training.seed), f"×{training.factor:g}", *figures, difference, p, found["own"]]
 

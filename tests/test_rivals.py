@@ -187,7 +187,7 @@ def test_each_has_as_many_trials_and_its_best_rate_trains_for_the_table(lite, tm
     assert [row[0] for row in table[2:]] == [name for name in rivals.BLOCKS["scratch"] for _ in "01"]
     assert {row[2] for row in table[2:]} == {"×0.3"}
     assert [row[3] for row in table[2:]] == ["2.0"] * 7 + ["2.4"]
-    assert {(row[6], row[7]) for row in table[4:]} == {("+0.010 [-0.020, +0.030]", "0.500")}
+    assert {(row[6], row[7]) for row in table[4:]} == {("+0.010 [-0.020, +0.030]", "0.5000")}
     assert [row[6:8] for row in table[2:4]] == [["", ""], ["", ""]]
     assert ", ultralytics 8.4.190\n" in answer.out
     assert "12 frames of val at their own size; void is 3.57% of the pixels. Threads: 1." in answer.out
