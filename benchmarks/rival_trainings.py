@@ -111,8 +111,9 @@ def timed(training: Training) -> dict[str, float]:
     row, times = (rows(folder / "run" / name)[-1] for name in ("history.csv", "timing.csv"))
     trained = sum(each["split"] == "train" for each in rows(folder / "run/split.csv"))
     settings = yaml.safe_load((folder / "run/config.yaml").read_text(encoding="utf-8"))
-    seconds, steps = float(row["seconds"]), float(times["steps"])
-    return {"step": steps / TIMED, "between": seconds - steps, "steps": math.ceil(trained / settings["data"]["batch_size"])}  # fmt: skip
+    seconds, training_seconds = float(row["seconds"]), float(times["steps"])
+    steps = math.ceil(trained / settings["data"]["batch_size"])
+    return {"step": training_seconds / min(TIMED, steps), "between": seconds - training_seconds, "steps": steps}
 
 
 def command_of(training: Training) -> list[str]:

@@ -113,19 +113,20 @@ def test_steps_and_validations_fill_the_minutes(seconds, steps):
     assert Pace(step=1.0, between=10.0, steps=100).within(seconds / 60) == steps
 
 
-def test_the_pace_of_our_recipe_is_that_of_the_second_epoch(lite, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("count", "step", "steps"), [(130, 2, 17), (41, 5, 6)])
+def test_the_pace_of_our_recipe_is_that_of_the_second_epoch(lite, tmp_path, monkeypatch, count, step, steps):
     def trained(command, log, threads, **variables):
         assert {"experiment=idd_lite", "optimizer.lr=0.002", "optimizer.encoder_lr=0.0005", "trainer.threads=2", "data.num_workers=1"} <= {*command}  # fmt: skip
         run = Path(command[-1].removeprefix("hydra.run.dir="))
         run.mkdir()
         (run / "history.csv").write_text("epoch,seconds\n0,90\n1,40\n")
         (run / "timing.csv").write_text("epoch,steps\n0,60\n1,30\n")
-        (run / "split.csv").write_text("name,split\n" + "a,train\n" * 17 + "b,select\nc,val\n")
+        (run / "split.csv").write_text("name,split\n" + "a,train\n" * count + "b,select\nc,val\n")
         (run / "config.yaml").write_text("data: {batch_size: 8}")
         return ""
 
     monkeypatch.setattr(rival_trainings, "run", trained)
-    assert timed(training(lite, tmp_path / "timing", pretrained=True, threads=2)) == {"step": 2, "between": 10, "steps": 3}  # fmt: skip
+    assert timed(training(lite, tmp_path / "timing", pretrained=True, threads=2)) == {"step": step, "between": 10, "steps": steps}  # fmt: skip
 
 
 def test_what_ultralytics_prints_of_itself_is_read():
