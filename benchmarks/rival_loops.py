@@ -5,6 +5,7 @@ Neither uses anything of this project's but the list of the dataset's files. Wri
 """
 
 import argparse
+import json
 import math
 import random
 import time
@@ -23,21 +24,11 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
+from benchmarks.rival_layouts import frames, mask_of
+
 CLASSES, VOID, CROP, BATCH = 7, 255, (192, 256), 8
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 LITE = ((127 / 255,) * 3, (128 / 255,) * 3)
-
-
-def frames(root: Path, split: str) -> list[Path]:
-    """Return the frames of a split that have masks."""
-    found = sorted((root / "leftImg8bit" / split).glob("*/*_image.jpg"))
-    return [path for path in found if mask_of(root, path).is_file()]
-
-
-def mask_of(root: Path, frame: Path) -> Path:
-    """Return where a frame's mask lies."""
-    name = frame.name.replace("_image.jpg", "_label.png")
-    return root / "gtFine" / frame.parent.parent.name / frame.parent.name / name
 
 
 class Frames(Dataset[tuple[Tensor, Tensor]]):
@@ -62,9 +53,10 @@ class Frames(Dataset[tuple[Tensor, Tensor]]):
         return self.augment(v2.functional.resize(frame, size, antialias=True), v2.functional.resize(truth, size))
 
 
-def loader(root: Path, sizes: tuple[float, float]) -> DataLoader[tuple[Tensor, Tensor]]:
+def loader(root: Path, sizes: tuple[float, float], workers: int) -> DataLoader[tuple[Tensor, Tensor]]:
     """Return the shuffled batches of train."""
-    return DataLoader(Frames(root, sizes), BATCH, shuffle=True, num_workers=1, drop_last=True, persistent_workers=True)
+    read = Frames(root, sizes)
+    return DataLoader(read, BATCH, shuffle=True, num_workers=workers, drop_last=True, persistent_workers=workers > 0)
 
 
 class Normalised(nn.Module):
@@ -89,8 +81,8 @@ def lite(network: nn.Module) -> None:
     network.load_state_dict(dict(zip(own, given, strict=False)))
 
 
-def torchvision_loop(arguments: argparse.Namespace) -> nn.Module:
-    """Train LR-ASPP on MobileNetV3-Large as torchvision does: SGD, polynomial decay, cross-entropy, sizes of 0.5 to 2; return it."""
+def torchvision_loop(arguments: argparse.Namespace) -> tuple[nn.Module, int]:
+    """Train LR-ASPP on MobileNetV3-Large as torchvision does: SGD, polynomial decay, cross-entropy, sizes of 0.5 to 2; return it and its steps."""
     if arguments.weights != "none":
         raise SystemExit("torchvision's weights cannot be had without a network: only --weights none")
     network = torchvision.models.segmentation.lraspp_mobilenet_v3_large(
@@ -99,7 +91,8 @@ def torchvision_loop(arguments: argparse.Namespace) -> nn.Module:
     model = Normalised(network.to(memory_format=torch.channels_last), *IMAGENET)
     optimizer = torch.optim.SGD(model.parameters(), lr=arguments.lr or 0.02, momentum=0.9, weight_decay=1e-4)
     rates = [group["lr"] for group in optimizer.param_groups]
-    for done, images, target in until(loader(arguments.root, (0.5, 2.0)), arguments.minutes):
+    steps = 0
+    for done, images, target in until(loader(arguments.root, (0.5, 2.0), arguments.workers), arguments.minutes):
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * (1 - done) ** 0.9
         with torch.autocast("cpu", torch.bfloat16):
@@ -108,7 +101,8 @@ def torchvision_loop(arguments: argparse.Namespace) -> nn.Module:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return model
+        steps += 1
+    return model, steps
 
 
 def until(batches: DataLoader[tuple[Tensor, Tensor]], minutes: float) -> Iterator[tuple[float, Tensor, Tensor]]:
@@ -151,8 +145,8 @@ class Plain(lightning.LightningModule):
         return torch.optim.AdamW([{"params": others}, {"params": encoder}], weight_decay=0.01)
 
 
-def lightning_loop(arguments: argparse.Namespace) -> nn.Module:
-    """Train the Unet of smp on tu-tf_efficientnet_lite0 under Lightning's Trainer; return it."""
+def lightning_loop(arguments: argparse.Namespace) -> tuple[nn.Module, int]:
+    """Train the Unet of smp on tu-tf_efficientnet_lite0 under Lightning's Trainer; return it and its steps."""
     network = smp.Unet("tu-tf_efficientnet_lite0", encoder_weights=None, classes=CLASSES)
     if arguments.weights == "lite":
         lite(network.encoder)
@@ -170,20 +164,22 @@ def lightning_loop(arguments: argparse.Namespace) -> nn.Module:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(Plain(model, rates, arguments.minutes), loader(arguments.root, (0.75, 1.6)))
-    return model
+    trainer.fit(Plain(model, rates, arguments.minutes), loader(arguments.root, (0.75, 1.6), arguments.workers))
+    return model, trainer.global_step
 
 
-def write_masks(model: nn.Module, root: Path, out: Path) -> None:
-    """Predict each frame of val at its own size, and write its class ids."""
+def write_masks(model: nn.Module, root: Path, out: Path, multiple: int) -> None:
+    """Predict each frame of val at its own size, padded at the right and the bottom to a multiple, and write its class ids."""
     model.eval()
     for frame in frames(root, "val"):
         image = cv2.imread(str(frame))
         assert image is not None
-        images = torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1)[None]
+        height, width = image.shape[:2]
+        padded = cv2.copyMakeBorder(image, 0, -height % multiple, 0, -width % multiple, cv2.BORDER_REPLICATE)
+        images = torch.from_numpy(padded[..., ::-1].copy()).permute(2, 0, 1)[None]
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
             logits = model(images)
-        logits = (logits["out"] if isinstance(logits, dict) else logits).float()
+        logits = (logits["out"] if isinstance(logits, dict) else logits).float()[..., :height, :width]
         target = out / frame.parent.name / mask_of(root, frame).name
         target.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(target), logits.argmax(1)[0].to(torch.uint8).numpy())
@@ -198,13 +194,19 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lr", type=float)
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--weights", choices=["none", "lite"], default="none")
     arguments = parser.parse_args()
     lightning.seed_everything(arguments.seed, workers=True, verbose=False)
     random.seed(arguments.seed)
     np.random.seed(arguments.seed)  # noqa: NPY002  as such loops do
     loops = {"torchvision": torchvision_loop, "lightning": lightning_loop}
-    write_masks(loops[arguments.loop](arguments), arguments.root, arguments.out)
+    started = time.monotonic()
+    model, steps = loops[arguments.loop](arguments)
+    minutes = (time.monotonic() - started) / 60
+    # Where the sides are no multiples of 32, TensorFlow's padding, which EfficientNet-Lite has, moves features between levels.
+    write_masks(model, arguments.root, arguments.out, 32 if arguments.loop == "lightning" else 1)
+    print(json.dumps({"minutes": minutes, "steps": steps}))
 
 
 if __name__ == "__main__":

@@ -1,176 +1,119 @@
 """Other ways to train on IDD-Lite beside this project's recipes: same frames, same minutes on the same cores, same scoring.
 
-``python -m benchmarks.rivals --root IDD_LITE --work DIR --minutes 40 [--block scratch|pretrained] [--seeds 0] [--yolo PYTHON]
+``python -m benchmarks.rivals --root IDD_LITE --work DIR --minutes 40 [--block scratch|pretrained] [--seeds 0] [--threads 2] [--yolo PYTHON]
 [--rates 1 0.3 3 --trial-minutes 5]``. Each rival trains in a process of its own and writes its masks of val at the frames' own size, and
-``evaluate.py predictions=`` scores all of them; ``compare.py`` compares each with ours. With ``--rates`` each has as many trials, which multiply its
-learning rate, on drives of train that are put aside; the best by mIoU there trains for the figure. ``--yolo`` is an interpreter that has the
-package ultralytics (AGPL-3.0; never a dependency of this project). What has finished is not repeated when the command is typed again.
+``evaluate.py predictions=`` scores all of them; ``compare.py`` compares each with ours, whose length in steps follows from a timing on these cores.
+With ``--rates`` each, ours too, has as many trials, which multiply its learning rate, on drives of train that are put aside; the best by mIoU
+there trains for the figure. ``--yolo`` is an interpreter that has the package ultralytics (AGPL-3.0; never a dependency of this project). What has
+finished is kept in DIR and not repeated when the command is typed again.
 """
 
 import argparse
-import csv
 import json
 import os
-import subprocess
+import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-import yaml
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.rival_loops import frames, mask_of
+from benchmarks.rival_layouts import frames, put_aside, share_of_void
+from benchmarks.rival_trainings import Pace, Training, rows, run, timed
 from benchmarks.timing import machine, markdown_table
-from label_spaces import catalogue
+from run_folder import write_json
+from streams import print_to_stderr
 
-PROJECT = Path(__file__).resolve().parents[1]
 BLOCKS = {"scratch": ("ours", "yolo26n-sem", "torchvision", "lightning"), "pretrained": ("ours", "lightning")}
-RATES = {"yolo26n-sem": 0.01, "torchvision": 0.02, "lightning": 2e-3}  # that the trials multiply
-# Run by another interpreter; its own mIoU is printed last, as JSON.
-YOLO = """
-import json, sys
-from pathlib import Path
-import cv2
-from ultralytics import YOLO
-data, project, minutes, seed, rate = sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5])
-model = YOLO("yolo26n-sem.yaml", task="semantic")
-model.train(data=data, imgsz=320, batch=8, time=minutes / 60, device="cpu", workers=1, seed=seed, pretrained=False, plots=False,
-            optimizer="SGD", lr0=rate, project=project, name="run", exist_ok=True, verbose=False)
-best = YOLO(str(Path(project) / "run/weights/best.pt"))
-own = best.val(data=data, imgsz=320, device="cpu", plots=False, project=project, name="val", exist_ok=True).results_dict
-(Path(project) / "masks").mkdir(exist_ok=True)
-for image in sorted((Path(data).parent / "images/val").iterdir()):
-    [found] = best.predict(str(image), imgsz=320, device="cpu", verbose=False)
-    ids = found.semantic_mask.data.squeeze().cpu().numpy().astype("uint8")
-    cv2.imwrite(str(Path(project) / "masks" / (image.stem + ".png")), ids)
-print(json.dumps({name: float(value) for name, value in own.items()}))
-"""
+OFF = 0.05  # the part of the minutes by which a training may be longer or shorter without a word
+HEADER = ("what", "seed", "learning rate", "minutes of training", "with start and masks", "mIoU", "difference from ours", "p", "of itself")  # fmt: skip
 
 
-def put_aside(root: Path, out: Path) -> Path:
-    """Make a tree in IDD-Lite's layout of links whose val is every tenth drive of train, and its train the others; return it."""
-    drives = sorted({path.parent.name for path in frames(root, "train")})
-    for path in frames(root, "train"):
-        split = "val" if drives.index(path.parent.name) % 10 == 0 else "train"
-        for folder, file in (("leftImg8bit", path), ("gtFine", mask_of(root, path))):
-            link = out / folder / split / path.parent.name / file.name
-            link.parent.mkdir(parents=True, exist_ok=True)
-            if not link.exists():
-                link.symlink_to(file.resolve())
-    return out
-
-
-def yolo_layout(root: Path, out: Path) -> Path:
-    """Make images/<split>/<drive>_<name>.jpg and masks/ beside it, as Ultralytics reads them; return its YAML file."""
-    for split in ("train", "val"):
-        for path in frames(root, split):
-            name = f"{path.parent.name}+{path.stem}"
-            for folder, suffix, file in (("images", ".jpg", path), ("masks", ".png", mask_of(root, path))):
-                link = out / folder / split / (name + suffix)
-                link.parent.mkdir(parents=True, exist_ok=True)
-                if not link.exists():
-                    link.symlink_to(file.resolve())
-    names = dict(enumerate(catalogue.load("idd_lite").classes))
-    facts = {"path": str(out), "train": "images/train", "val": "images/val", "masks_dir": "masks", "names": names}
-    (out / "data.yaml").write_text(yaml.safe_dump(facts))
-    return out / "data.yaml"
-
-
-def trained(name: str, root: Path, work: Path, arguments: argparse.Namespace, minutes: float, seed: int, factor: float) -> dict[str, Any]:  # fmt: skip
-    """Train a rival for some minutes, score its masks, and return {miou, interval, evaluation, minutes, own}; kept in a file, so that it is done once."""
-    kept = work / "result.json"
-    if kept.exists():
-        return dict(json.loads(kept.read_text()))
-    work.mkdir(parents=True, exist_ok=True)
-    masks, started, own = work / "masks", time.monotonic(), {}
-    pretrained = arguments.block == "pretrained"
-    if name == "ours":
-        evaluation = ours(root, work, seed, factor, pretrained=pretrained)
-    else:
-        rate = RATES[name] * factor
-        if name == "yolo26n-sem":
-            data = yolo_layout(root, work / "data")
-            printed = run([arguments.yolo, "-c", YOLO, data, work, minutes, seed, rate], work / "log.txt")
-            own = json.loads(printed.splitlines()[-1])
-            in_layout(masks)
-        else:
-            weights = "lite" if pretrained else "none"
-            loop = [sys.executable, "-m", "benchmarks.rival_loops", name, "--root", root, "--out", masks]
-            run([*loop, "--minutes", minutes, "--seed", seed, "--lr", rate, "--weights", weights], work / "log.txt")
-        spent = time.monotonic() - started
-        evaluation = work / "scored"
-        keys = [f"predictions={masks}", "predictions_label_space=idd_lite", "data=idd_lite", f"data.root={root}"]
-        command = [
-            sys.executable,
-            "evaluate.py",
-            *keys,
-            "split=val",
-            f"hydra.run.dir={evaluation}",
-            "report.html=false",
-        ]
-        run(command, work / "score.txt")
-    if name == "ours":
-        spent = time.monotonic() - started
-    scores = json.loads((evaluation / "evaluation/val/scores.json").read_text())
-    found = {"miou": scores["miou"], "interval": scores["intervals"]["miou"], "n": scores["n_unique"]}
-    found |= {"evaluation": str(evaluation), "minutes": spent / 60, "own": own}
-    kept.write_text(json.dumps(found, indent=1))
+def once(path: Path, asked: Any, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what a file keeps, or make it and write it. Raises SystemExit where the file is of something else."""
+    if path.exists():
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept["asked"] != asked:
+            raise SystemExit(
+                f"{path} is of {kept['asked']}, not of {asked}. Type another --work, or remove its folder."
+            )
+        print_to_stderr(f"kept: {path}")
+        return dict(kept["found"])
+    print_to_stderr(f"{time.strftime('%H:%M:%S')} {path}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found = make()
+    write_json(path, {"asked": asked, "found": found})
     return found
 
 
-def ours(root: Path, work: Path, seed: int, factor: float, *, pretrained: bool) -> Path:
-    """Train this project's recipe, whose length its file has; return its run folder."""
-    recipe = "idd_lite" if pretrained else "idd_lite_scratch"
-    rate = yaml.safe_load((PROJECT / f"conf/experiment/{recipe}.yaml").read_text())["optimizer"]["lr"] * factor
-    keys = [f"experiment={recipe}", f"data.root={root}", f"seed={seed}", f"optimizer.lr={rate}", "report.html=false"]
-    folder = work / "run"
-    run([sys.executable, "train.py", *keys, f"hydra.run.dir={folder}", "logger=csv", "resume=auto"], work / "log.txt")
-    return folder
+def result(training: Training, pace: Pace | None) -> dict[str, Any]:
+    """Train a rival and score its masks; return {miou, interval, evaluation, minutes, whole, own}, times in minutes."""
+
+    def make() -> dict[str, Any]:
+        started = time.monotonic()
+        found = training.train(pace)
+        return {**found, "whole": (time.monotonic() - started) / 60}
+
+    trained = once(training.folder / "trained.json", training.asked, make)
+    if abs(trained["minutes"] / training.minutes - 1) > OFF:
+        print_to_stderr(
+            f"{training.folder.name} trained for {trained['minutes']:.2f} minutes, not {training.minutes:g}"
+        )
+    scored = once(training.folder / "scored.json", training.asked, lambda: score(training, trained["masks"]))
+    return {**trained, **scored}
 
 
-def in_layout(masks: Path) -> None:
-    """Move <drive>+<id>_image.png to where IDD-Lite has its masks."""
-    for path in list(masks.glob("*.png")):
-        drive, _, name = path.name.partition("+")
-        target = masks / drive / name.replace("_image.png", "_label.png")
-        target.parent.mkdir(exist_ok=True)
-        path.rename(target)
+def score(training: Training, masks: str) -> dict[str, Any]:
+    """Score masks of val at the frames' own size; return {miou, interval, evaluation}."""
+    folder = training.folder / "scored"
+    shutil.rmtree(folder, ignore_errors=True)
+    keys = [f"predictions={masks}", "predictions_label_space=idd_lite", "data=idd_lite", f"data.root={training.root}"]
+    more = ["split=val", f"hydra.run.dir={folder}", "report.html=false"]
+    run([sys.executable, "evaluate.py", *keys, *more], training.folder / "score.txt", training.threads)
+    scores = json.loads((folder / "evaluation/val/scores.json").read_text(encoding="utf-8"))
+    return {"miou": scores["miou"], "interval": scores["intervals"]["miou"], "evaluation": str(folder)}
 
 
-def run(command: Sequence[object], log: Path) -> str:
-    """Run a command from the project's root and return its output, which is also kept."""
-    environment = {**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "offline", "YOLO_OFFLINE": "1"}
-    done = subprocess.run(
-        [str(each) for each in command], cwd=PROJECT, env=environment, capture_output=True, text=True, check=False
-    )
-    log.write_text(done.stdout + done.stderr)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(str(each) for each in command[:4])}: exit code {done.returncode}, see {log}")
-    return done.stdout
-
-
-def share_of_void(root: Path) -> float:
-    """Return the part of val's pixels that is void."""
-    masks = [cv2.imread(str(mask_of(root, path)), cv2.IMREAD_UNCHANGED) for path in frames(root, "val")]
-    return float(np.mean([(mask == 255).mean() for mask in masks if mask is not None]))
-
-
-def compared(first: str, other: str, out: Path) -> str:
-    """Return what the other's mIoU has more than the first's, with its interval and p-value."""
+def compared(first: str, other: str, out: Path) -> dict[str, Any]:
+    """Return {value, low, high, p} of what the mIoU of an evaluation has more than that of the first."""
     keys = [f"runs=[{other},{first}]", f"hydra.run.dir={out}", "split=val", "report.images=false", "report.html=false"]
-    run([sys.executable, "compare.py", *keys], out.with_suffix(".txt"))
-    with (out / "compare.csv").open() as file:
-        row = next(row for row in csv.DictReader(file) if row["score"] == "miou" and row["second"] and not row["class"])
-    return f"{float(row['value']):+.3f} [{float(row['low']):+.3f}, {float(row['high']):+.3f}], p {float(row['p']):.3f}"
+    run([sys.executable, "compare.py", *keys], out.with_suffix(".txt"), 1)
+    found = next(row for row in rows(out / "compare.csv") if row["score"] == "miou" and row["second"] and not row["class"])  # fmt: skip
+    return {name: float(found[name]) for name in ("value", "low", "high", "p")}
 
 
-def main() -> None:
-    """Train, score and compare; print Markdown."""
+def factor_of(training: Training, rates: Sequence[float], minutes: float, pace: Pace | None) -> float:
+    """Return which multiple of the learning rate is best, by mIoU on drives of train that are put aside."""
+    work = training.folder.parent
+    aside = put_aside(training.root, work / "aside")
+    if pace:
+        pace = pace.on(len(frames(aside, "train")) / len(frames(training.root, "train")))
+    found = {}
+    for rate in rates:
+        folder = work / f"{training.name}_trial_{rate:g}"
+        trial = Training(training.name, aside, folder, minutes, 0, rate, training.pretrained, training.threads, training.yolo)  # fmt: skip
+        found[rate] = result(trial, pace)["miou"]
+    return max(found, key=lambda rate: found[rate])
+
+
+def row_of(training: Training, found: dict[str, Any]) -> list[str]:
+    """Return a rival's row of the table."""
+    low, high = found["interval"]
+    reference = training.folder.parent / f"ours_{training.seed}"
+    difference, p = "", ""
+    if training.name != "ours":
+        first = json.loads((reference / "scored.json").read_text(encoding="utf-8"))["found"]["evaluation"]
+        asked = [{"first": first}, training.asked]
+        than = once(training.folder / "compared.json", asked, lambda: compared(first, found["evaluation"], training.folder / "compared"))  # fmt: skip
+        difference, p = f"{than['value']:+.3f} [{than['low']:+.3f}, {than['high']:+.3f}]", f"{than['p']:.4f}"
+    figures = [f"{found['minutes']:.1f}", f"{found['whole']:.1f}", f"{found['miou']:.3f} [{low:.3f}, {high:.3f}]"]
+    return [training.name, str(training.seed), f"×{training.factor:g}", *figures, difference, p, found["own"]]
+
+
+def parsed() -> argparse.Namespace:
+    """Return what was typed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
@@ -179,28 +122,47 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--rates", type=float, nargs="*", default=[])
     parser.add_argument("--trial-minutes", type=float, default=5)
-    parser.add_argument("--yolo")
-    arguments = parser.parse_args()
-    root, work = arguments.root.resolve(), arguments.work.resolve() / arguments.block
-    names = [name for name in BLOCKS[arguments.block] if arguments.yolo or name != "yolo26n-sem"]
-    rows = []
-    for name in names:
-        factor = 1.0
-        if arguments.rates and name != "ours":
-            aside = put_aside(root, work / "aside")
-            tried = {rate: trained(name, aside, work / f"{name}_trial_{rate}", arguments, arguments.trial_minutes, 0, rate)["miou"] for rate in arguments.rates}  # fmt: skip
-            factor = max(tried, key=lambda rate: tried[rate])
-        for seed in arguments.seeds:
-            found = trained(name, root, work / f"{name}_{seed}", arguments, arguments.minutes, seed, factor)
-            low, high = found["interval"]
-            reference = json.loads((work / f"ours_{seed}/result.json").read_text())["evaluation"]
-            difference = "" if name == "ours" else compared(reference, found["evaluation"], work / f"{name}_{seed}/compared")  # fmt: skip
-            printed = ", ".join(f"{key} {value:.3f}" for key, value in found["own"].items() if "mIoU" in key)
-            rows.append([name, str(seed), f"×{factor:g}", f"{found['minutes']:.1f}", f"{found['miou']:.3f} [{low:.3f}, {high:.3f}]", difference, printed])  # fmt: skip
-    print(machine(("torch", "torchvision", "lightning", "segmentation-models-pytorch")))
-    print(f"{len(frames(root, 'val'))} frames of val at their own size; void is {share_of_void(root):.2%} of the pixels.\n")  # fmt: skip
-    header = ["what", "seed", "learning rate", "minutes", "mIoU", "difference from ours", "as it prints itself"]
-    print(markdown_table(header, rows))
+    parser.add_argument("--threads", type=int, choices=(1, 2), default=2, help="of each training; 2 have a process that reads beside them")  # fmt: skip
+    parser.add_argument("--yolo", help="an interpreter that has ultralytics; without it, yolo26n-sem is left out")
+    typed = parser.parse_args()
+    if typed.yolo:
+        found = shutil.which(typed.yolo)
+        if found is None:
+            parser.error(f"--yolo {typed.yolo}: no such program")
+        typed.yolo = os.path.abspath(found)  # noqa: PTH100  a virtual environment's is a link that must not be followed
+    return typed
+
+
+def version_of_yolo(interpreter: str, work: Path) -> str:
+    """Return the version of ultralytics that an interpreter has. Raises SystemExit where it, or what it needs at its end, is missing."""
+    work.mkdir(parents=True, exist_ok=True)
+    names = ("ultralytics", "ultralytics-thop", "polars")
+    asking = f"from importlib.metadata import version; print([version(name) for name in {names}][0])"
+    return run([interpreter, "-c", asking], work / "yolo_version.txt", 1).strip()
+
+
+def main() -> None:
+    """Train, score and compare; print Markdown."""
+    typed = parsed()
+    root, work = typed.root.resolve(), typed.work.resolve() / typed.block
+    pretrained = typed.block == "pretrained"
+    program = f", ultralytics {version_of_yolo(typed.yolo, work)}" if typed.yolo and not pretrained else ""
+    timing = Training("ours", root, work / "timing", 0, 0, 1, pretrained, typed.threads)
+    pace = Pace(**once(work / "timing.json", timing.asked, lambda: timed(timing)))
+    table = []
+    for name in BLOCKS[typed.block]:
+        if name == "yolo26n-sem" and not typed.yolo:
+            continue
+        own_pace = pace if name == "ours" else None
+        common = {"pretrained": pretrained, "threads": typed.threads, "yolo": typed.yolo}
+        first = Training(name, root, work / name, typed.minutes, 0, 1, **common)
+        factor = factor_of(first, typed.rates, typed.trial_minutes, own_pace) if typed.rates else 1
+        for seed in typed.seeds:
+            training = Training(name, root, work / f"{name}_{seed}", typed.minutes, seed, factor, **common)
+            table.append(row_of(training, result(training, own_pace)))
+    print(machine(("torch", "torchvision", "lightning", "segmentation-models-pytorch")) + program)
+    print(f"{len(frames(root, 'val'))} frames of val at their own size; void is {share_of_void(root):.2%} of the pixels. Threads: {typed.threads}.\n")  # fmt: skip
+    print(markdown_table(HEADER, table))
 
 
 if __name__ == "__main__":
