@@ -53,16 +53,15 @@ class MixedDataset(Dataset[dict[str, Any]]):
 
         Source: Olsson et al., ClassMix, arXiv 2007.07936: half of its classes, rounded down.
         """
-        named = self.keys.copy_paste_classes
+        named, mask = self.keys.copy_paste_classes, partner["target"].numpy()
         if named is None:
-            present = np.flatnonzero(np.bincount(partner["target"].numpy().ravel(), minlength=self.space.void))
-            present = present[present < self.space.void]
+            present = np.flatnonzero(cv2.calcHist([mask], [0], None, [256], [0, 256])[: self.space.void])
             chosen: Sequence[int] = draws.choice(present, len(present) // 2, replace=False).tolist()
         else:
             chosen = [self.space.classes.index(name) for name in named]
-        table = torch.zeros(256, dtype=torch.bool)
-        table[chosen] = True
-        pasted = table[partner["target"].int()]
+        table = np.zeros(256, np.uint8)
+        table[chosen] = 1
+        pasted = torch.from_numpy(np.asarray(cv2.LUT(mask, table))).view(torch.bool)  # a fraction of indexing's time
         return {name: torch.where(pasted, partner[name], item[name]) for name in ("image", "target")}
 
 
