@@ -18,7 +18,9 @@ class EarlyStopping(callbacks.EarlyStopping):  # under Lightning's name, by whic
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Report the end, unless it was the last epoch's; a signal's stop does not come this far."""
         epochs, most = trainer.fit_loop.epoch_progress.current.completed, trainer.max_epochs or 0
-        if self.stopping_reason != EarlyStoppingReason.NOT_STOPPED and trainer.is_global_zero and epochs < most:
-            loss = trainer.callback_metrics["val/loss"].item()
+        measured = trainer.callback_metrics.get("val/loss")  # none where a resumed run had ended before
+        stopped = self.stopping_reason != EarlyStoppingReason.NOT_STOPPED and epochs < most
+        if measured is not None and stopped and trainer.is_global_zero:
+            loss = measured.item()
             why = f"has not fallen for early_stopping.patience={self.patience}" if math.isfinite(loss) else f"is {loss}"
             print_to_stderr(f"early stopping: after epoch {epochs} of {most}, as val/loss {why}")

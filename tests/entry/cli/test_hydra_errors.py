@@ -45,7 +45,7 @@ FOLDER = "Traceback (most recent call last):\n  File \"utils.py\", line 1\nPermi
          "hydra.job.chdir=maybe: Value 'maybe' is not a valid bool (type str)"),
         # With HYDRA_FULL_ERROR=1 it is raised without its second half.
         ("Could not override 'hydra.launcher.partition'.\nTo append to your config use +hydra.launcher.partition=gpu", "There is no key 'launcher.partition' in the launcher that was chosen. Those of SLURM are in conf/hydra/launcher/slurm.yaml, and go with hydra/launcher=slurm."),
-        ("Could not override 'trainer.max_epoch'.\nTo append to your config use +trainer.max_epoch=1", "There is no key 'trainer.max_epoch'; did you mean trainer.max_epochs or trainer.timeout or trainer.num_nodes? All keys: python train.py --cfg job"),
+        ("Could not override 'trainer.max_epoch'.\nTo append to your config use +trainer.max_epoch=1", "There is no key 'trainer.max_epoch'; did you mean trainer.max_epochs or trainer.max_steps or trainer.timeout? All keys: python train.py --cfg job"),
         (FOLDER, "The run folder cannot be made: Permission denied: '/runs'"),
     ],
 )  # fmt: skip
