@@ -22,7 +22,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 RATES = {"yolo26n-sem": 0.000909, "torchvision": 0.02, "lightning": 2e-3}
 TIMED = 15  # batches of an epoch in the timing of our recipe
 # Run by another interpreter, with a number of threads and what one types after `yolo`. Ultralytics takes a thread less than the machine has
-# cores, whatever OMP_NUM_THREADS says.
+# cores, whatever OMP_NUM_THREADS is.
 YOLO = """
 import importlib, os, sys
 threads = int(sys.argv.pop(1))

@@ -55,6 +55,10 @@ def to_resume(request: Request) -> Resumption | None:
             return None
         folder = RunFolder(request.folder)
         before, settings = stored_settings(folder), resolved(request)
+        if before.trainer.max_steps and settings.trainer.max_steps:
+            # Epochs follow from the steps: those in the folder did, those of the request are not in use.
+            length = {"max_epochs": before.trainer.max_epochs}
+            settings = settings.model_copy(update={"trainer": settings.trainer.model_copy(update=length)})
         kept, network = before.model, settings.model.network
         if network and network.target.startswith(LIBRARIES) and kept.mean and kept.std:
             settings = normalised(settings, kept.mean, kept.std)

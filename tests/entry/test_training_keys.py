@@ -163,6 +163,18 @@ def test_another_length_that_would_be_another_run_is_refused(
     assert (folder / "config.yaml").read_bytes() == written
 
 
+def test_a_script_that_is_started_again_goes_on_to_the_same_step(run_command, tmp_path, image_folder):
+    typed = (*BATCHES, f"data.root={image_folder}", "trainer.max_steps=10")  # three epochs, where two are typed
+    assert run_command("train", *typed, f"hydra.run.dir={tmp_path / 'whole'}").code == 0
+    again = (*typed, f"hydra.run.dir={tmp_path / 'again'}", "resume=auto")
+    with signal_after(step=3):
+        assert run_command("train", *again).code == 128 + signal.SIGTERM
+    for _ in range(2):  # the second time it is finished
+        answer = run_command("train", *again)
+        assert answer.code == 0, answer.err
+    assert compare(tmp_path / "whole", tmp_path / "again") == []
+
+
 def test_fewer_steps_than_a_stopped_run_has_taken_are_refused(run_command, stopped):
     folder = stopped(*BATCHES, "trainer.max_steps=7")
     answer = run_command("train", f"resume={folder}", "trainer.max_steps=3")
