@@ -7,7 +7,7 @@ BIN := .venv/bin
 export WANDB_MODE ?= offline
 export NO_ALBUMENTATIONS_UPDATE = 1
 
-.PHONY: help setup wheelhouse demo lint test test-all test-cluster chaos golden gpu-check reference clean
+.PHONY: help setup wheelhouse demo lint test test-all test-cluster chaos golden gpu-check audit reference clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -55,6 +55,10 @@ golden: setup    ## run the commit BASE and the working tree, and compare figure
 
 gpu-check: setup ## about ten minutes on one GPU: exactness, resuming, speed, memory; writes benchmarks/gpu/<card>.md
 	$(BIN)/python benchmarks/gpu_check.py
+
+audit:           ## known vulnerabilities of the pinned set, from the databases that pip-audit asks; needs a network
+	@$(PYTHON) -m venv build/audit && build/audit/bin/python -m pip install --quiet pip-audit
+	build/audit/bin/pip-audit --requirement requirements.txt --no-deps --disable-pip --strict
 
 reference: setup ## docs/SETTINGS.md and the schemas of conf/, from settings/
 	$(BIN)/python -m tests.docs.reference
