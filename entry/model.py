@@ -73,6 +73,7 @@ class TrainedModel:
         self.classes = self.label_space.classes
         self.size = settings.data.eval_size or _evaluated_size(folder) or settings.data.image_size
         self._hardware = choose(settings.trainer.model_copy(update={"devices": 1, "num_nodes": 1}))
+        self._threads = self._hardware.threads
         if settings.trainer.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic with a fixed one only
         log = logging.getLogger("lightning.pytorch")
@@ -165,10 +166,28 @@ class TrainedModel:
             raise TrainingError(not_finite(names[finite.index(False)], self._module, self._hardware.precision))
 
     @contextlib.contextmanager
+    def one_thread_a_batch(self) -> Iterator[int]:
+        """Compute each batch with one thread inside the block, and yield how many threads may call `segment` or `classify` at once.
+
+        Threads that share a batch wait for one another in each layer, longest where something else, such as the encoder of a
+        video, needs a core too. A GPU computes one batch after the other.
+        """
+        deterministic = torch.are_deterministic_algorithms_enabled()
+        # It is the process's, not a thread's: no thread may change it inside the block.
+        torch.use_deterministic_algorithms(self.settings.trainer.deterministic)
+        try:
+            if self.on_cpu:
+                self._threads = 1
+            yield self._hardware.threads if self.on_cpu else 1
+        finally:
+            self._threads = self._hardware.threads
+            torch.use_deterministic_algorithms(deterministic)
+
+    @contextlib.contextmanager
     def _computing(self) -> Iterator[None]:
         """Compute as the settings have it inside the block; torch's own state is afterwards as it was."""
         threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-        torch.set_num_threads(self._hardware.threads)
+        torch.set_num_threads(self._threads)
         torch.use_deterministic_algorithms(self.settings.trainer.deterministic)
         try:
             with torch.inference_mode(), self._fabric.autocast():

@@ -2,8 +2,9 @@
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ from rich.progress import MofNCompleteColumn, Progress
 from streams import NEXT_LINE_SECONDS, print_to_stderr
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 Batch = Mapping[str, Any]
 
 
@@ -23,6 +25,18 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
         while (item := coming.result()) is not None:
             coming = pool.submit(next, items, None)
             yield item
+
+
+def side_by_side(act: Callable[[Item], Result], items: Iterator[Item], threads: int) -> Iterator[Result]:
+    """Yield `act(item)` of each item in their order, while as many threads compute the next ones; at most one more waits."""
+    with ThreadPoolExecutor(threads) as pool:
+        coming: deque[Future[Result]] = deque()
+        for item in items:
+            coming.append(pool.submit(act, item))
+            if len(coming) > threads:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
 
 
 def tracked(batches: Iterator[Batch], total: int | None, what: str, shown: bool | str) -> Iterator[Batch]:

@@ -12,7 +12,7 @@ from datamodules.files.images import resize_mask
 from datamodules.files.videos import Video
 from datamodules.loading.unlabelled_images import Pictures, collate
 from entry.model import TrainedModel
-from entry.progress import Batch, ahead, tracked
+from entry.progress import Batch, ahead, side_by_side, tracked
 from reports.mask_images import save_mask
 from reports.overlay_video import overlay_video
 from reports.picture_masks import shares
@@ -33,10 +33,9 @@ def predict_video(model: TrainedModel, path: Path, target: Path, name: str, *, m
     except DatasetError as error:
         return [], str(error)
     rows: list[Row] = []
-    seen = ahead(_predicted(model, video))
     with contextlib.ExitStack() as stack:
         write = None
-        for batch in tracked(seen, video.count, path.name, model.settings.trainer.progress):
+        for batch in tracked(_predicted(model, video), video.count, path.name, model.settings.trainer.progress):
             for frame, found in zip(batch["frames"], batch["found"], strict=True):
                 seconds = round(float(frame.time * video.time_base), 6)
                 if model.task == "classification":
@@ -58,11 +57,15 @@ def predict_video(model: TrainedModel, path: Path, target: Path, name: str, *, m
 
 def _predicted(model: TrainedModel, video: Video) -> Iterator[Batch]:
     """Yield batches of frames with what was ``found`` in each: probabilities (C,), or the mask at the model's size."""
-    for batch in ahead(_batches(model, video)):
+
+    def found(batch: Batch) -> Batch:
         names = [f"{video.path}, frame {frame.number}," for frame in batch["frames"]]
-        segments = model.task == "segmentation"
-        found = model.segment(batch["image"], names)[0] if segments else model.classify(batch["image"], names)
-        yield {**batch, "found": found}
+        if model.task == "segmentation":
+            return {**batch, "found": model.segment(batch["image"], names)[0]}
+        return {**batch, "found": model.classify(batch["image"], names)}
+
+    with model.one_thread_a_batch() as threads:
+        yield from side_by_side(found, ahead(_batches(model, video)), threads)
 
 
 def _batches(model: TrainedModel, video: Video) -> Iterator[Batch]:

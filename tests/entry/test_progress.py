@@ -29,6 +29,39 @@ def test_an_error_of_the_thread_reaches_the_caller():
         list(progress.ahead(items()))
 
 
+def test_results_keep_the_order_of_items_that_are_computed_at_the_same_time():
+    first = threading.Barrier(2)
+    began, given = [], []
+
+    def items():
+        for number in range(6):
+            given.append(number)
+            yield number
+
+    def act(number):
+        began.append(number)
+        if number < 2:
+            first.wait(30)  # both at once
+        if number == 0:
+            first.wait(30)  # until the last one, which is computed meanwhile
+        if number == 2:
+            first.wait(30)
+        return -number
+
+    results = progress.side_by_side(act, items(), 2)
+    assert next(results) == 0
+    assert given == [0, 1, 2]  # and one that waits
+    assert list(results) == [-1, -2, -3, -4, -5]
+    assert sorted(began) == [0, 1, 2, 3, 4, 5]
+
+
+def test_an_error_while_others_are_computed_reaches_the_caller_in_its_place():
+    results = progress.side_by_side(lambda number: 12 // number, iter([3, 0, 4]), 2)
+    assert next(results) == 4
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
 @pytest.mark.parametrize(("total", "words"), [(4, "of 4"), (None, "of an unknown number of")])
 def test_a_pipe_has_a_line_each_minute_and_a_terminal_a_bar(monkeypatch, capsys, total, words):
     batches = [{"index": [0, 1], "unreadable": {}}, {"index": [2], "unreadable": {3: "broken"}}]

@@ -1,11 +1,16 @@
 """A video is predicted as its frames are one by one."""
 
+import shutil
+import threading
+
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from datamodules.files.videos import Video
 from entry import load_run
+from entry.model import TrainedModel
 from entry.video import predict_video
 from run_folder import read_csv
 from tests.entry.test_model import CLASSES, classifier, segmenter  # noqa: F401  fixtures
@@ -54,6 +59,35 @@ def test_a_cpu_computes_few_pixels_at_once(segmenter, drive, tmp_path, monkeypat
     monkeypatch.setattr(model, "segment", lambda images, names: (sizes.append(len(images)), segment(images, names))[1])
     rows, defect = predict_video(model, drive / "drive.mp4", tmp_path, "drive", masks=False)
     assert (sizes, [number for number, *_ in rows], defect) == (expected, [*range(10)], "")
+
+
+@pytest.mark.parametrize("deterministic", ["false", "true"])
+def test_numbers_are_the_same_however_many_batches_are_computed_at_once(segmenter, drive, tmp_path, monkeypatch, deterministic):  # noqa: F811  # fmt: skip
+    monkeypatch.setattr("entry.video.CPU_PIXELS", 1)
+    found, seen, first, logits = [], [], threading.Barrier(3), TrainedModel._logits  # noqa: SLF001
+
+    def recorded(model, images):
+        seen.append((torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()))
+        if 10 < len(seen) <= 13:  # the first three of the second video
+            first.wait(30)
+        return logits(model, images)
+
+    monkeypatch.setattr(TrainedModel, "_logits", recorded)
+    for threads in (1, 3):
+        run = shutil.copytree(segmenter[0], tmp_path / f"run{threads}")
+        text = (run / "config.yaml").read_text()
+        assert "  threads: 1" in text
+        assert "  deterministic: false" in text
+        text = text.replace("  threads: 1", f"  threads: {threads}")
+        (run / "config.yaml").write_text(text.replace("  deterministic: false", f"  deterministic: {deterministic}"))
+        model = load_run(run, device="cpu")
+        found.append(predict_video(model, drive / "drive.mp4", tmp_path, f"drive{threads}", masks=True)[0])
+    assert found[0] == found[1]
+    for frame in range(10):
+        one, three = (tmp_path / f"masks/drive{threads}/{frame:06}.png" for threads in (1, 3))
+        assert one.read_bytes() == three.read_bytes()
+    assert set(seen) == {(1, deterministic == "true")}
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 def test_a_classifier_labels_each_frame_beside_images(classifier, drive, run_command):  # noqa: F811
