@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from callbacks.checkpoints import earlier
+from callbacks.checkpoint_writer import earlier
 from run_folder import read_csv
 from tests.chaos.harness import compare, signal_after
 from tests.conftest import make_image_folder
