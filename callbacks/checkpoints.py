@@ -117,4 +117,3 @@ class Checkpoints(Checkpoint):
         if trainer.world_size > 1:
             dist.all_reduce(tensor, dist.ReduceOp.MAX, group=self._group)
         return [int(number) for number in tensor.tolist()]
-

@@ -32,28 +32,28 @@ class Mirror:
         self._place: Path | None = None  # the mirror, once it is known
         self._in_use = contextlib.ExitStack()
         self._copied: dict[str, tuple[int, ...]] = {}  # by name in the run's folder: which file it was
-        self._idle = threading.Event()
-        self._idle.set()
+        self.idle = threading.Event()
+        self.idle.set()
         self._wanted = self._step = 0  # of the checkpoint to be copied, and of the one that was
         self._copies = self._failures = 0
-        self._reason = ""  # why the last copy failed
+        self._failing, self._reason = False, ""  # whether the last copy failed, and why the last one that did
 
     def copy(self, step: int) -> None:
         """Begin to copy the files that have changed, with the checkpoint of a step; never waits."""
         self._wanted = step
         known = self._known()
-        if self._idle.is_set() and (known is None or not known.samefile(self._run.path)):
-            self._idle.clear()
+        if self.idle.is_set() and (known is None or not known.samefile(self._run.path)):
+            self.idle.clear()
             threading.Thread(target=self._work, args=(step,), name="mirror", daemon=True).start()
 
     def end(self) -> None:
         """Wait for the copy that is being made, and for one of what was written meanwhile; report how many have failed."""
         until = time.monotonic() + LONGEST_END
-        self._idle.wait(LONGEST_END)
+        self.idle.wait(LONGEST_END)
         if self._step != self._wanted:
             self.copy(self._wanted)
-            self._idle.wait(max(0.0, until - time.monotonic()))
-        late = "" if self._idle.is_set() else f"the last one has not ended after {LONGEST_END:.0f} s; "
+            self.idle.wait(max(0.0, until - time.monotonic()))
+        late = "" if self.idle.is_set() else f"the last one has not ended after {LONGEST_END:.0f} s; "
         if self._failures or late:
             failed = f"{self._failures} of {self._copies} copies failed ({self._reason}); " if self._failures else ""
             has = f"it has the checkpoint of step {self._step}" if self._step else "it has no checkpoint"
@@ -61,24 +61,33 @@ class Mirror:
             self._failures = 0
 
     def _work(self, step: int) -> None:
-        before, self._reason, self._copies = self._reason, "", self._copies + 1
+        self._copies += 1
         try:
             with waiting(f"the mirror {self._place or self._root}"):
                 self._copy()
-            self._step = step
+            self._step, self._failing = step, False
         except (OSError, RunFolderError) as error:
-            self._failures += 1
-            self._reason = str(error)
+            before, self._failing = self._failing, True
+            self._failures, self._reason = self._failures + 1, str(error)
             if not before:
                 print_to_stderr(f"warning: the mirror {self._place or self._root} cannot be written: {error}. The training goes on without it, and each checkpoint tries again.")  # fmt: skip
         finally:
-            self._idle.set()
+            self.idle.set()
 
     def _copy(self) -> None:
         place = self._opened()
         (place / "checkpoints").mkdir(exist_ok=True)
         run = self._run
-        names = [run.path / WHERE, run.config, run.overrides, run.environment, run.split, run.files, run.label_space, run.crosswalk]
+        names = [
+            run.path / WHERE,
+            run.config,
+            run.overrides,
+            run.environment,
+            run.split,
+            run.files,
+            run.label_space,
+            run.crosswalk,
+        ]
         names += [run.history, run.timing, run.checkpoints / "best.ckpt", run.checkpoints / "last.ckpt"]
         with contextlib.ExitStack() as stack:
             files: dict[str, BinaryIO] = {}

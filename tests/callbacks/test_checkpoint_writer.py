@@ -75,7 +75,11 @@ def test_what_could_not_be_written_is_written_as_soon_as_it_can_be(fit, capsys, 
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
     warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
     # At steps 6, 8 and 9 of 3, 4, 6, 8, 9, 12, 15 and 16. Within an epoch there is no new row, and no better score.
-    named = ["checkpoints/last.ckpt", *["history.csv"] * 2] if size == 0 else ["checkpoints/last.ckpt", *["checkpoints/best.ckpt"] * 2]
+    named = (
+        ["checkpoints/last.ckpt", *["history.csv"] * 2]
+        if size == 0
+        else ["checkpoints/last.ckpt", *["checkpoints/best.ckpt"] * 2]
+    )
     expected = [f"warning: {run}/{file} cannot be written: File too large. The file before stays" for file in named]
     assert [line.split(" as it was")[0] for line in warnings] == expected
     assert [line.split("in a row: ")[1][0] for line in warnings] == ["1", "2", "3"]
@@ -104,13 +108,18 @@ def test_after_too_many_failures_the_run_ends_and_the_files_before_are_whole(fit
 
 
 def test_none_allowed_ends_at_the_first_and_a_success_begins_the_count_anew(fit):
-    with pytest.raises(TrainingError, match=r"history\.csv cannot be written: File too large\. Make room and go on, there is no checkpoint yet"):
+    with pytest.raises(
+        TrainingError,
+        match=r"history\.csv cannot be written: File too large\. Make room and go on, there is no checkpoint yet",
+    ):
         fit(FullIn(0), name="first", failures_allowed=0)
     fit(FullIn(0, 2), failures_allowed=1)
 
 
 def test_what_is_missing_at_the_end_is_no_success(fit, tmp_path):
-    with pytest.raises(TrainingError, match=r"last\.ckpt cannot be written: File too large, 2 times in a row.* step 12 is whole"):
+    with pytest.raises(
+        TrainingError, match=r"last\.ckpt cannot be written: File too large, 2 times in a row.* step 12 is whole"
+    ):
         fit(FullIn(3, size=BELOW_CHECKPOINTS), failures_allowed=99)
     assert read(tmp_path / "run", "last.ckpt")["global_step"] == 12
     assert epochs(tmp_path / "run") == ["0", "1", "2", "3"]  # a resume drops the row that it writes again
@@ -136,7 +145,9 @@ def test_a_signal_stops_a_run_whose_disk_is_full_and_the_file_is_named(fit, caps
 
     with pytest.raises(RunStopped):
         fit(Stop(1, size=BELOW_CHECKPOINTS))
-    assert f"warning: {tmp_path}/run/checkpoints/last.ckpt cannot be written: File too large." in capsys.readouterr().err
+    assert (
+        f"warning: {tmp_path}/run/checkpoints/last.ckpt cannot be written: File too large." in capsys.readouterr().err
+    )
     assert read(tmp_path / "run", "last.ckpt")["global_step"] == 4
 
 
@@ -179,7 +190,9 @@ def test_a_disk_that_is_full_for_two_epochs_costs_nothing_but_warnings(tmp_path)
     if subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode:
         pytest.skip("no mount namespaces here")
     typed = f"mount -t tmpfs -o size=128k none {tmp_path} && '{sys.executable}' -W ignore -c '{FILLED}' {tmp_path}"
-    answer = subprocess.run(["unshare", "-rm", "bash", "-c", typed], cwd=ROOT, capture_output=True, text=True, check=False)
+    answer = subprocess.run(
+        ["unshare", "-rm", "bash", "-c", typed], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.splitlines()[-2:] == [
         "[('best', 1), ('last', 3)]",
