@@ -30,7 +30,7 @@ class Mirror:
     def __init__(self, run: Path, root: Path) -> None:
         self._run, self._root = RunFolder(run), root
         self._place: Path | None = None  # the mirror, once it is known
-        self._in_use = contextlib.ExitStack()
+        self._locked, self._lock = False, contextlib.ExitStack()  # against a resume in the mirror while the run lasts
         self._copied: dict[str, tuple[int, ...]] = {}  # by name in the run's folder: which file it was
         self.idle = threading.Event()
         self.idle.set()
@@ -53,6 +53,9 @@ class Mirror:
         if self._step != self._wanted:
             self.copy(self._wanted)
             self.idle.wait(max(0.0, until - time.monotonic()))
+        if self.idle.is_set():
+            self._lock.close()
+            self._locked = False
         late = "" if self.idle.is_set() else f"the last one has not ended after {LONGEST_END:.0f} s; "
         if self._failures or late:
             failed = f"{self._failures} of {self._copies} copies failed ({self._reason}); " if self._failures else ""
@@ -114,10 +117,11 @@ class Mirror:
     def _opened(self) -> Path:
         """The mirror, claimed for this run where it has none yet, and locked."""
         if self._place is None:
-            place = self._known() or self._claimed()
-            self._in_use.enter_context(RunFolder(place).in_use())
-            self._place = place
-            print_to_stderr(f"mirror: {place}")
+            self._place = self._known() or self._claimed()
+            print_to_stderr(f"mirror: {self._place}")
+        if not self._locked:
+            self._lock.enter_context(RunFolder(self._place).in_use())
+            self._locked = True
         return self._place
 
     def _known(self) -> Path | None:
