@@ -109,11 +109,11 @@ print(time.monotonic())
 """
 
 
-def train(folder, address, *stall):
+def train(folder, address, *stall, wrapped=()):
     """Record with wandb online: what it took, the lines that were printed, and the seconds from the end to that of the process."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     answer = subprocess.run(
-        [sys.executable, "-c", FAULTY, str(folder), *stall],
+        [*wrapped, sys.executable, "-c", FAULTY, str(folder), *stall],
         cwd=ROOT,
         env={**{name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"},
              "WANDB_MODE": "online", "WANDB_BASE_URL": address, "WANDB_API_KEY": "a" * 40,
@@ -169,3 +169,22 @@ def test_the_limits_are_those_that_are_promised(monkeypatch):
     assert wandb_logger.finish_timeout() + open_loggers.CLOSING_SECONDS <= 30
     monkeypatch.setenv("WANDB_FINISH_TIMEOUT", "600")
     assert wandb_logger.finish_timeout() == 600
+
+
+@pytest.mark.slow
+def test_a_full_disk_of_wandbs_costs_its_record_only(tmp_path):
+    if subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no mount namespaces here")
+    (tmp_path / "run").mkdir()
+    own = tmp_path / "run" / "wandb"
+    own.mkdir()
+    mounted = f'mount -t tmpfs -o size=40k none {own} && exec "$@"'
+    with serving() as server:
+        took, _, warnings, leaving = train(
+            tmp_path / "run", server.address, wrapped=["unshare", "-rm", "bash", "-c", mounted, "bash"]
+        )
+    print(took, warnings, leaving)
+    assert took["worst"] < 1
+    assert took["closed"] < 3 + open_loggers.CLOSING_SECONDS + 1
+    assert leaving < 10
+    assert len(warnings) <= 1
