@@ -343,5 +343,9 @@ def test_a_full_disk_is_the_first_ranks_and_both_end_with_its_message(tmp_path, 
     )
     assert (answer.returncode, answer.stderr.splitlines()[-1]) == (1, message), answer.stderr
     assert answer.stderr.count("warning: ") == 3
-    assert (status(run)["state"], status(run)["exit_code"], status(run)["error"]) == ("failed", 1, f"TrainingError: {message}")
+    assert (status(run)["state"], status(run)["exit_code"], status(run)["error"]) == (
+        "failed",
+        1,
+        f"TrainingError: {message}",
+    )
     assert [row.split(",")[0] for row in (run / "history.csv").read_text().splitlines()[1:]] == ["0", "1", "2", "3"]
