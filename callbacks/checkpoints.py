@@ -1,7 +1,5 @@
-"""best.ckpt and last.ckpt: when they are written, and how a run stops without losing progress."""
+"""best.ckpt and last.ckpt: when they are written, and how a run stops without losing progress; written by checkpoint_writer.py."""
 
-import os
-import shutil
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -11,6 +9,7 @@ import torch.distributed as dist
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 
+from callbacks.checkpoint_writer import CheckpointWriter
 from callbacks.errors import RunStopped
 from callbacks.signals import StopSignal
 from settings.training import CheckpointingSettings
@@ -26,10 +25,10 @@ class Checkpoints(Checkpoint):
     """
 
     def __init__(self, folder: Path, monitor: str, signal: StopSignal, settings: CheckpointingSettings) -> None:
-        self.folder, self.monitor, self.signal, self.settings = folder, monitor, signal, settings
+        self.writer = CheckpointWriter(folder, settings)
+        self.monitor, self.signal, self.settings = monitor, signal, settings
         self.best_score: float | None = None
         self._stopped_early = False
-        self._step_of_last = 0
         self._written_at = time.monotonic()
         self._group: Any = None
 
@@ -52,7 +51,7 @@ class Checkpoints(Checkpoint):
                 saved["patience"] = each.patience  # not the earlier run's
                 exhausted |= saved["wait_count"] >= each.patience
         self._stopped_early &= exhausted
-        self._step_of_last = checkpoint["global_step"]
+        self.writer.step = checkpoint["global_step"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock; a run that early stopping has ended stays ended."""
@@ -79,8 +78,7 @@ class Checkpoints(Checkpoint):
         stop, due = self._largest(trainer, self.signal.number, by_steps or by_time)
         if stop or due:
             self.write_last(trainer)
-        if stop:
-            raise RunStopped(stop)
+        self._end_at(stop)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write best.ckpt if the score is the highest so far, then last.ckpt."""
@@ -89,34 +87,29 @@ class Checkpoints(Checkpoint):
         self._stopped_early = trainer.should_stop
         if better:
             self.best_score = None if score is None else float(score)
-            trainer.save_checkpoint(self.folder / "best.ckpt")
-        # In this order: last.ckpt must never record a best score without best.ckpt.
-        self.write_last(trainer, same_as_best=better)
+        self.write_last(trainer, better=better)
         [stop] = self._largest(trainer, self.signal.number)
-        if stop:
-            raise RunStopped(stop)
+        self._end_at(stop)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remove the earlier checkpoints of a finished run, also one that was resumed with nothing left to train."""
-        self._prune(trainer, keep=0)
+        """Write what could not be written before, or fail; remove the earlier checkpoints, also of a run with nothing left to train."""
+        self.writer.end(trainer, self._largest)
 
-    def write_last(self, trainer: Trainer, *, same_as_best: bool = False) -> None:
-        """Write last.ckpt and keep the one before; called on every rank."""
-        last = self.folder / "last.ckpt"
-        if trainer.is_global_zero and last.exists() and self.settings.keep:
-            link(last, self.folder / f"last-{self._step_of_last:08d}.ckpt")
-        if not same_as_best:
-            trainer.save_checkpoint(last)
-        elif trainer.is_global_zero:
-            link(self.folder / "best.ckpt", last)
-        self._step_of_last = trainer.global_step
-        self._written_at = time.monotonic()
-        self._prune(trainer, self.settings.keep)
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Let the mirror have what was written last; a second signal does not wait for it."""
+        if not isinstance(exception, RunStopped):
+            self.writer.end_mirror()
 
-    def _prune(self, trainer: Trainer, keep: int) -> None:
-        if trainer.is_global_zero:
-            for path in earlier(self.folder)[keep:]:
-                path.unlink()
+    def write_last(self, trainer: Trainer, *, better: bool = False) -> None:
+        """Write last.ckpt, with `better` best.ckpt before it, and keep the one before; called on every rank."""
+        self.writer.write(trainer, self._largest, better=better)
+        self._written_at = time.monotonic()  # also where it failed: it is not tried again at once
+
+    def _end_at(self, stop: int) -> None:
+        """Raise RunStopped where there was a signal, once the mirror has what was written."""
+        if stop:
+            self.writer.end_mirror()
+            raise RunStopped(stop)
 
     def _largest(self, trainer: Trainer, *numbers: int) -> list[int]:
         """Return the maximum of each number over the ranks, so that all decide alike on what only one of them observed."""
@@ -124,20 +117,3 @@ class Checkpoints(Checkpoint):
         if trainer.world_size > 1:
             dist.all_reduce(tensor, dist.ReduceOp.MAX, group=self._group)
         return [int(number) for number in tensor.tolist()]
-
-
-def earlier(folder: Path) -> list[Path]:
-    """Return the earlier last checkpoints, the newest first."""
-    return sorted(folder.glob("last-*.ckpt"), reverse=True)
-
-
-def link(source: Path, target: Path) -> None:
-    """Hard-link a file, replacing the target; copy it if the file system has no links."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(source, temporary)
-    except OSError:
-        shutil.copyfile(source, temporary)
-    temporary.replace(target)
-    temporary.unlink(missing_ok=True)  # renaming one link onto another of the same file does nothing

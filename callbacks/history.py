@@ -1,5 +1,7 @@
 """The record of a training: a row of history.csv and of timing.csv per epoch, and a line or a bar for the terminal."""
 
+import contextlib
+import itertools
 import time
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from lightning.pytorch.callbacks import Callback
 
 from metrics.scores import TASKS, headline_scores
 from run_folder import read_csv, write_csv
-from streams import print_to_stderr
+from streams import print_to_stderr, waiting
 
 
 def columns() -> list[str]:
@@ -18,22 +20,42 @@ def columns() -> list[str]:
     return ["epoch", "step", "lr", "train/loss", *scores, "seconds"]
 
 
-def _rows_before(epoch: int, path: Path) -> list[dict[str, Any]]:
-    return [dict(row) for row in (read_csv(path) if path.exists() else ()) if int(row["epoch"]) < epoch]
-
-
-class HistoryWriter(Callback):
-    """Adds a row per epoch to history.csv: losses, scores, learning rate, and seconds since the last row."""
+class EpochRows(Callback):
+    """A CSV file with a row per epoch. Rows that cannot be written are kept, and written with the next ones."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._rows: list[dict[str, Any]] = []
+        self._written = 0
         self._began = time.monotonic()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Read the rows of earlier epochs, if there are any."""
-        self._rows = _rows_before(trainer.current_epoch, self.path)
-        self._began = time.monotonic()
+        """Read the rows of earlier epochs, if there are any; a resumed epoch does not start again."""
+        found = read_csv(self.path) if self.path.exists() else []
+        self._rows = [dict(row) for row in found if int(row["epoch"]) < trainer.current_epoch]
+        self._written, self._began = len(self._rows), time.monotonic()
+
+    def write(self) -> None:
+        """Write the rows that are not in the file yet, if there are any. Raises OSError."""
+        if self._written < len(self._rows):
+            # Earlier epochs may have a column that this process does not know.
+            names = list(dict.fromkeys([*self._columns(), *itertools.chain(*self._rows)]))
+            with waiting(f"{self.path} to be written"):
+                write_csv(self.path, self._rows, names)
+            self._written = len(self._rows)
+
+    def _add(self, row: dict[str, Any], trainer: Trainer) -> None:
+        if trainer.is_global_zero:
+            self._rows.append(row)
+            with contextlib.suppress(OSError):  # the next checkpoint tries again and reports it
+                self.write()
+
+    def _columns(self) -> list[str]:
+        return []
+
+
+class HistoryWriter(EpochRows):
+    """Adds a row per epoch to history.csv: losses, scores, learning rate, and seconds since the last row."""
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the epoch's row; a score that was not computed is an empty cell."""
@@ -46,28 +68,22 @@ class HistoryWriter(Callback):
             "seconds": round(time.monotonic() - self._began, 3),
         }
         self._began = time.monotonic()
-        self._rows.append(row)
-        if trainer.is_global_zero:
-            # Earlier epochs may have a score that this process has not registered.
-            write_csv(self.path, self._rows, list(dict.fromkeys([*columns(), *self._rows[0]])))
+        self._add(row, trainer)
+
+    def _columns(self) -> list[str]:
+        return columns()
 
 
-class TimingWriter(Callback):
+class TimingWriter(EpochRows):
     """Adds a row per epoch to timing.csv: the seconds of the training steps, and those in which the first process waited for batches.
 
     No device is waited for. Steps that a GPU has not ended yet may be computed during a wait: see `GPUTimingWriter`.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._rows: list[dict[str, Any]] = []
-        self._began = self._steps = 0.0
+        super().__init__(path)
+        self._steps = 0.0
         self.measured: dict[str, float] = {}  # further columns of an epoch's row, from a device
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Read the rows of earlier epochs, if there are any."""
-        self._rows = _rows_before(trainer.current_epoch, self.path)
-        self._began = time.monotonic()  # a resumed epoch does not start again
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note when the epoch's steps begin."""
@@ -80,10 +96,9 @@ class TimingWriter(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the epoch's row, if the loader measures how long it is waited for."""
         loader: Any = trainer.train_dataloader
-        if trainer.is_global_zero and hasattr(loader, "waited"):
+        if hasattr(loader, "waited"):
             waited = {"steps": round(self._steps, 3), "waited": round(loader.waited, 3), **self.measured}
-            self._rows.append({"epoch": trainer.current_epoch, **waited, "workers": loader.num_workers, "cached": int(loader.cached)})  # fmt: skip
-            write_csv(self.path, self._rows, list(dict.fromkeys(name for row in self._rows for name in row)))
+            self._add({"epoch": trainer.current_epoch, **waited, "workers": loader.num_workers, "cached": int(loader.cached)}, trainer)  # fmt: skip
 
 
 class EpochLines(Callback):

@@ -1,4 +1,4 @@
-"""The one error of this room, and how its messages shorten and group long lists."""
+"""The errors of this room, and how its messages shorten and group long lists."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -10,6 +10,10 @@ FEWEST = 3  # files of a common cause that share a line
 
 class DatasetError(ValueError):
     """Data or data settings that make no sense; the message names what, where and what to do."""
+
+
+class CacheError(DatasetError):
+    """A cache cannot be written; what it would hold can be read from the files."""
 
 
 def shortened(items: Sequence[object], most: int = 5, separator: str = ", ") -> str:

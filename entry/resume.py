@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from callbacks.checkpoints import earlier, link
+from callbacks.checkpoint_writer import earlier
+from callbacks.links import link
 from callbacks.signals import StopSignal
 from datamodules.segmentation import SegmentationDataModule
 from entry.builders import loggers

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from settings.base import Group, Legal, Number, Positive, Share, Text, Whole
+from settings.base import Group, Legal, Number, PathText, Positive, Share, Text, Whole
 
 Precision = Literal["auto", "32-true", "bf16-mixed", "bf16-true", "16-mixed", "64-true"]
 
@@ -63,6 +63,12 @@ class CheckpointingSettings(Group):
     every_n_steps: Positive | None = Field(None, description="optimiser steps between two; null: by time only")
     every_minutes: Annotated[Number, Field(gt=0)] | None = Field(5, description="minutes between two; null: by steps")
     keep: Whole = Field(1, description="earlier ones kept while it trains, if last.ckpt gets damaged")
+    failures_allowed: Whole = Field(
+        3, description="checkpoints in a row that a full or broken disk may refuse; one more ends the run"
+    )
+    mirror: PathText | None = Field(
+        None, description="a folder on another disk, for a second copy of what a resume needs: DIR/<name of the run>"
+    )
 
 
 def _split(value: object) -> object:

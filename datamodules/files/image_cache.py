@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.filesize import decimal
 
-from datamodules.errors import DatasetError
+from datamodules.errors import CacheError
 from datamodules.files.audit import LEASE_NAME, core_count, in_threads, only_maker
 from datamodules.files.images import resize, resize_mask
 from run_folder import LONGEST_NAME, atomic, fitting_name, name_part
 from settings.data import DataSettings
+from streams import print_to_stderr
 
 Image = NDArray[np.uint8]  # (H, W, 3), or a mask (H, W)
 
@@ -85,7 +86,7 @@ def open_images(
     """Return the images or masks of some samples, by their places in the table; a cache is made now where there is none.
 
     A cache is valid as long as none of `facts` changes. `sample_bytes` is the size of all that is cached of a sample:
-    images come first, and have to leave room for their masks. Raises DatasetError.
+    images come first, and have to leave room for their masks. One that cannot be written costs time: a warning is printed.
     """
     folder, wanted = Path(settings.cache_dir), settings.cache
     if wanted == "auto":
@@ -94,7 +95,11 @@ def open_images(
         return read
     path = folder / cache_name(title, read.shape, facts)
     beside = len(indices) * (sample_bytes - math.prod(read.shape)) if len(read.shape) == 3 else 0
-    array = cached_images(path, len(indices), read.shape, lambda row: read(indices[row]), beside)
+    try:
+        array = cached_images(path, len(indices), read.shape, lambda row: read(indices[row]), beside)
+    except CacheError as error:  # also after a training, whose evaluation must not fail for it
+        print_to_stderr(f"warning: {error} Without it, images are read from their files, which takes longer.")
+        return read
     return CachedImages(array, indices)
 
 
@@ -126,7 +131,7 @@ def cached_images(
 
     It appears under its name only when it is whole: a stop at any moment and several processes at once do no harm.
     `beside` are the bytes needed for what follows, such as masks: none is begun that the disk has no room to finish.
-    Returns (count, *row_shape) uint8, read-only, mapped from the file. Raises DatasetError where it cannot be written.
+    Returns (count, *row_shape) uint8, read-only, mapped from the file. Raises CacheError where it cannot be written.
     """
     shape = (count, *row_shape)
     ready = _opened(path, shape)
@@ -138,7 +143,7 @@ def cached_images(
             if _opened(path, shape) is None:
                 _make(path, shape, image, beside)
     except OSError as error:
-        raise DatasetError(
+        raise CacheError(
             f"the image cache {path} cannot be written: {error.strerror or error}. "
             "Choose another folder with data.cache_dir=FOLDER, or data.cache=false."
         ) from error
@@ -159,7 +164,7 @@ def _opened(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
 def _make(path: Path, shape: tuple[int, ...], image: Callable[[int], Image], beside: int) -> None:
     needed, free = math.prod(shape) + beside, shutil.disk_usage(path.parent).free
     if needed > free:
-        raise DatasetError(
+        raise CacheError(
             f"the image cache needs {decimal(needed)} and {path.parent} has {decimal(free)} free; "
             "choose another folder with data.cache_dir=FOLDER, or data.cache=false."
         )

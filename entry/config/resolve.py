@@ -21,7 +21,7 @@ from settings.run import AUTO, AllowedPackages, LaunchKeys, RunSettings, validat
 
 # Keys whose values, where they are paths or names of label spaces, must exist.
 PATHS = ("data.root", "data.split", "data.labels", "data.label_space", "model.weights", "model.label_space", "predictions",
-         "predictions_label_space", "crosswalk")  # fmt: skip
+         "predictions_label_space", "crosswalk", "checkpointing.mirror")  # fmt: skip
 NO_MODEL = {"name": "predictions", "weights": "none"}  # masks that are there already, or data that is only explored
 
 

@@ -6,6 +6,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from datamodules.segmentation import SegmentationDataModule
 from entry.builders.trainer import build_trainer
 from entry.errors import IncompleteError
 from entry.evaluation.baselines import baseline_data, pixel_baselines
-from entry.evaluation.page import write_page
+from entry.evaluation.page import optional, write_page
 from entry.evaluation.pictures import predict_shown
 from entry.evaluation.summary import print_resized
 from entry.run import Run, git_commit, session
@@ -113,7 +114,7 @@ def write_evaluation(
 
     `count` is given the evaluation's folder, into which it may write predictions. `origin` is file, epoch and step of what
     predicted, `crosswalk` leads from its classes to the data's where they differ. `show` returns the masks, before the
-    crosswalk, of the frames that the page shows. Raises IncompleteError where all but the page could be written.
+    crosswalk, of the frames that the page shows. Raises IncompleteError where all but figures or the page could be written.
     """
     headline = (ClassificationModule if settings.model.task == "classification" else SegmentationModule).headline
 
@@ -122,40 +123,58 @@ def write_evaluation(
         with session(Status(target / "status.json", git_commit=git_commit())):
             counts = count(target)
             evaluation = collect(settings, folder, origin, datamodule, split, counts, crosswalk)
-            if isinstance(datamodule, SegmentationDataModule) and datamodule.only_predict(split):
-                write_json(target / "scores.json", scores_of(evaluation))
+            scores = scores_of(evaluation)
+            if truth := not (isinstance(datamodule, SegmentationDataModule) and datamodule.only_predict(split)):
+                _write_tables(target, datamodule, evaluation, scores)
             else:
-                _write_results(target, folder, datamodule, evaluation, headline)
-        if settings.report.html:
-            write_page(target, folder, settings, datamodule, evaluation, headline, lambda: show(counts))
+                write_json(target / "scores.json", scores)
+        drawn = partial(_draw, target, folder, datamodule, evaluation, scores, headline)
+        page = partial(write_page, target, folder, settings, datamodule, evaluation, headline, lambda: show(counts))
+        missing = []
+        for write in [*([drawn] if truth else []), *([page] if settings.report.html else [])]:
+            try:
+                write()
+            except IncompleteError as error:
+                missing.append(str(error))
+        if missing:
+            raise IncompleteError("\n".join(missing))
 
     replace_folder(folder.evaluation(split), fill)
 
 
-def _write_results(
-    target: Path, folder: RunFolder, datamodule: ImageDataModule, evaluation: Evaluation, score: str
-) -> None:
-    """Write an evaluation's tables and figures, with learning curves of `score`, into the folder `target`."""
-    scores = scores_of(evaluation)
+def _write_tables(target: Path, datamodule: ImageDataModule, evaluation: Evaluation, scores: Mapping[str, Any]) -> None:
+    """Write an evaluation's tables into the folder `target`."""
     write_tables(target, evaluation, scores)
     counts = datamodule.counts()
     columns = (found.values() for found in counts.values())
     rows = zip(evaluation.label_space.classes, *columns, strict=True)
     write_table(target / "class_counts.csv", ["name", *counts], rows)
     write_table(target / "image_sizes.csv", ["split", "size", "samples"], _image_sizes(datamodule, counts))
-    write_figures(
-        target / "figures",
-        evaluation.counts.confusion,
-        evaluation.label_space.classes,
-        evaluation.split,
-        read_csv(folder.history) if folder.history.exists() else [],
-        counts,
-        score,
-        datamodule.unit,
-    )
-    statuses = () if evaluation.crosswalk is None else evaluation.crosswalk.statuses
-    title = f"Each class, {evaluation.split} split"
-    per_class_figure(scores["classes"], scores, target / "figures/per_class.png", title, statuses)
+
+
+def _draw(
+    target: Path,
+    folder: RunFolder,
+    datamodule: ImageDataModule,
+    evaluation: Evaluation,
+    scores: Mapping[str, Any],
+    score: str,
+) -> None:
+    """Draw an evaluation's figures, with learning curves of `score`, into the folder `target`. Raises IncompleteError."""
+    with optional(folder.evaluation(evaluation.split), "its figures", "For them type evaluate.py again."):
+        write_figures(
+            target / "figures",
+            evaluation.counts.confusion,
+            evaluation.label_space.classes,
+            evaluation.split,
+            read_csv(folder.history) if folder.history.exists() else [],
+            datamodule.counts(),
+            score,
+            datamodule.unit,
+        )
+        statuses = () if evaluation.crosswalk is None else evaluation.crosswalk.statuses
+        title = f"Each class, {evaluation.split} split"
+        per_class_figure(scores["classes"], scores, target / "figures/per_class.png", title, statuses)
 
 
 def _image_sizes(datamodule: ImageDataModule, splits: Iterable[str]) -> Iterator[tuple[str, str, int]]:

@@ -1,6 +1,7 @@
 """The page of an evaluation, with its pictures; a failure here does not cost the scores."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from datamodules.base import ImageDataModule
@@ -31,14 +32,20 @@ def write_page(
     report = settings.report
     names = legend(datamodule.label_space) if settings.model.task == "segmentation" else ()
     gallery = Gallery(legend=names, threshold=report.gallery_iou)
-    try:
+    with optional(folder.evaluation(evaluation.split), "report.html", "report.html=false leaves it out."):
         if report.images:
             batch = () if evaluation.checkpoint["epoch"] is None else training_batch(datamodule)
             gallery = Gallery(pictures(datamodule, evaluation, masks()), names, report.gallery_iou, batch)
         write_report(target, folder, score, gallery)
+
+
+@contextlib.contextmanager
+def optional(folder: Path, what: str, advice: str) -> Iterator[None]:
+    """Raise IncompleteError where `what`, without which the evaluation in `folder` is complete, cannot be written."""
+    try:
+        yield
     except Exception as error:
         print_failure(error)
         raise IncompleteError(
-            f"{folder.evaluation(evaluation.split)}: the scores are complete, but report.html could not be written "
-            f"({type(error).__name__}: {error}). report.html=false leaves it out."
+            f"{folder}: the scores are complete, but {what} could not be written ({type(error).__name__}: {error}). {advice}"
         ) from error

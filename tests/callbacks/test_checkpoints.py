@@ -5,7 +5,8 @@ import time
 import pytest
 import torch
 
-from callbacks.checkpoints import Checkpoints, earlier, link
+from callbacks.checkpoint_writer import earlier
+from callbacks.checkpoints import Checkpoints
 from callbacks.errors import RunStopped
 from callbacks.signals import ECHO_SECONDS, StopSignal
 from lightning_modules.checkpoint_io import CheckpointFiles
@@ -67,8 +68,8 @@ def test_within_an_epoch_every_so_many_steps_and_earlier_ones_stay_as_asked(tmp_
 
         def write_last(self, trainer, **how):
             super().write_last(trainer, **how)
-            last = read(self.folder / "last.ckpt")
-            kept = [path.name for path in earlier(self.folder)]
+            last = read(tmp_path / "last.ckpt")
+            kept = [path.name for path in earlier(tmp_path)]
             self.seen.append((last["global_step"], kept))
 
     Look.seen = []
@@ -139,21 +140,3 @@ def test_the_best_score_survives_a_stop_and_another_folder(tmp_path):
     assert run.global_step == 16
     assert read(second / "best.ckpt")["epoch"] == 1  # 0.5 and 0.6, the scores afterwards, are lower
     assert read(second / "last.ckpt")["callbacks"]["checkpoints"]["best_score"] == pytest.approx(0.9)
-
-
-def test_a_link_replaces_what_was_there_and_outlives_its_source(tmp_path):
-    (tmp_path / "a").write_text("new")
-    (tmp_path / "b").write_text("old")
-    link(tmp_path / "a", tmp_path / "b")
-    (tmp_path / "a").unlink()
-    assert (tmp_path / "b").read_text() == "new"
-
-
-def test_a_file_system_without_links_gets_a_copy(tmp_path, monkeypatch):
-    def refuse(*_):
-        raise OSError("no links here")
-
-    monkeypatch.setattr("callbacks.checkpoints.os.link", refuse)
-    (tmp_path / "a").write_text("new")
-    link(tmp_path / "a", tmp_path / "b")
-    assert (tmp_path / "b").read_text() == "new"

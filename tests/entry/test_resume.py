@@ -4,6 +4,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from callbacks.checkpoints import earlier
+from callbacks.checkpoint_writer import earlier
 from run_folder import read_csv
 from tests.chaos.harness import compare, signal_after
 from tests.conftest import make_image_folder
@@ -110,6 +111,39 @@ def test_a_stopped_run_resumes_to_the_same_bits_also_where_it_was_moved_to(run_c
     assert json.loads((moved / "status.json").read_text())["state"] == "finished"
     assert json.loads((moved / "environment.json").read_text())["resumed"][0]["step"] == 7
     assert not (tmp_path / "runs").exists()
+
+
+@both_tasks
+def test_the_mirror_alone_resumes_to_the_same_bits(train, run_command, whole, tmp_path):
+    """The machine is lost with its disk in the second epoch; what goes on in the mirror has no mirror of its own."""
+    (tmp_path / "other_disk").mkdir()
+    with signal_after(step=7):
+        lost = train("lost", f"checkpointing.mirror={tmp_path / 'other_disk'}")
+    assert lost.code == 128 + signal.SIGTERM, lost.err
+    shutil.rmtree(tmp_path / "lost")
+    mirror = tmp_path / "other_disk/lost"
+    answer = run_command("train", f"resume={mirror}", "data.num_workers=1")
+    assert answer.code == 0, answer.err
+    assert "Resuming after step 7, in epoch 2." in answer.out
+    assert answer.folder == mirror
+    assert compare(whole, mirror) == []
+    assert [path.name for path in (tmp_path / "other_disk").iterdir()] == ["lost"]
+
+
+def test_a_mirror_that_cannot_be_written_changes_nothing_and_is_reported(train, whole, tmp_path):
+    (tmp_path / "other_disk").mkdir()
+    (tmp_path / "other_disk/run").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/mirror.txt").write_text(f"{tmp_path}/other_disk/run")
+    (tmp_path / "other_disk/run/checkpoints").write_text("a file where a folder should be")
+    answer = train("run", f"checkpointing.mirror={tmp_path / 'other_disk'}")
+    assert answer.code == 0, answer.err
+    assert compare(whole, answer.folder) == []
+    assert "cannot be written: [Errno 17] File exists" in answer.err
+    assert re.search(
+        r"warning: the mirror .*/run: (\d+) of \1 copies failed .* it has no checkpoint, the run that of step 10",
+        answer.err,
+    )
 
 
 @both_tasks

@@ -1,11 +1,9 @@
 import pickle
-import resource
 
 import pytest
 import torch
 
 from lightning_modules.checkpoint_io import CheckpointFiles
-from lightning_modules.errors import TrainingError
 from lightning_modules.weights.safe_load import damage
 
 
@@ -14,20 +12,6 @@ def test_what_cannot_be_written_leaves_the_old_one(tmp_path):
     CheckpointFiles().save_checkpoint({"step": 1}, path)
     with pytest.raises((pickle.PicklingError, AttributeError)):
         CheckpointFiles().save_checkpoint({"step": lambda: 2}, path)
-    assert CheckpointFiles().load_checkpoint(path) == {"step": 1}
-    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
-
-
-def test_a_disk_that_has_no_room_leaves_the_old_one_and_is_named(tmp_path):
-    path = tmp_path / "last.ckpt"
-    CheckpointFiles().save_checkpoint({"step": 1}, path)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
-    try:
-        with pytest.raises(TrainingError, match=r"last\.ckpt cannot be written: File too large.*resume=RUN_FOLDER"):
-            CheckpointFiles().save_checkpoint({"weights": torch.zeros(10_000)}, path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert CheckpointFiles().load_checkpoint(path) == {"step": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
 

@@ -39,13 +39,13 @@ def during(owner, name, phase):
 def instrument():
     import contextlib
 
-    from lightning_modules import checkpoint_io
+    from callbacks import checkpoint_writer
     from lightning_modules.supervised import SupervisedModule
 
     during(SupervisedModule, "training_step", "step")
     during(SupervisedModule, "validation_step", "validation")
     during(SupervisedModule, "test_step", "evaluation")
-    plain = checkpoint_io.atomic
+    plain = checkpoint_writer.atomic
 
     @contextlib.contextmanager
     def slow(path):
@@ -57,7 +57,7 @@ def instrument():
             time.sleep(PAUSE)  # complete under the temporary name, absent under its own
         report("between")
 
-    checkpoint_io.atomic = slow
+    checkpoint_writer.atomic = slow
 
 
 class AfterImport(importlib.abc.MetaPathFinder):

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import time
@@ -23,6 +24,7 @@ from datamodules.files.image_cache import (
     worth_caching,
 )
 from settings.data import DataSettings
+from tests.callbacks.disks import no_files_above
 
 SHAPE = (6, 4, 3)
 COUNT = 700  # more than two blocks
@@ -196,3 +198,18 @@ def test_a_cache_is_a_file_whatever_the_dataset_is_called(tmp_path, title):
     path = tmp_path / cache_name(title, SHAPE, ["a"])
     cached_images(path, 1, SHAPE, lambda _: np.zeros(SHAPE, np.uint8))
     assert path in tmp_path.iterdir()
+
+
+@pytest.mark.parametrize("cache", [True, "auto"])
+def test_one_that_the_disk_refuses_halfway_costs_a_warning_and_leaves_the_one_before(tmp_path, capsys, cache):
+    settings = DataSettings(
+        name="x", split="official", image_size=SHAPE[:2], cache=cache, cache_dir=str(tmp_path), eval_batch_size=1
+    )
+    read = ReadImages(lambda name: IMAGES[int(name)], [str(index) for index in range(COUNT)], SHAPE[:2])
+    open_images("title", read, range(COUNT), settings, ["before"], sample_bytes=72)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with no_files_above(10_000):
+        images = open_images("title", read, range(COUNT), settings, ["after"], sample_bytes=72)
+    assert images is read
+    assert re.match(r"warning: the image cache .*\.npy cannot be written: File too large\. ", capsys.readouterr().err)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

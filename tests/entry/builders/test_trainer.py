@@ -75,7 +75,7 @@ def test_a_training_has_its_callbacks_in_order_and_writes_checkpoints(build, tmp
     assert only(trainer, HistoryWriter).path == tmp_path / "history.csv"
     assert only(trainer, TimingWriter).path == tmp_path / "timing.csv"
     checkpoints = only(trainer, Checkpoints)
-    assert (checkpoints.folder, checkpoints.monitor) == (tmp_path / "checkpoints", "val/f1_macro")
+    assert (checkpoints.writer.folder, checkpoints.monitor) == (tmp_path / "checkpoints", "val/f1_macro")
     assert checkpoints.settings == CheckpointingSettings(every_n_steps=3, every_minutes=None, keep=2)
     assert checkpoints.signal is signal
 

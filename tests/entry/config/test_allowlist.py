@@ -47,7 +47,7 @@ def test_what_is_needed_may_be_named(place, target):
         # the same by way of packages that are known
         "torch.optim.optimizer.torch.hub.load", "torchvision.models.resnet.torch.load", "lightning_modules.weights.load.Path",
         "lightning_modules.weights.load.Path.touch", "entry.evaluation.evaluate.subprocess.run", "run_folder.shutil.rmtree", "rich.console.os.system",
-        "datamodules.files.image_cache.shutil.rmtree", "datamodules.base.DataSettings", "callbacks.history.write_csv", "callbacks.checkpoints.link",
+        "datamodules.files.image_cache.shutil.rmtree", "datamodules.base.DataSettings", "callbacks.history.write_csv", "callbacks.links.link",
         "albumentations.core.serialization.Path", "torchmetrics.torch.load", "lightning.pytorch.callbacks.model_checkpoint.shutil.rmtree",
         "torch.optim.Adam.__init__.__globals__", "torch.optim.Adam.__base__", "torch.optim.Adam.load_state_dict", "torch.optim._functional.adam",
         # of them, but not made to be built

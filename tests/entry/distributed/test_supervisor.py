@@ -325,3 +325,27 @@ def test_a_batch_that_does_not_divide_names_the_nearest(tmp_path, pictures):
         in answer.stderr
     )
     assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk_is_the_first_ranks_and_both_end_with_its_message(tmp_path, pictures):
+    """No file may have more than 500 kB, which a checkpoint has: the fourth epoch is one too many, and no rank waits."""
+    run = tmp_path / "run"
+    typed = [sys.executable, "train.py", f"hydra.run.dir={run}", f"data.root={pictures}", "data.num_workers=0",
+             *Setting(2, extra=("checkpointing.every_n_steps=null", "trainer.max_epochs=9")).typed]  # fmt: skip
+    limited = ["bash", "-c", 'ulimit -f 500; exec "$@"', "bash", *typed]
+    answer = subprocess.run(
+        limited, check=False, cwd=ROOT, timeout=240, capture_output=True, text=True,
+        env={**os.environ, "WANDB_MODE": "offline", "NO_ALBUMENTATIONS_UPDATE": "1"},
+    )  # fmt: skip
+    message = (
+        f"{run}/checkpoints/best.ckpt cannot be written: File too large, 4 times in a row. Make room and go on, there is no "
+        f"checkpoint yet: python train.py resume={run}"
+    )
+    assert (answer.returncode, answer.stderr.splitlines()[-1]) == (1, message), answer.stderr
+    assert answer.stderr.count("warning: ") == 3
+    assert (status(run)["state"], status(run)["exit_code"], status(run)["error"]) == (
+        "failed",
+        1,
+        f"TrainingError: {message}",
+    )
+    assert [row.split(",")[0] for row in (run / "history.csv").read_text().splitlines()[1:]] == ["0", "1", "2", "3"]

@@ -16,7 +16,9 @@ from entry.config.resolve import resolved
 from entry.errors import IncompleteError, exit_code
 from entry.evaluation.evaluate import collect, replace_folder, write_evaluation
 from metrics.counts import Counts, Predictions
+from reports.figures.write import write_figures
 from run_folder import RunFolder
+from tests.callbacks.disks import no_files_above
 from tests.entry.config.test_resolve import request
 
 
@@ -50,6 +52,7 @@ def evaluate(prepared, tmp_path, monkeypatch):
         write_evaluation(folder, settings, data, "val", count, origin=origin, crosswalk=None, show=lambda _: {})
         return folder.evaluation("val")
 
+    call.folder = RunFolder(tmp_path / "run").evaluation("val")
     return call
 
 
@@ -181,3 +184,29 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
         replace_folder(target, fail)
     assert [p.name for p in target.iterdir()] == ["new.txt"]
     assert [p.name for p in target.parent.iterdir()] == ["val"]
+
+
+def test_figures_that_the_disk_refuses_cost_neither_scores_nor_tables(evaluate, always_blue, monkeypatch, capsys):
+    count, _ = always_blue
+    monkeypatch.setattr("entry.evaluation.evaluate.write_figures", write_figures)
+    with no_files_above(15_000), pytest.raises(IncompleteError) as error:  # the tables have less, a figure has more
+        evaluate(count)
+    folder = evaluate.folder
+    assert str(error.value).startswith(
+        f"{folder}: the scores are complete, but its figures could not be written (OSError: "
+    )
+    assert exit_code(error.value) == 1
+    assert json.loads((folder / "scores.json").read_text())["n_seen"] == 3
+    assert json.loads((folder / "status.json").read_text())["state"] == "finished"
+    assert not list(folder.glob("figures/*"))
+    assert "File too large" in capsys.readouterr().err
+
+
+def test_tables_that_the_disk_refuses_leave_the_evaluation_before(evaluate, always_blue):
+    count, _ = always_blue
+    folder = evaluate(count)
+    before = {path: path.read_bytes() for path in folder.rglob("*")}
+    with no_files_above(600), pytest.raises(OSError, match="File too large"):
+        evaluate(count)
+    assert {path: path.read_bytes() for path in folder.rglob("*")} == before
+    assert [path.name for path in folder.parent.iterdir()] == ["val"]
