@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from callbacks.finite_checks import not_finite
+from callbacks.finite_logits import not_finite
 from datamodules.errors import DatasetError
 from datamodules.files.audit import core_count
 from datamodules.files.images import RGB, from_pillow, resize_mask

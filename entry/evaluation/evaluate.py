@@ -14,7 +14,7 @@ import numpy as np
 from lightning.pytorch.callbacks import Callback
 
 from callbacks.calibration import Calibration
-from callbacks.finite_checks import FiniteLogits
+from callbacks.finite_logits import FiniteLogits
 from callbacks.prediction_writer import FrameMasks
 from datamodules.base import ImageDataModule
 from datamodules.files.masks import Mask
