@@ -1,11 +1,12 @@
 """Which exceptions are messages for the user, and their exit codes."""
 
 import errno
+import re
 import traceback
 from collections.abc import Iterator
 
 from callbacks.errors import RunStopped
-from datamodules.errors import DatasetError
+from datamodules.errors import DatasetError, UnreadableError
 from label_spaces.space import LabelSpaceError
 from lightning_modules.errors import NetworkError, TrainingError, WeightsError
 from run_folder import RunFolderError
@@ -32,7 +33,7 @@ class RankError(RuntimeError):
 
 
 REQUEST_ERRORS = (RequestError, SettingsError, DatasetError, LabelSpaceError, NetworkError, WeightsError, RunFolderError)  # fmt: skip
-FAILURES = (IncompleteError, RequirementError, TrainingError, RankError)  # printed without a traceback
+FAILURES = (IncompleteError, RequirementError, TrainingError, RankError, UnreadableError)  # printed without a traceback
 
 
 def exit_code(error: BaseException | None) -> int:
@@ -63,24 +64,30 @@ IN_WORDS = {  # what torch reports as RuntimeError
     "too many open files": SHORTAGES[errno.EMFILE],
     "dataloader worker": "A process that reads images was ended, perhaps as the memory is used up. Type data.num_workers=0, or fewer.",
     "dataloader timed out": "A process that reads images does not answer. Look at the disk that they are on, or type data.num_workers=0",
-    "out of memory": "The device's memory is used up. Type a smaller data.batch_size, or trainer.accumulate=2, and a smaller data.eval_batch_size",
-    "can't allocate memory": SHORTAGES[errno.ENOMEM],
 }
+OF_DEVICE = "The GPU's memory is used up. Type a smaller data.batch_size, or trainer.accumulate=2, and a smaller data.eval_batch_size"
 
 
 def shortage(error: BaseException) -> str | None:
     """What this machine lacked, where that is why something failed; None for errors with a message of their own, and bugs."""
     if isinstance(error, (*REQUEST_ERRORS, *FAILURES)):
         return None
+    from callbacks.out_of_memory import lacks_memory  # needs torch, which --help is quick without
+
     for cause in _chain(error):
-        text = str(cause)
-        if isinstance(cause, MemoryError):
-            return SHORTAGES[errno.ENOMEM]
-        if isinstance(cause, OSError) and cause.errno in SHORTAGES:
-            return f"{text}: {SHORTAGES[cause.errno]}"
-        known = [advice for words, advice in IN_WORDS.items() if words in text.lower()]
+        text = next((line for line in reversed(str(cause).splitlines()) if line.strip()), "")
+        if lacks_memory(cause):
+            host = isinstance(cause, MemoryError) or "can't allocate" in text
+            advice = " ".join(getattr(cause, "__notes__", ())) or (SHORTAGES[errno.ENOMEM] if host else OF_DEVICE)
+            return f"{text}: {advice}" if text else advice
+        number = cause.errno if isinstance(cause, OSError) else None
+        if isinstance(cause, OSError) and number is None and (found := re.search(r"\[Errno (\d+)\]", text)):
+            number = int(found[1])  # of a loader's worker, which passes on the text alone
+        if number in SHORTAGES:
+            return f"{text}: {SHORTAGES[number]}"
+        known = [advice for words, advice in IN_WORDS.items() if words in str(cause).lower()]
         if isinstance(cause, RuntimeError) and known:
-            return f"{next(line for line in reversed(text.splitlines()) if line.strip())}: {known[0]}"
+            return f"{text}: {known[0]}"
     return None
 
 

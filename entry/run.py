@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from callbacks.signals import StopSignal
 from datamodules.base import ImageDataModule
+from datamodules.errors import DatasetError, UnreadableError
 from datamodules.segmentation import SegmentationDataModule
 from entry import hardware
 from entry.builders import loggers
@@ -205,13 +206,22 @@ def batch_job() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
+def begun() -> Iterator[None]:
+    """Inside the block, data that does not fit is no wrong request any more, but a failure: it was checked before."""
+    try:
+        yield
+    except DatasetError as error:
+        raise UnreadableError(str(error)) from error
+
+
+@contextlib.contextmanager
 def session(status: Status) -> Iterator[StopSignal]:
     """Keep a status file true while something runs, also after an exception, and yield the callback that receives signals."""
     signal = StopSignal()
     status.start()
     state, code, message = "finished", 0, None
     try:
-        with signal.listening():
+        with signal.listening(), begun():
             yield signal
     except BaseException as error:
         state, code = error.state if isinstance(error, RunStopped) else "failed", exit_code(error)
