@@ -10,6 +10,7 @@ import torch
 from callbacks.checkpoints import Checkpoints
 from run_folder import read_csv
 from tests.conftest import make_image_folder, make_mask_folder
+from tests.entry.distributed.test_supervisor import call
 from tests.test_segmentation import KEYS
 from tests.test_train import QUICK
 
@@ -183,3 +184,34 @@ def test_a_disk_that_is_gone_ends_a_run_that_skips(run_command, pictures):
     assert answer.code == 1, answer.err
     assert "10 others in its place cannot be read either" in answer.err
     assert "Traceback" not in answer.err
+
+
+DELETES = """
+import csv
+from pathlib import Path
+from lightning.pytorch.callbacks import Callback
+
+class Deletes(Callback):
+    def on_train_epoch_end(self, trainer, pl_module):
+        if trainer.is_global_zero and trainer.current_epoch == 0:
+            rows = list(csv.DictReader(Path(trainer.default_root_dir, "split.csv").open()))
+            for split in ("train", "test"):
+                for row in [row for row in rows if row["split"] == split][:3]:
+                    (Path(trainer.datamodule.root) / row["sample"]).unlink()
+"""
+
+
+@pytest.mark.slow
+def test_two_ranks_record_what_each_of_them_skips(tmp_path, pictures):
+    (tmp_path / "deletes.py").write_text(DELETES)
+    run = tmp_path / "run"
+    typed = (f"hydra.run.dir={run}", f"data.root={pictures}", *IMAGES, "data.on_corrupt=skip", "data.eval_batch_size=2", "trainer=ddp_cpu",
+             "trainer.devices=2", "+callbacks.deletes._target_=deletes.Deletes", "allow=[deletes]")  # fmt: skip
+    answer = call("train.py", *typed, PYTHONPATH=str(tmp_path))
+    assert answer.returncode == 0, answer.stderr
+    gone = {split: set(of_split(run, split)[:3]) for split in ("train", "test")}
+    rows = read_csv(run / "skipped.csv")
+    assert {row["sample"] for row in rows if (row["epoch"], row["part"]) == ("1", "train")} == gone["train"]
+    assert {row["sample"] for row in read_csv(run / "evaluation/test/skipped.csv")} == gone["test"]
+    facts = json.loads((run / "evaluation/test/scores.json").read_text())
+    assert facts["n_seen"] == facts["n_unique"] == facts["n_expected"] - 3

@@ -16,7 +16,7 @@ KEYS = ("data=image_folder", "data.image_size=[8,8]", "data.batch_size=32", "dat
         "trainer=cpu", "trainer.threads=1", "trainer.precision=32-true", "logger=csv", "report.html=false")  # fmt: skip
 # Bytes of the main process that a row of history.csv and one of timing.csv may take, which are kept until the end, and bytes
 # that the allocator may hold beside, however long the run is.
-OF_AN_EPOCH, OF_A_RUN = 6_000, 24 * 2**20
+OF_AN_EPOCH, OF_A_RUN = 6_000, 8 * 2**20
 
 
 @dataclass(frozen=True)
