@@ -4,6 +4,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -226,8 +227,9 @@ class ImageDataModule(IndexedDataModule):
         if key not in self._open:
             indices = self.indices(part)
             facts = [type(self).__qualname__, *(str(root.resolve()) for root in self.sources)]
+            stamps = (f"{read.names[index]}\n{stamp(read.names[index])}" for index in indices)
             title, needed = f"{self.settings.name}{kind}", self.sample_bytes(read.size)
-            self._open[key] = open_images(title, read, indices, self.settings, facts, stamp, needed)
+            self._open[key] = open_images(title, read, indices, self.settings, chain(facts, stamps), needed)
         return self._open[key]
 
     def training_indices(self, epoch: int) -> list[int]:

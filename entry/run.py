@@ -206,26 +206,21 @@ def batch_job() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def begun() -> Iterator[None]:
-    """Inside the block, data that does not fit is no wrong request any more, but a failure: it was checked before."""
-    try:
-        yield
-    except DatasetError as error:
-        raise UnreadableError(str(error)) from error
-
-
-@contextlib.contextmanager
 def session(status: Status) -> Iterator[StopSignal]:
     """Keep a status file true while something runs, also after an exception, and yield the callback that receives signals."""
     signal = StopSignal()
     status.start()
     state, code, message = "finished", 0, None
     try:
-        with signal.listening(), begun():
+        with signal.listening():
             yield signal
-    except BaseException as error:
+    except BaseException as raised:
+        # The data was checked before: what does not fit any more is no wrong request.
+        error = UnreadableError(str(raised)) if isinstance(raised, DatasetError) else raised
         state, code = error.state if isinstance(error, RunStopped) else "failed", exit_code(error)
         message = str(error) if state != "failed" else shortage(error) or f"{type(error).__name__}: {error}"
+        if error is not raised:
+            raise error from raised
         raise
     finally:
         status.finish(state, code, message)

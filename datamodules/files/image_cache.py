@@ -91,15 +91,14 @@ def open_images(
     read: ReadImages,
     indices: Sequence[int],
     settings: DataSettings,
-    facts: list[str],
-    stamp: Callable[[str], str],
+    facts: Iterable[str],
     sample_bytes: int,
 ) -> ReadImages | CachedImages:
     """Return the images or masks of some samples, by their places in the table; a cache is made now where there is none.
 
-    A cache is valid as long as none of `facts` and no sample's `stamp` changes. `sample_bytes` is the size of all that is
-    cached of a sample: images come first, and have to leave room for their masks. Raises DatasetError, and UnreadableError
-    for a file that has changed since it was checked, unless such files are skipped.
+    A cache is valid as long as none of `facts` changes; where none is wanted they are not read. `sample_bytes` is the size of
+    all that is cached of a sample: images come first, and have to leave room for their masks. Raises DatasetError, and
+    UnreadableError for a file that has changed since it was checked, unless such files are skipped.
     """
     folder, wanted = Path(settings.cache_dir), settings.cache
     if wanted == "auto":
@@ -108,8 +107,7 @@ def open_images(
         return read
     beside = len(indices) * (sample_bytes - math.prod(read.shape)) if len(read.shape) == 3 else 0
     try:
-        names = [read.names[index] for index in indices]
-        path = folder / cache_name(title, read.shape, [*facts, *(f"{name}\n{stamp(name)}" for name in names)])
+        path = folder / cache_name(title, read.shape, facts)
         array = cached_images(path, len(indices), read.shape, lambda row: read(indices[row]), beside)
     except (UnreadableError, OSError) as error:
         if settings.on_corrupt == "fail":

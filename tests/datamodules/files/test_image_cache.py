@@ -184,11 +184,11 @@ def test_images_are_opened_as_the_settings_request(tmp_path, cache, kind):
         name="x", split="official", image_size=SHAPE[:2], cache=cache, cache_dir=str(tmp_path / "c"), eval_batch_size=1
     )
     read = ReadImages(lambda name: IMAGES[int(name)], ["0", "1", "2"], SHAPE[:2])
-    images = open_images("title", read, [0, 2], settings, ["a fact"], str, sample_bytes=72)
+    images = open_images("title", read, [0, 2], settings, ["a fact"], sample_bytes=72)
     assert type(images) is kind
     np.testing.assert_array_equal(images(2), IMAGES[2])
     files = [path.name for path in tmp_path.glob("c/*.npy")]
-    assert files == ([] if cache is False else [cache_name("title", SHAPE, ["a fact", "0\n0", "2\n2"])])
+    assert files == ([] if cache is False else [cache_name("title", SHAPE, ["a fact"])])
 
 
 @pytest.mark.parametrize("title", ["x" * 300, "a/b", "../a", "a\nb=c"])
