@@ -7,7 +7,7 @@ BIN := .venv/bin
 export WANDB_MODE ?= offline
 export NO_ALBUMENTATIONS_UPDATE = 1
 
-.PHONY: help setup wheelhouse demo lint test test-all test-cluster chaos golden gpu-check audit reference clean
+.PHONY: help setup wheelhouse demo lint test test-all test-cluster chaos soak golden gpu-check audit reference clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -49,6 +49,9 @@ test-cluster: setup  ## two nodes of SLURM, two machines under torchrun, an inst
 
 chaos: setup     ## kill training runs at random moments and compare what comes out, bit by bit
 	$(BIN)/python -m tests.chaos
+
+soak: setup      ## train for 2,000 short epochs, and measure whether memory, handles or files grow
+	$(BIN)/python -m tests.soak
 
 golden: setup    ## run the commit BASE and the working tree, and compare figures and weights bit by bit
 	$(BIN)/python -m tests.golden $(BASE)

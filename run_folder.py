@@ -167,6 +167,7 @@ class RunFolder:
         self.crosswalk = self.path / "crosswalk.csv"
         self.history = self.path / "history.csv"
         self.timing = self.path / "timing.csv"
+        self.skipped = self.path / "skipped.csv"
         self.checkpoints = self.path / "checkpoints"
 
     @classmethod

@@ -4,6 +4,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -18,6 +19,7 @@ from datamodules.files.image_cache import CachedImages, Image, ReadImages, open_
 from datamodules.files.images import read_image
 from datamodules.loading.augmentation import Augmentation, check_training_size
 from datamodules.loading.dataset import EvaluationBatches, ImageDataset, TrainingBatches, make_loader, worker_count
+from datamodules.loading.skipping import skipping
 from datamodules.sample_index import TRAIN_EVAL, IndexedDataModule
 from label_spaces.space import LabelSpace
 from metrics.regions import region_sizes
@@ -225,9 +227,9 @@ class ImageDataModule(IndexedDataModule):
         if key not in self._open:
             indices = self.indices(part)
             facts = [type(self).__qualname__, *(str(root.resolve()) for root in self.sources)]
-            facts += [f"{read.names[index]}\n{stamp(read.names[index])}" for index in indices]
+            stamps = (f"{read.names[index]}\n{stamp(read.names[index])}" for index in indices)
             title, needed = f"{self.settings.name}{kind}", self.sample_bytes(read.size)
-            self._open[key] = open_images(title, read, indices, self.settings, facts, needed)
+            self._open[key] = open_images(title, read, indices, self.settings, chain(facts, stamps), needed)
         return self._open[key]
 
     def training_indices(self, epoch: int) -> list[int]:
@@ -264,7 +266,8 @@ class ImageDataModule(IndexedDataModule):
         images = self.images(part, size)
         pin = torch.cuda.is_available() and (self.trainer is None or self.trainer.strategy.root_device.type == "cuda")
         find_regions = partial(region_sizes, void=self.label_space.void) if regions else None
-        plain = ImageDataset(self.names, self.targets(part, size), images, augmentation, find_regions)
+        make, more = skipping(batches, part, size) if self.settings.on_corrupt == "skip" else (ImageDataset, {})
+        plain = make(self.names, self.targets(part, size), images, augmentation, find_regions)
         mixing = self.mixing if isinstance(batches, TrainingBatches) else None
         dataset = plain if mixing is None else mixing(plain, cast(TrainingBatches, batches), self.label_space)
         small = isinstance(images, CachedImages) and images.image_bytes <= SMALL_IMAGE
@@ -274,7 +277,7 @@ class ImageDataModule(IndexedDataModule):
         if workers is None and small and augmentation is None and not regions:
             workers = 0  # starting a worker and passing batches would cost more than reading
         return make_loader(
-            dataset, batches, workers, pin_memory=pin, kept=kept, processes=processes, batch_bytes=batch_bytes
+            dataset, batches, workers, pin_memory=pin, kept=kept, processes=processes, batch_bytes=batch_bytes, **more
         )
 
     def _batch_bytes(self, part: str, size: tuple[int, int]) -> int:

@@ -1,11 +1,14 @@
-"""The errors of this room, and how its messages shorten and group long lists."""
+"""The errors of this room, and how their messages shorten and group long lists."""
 
+import errno
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 NAMED = 5  # files that a message names of those with a common cause
 FEWEST = 3  # files of a common cause that share a line
+# What the system reports of one file that has gone or changed; other errors are the disk's or the machine's.
+OF_ONE_FILE = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 
 class DatasetError(ValueError):
@@ -14,6 +17,25 @@ class DatasetError(ValueError):
 
 class CacheError(DatasetError):
     """A cache cannot be written; what it would hold can be read from the files."""
+
+
+class UnreadableError(RuntimeError):
+    """A file that could be used when the run began cannot be read any more; the message names it, the cause and what to do."""
+
+    def __init__(self, message: str) -> None:
+        # A worker passes an error on as the text of its traceback, which ends with the error's name and message.
+        super().__init__(message.rpartition(f"{type(self).__name__}: ")[2].strip())
+
+    @classmethod
+    def after(cls, error: Exception) -> "UnreadableError":
+        """Return what to raise where a file gave an error; its cause itself, where that is not the file's fault."""
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if isinstance(cause, OSError) and cause.errno not in (None, *OF_ONE_FILE):
+            raise cause
+        reason = str(error).rstrip(".")
+        return cls(
+            f"{reason}. It could be read when the run began: restore it, and type python train.py resume=RUN_FOLDER"
+        )
 
 
 def shortened(items: Sequence[object], most: int = 5, separator: str = ", ") -> str:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from callbacks.finite_checks import not_finite
+from callbacks.finite_logits import not_finite
+from callbacks.out_of_memory import lacks_memory, of_evaluation, owner
 from datamodules.errors import DatasetError
 from datamodules.files.audit import core_count
 from datamodules.files.images import RGB, from_pillow, resize_mask
@@ -133,7 +134,7 @@ class TrainedModel:
 
     def classify(self, images: Tensor, names: Sequence[str]) -> NDArray[np.float32]:
         """Return the probabilities (B, C) of uint8 images (B, 3, H, W); `names` are for messages. Raises TrainingError."""
-        with self._computing():
+        with self._computing(images):
             logits = self._logits(images)
             self._check(logits.amax(1)[:, None], names)
             return logits.softmax(1).cpu().numpy()
@@ -145,7 +146,7 @@ class TrainedModel:
 
         `names` are for messages. Raises TrainingError.
         """
-        with self._computing():
+        with self._computing(images):
             logits = self._logits(images)
             best, masks = logits.max(1)
             self._check(best.flatten(1), names)
@@ -184,14 +185,22 @@ class TrainedModel:
             torch.use_deterministic_algorithms(deterministic)
 
     @contextlib.contextmanager
-    def _computing(self) -> Iterator[None]:
-        """Compute as the settings have it inside the block; torch's own state is afterwards as it was."""
+    def _computing(self, images: Tensor) -> Iterator[None]:
+        """Compute as the settings have it inside the block; torch's own state is afterwards as it was.
+
+        An error for want of memory has a note with the number and the size of the images (B, 3, H, W).
+        """
         threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
         torch.set_num_threads(self._threads)
         torch.use_deterministic_algorithms(self.settings.trainer.deterministic)
         try:
             with torch.inference_mode(), self._fabric.autocast():
                 yield
+        except (MemoryError, RuntimeError) as error:
+            if lacks_memory(error):
+                note = of_evaluation(len(images), (images.shape[2], images.shape[3]))
+                error.add_note(f"{owner(self._fabric.device)} is used up by {note}")
+            raise
         finally:
             torch.set_num_threads(threads)
             torch.use_deterministic_algorithms(deterministic)

@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from callbacks.signals import StopSignal
 from datamodules.base import ImageDataModule
+from datamodules.errors import DatasetError, UnreadableError
 from datamodules.segmentation import SegmentationDataModule
 from entry import hardware
 from entry.builders import loggers
@@ -213,9 +214,13 @@ def session(status: Status) -> Iterator[StopSignal]:
     try:
         with signal.listening():
             yield signal
-    except BaseException as error:
+    except BaseException as raised:
+        # The data was checked before: what does not fit any more is no wrong request.
+        error = UnreadableError(str(raised)) if isinstance(raised, DatasetError) else raised
         state, code = error.state if isinstance(error, RunStopped) else "failed", exit_code(error)
         message = str(error) if state != "failed" else shortage(error) or f"{type(error).__name__}: {error}"
+        if error is not raised:
+            raise error from raised
         raise
     finally:
         status.finish(state, code, message)

@@ -39,7 +39,8 @@ class TrainerSettings(Group):
     sync_batchnorm: bool = Field(False, description="BatchNorm statistics over the batches of all GPUs")
     find_unused_parameters: bool = Field(False, description="for networks that leave a part unused")
     timeout: Annotated[Number, Field(ge=10)] = Field(
-        60, description="seconds without a sign of life after which another process counts as lost"
+        60,
+        description="seconds without a sign of life, or without computing anything, after which a rank counts as lost",
     )
     progress: bool | Literal["auto"] = Field("auto", description="show a progress bar; auto: on a terminal only")
 

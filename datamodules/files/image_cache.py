@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.filesize import decimal
 
-from datamodules.errors import CacheError
+from datamodules.errors import CacheError, DatasetError, UnreadableError
 from datamodules.files.audit import LEASE_NAME, core_count, in_threads, only_maker
 from datamodules.files.images import resize, resize_mask
 from run_folder import LONGEST_NAME, atomic, fitting_name, name_part
@@ -47,8 +47,15 @@ class ReadImages:
         return self.size if self.masks else (*self.size, 3)
 
     def __call__(self, index: int) -> Image:
-        """Return the image of a sample, (height, width, 3) uint8, or its mask (height, width) of classes that it had before."""
-        return (resize_mask if self.masks else resize)(self.read(self.names[index]), self.size)
+        """Return the image of a sample, (height, width, 3) uint8, or its mask (height, width) of classes that it had before.
+
+        Raises UnreadableError: its file was read before, when the dataset was checked.
+        """
+        try:
+            found = self.read(self.names[index])
+        except DatasetError as error:
+            raise UnreadableError.after(error) from error
+        return (resize_mask if self.masks else resize)(found, self.size)
 
 
 ReadMasks = partial(ReadImages, masks=True)
@@ -81,25 +88,36 @@ def _mapped(file: Path, indices: Sequence[int]) -> CachedImages:
 
 
 def open_images(
-    title: str, read: ReadImages, indices: Sequence[int], settings: DataSettings, facts: list[str], sample_bytes: int
+    title: str,
+    read: ReadImages,
+    indices: Sequence[int],
+    settings: DataSettings,
+    facts: Iterable[str],
+    sample_bytes: int,
 ) -> ReadImages | CachedImages:
     """Return the images or masks of some samples, by their places in the table; a cache is made now where there is none.
 
-    A cache is valid as long as none of `facts` changes. `sample_bytes` is the size of all that is cached of a sample:
-    images come first, and have to leave room for their masks. One that cannot be written costs time: a warning is printed.
+    A cache is valid as long as none of `facts` changes; where none is wanted they are not read. `sample_bytes` is the size of
+    all that is cached of a sample: images come first, and have to leave room for their masks. One that cannot be written costs
+    time: a warning is printed. Raises DatasetError, and UnreadableError for a file that has changed since it was checked,
+    unless such files are skipped.
     """
     folder, wanted = Path(settings.cache_dir), settings.cache
     if wanted == "auto":
         wanted = worth_caching(folder, len(read.names) * sample_bytes)
     if not wanted:
         return read
-    path = folder / cache_name(title, read.shape, facts)
     beside = len(indices) * (sample_bytes - math.prod(read.shape)) if len(read.shape) == 3 else 0
     try:
+        path = folder / cache_name(title, read.shape, facts)
         array = cached_images(path, len(indices), read.shape, lambda row: read(indices[row]), beside)
     except CacheError as error:  # also after a training, whose evaluation must not fail for it
         print_to_stderr(f"warning: {error} Without it, images are read from their files, which takes longer.")
         return read
+    except (UnreadableError, OSError) as error:
+        if settings.on_corrupt == "fail":
+            raise error if isinstance(error, UnreadableError) else UnreadableError.after(error) from error
+        return read  # the others can be read, and where it is needed the one that cannot is skipped
     return CachedImages(array, indices)
 
 

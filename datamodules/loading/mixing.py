@@ -38,6 +38,8 @@ class MixedDataset(Dataset[dict[str, Any]]):
         partner = self.samples[
             other._replace(epoch=key.epoch)
         ]  # a worker's copy of the batches stays in its first epoch
+        if skipped := [*item.get("skipped", ()), *partner.get("skipped", ())]:
+            item["skipped"] = skipped
         if self.keys.copy_paste is not None:
             return item | self._pasted(item, partner, draws)
         if self.keys.mixup is None or (self.keys.cutmix is not None and draws.random() < 0.5):

@@ -18,8 +18,10 @@ from callbacks.early_stopping import EarlyStopping
 from callbacks.ema import AveragedWeights
 from callbacks.finite_checks import FiniteLoss
 from callbacks.history import EpochLines, HistoryWriter, TimingWriter
+from callbacks.out_of_memory import OutOfMemory
 from callbacks.pruning import Pruning
 from callbacks.signals import StopSignal
+from callbacks.skipped_samples import SkippedSamples
 from callbacks.step_seed import StepSeed
 from entry.builders.modules import build
 from entry.builders.training_network import frozen_encoder
@@ -79,7 +81,7 @@ def build_trainer(
         accumulate_grad_batches=trainer.accumulate,
         gradient_clip_val=trainer.gradient_clip,
         logger=list(loggers) or False,
-        callbacks=[*shown, *trained, *callbacks],
+        callbacks=[*shown, *trained, *callbacks, OutOfMemory(trainer)],
         # Explicit: inside a SLURM job Lightning would take a single process for one of its tasks.
         plugins=[CheckpointFiles(), TorchElasticEnvironment() if several else LightningEnvironment()],
         default_root_dir=folder.path,
@@ -110,6 +112,8 @@ def _training_callbacks(
         timing,
         Checkpoints(folder.checkpoints, f"val/{headline}", signal, settings.checkpointing),
     ]
+    if settings.data.on_corrupt == "skip":
+        callbacks.append(SkippedSamples(folder.skipped))
     if settings.ema.decay is not None:
         callbacks.append(AveragedWeights(settings.ema.decay))
     search = (folder.sweep or folder.path) / "search.json"

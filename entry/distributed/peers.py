@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import json
 import math
 import os
 import threading
@@ -18,6 +19,7 @@ from entry.distributed.rendezvous import (
     name_of,
     open_store,
 )
+from entry.distributed.stillness import Still, Stillness
 from entry.errors import RankError
 from entry.request import rank
 from settings.training import TrainerSettings
@@ -55,6 +57,8 @@ class Peers:
         self._hosts = [os.environ.get("MASTER_ADDR", "")]
         self._signs: dict[int, tuple[bytes, float]] = {}  # the last one of each rank, and when it came, in those
         self._answered = math.inf  # when the store answered last
+        self._stillness = Stillness()
+        self._still: list[Still] = []  # of each rank, once all have reported it
         self._failure: tuple[float, str] | None = None  # what ended another rank, and when it was found
         self._due = (math.inf, "")
         self._exchanging = threading.Thread(target=self._exchange, name="beats", daemon=True)
@@ -91,7 +95,11 @@ class Peers:
             for beat in itertools.count():
                 store.set(key("beat", rank()), str(beat))
                 now = time.monotonic()
+                still = self._stillness.look(min(now - before, 2 * BEAT_SECONDS))
+                store.set(key("still", rank()), json.dumps(still))
                 self._exchanged, before = self._exchanged + min(now - before, 2 * BEAT_SECONDS), now
+                if store.check(keys("still")):
+                    self._still = [Still(*json.loads(each)) for each in store.multi_get(keys("still"))]
                 if store.check(keys("beat")):
                     self._hosts = [host.decode() for host in store.multi_get(keys("here"))]
                     for other, found in enumerate(store.multi_get(keys("beat"))):
@@ -124,7 +132,8 @@ class Peers:
         os._exit(1)
 
     def _report(self, reason: str) -> None:
-        print_to_stderr(f"rank {rank()}: {reason}")
+        if not self.one_machine:  # else the command prints it, once
+            print_to_stderr(f"rank {rank()}: {reason}")
         self.on_loss(reason)
 
     def _reason_to_end(self) -> str | None:
@@ -141,7 +150,21 @@ class Peers:
             if other != rank() and self._exchanged - since > limit:
                 who = name_of(other, self._hosts[other])
                 return f"{who} has given no sign of life for {self._exchanged - since:.0f} s {meaning}"
-        return None
+        return self._hung() if self._still and min(self._still).seconds > limit else None
+
+    def _hung(self) -> str:
+        """Return the ranks for which the others wait in an exchange, and where they are."""
+        seconds = f"for {min(self._still).seconds:.0f} s (trainer.timeout={self.seconds:g})"
+        absent = [number for number, still in enumerate(self._still) if not still.exchanging]
+        named = [
+            (name_of(number, self._hosts[number]), self._still[number].place) for number in range(len(self._still))
+        ]
+        if not absent:
+            places = "; ".join(f"{name} in {place}" for name, place in named)
+            return f"All ranks wait for one another {seconds}: {places}. {self.advice}"
+        who = " and ".join(f"{named[number][0]}, in {named[number][1]}," for number in absent)
+        others = "while the others wait for it in an exchange" if len(absent) < len(named) else "nor do others"
+        return f"{who} has computed nothing {seconds}, {others}. A larger trainer.timeout waits longer. {self.advice}"
 
 
 def advice(kind: str, command: str) -> str:

@@ -89,6 +89,10 @@ class _Ranks:
                 os.kill(pid, signals.SIGKILL)
         self._over.wait(GRACE_SECONDS)
 
+    def lost(self) -> bool:
+        """Whether a rank has ended because another one gave no sign of life, or computed nothing."""
+        return any(end["kind"] == "RankLostError" for end in self.ends().values())
+
     def ends(self) -> dict[int, dict[str, Any]]:
         """How each rank ended, of those that wrote it."""
         return {int(path.stem): json.loads(path.read_bytes()) for path in self.control.glob("[0-9]*.end")}
@@ -107,6 +111,8 @@ def _watch(ranks: _Ranks) -> None:
                 while ranks.running():
                     if wanted:
                         ranks.send(wanted)
+                    if ranks.lost():  # one that is stopped does not end by itself
+                        ranks.kill()
                 break
             except RunStopped as stop:
                 if wanted:
@@ -122,7 +128,14 @@ def _watch(ranks: _Ranks) -> None:
 def _raise_end(ranks: _Ranks, wanted: int) -> None:
     ends = ranks.ends()
     bad = sorted((end for end in ends.values() if end["code"]), key=lambda end: end["time"])
-    cause = next((end for end in bad if end["kind"] in ("RunStopped", "TrainingError") or end["code"] == REFUSED), None)
+    cause = next(
+        (
+            end
+            for end in bad
+            if end["kind"] in ("RunStopped", "TrainingError", "UnreadableError") or end["code"] == REFUSED
+        ),
+        None,
+    )
     if cause is not None:
         if cause["kind"] == "RunStopped":
             raise RunStopped(cause["code"] - 128)

@@ -26,13 +26,13 @@ def main(job_text: str, control: Path) -> int:
     _end_with_parent(os.getppid())
     from callbacks.signals import StopSignal
     from entry.distributed.peers import RankLostError
-    from entry.errors import FAILURES, REQUEST_ERRORS, RunStopped, exit_code, print_failure
+    from entry.errors import FAILURES, REQUEST_ERRORS, RunStopped, exit_code, print_failure, shortage
     from entry.job import Job
 
     def write_end(error: BaseException | None) -> None:
         end = {
             "kind": None if error is None else type(error).__name__,
-            "message": None if error is None else str(error),
+            "message": None if error is None else shortage(error) or str(error),
             "code": exit_code(error),
             "time": time.time(),
         }

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 import cv2
 import numpy as np
 
-from datamodules.base import ImageDataModule
+from datamodules.base import Features, ImageDataModule
+from datamodules.errors import DatasetError, UnreadableError
 from datamodules.files.image_cache import ReadImages, ReadMasks
 from datamodules.sample_index import TRAIN_EVAL
 from datamodules.segmentation import SegmentationDataModule
@@ -28,10 +29,29 @@ def baseline_data(
     """
     samples, fitted = datamodule.table.samples, _some(datamodule, MOST_FITTED, datamodule.indices("train"))
     place = {name: index for index, name in enumerate(datamodule.label_space.classes)}
-    known = datamodule.baseline_features("train", fitted)
+    fitted, known = _features(datamodule, fitted)
     evaluated = datamodule.baseline_features(split, indices)
     target = np.array([place[samples[index].target] for index in fitted])
     return target, {name: (known[name], evaluated[name]) for name in known}
+
+
+def _features(datamodule: ImageDataModule, fitted: list[int]) -> tuple[list[int], Features]:
+    """Return the features of training samples, and which these are: with data.on_corrupt=skip without those whose files have gone."""
+    try:
+        return fitted, datamodule.baseline_features("train", fitted)
+    except (UnreadableError, DatasetError):
+        if datamodule.settings.on_corrupt == "fail":
+            raise
+    left = [index for index in fitted if _readable(datamodule, index)]
+    return left, datamodule.baseline_features("train", left)
+
+
+def _readable(datamodule: ImageDataModule, index: int) -> bool:
+    try:
+        datamodule.read(datamodule.table.samples[index].name)
+    except DatasetError:
+        return False
+    return True
 
 
 def pixel_baselines(
@@ -49,7 +69,7 @@ def pixel_baselines(
         masks: Callable[[int], np.ndarray] = ReadMasks(datamodule.read_mask, datamodule.names, size)
         if part is not None:  # it may be cached
             images, masks = datamodule.images(part, size), datamodule.targets(part, size)
-        return ((images(index).transpose(2, 0, 1), masks(index)) for index in chosen)
+        return _read(images, masks, chosen, skip=datamodule.settings.on_corrupt == "skip" and chosen is not indices)
 
     grey: list[float] = []
 
@@ -66,6 +86,20 @@ def pixel_baselines(
         for table in tables.values():
             table.update(image, mask)
     return pixel_baseline_scores(tables, evaluated()), np.array(grey)
+
+
+def _read(
+    images: Callable[[int], np.ndarray], masks: Callable[[int], np.ndarray], chosen: Sequence[int], *, skip: bool
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield images (3, H, W) and masks (H, W); with `skip` without those that cannot be read any more."""
+    for index in chosen:
+        try:
+            frame = images(index).transpose(2, 0, 1), masks(index)
+        except UnreadableError:
+            if not skip:
+                raise
+            continue
+        yield frame
 
 
 def _some(datamodule: ImageDataModule, most: int, indices: Sequence[int]) -> list[int]:

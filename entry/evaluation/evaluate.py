@@ -15,8 +15,9 @@ import numpy as np
 from lightning.pytorch.callbacks import Callback
 
 from callbacks.calibration import Calibration
-from callbacks.finite_checks import FiniteLogits
+from callbacks.finite_logits import FiniteLogits
 from callbacks.prediction_writer import FrameMasks
+from callbacks.skipped_samples import SkippedSamples
 from datamodules.base import ImageDataModule
 from datamodules.files.masks import Mask
 from datamodules.segmentation import SegmentationDataModule
@@ -72,6 +73,7 @@ def evaluate_model(run: Run, *, first: bool = True) -> Mapping[int, Mask]:
             groups = [datamodule.table.samples[each].group for each in index]
             calibration = Calibration(index, groups, frames.label_space.num_classes, mapping)
             callbacks.append(calibration)
+        callbacks += skipped_samples(run.settings, masks and masks.with_name("skipped.csv"))
         trainer = build_trainer(run.settings, run.machine, folder, headline=module.headline, callbacks=callbacks)
         counts = predict_split(trainer, module, datamodule)
         return counts if calibration is None else replace(counts, calibration=calibration.compute())
@@ -97,6 +99,11 @@ def evaluate_model(run: Run, *, first: bool = True) -> Mapping[int, Mask]:
         show=show,
     )
     return shown
+
+
+def skipped_samples(settings: RunSettings, path: Path | None) -> list[Callback]:
+    """Return the callback that writes `path`, where samples are skipped."""
+    return [SkippedSamples(path)] if settings.data.on_corrupt == "skip" else []
 
 
 def write_evaluation(
@@ -215,7 +222,10 @@ def collect(
     n_expected = len(table.indices(split))
     if len(counts.index) < n_expected:
         seen = len(counts.index)
-        log.warning("Only %d of %d samples of %s were evaluated (trainer.limit_batches).", seen, n_expected, split)
+        cause = (
+            "data.on_corrupt=skip: skipped.csv" if settings.trainer.limit_batches is None else "trainer.limit_batches"
+        )
+        log.warning("Only %d of %d samples of %s were evaluated (%s).", seen, n_expected, split, cause)
     task = settings.model.task
     known: dict[str, Any] = {}
     size = datamodule.scored_at(split) if isinstance(datamodule, SegmentationDataModule) else datamodule.eval_size

@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from datamodules.base import ImageDataModule
+from datamodules.errors import UnreadableError
 from datamodules.files.image_cache import ReadImages, ReadMasks
 from datamodules.files.images import resize_mask
 from datamodules.files.masks import Mask
@@ -101,7 +102,12 @@ def training_batch(datamodule: ImageDataModule) -> list[tuple[Picture, str, str]
     plain = ImageDataset(names, targets, images, datamodule.augmentation)
     frames = plain if datamodule.mixing is None else datamodule.mixing(plain, first, space)
     for key in next(iter(first))[:MOST_OF_BATCH]:
-        item = frames[key]
+        try:
+            item = frames[key]
+        except UnreadableError:
+            if datamodule.settings.on_corrupt == "fail":
+                raise
+            continue
         image, target = item["image"].numpy().transpose(1, 2, 0), item["target"]
         picture = overlay(image, target.numpy(), space) if masked else thumbnail(image)[0]
         label = "" if masked else space.classes[target]

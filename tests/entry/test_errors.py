@@ -1,6 +1,7 @@
 """Which exit code and which treatment each exception has."""
 
 import errno
+from types import SimpleNamespace
 
 import pytest
 
@@ -48,6 +49,22 @@ def caused_by(error, cause):
     return error
 
 
+def noted(error, text):
+    error.add_note(text)
+    return error
+
+
+def in_loader(error):
+    """The error as it is raised where a batch of a worker is received."""
+    code = compile("def receive(error):\n    raise error\n", "/site/torch/utils/data/dataloader.py", "exec")
+    names = {}
+    exec(code, names)  # noqa: S102
+    try:
+        names["receive"](error)
+    except (OSError, EOFError) as raised:
+        return raised
+
+
 @pytest.mark.parametrize(
     ("error", "printed"),
     [
@@ -61,6 +78,13 @@ def caused_by(error, cause):
         (RuntimeError("DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that …"), "--shm-size=1g"),
         (RuntimeError("DataLoader worker (pid(s) 7, 8) exited unexpectedly"), "Type data.num_workers=0"),
         (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."), "trainer.accumulate=2"),
+        (noted(RuntimeError("CUDA out of memory."), "The GPU's memory is used up by a step."), "CUDA out of memory.: The GPU's memory is used up by a step."),
+        (noted(MemoryError(), "This machine's is."), "This machine's is."),
+        (OSError("Caught OSError in DataLoader worker process 0.\nOriginal Traceback:\nOSError: [Errno 5] Input/output error: 'a.png'\n"),
+         "OSError: [Errno 5] Input/output error: 'a.png': A device failed to read or write."),
+        (RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)"), "/dev/shm has "),
+        (in_loader(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")), "was ended, as by SIGKILL"),
+        (in_loader(EOFError()), "was ended, as by SIGKILL"),
     ],
 )  # fmt: skip
 def test_what_the_machine_lacks_is_a_line_and_no_traceback(capsys, error, printed):
@@ -74,6 +98,18 @@ def test_an_error_with_a_message_of_its_own_keeps_it():
     full = OSError(errno.ENOSPC, "No space left on device")
     assert shortage(full) is not None
     assert shortage(caused_by(TrainingError("last.ckpt cannot be written"), full)) is None
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), EOFError()])
+def test_a_connection_elsewhere_is_no_matter_of_workers(error):
+    assert shortage(error) is None
+
+
+def test_a_full_dev_shm_is_told_from_a_full_disk(monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(total=1 << 20, free=0))
+    semaphore = OSError(errno.ENOSPC, "No space left on device")
+    assert "Shared memory is full: /dev/shm has 1.0 MB, of which 0 bytes are free." in shortage(semaphore)
+    assert "The disk is full" in shortage(OSError(errno.ENOSPC, "No space left on device", "/a/b"))
 
 
 def test_a_bug_keeps_its_traceback(capsys):

@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from callbacks.pruning import RunPruned
-from datamodules.errors import DatasetError
+from datamodules.errors import DatasetError, UnreadableError
 from entry.errors import RunStopped
 from entry.run import batch_job, session
 from run_folder import Status
@@ -26,7 +26,9 @@ def outcome(path, error=None, sent=None):
     if error is None and sent is None:
         body()
     else:
-        with pytest.raises(type(error) if error else RunStopped):
+        with pytest.raises(
+            UnreadableError if isinstance(error, DatasetError) else type(error) if error else RunStopped
+        ):
             body()
     after = json.loads(path.read_text())
     return during["state"], after["state"], after["exit_code"], after["error"]
@@ -37,7 +39,7 @@ def outcome(path, error=None, sent=None):
     [
         (None, None, "finished", 0, None),
         (ValueError("broken"), None, "failed", 1, "ValueError: broken"),
-        (DatasetError("no images"), None, "failed", 2, "DatasetError: no images"),
+        (DatasetError("no images"), None, "failed", 1, "UnreadableError: no images"),  # there were some before
         (RunPruned("Pruned after epoch 3."), None, "pruned", 0, "Pruned after epoch 3."),
         (None, signal.SIGTERM, "stopped", 143, "stopped by SIGTERM"),
         (None, signal.SIGINT, "stopped", 130, "stopped by SIGINT"),

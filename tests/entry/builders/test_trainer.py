@@ -9,7 +9,8 @@ from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from callbacks.checkpoints import Checkpoints
 from callbacks.early_stopping import EarlyStopping
 from callbacks.ema import AveragedWeights
-from callbacks.finite_checks import FiniteLogits, FiniteLoss
+from callbacks.finite_checks import FiniteLoss
+from callbacks.finite_logits import FiniteLogits
 from callbacks.history import EpochLines, HistoryWriter, TimingWriter
 from callbacks.pruning import Pruning
 from callbacks.signals import StopSignal

@@ -1,6 +1,8 @@
 """Signs of life between ranks; that a process is ended where another is lost is tested with real ones in test_torchrun.py."""
 
+import json
 import os
+import socket
 import threading
 import time
 
@@ -8,6 +10,7 @@ import pytest
 
 from entry.distributed import peers, rendezvous
 from entry.distributed.peers import Peers
+from entry.distributed.stillness import Still, Stillness
 from tests.entry.distributed.test_supervisor import free_port
 
 
@@ -131,3 +134,48 @@ def test_what_takes_longer_than_it_may_ends_the_process_with_a_reason(store, end
     with others.watching(), others.limited(0.3, "nobody is reached"):
         assert ended.wait(20)
     assert reasons == ["nobody is reached"]
+
+
+@pytest.fixture
+def places(store, others, monkeypatch):
+    """A function that makes each rank report where it has been for how long."""
+
+    def report(*found):
+        own = Still(*found[0])
+        monkeypatch.setattr(Stillness, "look", lambda *_: own)
+        store.set("still/1", json.dumps(found[1]))
+        others.seconds = 13
+        for beat in range(3):
+            store.set("beat/1", str(beat))
+
+    return report
+
+
+def test_one_that_computes_nothing_while_another_waits_is_named_with_its_place(places, ended, others, reasons):
+    places((11.2, True, "backward (autograd/graph.py:9)"), (11.4, False, "on_train_batch_start (mine/hung.py:7)"))
+    with others.watching():
+        assert ended.wait(20)
+    [reason] = reasons
+    assert reason == (
+        "Rank 1 of 2 (node7), in on_train_batch_start (mine/hung.py:7), has computed nothing for 11 s (trainer.timeout=13), while the others "
+        "wait for it in an exchange. A larger trainer.timeout waits longer. Go on with it."
+    )
+
+
+def test_ranks_in_exchanges_that_do_not_match_are_named_with_both_places(places, ended, others, reasons):
+    places((11.2, True, "backward (autograd/graph.py:9)"), (11.4, True, "broadcast (distributed/c10d.py:5)"))
+    with others.watching():
+        assert ended.wait(20)
+    [reason] = reasons
+    assert reason == (
+        f"All ranks wait for one another for 11 s (trainer.timeout=13): Rank 0 of 2 ({socket.gethostname()}) in backward (autograd/graph.py:9); "
+        "Rank 1 of 2 (node7) in broadcast (distributed/c10d.py:5). Go on with it."
+    )
+
+
+@pytest.mark.parametrize("second", [(0.0, False, ""), (3.0, False, "sleep (x:1)")])
+def test_as_long_as_one_computes_all_wait(places, ended, others, reasons, second):
+    places((100.0, True, "backward (autograd/graph.py:9)"), second)
+    with others.watching():
+        assert not ended.wait(1.5)
+    assert reasons == []

@@ -241,14 +241,49 @@ def test_a_rank_that_dies_ends_the_others_with_its_name(endless):
 
 def test_a_rank_that_is_stopped_ends_the_others_with_its_name(endless):
     run, process = endless
-    os.kill(rank_pids(run)[1], signal.SIGSTOP)
+    pids = rank_pids(run)
+    os.kill(pids[1], signal.SIGSTOP)
     out, _ = process.communicate(timeout=240)  # torch itself waits for half an hour
     assert process.returncode == 1, out
+    assert not any(map(alive, pids.values()))  # SIGTERM would not have ended a stopped one
     lost = f"Rank 1 of 2 ({socket.gethostname()}) has given no sign of life for "
     assert status(run)["state"] == "failed"
     assert status(run)["error"].startswith(f"RankError: {lost}")
     assert status(run)["error"].endswith(f"python train.py resume={run}")
-    assert lost in out
+    assert out.count(lost) == 1
+
+
+HUNG = """
+import time
+from lightning.pytorch.callbacks import Callback
+
+class Hung(Callback):
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_rank == 1 and trainer.global_step == 3:
+            time.sleep(10_000)
+"""
+
+
+def test_a_rank_that_hangs_while_the_others_wait_in_an_exchange_is_named_with_its_place(tmp_path, pictures):
+    """Its process lives, and its thread gives signs of life; torch itself would wait for two hours."""
+    (tmp_path / "hung.py").write_text(HUNG)
+    run = tmp_path / "run"
+    typed = (
+        f"hydra.run.dir={run}",
+        f"data.root={pictures}",
+        "data.num_workers=0",
+        *Setting(2).typed,
+        "trainer.timeout=10",
+    )
+    answer = call("train.py", *typed, "+callbacks.hung._target_=hung.Hung", "allow=[hung]", PYTHONPATH=str(tmp_path))
+    assert answer.returncode == 1, answer.stderr
+    place = f"Rank 1 of 2 ({socket.gethostname()}), in on_train_batch_start ("
+    assert answer.stderr.count(place) == 1
+    assert "hung.py:8), has computed nothing for" in answer.stderr
+    assert "while the others wait for it in an exchange" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert status(run)["error"].startswith(f"RankError: {place}")
+    assert not [pid for pid in rank_pids(run).values() if alive(pid)]
 
 
 def test_ranks_do_not_outlive_their_command_and_hold_the_folder_until_then(endless):

@@ -1,0 +1,40 @@
+"""A training of many epochs grows neither in memory nor in handles nor in files; `make soak` has five times as many."""
+
+from dataclasses import replace
+
+import pytest
+
+from callbacks.history import TimingWriter
+from tests.soak.harness import OF_A_RUN, OF_AN_EPOCH, grown, soak
+
+
+@pytest.mark.slow
+def test_nothing_grows_over_hundreds_of_epochs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before, after = soak(tmp_path, 400, 80)
+    assert (before.epoch, after.epoch) == (80, 400)
+    assert before.children > 0
+    assert grown(before, after) == []
+
+
+@pytest.mark.slow
+def test_what_leaks_is_found(tmp_path, monkeypatch):
+    """A megabyte, an open file and a file of the run folder at the end of each epoch."""
+    monkeypatch.chdir(tmp_path)
+    kept = []
+    plain = TimingWriter.on_train_epoch_end
+
+    def leak(self, trainer, module):
+        plain(self, trainer, module)
+        path = self.path.with_name(f"left-{len(kept)}")
+        path.touch()
+        kept.append((bytearray(b"x" * 2**20), path.open()))
+
+    monkeypatch.setattr(TimingWriter, "on_train_epoch_end", leak)
+    before, after = soak(tmp_path, 60, 20)
+    assert (after.descriptors - before.descriptors, after.files - before.files) == (40, 40)
+    assert grown(before, after) == ["memory", "descriptors, threads, children or files"]
+    same = replace(before, epoch=60, memory=before.memory + OF_A_RUN + 40 * OF_AN_EPOCH)
+    assert grown(before, same) == []
+    for _, file in kept:
+        file.close()
