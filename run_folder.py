@@ -79,16 +79,19 @@ def csv_text(rows: Iterable[Sequence[Any]]) -> str:
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a CSV file with a header."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    """Return the rows of a CSV file with a header. Raises RunFolderError if it is not CSV."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise RunFolderError(f"{path} is damaged: {error}") from None
 
 
 def read_json(path: Path) -> Any:
     """Return the content of a JSON file. Raises RunFolderError if it is not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunFolderError(f"{path} is damaged: {error}") from None
 
 
@@ -251,11 +254,10 @@ class RunFolder:
 
 def _nobody_else(descriptor: int) -> bool:
     """Return whether a folder could be locked at once; false on a file system that cannot lock."""
-    try:
+    with contextlib.suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+        return True
+    return False
 
 
 def _locked(descriptor: int, kind: int) -> bool:

@@ -1,22 +1,21 @@
 """Classification from polygons: the road users of IDD's frames, cut out one by one."""
 
 import hashlib
-import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from datamodules.base import Features
+from datamodules.box_sizes import box_extents, box_sizes
 from datamodules.classification import ClassificationDataModule
 from datamodules.crop_rules import CROP_CLASSES, CropRules, crop_box, lacking, square, usable_objects
 from datamodules.errors import DatasetError
-from datamodules.files.audit import only_maker, remember
+from datamodules.files.audit import only_maker, remember, remembered
 from datamodules.files.frame_pairs import Pair, find_frames, refuse_repeated
 from datamodules.files.idd_polygons import Annotation, polygon_file, read_annotation
 from datamodules.files.images import RGB, read_image
@@ -190,48 +189,17 @@ def _objects(
         stat = (root / frame.truth).stat()
         facts.append((frame.name, stat.st_size, stat.st_mtime_ns, sizes.get(frame.name)))
     memory = cache_dir / f"crops-{hashlib.blake2b(repr(facts).encode(), digest_size=8).hexdigest()}.json"
-    found, broken = _remembered(memory), list[tuple[str, str]]()
+    found, broken = remembered(memory), list[tuple[str, str]]()
     with only_maker(memory, lambda: found is not None):
-        found = found or _remembered(memory)  # of another process of this machine
+        found = found or remembered(memory)  # of another process of this machine
         if found is None:
-            found, broken = find_crops(root, frames, rules, sizes)
+            crops, broken = find_crops(root, frames, rules, sizes)
+            found = [(crop.name, crop.group, crop.target) for crop in crops]
             if not broken:
-                remember(memory, [(crop.name, crop.group, crop.target) for crop in found])
-    return found, broken
-
-
-def _remembered(memory: Path) -> list[Candidate] | None:
-    try:
-        return [Candidate(name, group, target) for name, group, target in json.loads(memory.read_bytes())]
-    except (OSError, ValueError, TypeError):
-        return None
+                remember(memory, found)
+    return [Candidate(*each) for each in found], broken
 
 
 @lru_cache(maxsize=8)  # crops are read frame by frame where order allows, and by several threads
 def _frame(image: Path, polygons: Path, bits: int | None) -> tuple[RGB, Annotation]:
     return read_image(image, bits), read_annotation(polygons)
-
-
-def box_extents(polygons: Callable[[str], Path], names: Sequence[str], riders: str = "separate") -> NDArray[np.float64]:
-    """Return (N, 4): width and height in pixels of crops' boxes, at least 1, and width and height of their frames.
-
-    `polygons` returns the polygon file of a crop's frame; `riders` as in `CropRules`. Raises DatasetError where a file
-    cannot be read, or has no such object.
-    """
-    read = lru_cache(maxsize=8)(read_annotation)  # the crops of a frame follow one another
-    extents = np.empty((len(names), 4))
-    for row, name in enumerate(names):
-        file = polygons(name)
-        annotation = read(file)
-        box = crop_box(annotation, name.rpartition("#")[2], riders, file)
-        width, height = max(box.right - box.left, 1.0), max(box.bottom - box.top, 1.0)
-        extents[row] = width, height, annotation.width, annotation.height
-    return extents
-
-
-def box_sizes(extents: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the features (N, 4) of `box_extents`: logarithms of width and height in pixels, and as parts of the frame.
-
-    Natural logarithms, because twice as large means the same for a sign and for a bus.
-    """
-    return np.log(np.hstack([extents[:, :2], extents[:, :2] / extents[:, 2:]]))

@@ -42,16 +42,23 @@ def find_checkpoint(folder: RunFolder, wanted: str, *, verified: bool = False) -
         raise RequestError(
             f"checkpoint={wanted}: {path} was not written by train.py. Start from such weights with model.weights={path}."
         )
-    space = content["hyper_parameters"]
-    if space.keys() != {"label_space", "classes"}:  # such as _instantiator, which names code to run
+    space, state = content["hyper_parameters"], content["state_dict"]
+    # Lightning's own would be such as _instantiator, which names code to run.
+    if not isinstance(space, Mapping) or space.keys() != {"label_space", "classes"}:
         raise RequestError(f"checkpoint={wanted}: {path} holds hyper-parameters that train.py does not write.")
     reason = None if verified else damage(path)
     if reason is not None:
         raise RequestError(
             f"checkpoint={wanted}: {path} is damaged ({reason}). Take another: checkpoint=best, last or a path."
         )
-    labels = LabelSpace(space["label_space"], tuple(space["classes"]))
-    return Checkpoint(path, int(content["epoch"]), int(content["global_step"]), content["state_dict"], labels)
+    name, classes, position = space["label_space"], space["classes"], (content["epoch"], content["global_step"])
+    tensors = isinstance(state, Mapping) and all(isinstance(each, torch.Tensor) for each in state.values())
+    texts = [name, *classes, *state] if tensors and isinstance(classes, list | tuple) else [None]
+    if not all(isinstance(each, str) for each in texts) or not all(isinstance(each, int) for each in position):
+        raise RequestError(f"checkpoint={wanted}: {path} holds values of other types than train.py writes.")
+    if len({*classes}) < len(classes):
+        raise RequestError(f"checkpoint={wanted}: {path} names a class twice, as train.py never does.")
+    return Checkpoint(path, *position, state, LabelSpace(name, tuple(classes)))
 
 
 def load(module: SupervisedModule, checkpoint: Checkpoint) -> None:

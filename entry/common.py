@@ -16,6 +16,7 @@ from metrics.class_sums import MEANS, PER_CLASS, PREDICTED, TRUE, class_scores, 
 from metrics.common_classes import Relation, common_classes
 from metrics.comparison import Statistics, recipe_scores
 from reports.comparison import Merged
+from reports.evaluation_files import read_scores
 from run_folder import RunFolder, read_json
 
 KEPT = ("schema", "task", "split", "run", "checkpoint", "policy", "n_expected", "n_seen", "n_unique")  # of scores.json
@@ -29,7 +30,7 @@ def merge_classes(runs: Sequence[Path], split: str) -> list[Merged]:
     The truth may be in different label spaces too, where one leads to the other: by a crosswalk, or by a common table of labels.
     Raises RequestError or LabelSpaceError.
     """
-    scores = [read_json(run / "evaluation" / split / "scores.json") for run in runs]
+    scores = [read_scores(run / "evaluation" / split / "scores.json") for run in runs]
     if others := [run for run, each in zip(runs, scores, strict=True) if each["task"] != "segmentation"]:
         raise RequestError(f"over=common merges the classes of masks, and {others[0]} classifies. Leave it out.")
     truths = [_space(RunFolder(run).label_space, each["label_space"]) for run, each in zip(runs, scores, strict=True)]

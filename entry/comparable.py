@@ -9,13 +9,15 @@ from entry.common import merge_classes, merged_scores
 from entry.config.paths import no_run
 from entry.config.run_config import stored_settings
 from entry.errors import RequestError
-from metrics.class_sums import TRUE, image_scores, sums_by_group
+from metrics.class_sums import TRUE, image_scores, mean_scores, sums_by_group
 from reports.comparison import Evaluated, Merged
-from run_folder import RunFolder, is_run, read_csv, read_json
+from reports.evaluation_files import read_samples, read_scores
+from run_folder import RunFolder, is_run, read_csv
 from settings.base import as_typed
 
 SPLITS = ("test", "val", "train")  # in the order in which one that all runs have is looked for
 FILES = ("scores.json", "per_sample.npz", "config.yaml")
+TOLERANCE = 1e-9  # between an accuracy in scores.json and the same from the counts
 ALLOWED = ("resolution", "looks")  # parts of the policy that allow_different may name
 
 
@@ -75,21 +77,24 @@ def read_evaluations(runs: Sequence[Path], split: str, over: str | None = None) 
 
 def _read(run: Path, name: str, split: str, merged: Merged | None) -> Evaluated:
     folder = run / "evaluation" / split
-    scores = read_json(folder / "scores.json")
+    scores = read_scores(folder / "scores.json")
     if scores["accuracy"] is None:
         raise RequestError(f"{folder} has no scores, as its samples have no truth.")
-    before = "uncrossed_" if merged and merged.crossed else ""
+    before, number = "uncrossed_" if merged and merged.crossed else "", len(scores["classes"])
+    facts = read_samples(folder / "per_sample.npz", number)
     try:
-        with np.load(folder / "per_sample.npz") as file:
-            facts = {key: file[key] for key in ("sample", "group", "loss", "target", "prediction", "probability") if key in file}  # fmt: skip
-            indptr, cell, count = (file[before + key] for key in ("indptr", "cell", "count"))
-            names, groups = facts["sample"], facts["group"]
-    except (OSError, ValueError, KeyError) as error:
+        indptr, cell, count = (facts[before + key] for key in ("indptr", "cell", "count"))
+        names, groups = facts["sample"], facts["group"]
+        if merged is not None:
+            number, cell = len(merged.space.classes), merged.cells(cell)
+        sums = sums_by_group(np.unique(groups, return_inverse=True)[1], indptr, cell, count, number)
+    except LookupError as error:
         raise RequestError(f"{folder / 'per_sample.npz'} is damaged: {error}. Evaluate the run again.") from None
-    number = len(scores["classes"])
-    if merged is not None:
-        number, cell = len(merged.space.classes), merged.cells(cell)
-    sums = sums_by_group(np.unique(groups, return_inverse=True)[1], indptr, cell, count, number)
+    if merged is None and abs(float(mean_scores(sums.sum(0))["accuracy"]) - scores["accuracy"]) > TOLERANCE:
+        raise RequestError(
+            f"{folder}: scores.json has an accuracy that does not follow from per_sample.npz: one of them was changed. "
+            "Evaluate the run again."
+        )
     if "target" in facts:
         values, wrong = np.exp(-facts["loss"].astype(np.float64)), 1.0 * (facts["target"] != facts["prediction"])
     else:

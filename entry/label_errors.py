@@ -24,7 +24,8 @@ from datamodules.splits.sample_table import SELECTION
 from entry.errors import RequestError
 from metrics.counting import confusion_matrix
 from metrics.label_errors import Region, disagreeing_regions, image_scores, region_scores
-from run_folder import RunFolder, is_run, read_csv, read_json
+from reports.evaluation_files import read_classes, read_samples
+from run_folder import RunFolder, is_run, read_csv
 
 
 class Candidate(NamedTuple):
@@ -80,7 +81,7 @@ def label_error_candidates(datamodule: ImageDataModule, predictions: Sequence[Pa
         files = _masks_in(other, names, datamodule) if other else _masks_of(judgements, datamodule)
         found, judged = _regions(datamodule, files), len(files)
     else:
-        rows = _rows(judgements)
+        rows = _rows(judgements, datamodule.label_space.num_classes)
         found, judged = _images(datamodule.label_space.classes, rows), len(rows)
     if not judged:
         raise RequestError(
@@ -101,7 +102,7 @@ def _out_of_fold(
         for part in sorted({*split.values()} - fitted):
             folder = run.evaluation(part)
             if (folder / "scores.json").is_file():
-                theirs = [each["name"] for each in read_json(folder / "scores.json")["classes"]]
+                theirs = read_classes(folder / "scores.json")
                 if theirs != [*classes]:
                     both = " and ".join(", ".join(each[:3]) + ", …" for each in (theirs, classes))
                     raise RequestError(f"predictions: {run.path} has other classes than the data, or in another order ({both}). Leave it out.")  # fmt: skip
@@ -144,12 +145,14 @@ def _regions(datamodule: SegmentationDataModule, files: Mapping[str, Path]) -> I
         yield Candidate(name, space.classes[true], space.classes[predicted], round(score, 3), pixels, box)
 
 
-def _rows(judgements: Iterable[tuple[Path, list[str]]]) -> dict[str, tuple[int, int, float, float]]:
+def _rows(judgements: Iterable[tuple[Path, list[str]]], number: int) -> dict[str, tuple[int, int, float, float]]:
     """The label, the prediction, its probability and its loss of each image."""
     rows: dict[str, tuple[int, int, float, float]] = {}
     for folder, names in judgements:
-        with np.load(folder / "per_sample.npz") as file:
-            columns = [file[key].tolist() for key in ("sample", "target", "prediction", "probability", "loss")]
+        file = read_samples(folder / "per_sample.npz", number)
+        if "target" not in file:
+            raise RequestError(f"predictions: {folder} has masks, and the data has images with classes. Leave it out.")
+        columns = [file[key].tolist() for key in ("sample", "target", "prediction", "probability", "loss")]
         found = {name: row for name, *row in zip(*columns, strict=True)}
         rows = {name: tuple(found[name]) for name in names if name in found} | rows
     return rows

@@ -1,8 +1,8 @@
 """What the settings of all groups share: strict models, common types, and how their values are written and described."""
 
-import math
 import re
 import shlex
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeGuard
@@ -130,7 +130,7 @@ def entries(node: object, place: str = "") -> Iterator[tuple[str, str, object]]:
 
 
 def _finite(value: float) -> float:
-    if not math.isfinite(value):
+    if not abs(value) <= sys.float_info.max:  # also of whole numbers that no float can hold
         raise ValueError("not a finite number")
     return value
 

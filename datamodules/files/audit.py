@@ -33,6 +33,7 @@ LEASE_SECONDS = 60.0  # without a sign of life, after which a process on another
 LEASE_NAME = 64  # bytes that a lease's name has at most beside that of what is made
 POLL_SECONDS = 0.5
 BLOCK = 64  # items handed to the threads at once: results wait in memory, which stays small
+LARGEST = 1 << 31  # bytes: no image of so many pixels as are decoded has more, and no file of outlines
 KEPT = 1 << 24  # bytes of a block after which glibc keeps twice as much freed memory
 
 
@@ -194,27 +195,40 @@ def _stamp(path: Path) -> Finding:
         return Finding(0, 0, error="its name is not valid UTF-8; rename it")
     except OSError as error:
         return Finding(0, 0, error=error.strerror or str(error))
-    reason = None if stat.S_ISREG(facts.st_mode) else "not a regular file"
+    readable = stat.S_ISREG(facts.st_mode) and facts.st_size <= LARGEST
+    reason = None if readable else f"not a regular file of up to {LARGEST} bytes"
     return Finding(facts.st_size, facts.st_mtime_ns, error=reason)
 
 
 def _remembered(memory: Path) -> Mapping[str, Finding]:
-    """Return the findings of an earlier audit with this Pillow; none where there is no file or a broken one."""
-    try:
-        stored = json.loads(memory.read_text(encoding="utf-8"))
-        if (stored["pillow"], stored["version"]) != (PIL.__version__, VERSION):
-            return {}
-        known = {name: Finding(*facts) for name, facts in stored["files"].items()}
-        return {name: replace(each, pixels=tuple(each.pixels), ids=()) for name, each in known.items()}
-    except (OSError, ValueError, TypeError, LookupError, AttributeError):
+    """Return the findings of an earlier audit with this Pillow."""
+    stored = remembered(memory) or {"pillow": None, "version": None}
+    if (stored["pillow"], stored["version"]) != (PIL.__version__, VERSION):
         return {}
+    known = {name: Finding(*facts) for name, facts in stored["files"].items()}
+    return {name: replace(each, pixels=tuple(each.pixels), ids=()) for name, each in known.items()}
 
 
 def remember(memory: Path, content: Any) -> None:
     """Write `content` as JSON for a later start; a cache that cannot be written costs time, not the run."""
     with contextlib.suppress(OSError):
         memory.parent.mkdir(parents=True, exist_ok=True)
-        write_text(memory, json.dumps(content))
+        write_text(memory, _sealed(json.dumps(content)))
+
+
+def remembered(memory: Path) -> Any:
+    """Return what `remember` wrote; None where there is no file, or it is not as it was written."""
+    try:
+        written = memory.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    text = written.partition("\n")[2][:-1]
+    return json.loads(text) if written == _sealed(text) else None
+
+
+def _sealed(text: str) -> str:
+    """Return JSON as an item of a list after its BLAKE2b."""
+    return f'["{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}",\n{text}]'
 
 
 @contextlib.contextmanager

@@ -12,13 +12,15 @@ from PIL import Image, ImageDraw
 
 from datamodules.errors import Defect
 from datamodules.files.frame_pairs import Listing, Pair
-from datamodules.files.idd_polygons import AnnotationError, corners
-from datamodules.files.labelme import ADVICE, background_index, label_indices, read_json
+from datamodules.files.idd_polygons import MOST_PIXELS, AnnotationError, corners, frame_size, read_json
+from datamodules.files.labelme import ADVICE, background_index, label_indices
 from datamodules.files.masks import Mask, refuse_unknown
 from datamodules.splits.listed import folded
 from label_spaces.space import LabelSpace
 
 SECTIONS = ("images", "annotations", "categories")
+LARGEST = 2**31  # bytes of a file: LVIS, the largest in use, has 1.2 · 10⁹
+MOST_BITS = 60  # of a run length in COCO's text; more digits would only take time
 
 
 class CocoFile:
@@ -62,13 +64,17 @@ class CocoFile:
         Raises AnnotationError.
         """
         width, height = self._sizes[place]
-        if not (isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0):
-            raise AnnotationError(f"{self.path}: the image {self.images[place]} has no width and height")
+        try:
+            size = frame_size(width, height)
+        except ValueError as error:
+            raise AnnotationError(
+                f"{self.path}: the image {self.images[place]} has no width and height: {error}"
+            ) from None
         indices = label_indices(space)
         objects = json.loads(self._objects.get(place, "[]"))
         try:
             refuse_unknown((name for name, *_ in objects if name not in indices), space, ADVICE)
-            picture = Image.new("L", (width, height), background_index(space))
+            picture = Image.new("L", size, background_index(space))
             for name, _, segmentation, identity in sorted(objects, key=lambda found: not found[1]):
                 _draw(picture, segmentation, indices[name], f"annotation {identity} ({name})")
         except AnnotationError as error:
@@ -134,7 +140,7 @@ def decode_rle(rle: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
     height, width = (int(side) for side in rle["size"])
     counts = rle["counts"]
     lengths = [int(count) for count in counts] if isinstance(counts, list) else decode_counts(counts)
-    if min(lengths, default=0) < 0 or sum(lengths) != height * width:
+    if height * width > MOST_PIXELS or min(lengths, default=0) < 0 or sum(lengths) != height * width:
         raise ValueError(f"its run lengths add up to {sum(lengths)}, not to {height} × {width} pixels")
     inside = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
     return inside.reshape((height, width), order="F")
@@ -155,6 +161,8 @@ def decode_counts(text: str) -> list[int]:
             raise ValueError(f"its run lengths hold the character {character!r}")
         value |= (digit & 31) << shift
         shift += 5
+        if shift > MOST_BITS:
+            raise ValueError("its run lengths hold a number of too many digits")
         if digit & 32:
             continue
         value -= (1 << shift) if digit & 16 else 0
@@ -164,7 +172,7 @@ def decode_counts(text: str) -> list[int]:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    content = read_json(path)
+    content = read_json(path, LARGEST)
     if not isinstance(content, dict):
         raise AnnotationError(f"{path}: it is not a file of COCO instances")
     return dict(content)
@@ -180,7 +188,7 @@ def _draw(picture: Image.Image, segmentation: Any, index: int, what: str) -> Non
             return
         polygons: Sequence[Any] = segmentation if isinstance(segmentation[0], list) else [segmentation]
         outlines = [corners(list(zip(flat[::2], flat[1::2], strict=True))) for flat in polygons]
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise AnnotationError(f"{what} cannot be drawn: {error}") from error
     for outline in outlines:
         if outline is None or len(outline) < 3:

@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from datamodules.errors import DatasetError
 
+MOST_PIXELS = 178_956_970  # of an image that Pillow reads; more may be a decompression bomb
+LARGEST_FRAME = 2**27  # bytes of the outlines of a frame, LabelMe's with its image; reading takes ten times as many
 IMAGES, POLYGONS = "leftImg8bit", "gtFine"
 POLYGONS_ENDING = f"_{POLYGONS}_polygons.json"
 
@@ -47,17 +49,22 @@ def polygon_file(root: Path, name: str) -> Path:
 
 def read_annotation(path: Path) -> Annotation:
     """Read a polygon file, without deleted objects and those of fewer than three points. Raises AnnotationError."""
+    content = read_json(path)
     try:
-        content = json.loads(path.read_bytes().decode())  # json.loads of bytes takes five times as long
-    except (OSError, ValueError) as error:
-        raise AnnotationError(f"{path} cannot be read as a polygon file: {error}.") from error
-    try:
-        width, height = _pixels(content["imgWidth"]), _pixels(content["imgHeight"])
-        objects = _objects(content["objects"])
-    except (KeyError, TypeError, ValueError) as error:
+        return Annotation(*frame_size(content["imgWidth"], content["imgHeight"]), _objects(content["objects"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
         raise AnnotationError(f"{path} is not a polygon file in IDD's form: {what}.") from error
-    return Annotation(width, height, objects)
+
+
+def read_json(path: Path, most: int = LARGEST_FRAME) -> Any:
+    """Return the content of a JSON file of at most `most` bytes. Raises AnnotationError naming the file."""
+    if path.exists() and not (path.is_file() and path.stat().st_size <= most):
+        raise AnnotationError(f"{path}: it is not read: it is no regular file of up to {most} bytes")
+    try:
+        return json.loads(path.read_bytes().decode("utf-8-sig"))  # json.loads of bytes takes five times as long
+    except (OSError, ValueError, RecursionError) as error:
+        raise AnnotationError(f"{path}: it cannot be read as JSON: {error}") from error
 
 
 def known_label(label: str, known: Collection[str]) -> str | None:
@@ -68,10 +75,11 @@ def known_label(label: str, known: Collection[str]) -> str | None:
     return single if single in known else None
 
 
-def _pixels(value: Any) -> int:
-    if not isinstance(value, int) or value <= 0:
-        raise ValueError(f"the image size {value!r} is no positive whole number")
-    return value
+def frame_size(width: Any, height: Any) -> tuple[int, int]:
+    """Return a size in pixels as a file has it. Raises ValueError where it is none, or larger than images that are read."""
+    if not (isinstance(width, int) and isinstance(height, int) and 0 < width * height <= MOST_PIXELS and width > 0):
+        raise ValueError(f"the image size {width!r:.20} × {height!r:.20} is not that of up to {MOST_PIXELS} pixels")
+    return width, height
 
 
 def _objects(entries: Any) -> tuple[AnnotatedObject, ...]:
@@ -99,6 +107,6 @@ def corners(pairs: Any) -> npt.NDArray[np.float64] | None:
             return None
         # From one flat list: a list of pairs takes three times as long.
         corners = np.array(list(chain.from_iterable(pairs)), dtype=np.float64).reshape(-1, 2)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return corners if np.isfinite(corners).all() else None

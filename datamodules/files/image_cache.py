@@ -19,6 +19,7 @@ from rich.filesize import decimal
 from datamodules.errors import CacheError, DatasetError, UnreadableError
 from datamodules.files.audit import LEASE_NAME, core_count, in_threads, only_maker
 from datamodules.files.images import resize, resize_mask
+from datamodules.files.other_files import UNREADABLE
 from run_folder import LONGEST_NAME, atomic, fitting_name, name_part
 from settings.data import DataSettings
 from streams import print_to_stderr
@@ -174,7 +175,7 @@ def _opened(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
     """Return the array at `path`; None where there is none, or one that is not whole."""
     try:
         array: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    except UNREADABLE:
         return None
     return array if array.shape == shape and array.dtype == np.uint8 else None
 

@@ -1,9 +1,7 @@
 """Masks drawn from LabelMe's files: a JSON file of outlines for each image."""
 
 import base64
-import binascii
 import io
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -11,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, UnidentifiedImageError
+from PIL import Image, ImageDraw
 
-from datamodules.files.idd_polygons import AnnotationError, corners
+from datamodules.files.idd_polygons import AnnotationError, corners, frame_size, read_json
 from datamodules.files.images import ORIENTATION
 from datamodules.files.masks import Mask, refuse_unknown
+from datamodules.files.other_files import UNREADABLE
 from datamodules.splits.listed import folded
 from label_spaces.space import LabelSpace
 
@@ -75,14 +74,6 @@ def labelme_mask(path: Path, space: LabelSpace, image: Path) -> Mask:
     return np.array(picture)
 
 
-def read_json(path: Path) -> Any:
-    """Return the content of a JSON file. Raises AnnotationError naming the file."""
-    try:
-        return json.loads(path.read_bytes().decode("utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise AnnotationError(f"{path}: it cannot be read as JSON: {error}") from error
-
-
 def _read(path: Path) -> Mapping[str, Any]:
     content = read_json(path)
     shapes = content.get("shapes") if isinstance(content, dict) else None
@@ -96,13 +87,16 @@ def _read(path: Path) -> Mapping[str, Any]:
 def _size(content: Mapping[str, Any], image: Path) -> tuple[int, int]:
     """Return (width, height): as the file has it, else as the image has it when its EXIF orientation is applied."""
     width, height = content.get("imageWidth"), content.get("imageHeight")
-    if isinstance(width, int) and isinstance(height, int) and min(width, height) > 0:
-        return width, height
+    try:
+        if isinstance(width, int) and isinstance(height, int) and min(width, height) > 0:
+            return frame_size(width, height)
+    except ValueError as error:
+        raise AnnotationError(str(error)) from None
     try:
         with Image.open(image) as picture:
             turned = picture.getexif().get(ORIENTATION, 1) in range(5, 9)
             return picture.size[::-1] if turned else picture.size
-    except (OSError, UnidentifiedImageError) as error:
+    except UNREADABLE as error:
         raise AnnotationError(f"it has no imageWidth and imageHeight, and {image.name} cannot be read") from error
 
 
@@ -117,7 +111,9 @@ def _draw(picture: Image.Image, shape: Mapping[str, Any], number: int, index: in
             _paste(picture, shape["mask"], points, index)
         else:
             _outline(ImageDraw.Draw(picture), kind, [(x, y) for x, y in points.tolist()], index)
-    except (KeyError, TypeError, binascii.Error, OSError) as error:
+    except AnnotationError:
+        raise
+    except UNREADABLE as error:
         raise AnnotationError(f"shape {number} ({shape['label']}) is no {kind}: {error}") from error
 
 
@@ -143,7 +139,9 @@ def _outline(draw: ImageDraw.ImageDraw, kind: str, points: list[tuple[float, flo
 
 def _paste(picture: Image.Image, encoded: str, points: npt.NDArray[np.float64], index: int) -> None:
     """Draw a shape that is itself a mask: a PNG in base64, whose first corner is the first point."""
-    with Image.open(io.BytesIO(base64.b64decode(encoded, validate=True))) as stored:
+    with Image.open(
+        io.BytesIO(base64.b64decode(encoded, validate=True)), formats=("PNG",)
+    ) as stored:  # EPS would run a program
         covered = np.asarray(stored.convert("L") if stored.mode == "P" else stored) > 0
     left, top = points[0].astype(int).tolist()
     picture.paste(index, (left, top), Image.fromarray(covered))

@@ -14,6 +14,7 @@ from datamodules.errors import DatasetError, shortened
 from datamodules.files.idd_polygons import Annotation, AnnotationError, known_label, read_annotation
 from datamodules.files.image_files import find_images
 from datamodules.files.images import WIDE_GREY, still_image, stored_bits, turn_upright
+from datamodules.files.other_files import UNREADABLE
 from label_spaces.catalogue import having_colours
 from label_spaces.space import NO_ID, Colour, LabelSpace
 
@@ -115,7 +116,7 @@ def holds_colours(path: Path) -> bool:
     try:
         with Image.open(path) as image:
             return image.mode in COLOURED
-    except OSError as error:
+    except UNREADABLE as error:
         raise DatasetError(f"{path}: {error}") from error
 
 
@@ -123,7 +124,9 @@ def _array(path: Path) -> npt.NDArray[np.generic]:
     """Return the ids (H, W) in a numpy file; what would have to be unpickled is refused."""
     try:
         array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except OSError:
+        raise
+    except UNREADABLE as error:
         raise DatasetError(
             f"not an array of whole numbers ({error}); save one with numpy.save(FILE, mask.astype('uint8'))"
         ) from None

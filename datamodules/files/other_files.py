@@ -3,6 +3,7 @@
 import contextlib
 import re
 import struct
+import tokenize
 import zlib
 from collections import Counter
 from collections.abc import Collection
@@ -10,9 +11,9 @@ from pathlib import Path
 
 from PIL import Image
 
-# What Pillow raises for bytes that are no picture, or a broken one.
+# What Pillow raises for bytes that are no picture, or a broken one, and numpy for a broken array.
 UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, AttributeError, RuntimeError,
-              MemoryError, struct.error, zlib.error, Image.DecompressionBombError)  # fmt: skip
+              MemoryError, struct.error, zlib.error, tokenize.TokenError, Image.DecompressionBombError)  # fmt: skip
 # Pictures that Pillow cannot read, at least not without plug-ins; and videos.
 UNREADABLE_PICTURES = frozenset({".heic", ".heif", ".hif", ".avif", ".jxl", ".svg", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf",
                                  ".rw2", ".raf", ".raw"})  # fmt: skip

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from run_folder import SWEEP, read_csv, read_json, write_csv, write_json
+from run_folder import SWEEP, RunFolderError, read_csv, read_json, write_csv, write_json
 
 # Keys of the sweep, not of its jobs.
 OF_SWEEP = ("jobs", "jobs_per_device", "retries", "on_failure", "n_trials", "sweep.resume")
@@ -110,7 +110,10 @@ class Sweep:
     def refresh_one(self, number: int) -> None:
         """Read the record of a job, where there is one."""
         if (file := self.path / "jobs" / f"{number}.json").exists():
-            self.records[number] = Record(**read_json(file))
+            try:
+                self.records[number] = Record(**read_json(file))
+            except TypeError as error:
+                raise RunFolderError(f"{file} is damaged: {error}") from None
 
     def create(self, arguments: Sequence[str], created: str) -> None:
         """Make the folder, and keep what was typed."""

@@ -1,6 +1,7 @@
 """What a file that is no readable checkpoint is instead, found from its bytes: nothing in it is unpickled or executed."""
 
 import io
+import itertools
 import pickletools
 import shlex
 import tarfile
@@ -10,6 +11,7 @@ from pathlib import Path
 
 HEAD = 512  # bytes that tell most formats; a tar archive has its name at 257
 MOST_NAMED = 5
+MOST_OPERATIONS = 1_000_000  # of a pickle, of which each takes a hundred bytes of memory
 # (where, these bytes, what such a file is, what to do about it).
 SIGNATURES = (
     (0, b"version https://git-lfs", "a git-LFS pointer, the place of a file and not the file itself", "Fetch it: git lfs pull"),
@@ -55,7 +57,8 @@ def needs_code(path: Path) -> tuple[str, str] | None:
     None for a pickle of tensors. Raises what reading a damaged file may raise.
     """
     content, by_torch = _pickle(path)
-    operations = [(code.name, argument) for code, argument, _ in pickletools.genops(content)]
+    read = itertools.islice(pickletools.genops(content), MOST_OPERATIONS)
+    operations = [(code.name, argument) for code, argument, _ in read]
     classes = [name for name in dict.fromkeys(_names(operations)) if not _is_plain(name)]
     if not classes:
         return None

@@ -1,6 +1,7 @@
 """Reading the tensors of an untrusted checkpoint: nothing in it is ever executed."""
 
 import contextlib
+import itertools
 import pickle
 import struct
 import warnings
@@ -17,7 +18,10 @@ from torch import Tensor
 from lightning_modules.errors import WeightsError
 
 DEEPEST = 4  # state dicts lie under fewer keys; a dict may hold itself
+MOST_DICTS = 10_000  # that are looked through: one dict under many keys of others would be found without end
 MOST_NAMED = 5
+# Bytes that the files in a zip archive may have together, and beyond that how many times the archive's own: weights hardly shrink.
+EXPANDED, EXPANSION = 2**26, 100
 HEAD = 16  # bytes that tell safetensors and zip archives
 SUFFIXES = (".ckpt", ".pt", ".pth", ".bin", ".safetensors", ".npz")
 
@@ -39,7 +43,10 @@ def read_state_dicts(path: Path) -> dict[str, dict[str, Tensor]]:
     content = read_checkpoint(path, typed)
     if isinstance(content, Mapping) and "pytorch-lightning_version" in content and "state_dict" in content:
         content = {"state_dict": content["state_dict"]}  # what is beside it are states of callbacks
-    found = dict(_state_dicts(content, "", DEEPEST))
+    seen = itertools.count(1)
+    found = dict(_state_dicts(content, "", DEEPEST, seen))
+    if next(seen) > MOST_DICTS:
+        raise WeightsError(f"{typed} holds more than {MOST_DICTS} dicts within dicts. Give a file of weights alone")
     if not found:
         raise WeightsError(
             f"{typed} holds no weights: it is {_content(content)}. Give a file of torch.save(network.state_dict(), …)"
@@ -47,15 +54,20 @@ def read_state_dicts(path: Path) -> dict[str, dict[str, Tensor]]:
     return found
 
 
-def _state_dicts(content: object, place: str, depth: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """The mappings from names to tensors within plain data, with their dotted keys; an optimiser's state has none."""
-    if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
+def _state_dicts(
+    content: object, place: str, depth: int, seen: Iterator[int]
+) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """The mappings from names to tensors within plain data, with their dotted keys; an optimiser's state has none.
+
+    `seen` counts the mappings that were looked at: none after MOST_DICTS.
+    """
+    if not isinstance(content, Mapping) or next(seen) > MOST_DICTS or not all(isinstance(key, str) for key in content):
         return
     inner = {key: value for key, value in content.items() if isinstance(value, Mapping)}
     if not inner and any(isinstance(value, Tensor) for value in content.values()):
         yield place, dict(content)
     for key, value in inner.items() if depth and "param_groups" not in content else ():
-        yield from _state_dicts(value, f"{place}.{key}".lstrip("."), depth - 1)
+        yield from _state_dicts(value, f"{place}.{key}".lstrip("."), depth - 1, seen)
 
 
 def _content(content: object) -> str:
@@ -93,6 +105,12 @@ def read_checkpoint(path: Path, typed: str, *, in_file: bool = False) -> object:
     run code to be read; the message has what the file is instead.
     """
     try:
+        more = _expands(path)
+    except DAMAGED:
+        more = ""  # no zip archive, or a damaged one, which is refused below
+    if more:
+        raise WeightsError(f"{typed} is not read: {more}")
+    try:
         with path.open("rb") as file:
             head = file.read(HEAD)
         # The length of its JSON, and the JSON; by its content, as safetensors are also called .bin and .pth.
@@ -112,6 +130,8 @@ def damage(path: Path) -> str | None:
     torch writes a zip archive, in which every record has a CRC-32; torch itself does not check them.
     """
     try:
+        if more := _expands(path):
+            return more
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
         if broken is not None:
@@ -120,6 +140,15 @@ def damage(path: Path) -> str | None:
     except DAMAGED as error:
         return str(error).splitlines()[0] if str(error) else type(error).__name__
     return None
+
+
+def _expands(path: Path) -> str:
+    """Why a zip archive would need far more memory than it has bytes; empty where it would not. Raises what `DAMAGED` has."""
+    with zipfile.ZipFile(path) as archive:
+        expanded = sum(each.file_size for each in archive.infolist())
+    size = path.stat().st_size
+    most = max(EXPANDED, EXPANSION * size)
+    return f"its {size} bytes would expand to {expanded}, as those of no weights do" if expanded > most else ""
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from datamodules.box_sizes import box_extents, box_sizes
 from datamodules.classification import mean_colours
 from datamodules.errors import DatasetError
-from datamodules.object_crops import box_extents, box_sizes
 from tests.datamodules.conftest import polygons
 
 

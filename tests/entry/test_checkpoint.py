@@ -96,3 +96,17 @@ def test_classes_and_shapes_must_fit(folder, module, message):
     write(folder.checkpoints / "best.ckpt")
     with pytest.raises(RequestError, match=message):
         load(module, find_checkpoint(folder, "best"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epoch": [1]}, {"global_step": "x"}, {"epoch": torch.ones(2)}, {"state_dict": {"weight": 1}}, {"state_dict": [1]}, {"state_dict": {1: torch.ones(1)}},
+        {"hyper_parameters": torch.ones(2)}, {"hyper_parameters": {"label_space": 1, "classes": ["a"]}},
+        *({"hyper_parameters": {"label_space": "toy", "classes": classes}} for classes in (3, [1], [["a"]], ["a", "a"], "ab")),
+    ],
+)  # fmt: skip
+def test_values_of_other_types_are_refused(folder, changes):
+    path = write(folder.checkpoints / "best.ckpt", **changes)
+    with pytest.raises(RequestError, match=rf"checkpoint=best: {path} (holds|names)"):
+        find_checkpoint(folder, "best")

@@ -8,6 +8,8 @@ from entry.errors import RequestError
 from run_folder import RunFolderError, read_json
 from tests.compared import CLASSES, DRIVES, write_masks, write_run
 
+SWAPPED = np.array([1, 0, 2, 3])  # other classes of truth and prediction, and the same accuracy
+
 
 def refusal(*runs, split="test", allowed=()):
     with pytest.raises(RequestError) as error:
@@ -75,7 +77,7 @@ def test_other_tasks_classes_drives_and_truth_are_refused(first, tmp_path):
     assert "different classes, toy (3) and toy (3)" in refusal(first, other)
     for name, column, change, message in (
         ("c", "group", lambda values: np.roll(values, 1), "the same samples belong to different drives"),
-        ("d", "cell", lambda values: (values + 4) % 12, "scored by different truth, in "),
+        ("d", "cell", lambda values: SWAPPED[values // 4] * 4 + SWAPPED[values % 4], "scored by different truth, in "),
     ):
         file = write_run(tmp_path / name, 0.9) / "evaluation/test/per_sample.npz"
         with np.load(file) as content:
@@ -91,13 +93,20 @@ def test_all_that_differs_is_listed(first, tmp_path):
 
 def test_damaged_and_unscored_evaluations_are_named(first, tmp_path):
     (write_run(tmp_path / "b", 0.9) / "evaluation/test/per_sample.npz").write_bytes(b"PK")
-    with pytest.raises(RequestError, match=r"b/evaluation/test/per_sample\.npz is damaged"):
+    with pytest.raises(RunFolderError, match=r"b/evaluation/test/per_sample\.npz is damaged"):
         read_evaluations([first, tmp_path / "b"], "test")
     with pytest.raises(RequestError, match="has no scores, as its samples have no truth"):
         read_evaluations([write_run(tmp_path / "c", 0.9, scores={"accuracy": None})], "test")
     (first / "evaluation/test/scores.json").write_text("{")
     with pytest.raises(RunFolderError, match=r"scores\.json is damaged"):
         read_evaluations([first], "test")
+
+
+def test_scores_that_do_not_follow_from_the_counts_are_refused(tmp_path):
+    accuracy = read_json(write_run(tmp_path / "a", 0.9) / "evaluation/test/scores.json")["accuracy"]
+    changed = write_run(tmp_path / "b", 0.9, scores={"accuracy": accuracy + 1e-6})
+    with pytest.raises(RequestError, match=r"b/evaluation/test: scores\.json has an accuracy that does not follow"):
+        read_evaluations([changed], "test")
 
 
 def test_the_split_is_one_that_all_have(first, tmp_path):

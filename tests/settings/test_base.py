@@ -83,6 +83,12 @@ def test_nothing_is_converted():
             validated(Sizes, {"size": [wrong, 4]})
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 10**400])
+def test_a_number_is_finite(value):
+    with pytest.raises(SettingsError, match=r"scale=.*: must be a number"):
+        validated(Sizes, {"size": [3, 4], "scale": value})
+
+
 def test_a_target_keeps_its_arguments():
     values = {"_target_": "torch.optim.Adam", "_partial_": True, "betas": [0.9, 0.99]}
     target = validated(Target, values)

@@ -14,7 +14,16 @@ import pytest
 from PIL import Image
 
 import datamodules.files.audit
-from datamodules.files.audit import Finding, audit, core_count, core_share, inspect_image, only_maker
+from datamodules.files.audit import (
+    LARGEST,
+    Finding,
+    audit,
+    core_count,
+    core_share,
+    inspect_image,
+    only_maker,
+    remember,
+)
 
 FORK = multiprocessing.get_context("fork")
 
@@ -77,19 +86,19 @@ def test_a_broken_memory_is_ignored(folder, tmp_path, decoded):
     cache = tmp_path / "cache"
     expected = audit(folder, NAMES, cache)
     (memory,) = cache.iterdir()
-    stored = json.loads(memory.read_text())
-    for text in (
-        "",
-        "{",
-        "[]",
-        '{"pillow": 1}',
-        json.dumps(stored | {"pillow": "0.1"}),
-        json.dumps(stored | {"files": {"0.png": 1}}),
-    ):
-        memory.write_text(text)
+    written, (_, stored) = memory.read_bytes(), json.loads(memory.read_text())
+    texts = (b"", b"{", b"[]", b'{"pillow": 1}', b"[" * 10**5, b"\xff" + written, written[:-1], written + b" ")
+    one_taller = written.replace(b", 5, 5, null", b", 9, 5, null", 1)  # whose checksum is another one
+    assert one_taller != written
+    for text in (*texts, one_taller):
+        memory.write_bytes(text)
         decoded.clear()
         assert audit(folder, NAMES, cache) == expected
         assert {"0.png", "1.png", "2.png"} <= set(decoded)
+    remember(memory, stored | {"pillow": "0.1"})
+    decoded.clear()
+    assert audit(folder, NAMES, cache) == expected
+    assert {"0.png", "1.png", "2.png"} <= set(decoded)
 
 
 def test_two_roots_have_two_memories_and_an_unwritable_one_does_no_harm(folder, tmp_path):
@@ -120,8 +129,14 @@ def test_what_is_no_file_and_names_that_are_not_text_are_findings(folder, tmp_pa
     (folder / "folder.jpg").mkdir()
     odd = os.fsdecode(b"\xff.png")
     findings = audit(folder, ["pipe.jpg", "folder.jpg", odd], tmp_path / "cache")
-    assert findings["pipe.jpg"].error == findings["folder.jpg"].error == "not a regular file"
+    assert findings["pipe.jpg"].error == findings["folder.jpg"].error == "not a regular file of up to 2147483648 bytes"
     assert "not valid UTF-8" in findings[odd].error
+
+
+def test_a_file_that_is_larger_than_any_image_is_not_read(folder, tmp_path):
+    with (folder / "huge.png").open("wb") as file:
+        file.truncate(LARGEST + 1)  # takes no room on the disk
+    assert "not a regular file of up to" in audit(folder, ["huge.png"], tmp_path / "cache")["huge.png"].error
 
 
 def test_a_bar_shows_on_stderr_only_where_it_takes_long(folder, tmp_path, monkeypatch, capsys):

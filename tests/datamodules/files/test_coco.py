@@ -122,6 +122,11 @@ def test_categories_are_those_that_are_used_by_their_ids(coco):
         ([[0, 0, 1, 1, 2]], "cannot be drawn"),
         ({"size": [4, 5], "counts": [20]}, "cannot be drawn"),
         ({"size": [4, 6], "counts": [5]}, r"add up to 5, not to 4 × 6 pixels"),
+        ({"size": [10**6, 10**6], "counts": [10**12]}, "cannot be drawn"),  # a terabyte
+        ({"size": [float("inf"), 6], "counts": [5]}, "cannot be drawn"),
+        ({"size": [4, 6], "counts": [float("inf")]}, "cannot be drawn"),
+        ({"size": [4, 6], "counts": "o" * 10**6}, "a number of too many digits"),  # minutes
+        ([[0, 0, 10**400, 1, 2, 2]], "a polygon needs three or more pairs of numbers"),
     ],
 )
 def test_what_cannot_be_drawn_is_named(coco, segmentation, words):
@@ -129,11 +134,22 @@ def test_what_cannot_be_drawn_is_named(coco, segmentation, words):
         coco(annotation(9, segmentation)).mask(0, SPACE)
 
 
+@pytest.mark.parametrize("width", [2**31, 10**400, None, "6", -6])
+def test_a_size_beyond_that_of_images_is_refused(coco, tmp_path, width):
+    coco()
+    content = json.loads((tmp_path / "instances.json").read_text())
+    content["images"][0]["width"] = width
+    (tmp_path / "instances.json").write_text(json.dumps(content))
+    with pytest.raises(AnnotationError, match=r"instances\.json: the image .* has no width and height"):
+        CocoFile(tmp_path / "instances.json").mask(0, SPACE)
+
+
 def test_other_files_are_not_instances(coco, tmp_path):
     coco()
     assert is_coco(tmp_path / "instances.json")
     for text, words in (
         ("[", "cannot be read as JSON"),
+        ("[" * 100_000, "cannot be read as JSON"),
         ("[]", "not a file of COCO"),
         ('{"images": []}', "not a file of COCO"),
     ):

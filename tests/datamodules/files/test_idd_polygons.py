@@ -2,11 +2,14 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
 
-from datamodules.files.idd_polygons import AnnotationError, known_label, read_annotation
+from datamodules.files.idd_polygons import LARGEST_FRAME, AnnotationError, known_label, read_annotation
+from datamodules.files.masks import polygon_mask
+from label_spaces.catalogue import load
 
 TRIANGLE = [[0.0, 0.0], [4.5, 0.0], [0.0, 4.0]]
 
@@ -59,6 +62,12 @@ def test_a_group_is_tried_without_its_ending_only_when_unknown(label, name):
         polygon_text(label=7),
         polygon_text().replace('"imgWidth": 20', '"imgWidth": -1'),
         polygon_text().replace('"polygon"', '"corners"'),
+        polygon_text(polygon=[[0, 0], [1, 10**400], [2, 2]]),  # more than a float holds
+        polygon_text().replace('"imgWidth": 20', f'"imgWidth": {2**31}'),  # 20 GB
+        polygon_text().replace('"imgWidth": 20', f'"imgWidth": {10**400}'),
+        polygon_text().replace('"imgWidth": 20', '"imgWidth": ' + "9" * 5000),
+        "[" * 100_000,
+        '{"imgWidth": 1, "imgHeight": 1, "objects": [[[]]]}',
     ],
 )
 def test_a_broken_file_is_named(tmp_path, text):
@@ -76,3 +85,24 @@ def test_a_genuine_file_has_227_objects_of_which_30_are_deleted():
     stray = sum(len(entry["polygon"]) < 3 for entry in json.loads(path.read_text())["objects"] if not entry["deleted"])
     assert (annotation.width, annotation.height) == (1920, 1080)
     assert len(annotation.objects) == 227 - 30 - stray
+
+
+def test_a_file_that_is_too_large_or_no_file_is_not_read(tmp_path):
+    with (tmp_path / "huge.json").open("wb") as file:
+        file.truncate(LARGEST_FRAME + 1)  # takes no room on the disk
+    os.mkfifo(tmp_path / "pipe.json")  # reading it would wait for ever
+    for name in ("huge.json", "pipe.json"):
+        with pytest.raises(AnnotationError, match=rf"{name}: it is not read: it is no regular file of up to 134217728"):
+            read_annotation(tmp_path / name)
+
+
+def test_corners_far_away_are_drawn_in_time(tmp_path):
+    far = 1e30
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"imgWidth": 2000, "imgHeight": 1000, "objects": [
+        {"label": "road", "polygon": [[-far, -far], [far, -far], [far, far], [-far, far]] * 50},
+        {"label": "sky", "polygon": [[-(2**31), 5], [2**31, 5], [2**40, 7]]},
+    ]}))  # fmt: skip
+    began = time.process_time()
+    assert polygon_mask(path, load("idd_level3")).shape == (1000, 2000)
+    assert time.process_time() - began < 5

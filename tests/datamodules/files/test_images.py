@@ -1,5 +1,6 @@
 import io
 import os
+import time
 
 import cv2
 import numpy as np
@@ -237,3 +238,11 @@ def test_a_png_is_decoded_whole(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(gradient("PNG", (240, 320)))
     assert np.array_equal(read_image(path, least=(8, 8)), read_image(path))
+
+
+def test_a_picture_of_400_megapixels_in_50_kilobytes_is_refused_before_it_is_decoded(tmp_path):
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")  # 50 kB; 1.2 GB as RGB
+    began = time.process_time()
+    with pytest.raises(DatasetError, match=r"bomb\.png: damaged: Image size \(400000000 pixels\) exceeds limit"):
+        read_image(tmp_path / "bomb.png")
+    assert time.process_time() - began < 1

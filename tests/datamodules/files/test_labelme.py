@@ -98,3 +98,57 @@ def test_another_image_and_another_file_are_named(draw, tmp_path):
 def test_labels_without_those_of_labelme_itself(draw, tmp_path):
     draw(*(square(label, [[0, 0]] * 3) for label in ("road", "car", "__ignore__", "_background_")))
     assert labels_in(tmp_path / "a.json") == {"road", "car"}
+
+
+PROGRAM = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\n(canary) (w) file closefile\n%%EOF\n"
+
+
+def bomb():
+    """A PNG of a few kB of 20000 × 20000 pixels."""
+    content = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(content, "PNG")
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        square("car", [[1, 1], [3, 3]], "mask", mask="\ud800"),
+        square("car", [[1, 1], [3, 3]], "mask", mask="no base64"),
+        square("car", [[1, 1], [3, 3]], "mask", mask=7),
+        square("car", [[1, 1], [3, 3]], "mask", mask=base64.b64encode(PROGRAM).decode()),
+        square("car", [[1, 1], [3, 3]], "mask", mask=base64.b64encode(bomb()).decode()),
+        square("car", [[-(2.0**40), 1], [3, 3]], "mask", mask=base64.b64encode(bomb()).decode()),
+        square("car", [[0, 0], [10**400, 5], [0, 9]]),
+    ],
+)
+def test_a_shape_that_does_harm_is_named(draw, shape):
+    with pytest.raises(AnnotationError, match=r"a\.json: shape 0 \(car\)"):
+        draw(shape)
+
+
+def test_a_mask_far_outside_is_named(draw):
+    one = io.BytesIO()
+    Image.new("1", (1, 1)).save(one, "PNG")
+    with pytest.raises(AnnotationError, match=r"shape 0 \(car\) is no mask"):
+        draw(square("car", [[-(2.0**40), 1], [3, 3]], "mask", mask=base64.b64encode(one.getvalue()).decode()))
+
+
+def test_a_postscript_picture_in_a_shape_is_not_opened_as_one(draw, monkeypatch):
+    """Pillow gives such a picture to another program."""
+    monkeypatch.setattr("PIL.EpsImagePlugin.EpsImageFile.load", lambda *_, **__: pytest.fail("a program was started"))
+    with pytest.raises(AnnotationError, match="is no mask"):
+        draw(square("car", [[1, 1], [3, 3]], "mask", mask=base64.b64encode(PROGRAM).decode()))
+
+
+@pytest.mark.parametrize("size", [(10, 2**31), (10, 10**400), (20_000, 20_000)])
+def test_a_size_beyond_that_of_images_is_refused(draw, size):
+    with pytest.raises(AnnotationError, match=r"a\.json: the image size .* is not that of up to 178956970"):
+        draw(square("car", [[0, 0]] * 3), size=size)
+
+
+def test_a_file_that_is_nested_without_end_is_named(tmp_path):
+    (tmp_path / "a.json").write_text("[" * 100_000)
+    assert not is_labelme(tmp_path / "a.json")
+    with pytest.raises(AnnotationError, match=r"a\.json: it cannot be read as JSON"):
+        labels_in(tmp_path / "a.json")

@@ -94,7 +94,7 @@ def test_a_second_start_reads_nothing(make, monkeypatch):
 
 def test_the_audits_memory_is_plain_json(make, tmp_path):
     make()
-    memories = [json.loads(path.read_text()) for path in (tmp_path / "cache").glob("audit-*.json")]
+    memories = [json.loads(path.read_text())[1] for path in (tmp_path / "cache").glob("audit-*.json")]
     assert len(memories) == 2
     pixels = [row[-1] for memory in memories for row in memory["files"].values() if row[-1]]
     assert all(sum(counts) == SIZE[0] * SIZE[1] and len(counts) == 8 for counts in pixels)

@@ -227,3 +227,36 @@ def test_the_ids_in_a_folder(tmp_path):
     (tmp_path / "d.png").write_text("no image")
     assert ids_found(tmp_path) == {7, 26, 11, 300}
     assert ids_found(tmp_path / "none") == set()
+
+
+def header(shape):
+    """The beginning of an array file of a shape that it does not hold."""
+    content = io.BytesIO()
+    np.lib.format.write_array_header_1_0(content, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return content.getvalue() + bytes(9)
+
+
+UNCLOSED = header((3, 3)).replace(b"(3, 3)", b"(3, 3 ")  # numpy's own tokenizer fails
+
+
+@pytest.mark.parametrize(
+    "content", [header((10**6, 10**6)), header((2**40, 2**40)), UNCLOSED, header((3, 4)), b"\x93NUMPY"]
+)
+def test_an_array_file_with_a_lying_header_is_named(tmp_path, content):
+    (tmp_path / "a.npy").write_bytes(content)
+    with pytest.raises(DatasetError, match=r"a\.npy: not an array of whole numbers"):
+        image_mask(tmp_path / "a.npy", SPACE)
+
+
+def test_an_array_file_that_is_gone_is_named(tmp_path):
+    with pytest.raises(DatasetError, match=r"a\.npy: No such file"):
+        image_mask(tmp_path / "a.npy", SPACE)
+
+
+@pytest.mark.parametrize(
+    "content", [b"P4\n17 ", b"#define im_width 17\n#define im_height", b"qoif\x7f\xff\xff\xff\x7f\xff\xff\xff\x04\x01"]
+)
+def test_a_damaged_picture_is_not_asked_for_its_colours(tmp_path, content):
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(DatasetError, match=r"a\.png"):
+        holds_colours(tmp_path / "a.png")

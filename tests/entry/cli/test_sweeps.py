@@ -45,3 +45,10 @@ def test_what_is_no_sweep_is_refused(tmp_path):
     ):
         with pytest.raises(RequestError, match=reason):
             resumed(["-m", typed])
+
+
+@pytest.mark.parametrize("content", [[], {}, {"arguments": "seed=1"}, {"arguments": [1]}, None])
+def test_a_damaged_sweep_is_named(sweep, content):
+    write_json(sweep / "sweep.json", content)
+    with pytest.raises(RequestError, match=r"sweep\.json is damaged: it has no arguments"):
+        resumed(["-m", f'sweep.resume="{sweep}"'])

@@ -97,12 +97,24 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
         of_run(request(tmp_path, name="evaluate"))
 
 
+def doubled(several, one):
+    """YAML in which each line has the one before several times."""
+    return "\n".join(f"a{i}: &a{i} {several.format(i - 1) if i else one}" for i in range(40))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("a: [", "is damaged"),
         ("just a text", "not a run's configuration"),
-        ("a: &a [1, *a]", "contains itself"),
+        ("a: &a [1, *a]", "write what an anchor"),
+        (doubled("[*a{0}, *a{0}, *a{0}]", "[x]"), "write what an anchor"),  # 3**40 items
+        (doubled("{{<<: [*a{0}, *a{0}]}}", "{x: 1}"), "write what an anchor"),  # 2**40 keys to be merged
+        ("a: " + "[" * 100_000, "nested in more than 100 levels"),
+        ("a: 2021-99-99", "is damaged"),
+        ("a: " + "9" * 5000, "is damaged"),
+        ("? [a, b]\n: 1", "is damaged"),
+        ("a: '" + "x" * 2**20 + "'", "has more than 1048576 bytes"),
         ("seed: 1", "data is missing"),
         ("trainer: {max_epochs: many}", r"trainer\.max_epochs=many: must be a whole number"),
     ],

@@ -6,7 +6,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from hydra_plugins.idd_lightning._jobs import Job, Record, Sweep, best_row, last_lines, of_sweep, quoted, typed
-from run_folder import read_csv, write_csv, write_json
+from run_folder import RunFolderError, read_csv, write_csv, write_json
 
 
 def write_history(folder, *scores):
@@ -81,3 +81,11 @@ def test_paths_are_typed_so_that_a_shell_and_hydra_read_them(tmp_path, name):
     path = tmp_path / name
     for text in (f"run={quoted(path)}", shlex.split(typed("run", path))[0]):
         assert OverridesParser.create().parse_override(text).value() == str(path)
+
+
+@pytest.mark.parametrize("content", [[], None, {"number": 0}, {"number": 0, "overrides": [], "more": 1}])
+def test_a_damaged_record_is_named(tmp_path, content):
+    (tmp_path / "jobs").mkdir()
+    write_json(tmp_path / "jobs/0.json", content)
+    with pytest.raises(RunFolderError, match=r"jobs/0\.json is damaged"):
+        Sweep.open(tmp_path)

@@ -1,7 +1,9 @@
 import io
 import os
 import pathlib
+import tracemalloc
 import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -9,7 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 from lightning_modules.errors import WeightsError
-from lightning_modules.weights.safe_load import read_checkpoint, read_state_dicts
+from lightning_modules.weights.formats import needs_code
+from lightning_modules.weights.safe_load import damage, read_checkpoint, read_state_dicts
 
 STATE = {"layer.weight": torch.arange(6.0).reshape(2, 3), "layer.bias": torch.zeros(2)}
 
@@ -222,3 +225,49 @@ def test_a_file_that_may_not_be_read(tmp_path):
     (tmp_path / "w.pt").chmod(0)
     with pytest.raises(WeightsError, match="permission denied"):
         read_one(tmp_path / "w.pt")
+
+
+def compressed(path, **files):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name.replace("__", "/"), content)
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+@pytest.mark.parametrize("name", ["weight.npy", "archive__data.pkl", "archive__data__0"])
+def test_an_archive_that_would_expand_is_not_read(tmp_path, name, in_file):
+    path = tmp_path / "w.ckpt"
+    compressed(path, **{name: bytes(2**27)})  # 130 kB
+    with pytest.raises(WeightsError, match=r"w is not read: its \d+ bytes would expand to 134217728"):
+        read_checkpoint(path, "w", in_file=in_file)
+    assert "would expand" in damage(path)
+
+
+def test_weights_that_compress_well_are_read(tmp_path):
+    np.savez_compressed(tmp_path / "w.npz", weight=np.zeros(10**6, np.float32))
+    assert read_one(tmp_path / "w.npz")["weight"].shape == (10**6,)
+
+
+def test_a_dict_under_many_keys_of_others_takes_no_time(tmp_path):
+    content = {"weight": torch.ones(1)}
+    for _ in range(4):
+        content = {f"key{i}": content for i in range(300)}  # 300⁴ paths in a few kB
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match="holds more than 10000 dicts within dicts"):
+        read_state_dicts(tmp_path / "w.pt")
+
+
+def test_a_pickle_of_many_operations_is_described_in_bounded_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("lightning_modules.weights.formats.MOST_OPERATIONS", 1000)
+    (tmp_path / "w.pt").write_bytes(b"\x80\x02" + b"]0" * 10**6 + b".")
+    tracemalloc.start()
+    assert needs_code(tmp_path / "w.pt") is None
+    assert tracemalloc.get_traced_memory()[1] < 10**7  # of 2 MB; each operation would take a hundred bytes
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("length", [2**63 - 1, 2**64 - 1, 10**6])
+def test_safetensors_with_a_lying_length(tmp_path, length):
+    (tmp_path / "w.safetensors").write_bytes(length.to_bytes(8, "little") + b'{"a": 1}')
+    with pytest.raises(WeightsError, match="cannot be read as a checkpoint"):
+        read_one(tmp_path / "w.safetensors")
