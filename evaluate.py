@@ -2,6 +2,7 @@
 
 from entry.cli.command import command
 from entry.request import Request
+from settings.run import SweepKey
 
 
 @command("evaluate")
@@ -19,10 +20,10 @@ def evaluate(request: Request) -> None:
         (evaluate_predictions if kind == "predictions" else evaluate_weights)(request, settings)
         return
 
-    if request.sweep is not None:
+    if (sweep := request.of(SweepKey).sweep) is not None:
         from entry.winner import evaluate_winner
 
-        evaluate_winner(request, request.sweep)
+        evaluate_winner(request, sweep)
         return
 
     from entry.config.run_config import of_run
