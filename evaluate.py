@@ -13,8 +13,12 @@ def evaluate(request: Request) -> None:
     # What makes no sense is refused before torch is imported, which takes seconds.
     kind = requested.external_kind(request)
     if kind is not None:
-        read = requested.settings_of_predictions if kind == "predictions" else requested.settings_of_weights
-        settings = read(request)
+        readers = {
+            "predictions": requested.settings_of_predictions,
+            "onnx": requested.settings_of_onnx,
+            "weights": requested.settings_of_weights,
+        }
+        settings = readers[kind](request)
         from entry.external import evaluate_predictions, evaluate_weights
 
         (evaluate_predictions if kind == "predictions" else evaluate_weights)(request, settings)

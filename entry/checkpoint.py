@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import nn
 
 from entry.errors import RequestError
 from entry.exported import check_whole, is_export, read_manifest, weights_file
 from label_spaces.space import LabelSpace
+from lightning_modules.networks.graphs import Graph
 from lightning_modules.segmentation import SegmentationModule
 from lightning_modules.supervised import SupervisedModule
-from lightning_modules.test_time_augmentation import TestTimeAugmentation
 from lightning_modules.weights.safe_load import damage, read_checkpoint, read_state_dicts
 from run_folder import RunFolder
 
@@ -27,9 +26,7 @@ class Checkpoint:
     step: int
     state: Mapping[str, torch.Tensor]
     label_space: LabelSpace
-    graph: nn.Module | None = (
-        None  # an export's, in place of a state: images of 0–255 to logits, its normalisation inside
-    )
+    graph: Graph | None = None  # an export's, in place of a state: images of 0–255 to logits, its normalisation inside
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -68,7 +65,7 @@ def _exported(folder: RunFolder, path: Path) -> Checkpoint:
     manifest = read_manifest(folder)
     check_whole(path, manifest)
     state: Mapping[str, torch.Tensor] = {}
-    graph: nn.Module | None = None
+    graph: Graph | None = None
     if manifest.format == "safetensors":
         state = {f"network.{name}": each for name, each in next(iter(read_state_dicts(path).values())).items()}
     else:
@@ -96,14 +93,14 @@ def load(module: SupervisedModule, checkpoint: Checkpoint) -> None:
         raise RequestError(f"{checkpoint.path} does not fit the run's model: {reason}") from None
 
 
-def use_graph(module: SupervisedModule, graph: nn.Module) -> None:
-    """Let a graph predict in place of the module's network; it takes the images as they are, 0–255.
+def use_graph(module: SupervisedModule, graph: Graph) -> None:
+    """Let a graph predict in place of the module's network; one that is `raw` gets the images as they are, 0–255.
 
     Raises RequestError for test-time augmentation where it predicts class indices, which cannot be averaged.
     """
     views = module.test_time_augmentation
-    if getattr(graph, "output", "logits") == "ids":
-        if views != TestTimeAugmentation():
+    if graph.output == "ids":
+        if views.flip or views.window is not None or tuple(views.scales) != (1.0,):
             raise RequestError(
                 "evaluation: a graph that predicts class indices has no probabilities to average. "
                 "Type evaluation.flip=false 'evaluation.scales=[1.0]' evaluation.window=null evaluation.stride=null"
@@ -111,5 +108,6 @@ def use_graph(module: SupervisedModule, graph: nn.Module) -> None:
         if isinstance(module, SegmentationModule):
             module.truth = replace(module.truth)  # an equal one: no loss can be computed without probabilities
     module.network, module.memory_format = graph, torch.contiguous_format
-    cast(torch.Tensor, module.mean).zero_()
-    cast(torch.Tensor, module.inverse_deviation).fill_(1)
+    if graph.raw:
+        cast(torch.Tensor, module.mean).zero_()
+        cast(torch.Tensor, module.inverse_deviation).fill_(1)

@@ -26,6 +26,7 @@ USAGE = {
     "train": "Train a model: python train.py model=resnet18 aug=flip_rotate",
     "evaluate": "Evaluate a run: python evaluate.py run=RUN_FOLDER [split=val] [checkpoint=last]\n"
     "External weights: python evaluate.py model=… model.weights=… data=… data.root=…\n"
+    "An ONNX file: python evaluate.py model.onnx=FILE model.label_space=… [model.output=ids] data=… data.root=…\n"
     "The best job of a sweep: python evaluate.py sweep=SWEEP_FOLDER\n"
     "Masks: python evaluate.py predictions=DIR predictions_label_space=… data=… data.root=…",
     "explore": "Explore a dataset: python explore.py data=idd data.root=DIR [task=classification] [aug=flip_rotate]\n"

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lightning_modules.errors import NetworkError
-from lightning_modules.networks.program_file import read_program
 
 NOT_PREDICTED = -1e4  # the logit of other classes than a predicted index: their probability is exactly 0 in float32
 INSTALL = "pip install '.[export]'"
@@ -17,7 +16,7 @@ DTYPES = {"tensor(uint8)": torch.uint8, "tensor(float)": torch.float32, "tensor(
           "tensor(double)": torch.float64}  # fmt: skip
 
 
-def open_graph(path: Path, num_classes: int, output: Literal["logits", "ids"]) -> nn.Module:
+def open_graph(path: Path, num_classes: int, output: Literal["logits", "ids"]) -> "Graph":
     """Return the graph of an export: images (B, 3, H, W) of 0–255 to logits, its normalisation inside. Raises NetworkError."""
     if path.suffix == ".onnx":
         return OnnxGraph(num_classes, str(path), output)
@@ -34,7 +33,7 @@ class Graph(nn.Module):
     def __init__(self, num_classes: int, file: str, output: Literal["logits", "ids"] = "logits") -> None:
         super().__init__()
         self.num_classes, self.file, self.output = num_classes, file, output
-        self.dtype = torch.float32
+        self.dtype, self.raw = torch.float32, True
 
     def compute(self, images: Tensor) -> Tensor:
         """Map a batch on the CPU, in the graph's type, to what it predicts."""
@@ -73,7 +72,7 @@ class Graph(nn.Module):
         if ids.shape[-2:] != size:
             ids = functional.interpolate(ids[:, None].double(), tuple(size), mode="nearest-exact")[:, 0]
         ids = ids.long()
-        if outside := [each for each in ids.unique().tolist() if not 0 <= each < self.num_classes]:
+        if outside := [each for each in torch.unique(ids).tolist() if not 0 <= each < self.num_classes]:
             raise NetworkError(
                 f"{self.file} predicts the class index {outside[0]}, and the label space has {self.num_classes} classes, from 0. "
                 "Name the classes that it predicts, in their order: model.label_space=NAME"
@@ -133,6 +132,8 @@ class ProgramGraph(Graph):
 
     def __init__(self, num_classes: int, file: str, output: Literal["logits", "ids"] = "logits") -> None:
         super().__init__(num_classes, file, output)
+        from lightning_modules.networks.program_file import read_program
+
         program = read_program(Path(file))
         images = next(node for node in program.graph.nodes if node.name == program.graph_signature.user_inputs[0]).meta[
             "val"
@@ -156,7 +157,7 @@ def _in_parts(compute: Callable[[Tensor], Tensor], images: Tensor, most: int | N
     if most is None:
         return compute(images)
     parts = []
-    for part in images.split(most):
+    for part in torch.split(images, most):
         filled = torch.cat([part, part[-1:].expand(most - len(part), -1, -1, -1)]) if len(part) < most else part
         parts.append(compute(filled)[: len(part)])
     return torch.cat(parts)
@@ -169,7 +170,9 @@ def _session(file: str) -> tuple[Any, tuple[type[Exception], ...]]:
         from onnxruntime.capi import onnxruntime_pybind11_state as state
     except ImportError as error:
         raise NetworkError(f"{file} needs the package onnxruntime ({error}). Type: {INSTALL}") from None
-    raised = tuple(each for each in vars(state).values() if isinstance(each, type) and issubclass(each, Exception))
+    raised: tuple[type[Exception], ...] = tuple(
+        each for each in vars(state).values() if isinstance(each, type) and issubclass(each, Exception)
+    )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = (
         torch.get_num_threads(),
@@ -177,7 +180,7 @@ def _session(file: str) -> tuple[Any, tuple[type[Exception], ...]]:
     )  # what fails is raised as well
     try:
         return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"]), raised
-    except (*raised, RuntimeError, ValueError) as error:
+    except (*raised, RuntimeError) as error:
         raise NetworkError(f"{file} cannot be read as an ONNX model: {' '.join(str(error).split())}") from None
 
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 from torch.export import ExportedProgram
-from torch.export.pt2_archive._package import PT2ArchiveWriter
 
 from lightning_modules.errors import NetworkError
 
@@ -69,6 +68,8 @@ def read_program(path: Path) -> ExportedProgram:
 
 def rebuilt(file: Path | io.BytesIO) -> bytes:
     """Return a file again, from its graph and its tensors alone. Raises NetworkError for anything in it that is not plain data."""
+    from torch.export.pt2_archive._package import PT2ArchiveWriter
+
     name = str(file) if isinstance(file, Path) else "The program"
     content = io.BytesIO()
     with zipfile.ZipFile(file) as archive, PT2ArchiveWriter(content) as writer:
