@@ -2,6 +2,7 @@
 
 from entry.cli.command import command
 from entry.request import Request
+from settings.run import SweepKey
 
 
 @command("evaluate")
@@ -12,17 +13,21 @@ def evaluate(request: Request) -> None:
     # What makes no sense is refused before torch is imported, which takes seconds.
     kind = requested.external_kind(request)
     if kind is not None:
-        read = requested.settings_of_predictions if kind == "predictions" else requested.settings_of_weights
-        settings = read(request)
+        readers = {
+            "predictions": requested.settings_of_predictions,
+            "onnx": requested.settings_of_onnx,
+            "weights": requested.settings_of_weights,
+        }
+        settings = readers[kind](request)
         from entry.external import evaluate_predictions, evaluate_weights
 
         (evaluate_predictions if kind == "predictions" else evaluate_weights)(request, settings)
         return
 
-    if request.sweep is not None:
+    if (sweep := request.of(SweepKey).sweep) is not None:
         from entry.winner import evaluate_winner
 
-        evaluate_winner(request, request.sweep)
+        evaluate_winner(request, sweep)
         return
 
     from entry.config.run_config import of_run

@@ -1,16 +1,19 @@
-"""A checkpoint of a run: found, read once, and loaded into a module."""
+"""A checkpoint of a run, or the file of an export: found, read once, and loaded into a module."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from entry.errors import RequestError
+from entry.exported import check_whole, is_export, read_manifest, weights_file
 from label_spaces.space import LabelSpace
+from lightning_modules.networks.graphs import Graph
+from lightning_modules.segmentation import SegmentationModule
 from lightning_modules.supervised import SupervisedModule
-from lightning_modules.weights.safe_load import damage, read_checkpoint
+from lightning_modules.weights.safe_load import damage, read_checkpoint, read_state_dicts
 from run_folder import RunFolder
 
 
@@ -23,6 +26,7 @@ class Checkpoint:
     step: int
     state: Mapping[str, torch.Tensor]
     label_space: LabelSpace
+    graph: Graph | None = None  # an export's, in place of a state: images of 0–255 to logits, its normalisation inside
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -35,7 +39,9 @@ def find_checkpoint(folder: RunFolder, wanted: str, *, verified: bool = False) -
 
     Raises RunFolderError, RequestError or WeightsError where there is none, it is damaged, or train.py did not write it.
     """
-    path = folder.checkpoint(wanted)
+    path = weights_file(folder, wanted)
+    if is_export(folder):
+        return _exported(folder, path)
     content = read_checkpoint(path, f"checkpoint={path}", in_file=True)  # the optimiser's state is not used
     keys = {"state_dict", "epoch", "global_step", "hyper_parameters"}
     if not isinstance(content, Mapping) or not keys <= content.keys():
@@ -61,15 +67,54 @@ def find_checkpoint(folder: RunFolder, wanted: str, *, verified: bool = False) -
     return Checkpoint(path, *position, state, LabelSpace(name, tuple(classes)))
 
 
+def _exported(folder: RunFolder, path: Path) -> Checkpoint:
+    """The weights or the graph of an export, with what its manifest says of them."""
+    manifest = read_manifest(folder)
+    check_whole(path, manifest)
+    state: Mapping[str, torch.Tensor] = {}
+    graph: Graph | None = None
+    if manifest.format == "safetensors":
+        state = {f"network.{name}": each for name, each in next(iter(read_state_dicts(path).values())).items()}
+    else:
+        from lightning_modules.networks.graphs import open_graph
+
+        graph = open_graph(path, len(manifest.classes), manifest.output)
+    origin, labels = manifest.checkpoint, LabelSpace(manifest.label_space, tuple(manifest.classes))
+    return Checkpoint(path, origin.epoch, origin.step, state, labels, graph)
+
+
 def load(module: SupervisedModule, checkpoint: Checkpoint) -> None:
-    """Give the module the checkpoint's weights. Raises RequestError where classes or shapes do not fit."""
+    """Give the module the checkpoint's weights, or graph. Raises RequestError where classes or shapes do not fit."""
     if checkpoint.label_space.classes != module.label_space.classes:
         raise RequestError(
             f"{checkpoint.path} was trained on the classes {', '.join(checkpoint.label_space.classes)}, "
             f"but the data has {', '.join(module.label_space.classes)}. Give the data it was trained for."
         )
+    if checkpoint.graph is not None:
+        use_graph(module, checkpoint.graph)
+        return
     try:
         module.load_state_dict(checkpoint.state)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise RequestError(f"{checkpoint.path} does not fit the run's model: {reason}") from None
+
+
+def use_graph(module: SupervisedModule, graph: Graph) -> None:
+    """Let a graph predict in place of the module's network; one that is `raw` gets the images as they are, 0–255.
+
+    Raises RequestError for test-time augmentation where it predicts class indices, which cannot be averaged.
+    """
+    views = module.test_time_augmentation
+    if graph.output == "ids":
+        if views.flip or views.window is not None or tuple(views.scales) != (1.0,):
+            raise RequestError(
+                "evaluation: a graph that predicts class indices has no probabilities to average. "
+                "Type evaluation.flip=false 'evaluation.scales=[1.0]' evaluation.window=null evaluation.stride=null"
+            )
+        if isinstance(module, SegmentationModule):
+            module.truth = replace(module.truth)  # an equal one: no loss can be computed without probabilities
+    module.network, module.memory_format = graph, torch.contiguous_format
+    if graph.raw:
+        cast(torch.Tensor, module.mean).zero_()
+        cast(torch.Tensor, module.inverse_deviation).fill_(1)

@@ -19,7 +19,7 @@ from reports.html.comparison import PAGE, Gallery, write_page
 from run_folder import free_name, write_csv, write_text
 from settings.base import as_typed
 from settings.changes import changes, flat
-from settings.run import RunSettings
+from settings.run import PageKeys, RunSettings
 from streams import printable
 
 # In the order in which they are shown; recipes are judged by the first.
@@ -134,7 +134,7 @@ def settings_table(groups: Sequence[Sequence[Evaluated]]) -> list[tuple[str, lis
 def write(request: Request, groups: Sequence[Sequence[Evaluated]], comparison: Comparison) -> Path:
     """Print the comparison, and write compare.csv, compare.tex and compare.html; return their folder."""
     folder = request.folder if request.folder_was_typed else free_name(request.folder)
-    report, gallery = request.report, Gallery()
+    report, gallery = request.of(PageKeys).report, Gallery()
     if report.html and report.images:
         gallery = pictures(groups, comparison.split, request.allow)
     folder.mkdir(parents=True, exist_ok=True)

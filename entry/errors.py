@@ -31,12 +31,16 @@ class RequirementError(RuntimeError):
     """A run that does not have what `require=` names; the message has each condition and what was found."""
 
 
+class ExportError(RuntimeError):
+    """An export that does not predict what the network does; the message has where and by how much."""
+
+
 class RankError(RuntimeError):
     """One of several processes did not start or failed; the message names which, why and what to do."""
 
 
 REQUEST_ERRORS = (RequestError, SettingsError, DatasetError, LabelSpaceError, NetworkError, WeightsError, RunFolderError)  # fmt: skip
-FAILURES = (IncompleteError, RequirementError, TrainingError, RankError, UnreadableError)  # printed without a traceback
+FAILURES = (IncompleteError, RequirementError, ExportError, TrainingError, RankError, UnreadableError)  # printed without a traceback
 
 
 def exit_code(error: BaseException | None) -> int:

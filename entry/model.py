@@ -29,6 +29,7 @@ from entry.builders.modules import build_module
 from entry.checkpoint import find_checkpoint, load
 from entry.config.run_config import open_run, read_settings
 from entry.errors import RequestError
+from entry.exported import is_export, read_manifest
 from entry.hardware import choose
 from label_spaces import catalogue
 from label_spaces.space import LabelSpace
@@ -70,9 +71,9 @@ class TrainedModel:
             self._module, _ = build_module(settings, found.label_space, weights="none")
         load(self._module, found)
         self.settings, self.task = settings, settings.model.task
-        self.label_space = _with_colours(folder, settings.data, found.label_space)
+        self.label_space = with_colours(folder, settings.data, found.label_space)
         self.classes = self.label_space.classes
-        self.size = settings.data.eval_size or _evaluated_size(folder) or settings.data.image_size
+        self.size = settings.data.eval_size or evaluated_size(folder) or settings.data.image_size
         self._hardware = choose(settings.trainer.model_copy(update={"devices": 1, "num_nodes": 1}))
         self._threads = self._hardware.threads
         if settings.trainer.deterministic:
@@ -229,8 +230,10 @@ def _nearest(share: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.fl
     return np.asarray(cv2.resize(share, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT), np.float32)
 
 
-def _evaluated_size(folder: RunFolder) -> tuple[int, int] | None:
-    """(height, width) at which the run was evaluated: the frames' own, where the settings leave it to them."""
+def evaluated_size(folder: RunFolder) -> tuple[int, int] | None:
+    """(height, width) at which a run was evaluated, the frames' own where the settings leave it to them; or an export's run."""
+    if is_export(folder):
+        return read_manifest(folder).input.size
     for split in ("test", "val"):
         scores = folder.evaluation(split) / "scores.json"
         if scores.is_file():
@@ -239,7 +242,7 @@ def _evaluated_size(folder: RunFolder) -> tuple[int, int] | None:
     return None
 
 
-def _with_colours(folder: RunFolder, data: DataSettings, space: LabelSpace) -> LabelSpace:
+def with_colours(folder: RunFolder, data: DataSettings, space: LabelSpace) -> LabelSpace:
     """A checkpoint holds the names of the classes; the run's own label space, or one of ours, has colours too."""
     known = own_space(folder, data) or (catalogue.load(space.name) if space.name in catalogue.names() else space)
     return known if known.classes == space.classes else space

@@ -5,15 +5,12 @@ import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from entry.errors import RequestError
-from settings.base import Group
-from settings.evaluation import ReportSettings
-from settings.run import AllowedPackages, PageKeys, RequestKeys, SweepKey, validated
+from settings.run import AllowedPackages, G, RequestKeys, validated
 
 LONGEST_TEMPORARY = 70  # bytes; a socket's path has 107, of which multiprocessing appends 32
 SHORT_FOLDERS = tuple(str(Path("/", name)) for name in ("tmp", "var/tmp", "dev/shm"))
@@ -33,33 +30,25 @@ class Request:
     @cached_property
     def keys(self) -> RequestKeys:
         """The keys beside a run's own configuration. Raises RequestError or SettingsError."""
-        return validated(RequestKeys, self._plain(RequestKeys))
+        return self.of(RequestKeys)
 
     @cached_property
     def allow(self) -> tuple[str, ...]:
         """Packages of the user's own that a ``_target_`` may name. Raises RequestError or SettingsError."""
-        return tuple(validated(AllowedPackages, self._plain(AllowedPackages)).allow)
-
-    @cached_property
-    def report(self) -> ReportSettings:
-        """What a page of the command's own shows. Raises RequestError or SettingsError."""
-        return validated(PageKeys, self._plain(PageKeys)).report
-
-    @cached_property
-    def sweep(self) -> str | None:
-        """The folder of a sweep that evaluate.py is given. Raises RequestError or SettingsError."""
-        return validated(SweepKey, self._plain(SweepKey)).sweep
+        return tuple(self.of(AllowedPackages).allow)
 
     @property
     def typed_keys(self) -> list[str]:
         """The keys of the overrides, without ``+`` and ``~``."""
         return [override.split("=")[0].lstrip("+~") for override in self.overrides]
 
-    def _plain(self, group: type[Group]) -> Any:
+    def of(self, group: type[G]) -> G:
+        """The keys of a group that the command alone has. Raises RequestError or SettingsError."""
         try:
-            return OmegaConf.to_container(OmegaConf.masked_copy(self.config, list(group.model_fields)), resolve=True)
+            plain = OmegaConf.to_container(OmegaConf.masked_copy(self.config, list(group.model_fields)), resolve=True)
         except OmegaConfBaseException as error:
             raise unresolved(error) from None
+        return validated(group, plain)
 
 
 def unresolved(error: OmegaConfBaseException) -> RequestError:

@@ -16,6 +16,7 @@ from hydra_plugins.idd_lightning._jobs import Record, Sweep, best_row, last_line
 from reports.html.sweep import PAGE, Job, Search, number, page
 from run_folder import HEARTBEAT_SECONDS, SWEEP, RunFolder, read_csv, read_json, write_text
 from settings.base import override
+from settings.run import PageKeys
 
 if TYPE_CHECKING:
     import optuna
@@ -28,7 +29,7 @@ FEWEST_TRIALS = 10  # from which on importances are given
 def sweep_folder(request: Request) -> Path | None:
     """The folder of a sweep where `runs=` names one and nothing else; None where no page or a requirement is wanted, too."""
     runs = [request.keys.runs] if isinstance(request.keys.runs, str) else request.keys.runs or []
-    page_only = len(runs) == 1 and request.report.html and request.keys.require is None
+    page_only = len(runs) == 1 and request.of(PageKeys).report.html and request.keys.require is None
     return Path(runs[0]) if page_only and (Path(runs[0]) / SWEEP).is_file() else None
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from settings.base import Group, Legal, NameOrCSV, Number, Share, Target, Text, Whole, absolute, as_typed
+from settings.base import Group, Legal, NameOrCSV, Number, PathText, Share, Target, Text, Whole, absolute, as_typed
 from settings.mixing import MixingKeys
 
 LIBRARIES = "lightning_modules.networks.libraries."  # where networks of timm and smp are built
@@ -51,6 +51,8 @@ class ModelSettings(Group):
     )
     partial: bool = Field(False, description="load weights of which only a part fits the network")
     freeze_epochs: Whole = Field(0, description="epochs at the start in which the pretrained part is not trained")
+    onnx: PathText | None = Field(None, description="evaluate.py: an ONNX file made elsewhere, in place of a network")
+    output: Literal["logits", "ids"] = Field("logits", description="what model.onnx predicts: logits or class indices")
     label_space: NameOrCSV | None = Field(None, description="classes of external weights; null: the known ones")
     mean: Channels | None = Field(None, description="mean of the channels, 0–1; null: ImageNet's, or timm's")
     std: Channels | None = Field(None, description="standard deviation of the channels, 0–1; null: likewise")

@@ -19,12 +19,12 @@ SETTINGS_MAY_USE = {"annotated_types", "pydantic", "pydantic_core", "yaml"}
 REST = "*"  # all files of a room that are not named
 # From the ground up: the files and folders of a room; each may use those below it, but not those beside it.
 FLOORS: Mapping[str, Sequence[set[str]]] = {
-    "settings": ({"base"}, {"mixing"}, {"data", "model", "training", "evaluation", "errors"}, {"run"}, {"changes"}),
+    "settings": ({"base"}, {"mixing"}, {"data", "model", "training", "evaluation", "export", "errors"}, {"run"}, {"changes"}),
     "datamodules": ({"errors"}, {"splits"}, {"files"}, {"loading"}, {"crop_rules"}, {"synthetic"}, {REST}),
     "lightning_modules": ({"errors"}, {"networks", "weights", "schedules", "losses", "parameter_groups", "test_time_augmentation"}, {"checkpoint_io", "hard_losses", "mixed_loss", "supervised"},
                           {"classification", "segmentation"}),
     "reports": ({"figures"}, {REST}),
-    "entry": ({"errors"}, {"request"}, {"gpu_support", "launchers"}, {"hardware"}, {"config", "builders", "checkpoint"}, {"run"}, {"console", "model", "progress", "steps"}, {"evaluation", "video"}, {"common"}, {"comparable", "comparison_pictures", "label_errors", "requirement"}, {"comparison", "sweep_page", "exploration", "job", "prediction", "resume"},
+    "entry": ({"errors"}, {"request", "exported"}, {"gpu_support", "launchers"}, {"hardware"}, {"config", "builders", "checkpoint"}, {"run"}, {"console", "model", "progress", "steps"}, {"evaluation", "video"}, {"common"}, {"comparable", "comparison_pictures", "label_errors", "requirement"}, {"comparison", "sweep_page", "exploration", "export", "job", "prediction", "resume"},
               {"distributed", "folds"}, {"launch"}, {"external", "trained", "fetch", "profile", "batch_size"}, {"winner"}, {"cli"}),
 }  # fmt: skip
 DRAWN_STREETS = "datamodules.synthetic"

@@ -38,7 +38,8 @@ def external_space(settings: RunSettings, own: LabelSpace) -> LabelSpace:
         what = f"predictions={settings.predictions}: which classes are the masks of?"
     else:
         key, name = "model.label_space", model.label_space or PREDICTS.get(model.weights)
-        what = f"model.weights={model.weights}: which classes do these weights predict, and in which order?"
+        typed = f"model.weights={model.weights}" if model.onnx is None else f"model.onnx={model.onnx}"
+        what = f"{typed}: which classes does this model predict, and in which order?"
     if name is None:
         ids = ids_found(Path(settings.predictions)) if settings.predictions else set()
         fit = [f"{key}={name}" for name in ([OF_DATA] if {*own.legal_ids()} >= ids else []) + fitting(ids)][:MOST_NAMED]

@@ -18,6 +18,7 @@ from entry.cli.overrides import group_names, options_of, without_sweeps
 from entry.request import CONF
 from settings.base import as_typed
 from settings.errors import keys_of
+from settings.export import ExportKeys
 from settings.run import AllowedPackages, LaunchKeys, RunSettings
 
 HIDDEN = ("_target_", "_partial_", "targets", "by_task")  # keys that follow from others
@@ -25,12 +26,14 @@ USAGE = {
     "train": "Train a model: python train.py model=resnet18 aug=flip_rotate",
     "evaluate": "Evaluate a run: python evaluate.py run=RUN_FOLDER [split=val] [checkpoint=last]\n"
     "External weights: python evaluate.py model=… model.weights=… data=… data.root=…\n"
+    "An ONNX file: python evaluate.py model.onnx=FILE model.label_space=… [model.output=ids] data=… data.root=…\n"
     "The best job of a sweep: python evaluate.py sweep=SWEEP_FOLDER\n"
     "Masks: python evaluate.py predictions=DIR predictions_label_space=… data=… data.root=…",
     "explore": "Explore a dataset: python explore.py data=idd data.root=DIR [task=classification] [aug=flip_rotate]\n"
     "Which labels may be wrong: python explore.py data=… predictions=DIR, or runs=[RUN_FOLDER,RUN_FOLDER] of a cross-validation",
     "compare": "Compare runs: python compare.py 'runs=[RUN_FOLDER,RUN_FOLDER]' [split=val] [require='miou>=0.68']\n"
     "The page of a sweep: python compare.py runs=SWEEP_FOLDER\nModels of other classes: python compare.py 'runs=[…]' over=common; without pictures: report.images=false",
+    "export": "Take a model with you: python export.py run=RUN_FOLDER format=safetensors|onnx|torch_export",
     "predict": "Predict images: python predict.py run=RUN_FOLDER source=IMAGE_OR_FOLDER",
 }
 FORMS = """
@@ -67,7 +70,7 @@ def _sections(config: DictConfig) -> dict[str, list[tuple[str, str]]]:
     """By group the keys of a configuration with their values, and their descriptions."""
     described = {
         key: str(field.description or "")
-        for key, field in (*keys_of(AllowedPackages), *keys_of(LaunchKeys), *keys_of(RunSettings))
+        for key, field in (*keys_of(AllowedPackages), *keys_of(LaunchKeys), *keys_of(ExportKeys), *keys_of(RunSettings))
     }
     sections: dict[str, list[tuple[str, str]]] = {}
     for key, value in sorted(composed_values(config), key=lambda leaf: list(described).index(leaf[0].split(".")[0])):

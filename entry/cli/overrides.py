@@ -27,9 +27,10 @@ from entry.config.paths import as_override
 from entry.request import CONF
 from run_folder import is_run
 from settings.base import as_typed
+from settings.export import ExportKeys
 from settings.run import LaunchKeys, RequestKeys, RunSettings
 
-COMMANDS = ("train", "evaluate", "predict", "explore", "compare")
+COMMANDS = ("train", "evaluate", "predict", "explore", "compare", "export")
 SEVERAL = ("logger", "callbacks", "experiment")  # groups of which several options may be chosen
 # Keys that a path which is no run may be meant for.
 OF_PATHS = {"train": "data.root", "explore": "data.root", "predict": "source", "compare": "runs"}
@@ -132,7 +133,7 @@ class _Checks:
             yield f"{text}: {key} is no key of compare.py, which reads runs as they are. Leave it out."
         elif key in self.groups:
             yield from self._group(text, override)
-        elif key in RequestKeys.model_fields:
+        elif key in (*RequestKeys.model_fields, *ExportKeys.model_fields):
             yield from self._request_key(text, override)
         else:
             yield from self._other(text, override)

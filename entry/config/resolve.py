@@ -20,7 +20,7 @@ from settings.base import OF_DATA, Group, Target
 from settings.run import AUTO, AllowedPackages, LaunchKeys, RunSettings, validated
 
 # Keys whose values, where they are paths or names of label spaces, must exist.
-PATHS = ("data.root", "data.split", "data.labels", "data.label_space", "model.weights", "model.label_space", "predictions",
+PATHS = ("data.root", "data.split", "data.labels", "data.label_space", "model.weights", "model.onnx", "model.label_space", "predictions",
          "predictions_label_space", "crosswalk", "checkpointing.mirror")  # fmt: skip
 NO_MODEL = {"name": "predictions", "weights": "none"}  # masks that are there already, or data that is only explored
 

@@ -11,9 +11,11 @@ from omegaconf.errors import OmegaConfBaseException
 from entry.config.resolve import check_paths, default_of
 from entry.config.targets import check_targets
 from entry.errors import RequestError
+from entry.exported import is_export, weights_file
 from entry.request import Request, launched
 from run_folder import RunFolder, is_run
 from settings.errors import SettingsError
+from settings.export import ExportKeys
 from settings.run import AllowedPackages, LaunchKeys, RequestKeys, RunSettings, SweepKey, validated
 
 LARGEST = 2**20  # bytes of a config.yaml; one of ours has some thousand
@@ -24,6 +26,7 @@ REQUEST_KEYS = (
     *AllowedPackages.model_fields,
     *LaunchKeys.model_fields,
     *SweepKey.model_fields,
+    *ExportKeys.model_fields,
 )
 
 
@@ -42,7 +45,12 @@ def stored_settings(folder: RunFolder) -> RunSettings:
 def open_run(key: str, path: str) -> RunFolder:
     """The run folder that a key names. Raises RequestError with what is there instead, and the line to type."""
     if is_run(Path(path)):
-        return RunFolder(Path(path))
+        folder = RunFolder(Path(path))
+        if key == "resume" and is_export(folder):
+            raise RequestError(
+                f"resume={path}: is an export, without the state of a training. Begin a run from its weights: model.weights=FILE_IN_IT"
+            )
+        return folder
     from entry.config.paths import no_run
 
     raise RequestError(no_run(key, Path(path)))
@@ -60,7 +68,7 @@ def of_run(request: Request) -> tuple[RunFolder, RunSettings]:
         )
     folder = open_run("run", request.keys.run)
     settings = of_one_machine(with_overrides(folder, request)[1], request)
-    folder.checkpoint(request.keys.checkpoint)
+    weights_file(folder, request.keys.checkpoint)
     check_targets(settings, request.allow)
     return folder, settings
 

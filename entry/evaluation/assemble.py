@@ -1,6 +1,7 @@
 """A run that is evaluated: with the weights of its checkpoint or with external ones; and what is no longer as it was."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from datamodules.base import ImageDataModule
 from datamodules.errors import shortened
@@ -9,10 +10,16 @@ from datamodules.splits.sample_table import TABLE_SPLITS
 from entry import hardware
 from entry.builders.crosswalk import crosswalk_of, difference, external_space
 from entry.builders.modules import build_module
-from entry.checkpoint import find_checkpoint, load
+from entry.checkpoint import find_checkpoint, load, use_graph
 from entry.config.changes import normalised
+from entry.errors import RequestError
 from entry.run import FILES, Run, datamodule_of
+from lightning_modules.networks.graphs import OnnxGraph
+from lightning_modules.supervised import SupervisedModule
+from lightning_modules.weights.load import IMAGENET_MEAN, IMAGENET_STD, WeightsReport
 from run_folder import RunFolder, read_csv
+from settings.base import as_typed
+from settings.model import ModelSettings
 from settings.run import RunSettings
 
 
@@ -45,6 +52,8 @@ def assemble_external(folder: RunFolder, settings: RunSettings, split: str | Non
     crosswalk = crosswalk_of(settings, source, target)
     predicted = target if crosswalk is None else source
     module, report = build_module(settings, predicted, settings.model.weights, truth=target)
+    if isinstance(module.network, OnnxGraph):
+        report = _use_onnx(module, module.network, settings.model)
     if report.normalisation is not None:
         settings = normalised(settings, *report.normalisation)
     datamodule.find_samples()
@@ -54,6 +63,23 @@ def assemble_external(folder: RunFolder, settings: RunSettings, split: str | Non
     if only_predicted or settings.report.predictions:
         datamodule.prediction_files(datamodule.test_split)  # refused now, not after the predictions
     return Run(folder, settings, machine, datamodule, module, report, crosswalk=crosswalk, allow=allow)
+
+
+def _use_onnx(module: SupervisedModule, graph: OnnxGraph, model: ModelSettings) -> WeightsReport:
+    """Let an ONNX file predict, and report which. Raises RequestError for a normalisation that it does not take."""
+    if graph.raw and (model.mean or model.std):
+        raise RequestError(
+            f"model.onnx={model.onnx} takes images of 0–255 as they are. Leave out model.{'mean' if model.mean else 'std'}."
+        )
+    use_graph(module, graph)
+    images = "images as they are, 0–255" if graph.raw else f"images normalised with {_normalisation(model)}"
+    note = f"{model.onnx} is computed by onnxruntime on the CPU, from {images}; its first output is read as {graph.output}."
+    return WeightsReport(graph.file, graph.file, note, Path(graph.file).name)
+
+
+def _normalisation(model: ModelSettings) -> str:
+    mean, std = model.mean or list(IMAGENET_MEAN), model.std or list(IMAGENET_STD)
+    return f"mean {as_typed(mean)} and standard deviation {as_typed(std)}"
 
 
 def differences(folder: RunFolder, datamodule: ImageDataModule, splits: Sequence[str] = TABLE_SPLITS) -> list[str]:

@@ -68,7 +68,8 @@ def evaluate_model(run: Run, *, first: bool = True) -> Mapping[int, Mask]:
             sizes = {index: frames.sizes[frames.names[index]] for index in files}
             callbacks.append(FrameMasks(masks, files, sizes, frames.label_space, mapping))
         calibration = None
-        if frames is not None and not only_predicted:
+        has_probabilities = getattr(module.network, "output", "logits") == "logits"  # not a graph's class indices
+        if frames is not None and not only_predicted and has_probabilities:
             index = datamodule.indices(split)
             groups = [datamodule.table.samples[each].group for each in index]
             calibration = Calibration(index, groups, frames.label_space.num_classes, mapping)

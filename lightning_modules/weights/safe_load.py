@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.errors import WeightsError
+from lightning_modules.weights.graph_files import is_program, read_graph
 
 DEEPEST = 4  # state dicts lie under fewer keys; a dict may hold itself
 MOST_DICTS = 10_000  # that are looked through: one dict under many keys of others would be found without end
@@ -23,7 +24,7 @@ MOST_NAMED = 5
 # Bytes that the files in a zip archive may have together, and beyond that how many times the archive's own: weights hardly shrink.
 EXPANDED, EXPANSION = 2**26, 100
 HEAD = 16  # bytes that tell safetensors and zip archives
-SUFFIXES = (".ckpt", ".pt", ".pth", ".bin", ".safetensors", ".npz")
+SUFFIXES = (".ckpt", ".pt", ".pth", ".bin", ".safetensors", ".npz", ".onnx", ".pt2")
 
 # Raised by torch.load on damaged files and on other formats; a pickle of arbitrary bytes can fail in any of these ways.
 DAMAGED = (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError, OverflowError,
@@ -116,6 +117,8 @@ def read_checkpoint(path: Path, typed: str, *, in_file: bool = False) -> object:
         # The length of its JSON, and the JSON; by its content, as safetensors are also called .bin and .pth.
         if head[8:10] in (b'{"', b"{ ") or path.suffix == ".safetensors":
             return _read_safetensors(path)
+        if path.suffix.lower() == ".onnx" or (head.startswith(b"PK") and is_program(path)):
+            return read_graph(path)
         if head.startswith(b"PK") and (arrays := _read_npz(path)):
             return arrays
         with warnings.catch_warnings(action="ignore"):  # about files that are refused with a message of our own

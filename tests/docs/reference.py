@@ -12,6 +12,7 @@ from entry.cli.help import CONF, HIDDEN, composed_values, groups
 from entry.request import PROJECT
 from settings.base import Group
 from settings.errors import group_of, keys_of, legal
+from settings.export import ExportKeys
 from settings.run import AllowedPackages, LaunchKeys, RunSettings
 
 DOCS = PROJECT / "docs"
@@ -60,12 +61,12 @@ def _key_tables() -> Iterator[str]:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         values = {
             key: value
-            for name in ("explore", "train", "predict", "evaluate", "compare")
+            for name in ("explore", "train", "predict", "evaluate", "compare", "export")
             for key, value in composed_values(compose(name))
         }
     titles = {name: str(group.__doc__).splitlines()[0] for name, group in _groups_of_keys().items()}
     sections: dict[str, list[str]] = {"request": []}
-    for key, field in (*keys_of(AllowedPackages), *keys_of(LaunchKeys), *keys_of(RunSettings)):
+    for key, field in (*keys_of(AllowedPackages), *keys_of(LaunchKeys), *keys_of(ExportKeys), *keys_of(RunSettings)):
         if group_of(field.annotation) is None and key.rpartition(".")[2] not in HIDDEN:
             default = f"`{values[key]}`" if key in values and key != "data.cache_dir" else ""
             row = f"| `{key}` | {default} | {legal(field.annotation, field.metadata)} | {field.description} |"
@@ -97,7 +98,7 @@ def _schema(group: type[Group]) -> dict[str, Any]:
                 "anyOf": [{k: v for k, v in key.items() if k != "title"}, INTERPOLATION],
                 "description": key.get("description", ""),
             }
-    for name in ("defaults", "hydra", "allow", *LaunchKeys.model_fields):
+    for name in ("defaults", "hydra", "allow", *LaunchKeys.model_fields, *ExportKeys.model_fields):
         schema["properties"][name] = {}
     return schema
 

@@ -21,7 +21,7 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 MOST_LINES = 140
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-COMMAND = re.compile(r"\b(train|evaluate|predict|explore|compare)\.py\b(.*)")
+COMMAND = re.compile(r"\b(train|evaluate|predict|explore|compare|export)\.py\b(.*)")
 
 
 def prose(page: Path) -> str:
@@ -114,7 +114,7 @@ def test_every_command_composes() -> None:
     for name, job in ((name, job) for name, arguments in commands() for job in one_job_each(arguments)):
         options = [word for word in job if (ROOT / "conf" / word.split("=")[0]).is_dir()]
         keys.setdefault((name, *sorted(options)), set()).update({*job} - {*options})
-    assert {name for name, *_ in keys} == {"train", "evaluate", "predict", "explore", "compare"}
+    assert {name for name, *_ in keys} == {"train", "evaluate", "predict", "explore", "compare", "export"}
     failed = []
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         for (name, *options), typed in keys.items():
