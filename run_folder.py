@@ -168,9 +168,7 @@ class RunFolder:
         self.label_space = self.path / "label_space.json"
         self.predicted_label_space = self.path / "predicted_label_space.json"
         self.crosswalk = self.path / "crosswalk.csv"
-        self.history = self.path / "history.csv"
-        self.timing = self.path / "timing.csv"
-        self.skipped = self.path / "skipped.csv"
+        self.history, self.timing, self.skipped = (self.path / f"{n}.csv" for n in ("history", "timing", "skipped"))
         self.checkpoints = self.path / "checkpoints"
 
     @classmethod
