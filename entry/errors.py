@@ -40,7 +40,14 @@ class RankError(RuntimeError):
 
 
 REQUEST_ERRORS = (RequestError, SettingsError, DatasetError, LabelSpaceError, NetworkError, WeightsError, RunFolderError)  # fmt: skip
-FAILURES = (IncompleteError, RequirementError, ExportError, TrainingError, RankError, UnreadableError)  # printed without a traceback
+FAILURES = (
+    IncompleteError,
+    RequirementError,
+    ExportError,
+    TrainingError,
+    RankError,
+    UnreadableError,
+)  # printed without a traceback
 
 
 def exit_code(error: BaseException | None) -> int:

@@ -63,6 +63,7 @@ def graph(request, run_shared_command, classifier):
     return answer.folder
 
 
+@pytest.mark.slow
 def test_a_graph_predicts_what_its_run_does(run_command, classifier, graph, image_folder):
     manifest = json.loads((graph / "manifest.json").read_text())
     assert manifest["input"]["normalisation"]["inside"]
@@ -86,6 +87,7 @@ def test_a_graph_predicts_what_its_run_does(run_command, classifier, graph, imag
     assert all(tables[0][name][1] == pytest.approx(tables[1][name][1], abs=1e-5) for name in tables[0])
 
 
+@pytest.mark.slow
 def test_weights_are_taken_from_each_format(run_command, classifier, graph, image_folder):
     file = next(graph.glob("model.*"))
     answer = run_command("train", "data=image_folder", f"data.root={image_folder}", *QUICK, "data.image_size=[32,32]", f"model.weights={file}", "trainer.max_epochs=1",
@@ -95,6 +97,7 @@ def test_weights_are_taken_from_each_format(run_command, classifier, graph, imag
     assert scores(answer.folder)["accuracy"] == scores(classifier)["accuracy"]
 
 
+@pytest.mark.slow
 def test_an_export_is_not_resumed_and_has_no_other_checkpoint(run_command, graph):
     for name, typed, message in (
         ("train", (f"resume={graph}", "trainer.max_epochs=9"), "is an export, without the state of a training"),
@@ -105,6 +108,7 @@ def test_an_export_is_not_resumed_and_has_no_other_checkpoint(run_command, graph
         assert (answer.code, message in answer.err) == (2, True), answer.err
 
 
+@pytest.mark.slow
 def test_a_file_that_was_changed_is_refused(run_command, graph, tmp_path):
     copy = shutil.copytree(graph, tmp_path / "copy")
     file = next(copy.glob("model.*"))

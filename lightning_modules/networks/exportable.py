@@ -67,7 +67,7 @@ def _cells(maps: Tensor, side: int, count: int) -> Tensor:
 class _AdaptiveAverage(nn.AdaptiveAvgPool2d):
     def forward(self, maps: Tensor) -> Tensor:
         size = self.output_size
-        height, width = (size, size) if isinstance(size, int) else size
+        height, width = size if isinstance(size, tuple) else (size, size)
         if (height, width) == (1, 1):
             return maps.mean((2, 3), keepdim=True)
         if height is None or width is None:  # as many as the maps have
@@ -99,13 +99,14 @@ class _Conv2dSame(nn.Conv2d):
         sides = zip(images.shape[-2:], self.kernel_size, self.stride, self.dilation, strict=True)
         rows, columns = (_missing(side, (size - 1) * gap + 1, step) for side, size, step, gap in sides)
         padding = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
-        return self._conv_forward(functional.pad(images, padding), self.weight, self.bias)
+        return cast(Tensor, self._conv_forward(functional.pad(images, padding), self.weight, self.bias))
 
 
 def _missing(side: int, reach: int, step: int) -> int:
     """Pixels that a side lacks for its last window, of `reach` pixels and `step` from the one before it, to be whole."""
     lacking = ((side + step - 1) // step - 1) * step + reach - side
-    return lacking if reach >= step else torch.sym_max(lacking, 0)  # a maximum that is not needed makes exporting slow
+    # A maximum that is not needed makes exporting slow.
+    return lacking if reach >= step else cast(int, torch.sym_max(lacking, 0))
 
 
 # By the name of the class, because timm is optional.

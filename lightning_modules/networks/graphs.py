@@ -170,17 +170,14 @@ def _session(file: str) -> tuple[Any, tuple[type[Exception], ...]]:
         from onnxruntime.capi import onnxruntime_pybind11_state as state
     except ImportError as error:
         raise NetworkError(f"{file} needs the package onnxruntime ({error}). Type: {INSTALL}") from None
-    raised: tuple[type[Exception], ...] = tuple(
-        each for each in vars(state).values() if isinstance(each, type) and issubclass(each, Exception)
-    )
+    raised = [each for each in vars(state).values() if isinstance(each, type) and issubclass(each, Exception)]
+    failures: tuple[type[Exception], ...] = (*raised, RuntimeError)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = (
-        torch.get_num_threads(),
-        4,
-    )  # what fails is raised as well
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 4  # what fails is raised as well
     try:
-        return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"]), raised
-    except (*raised, RuntimeError) as error:
+        return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"]), failures
+    except failures as error:
         raise NetworkError(f"{file} cannot be read as an ONNX model: {' '.join(str(error).split())}") from None
 
 

@@ -47,7 +47,7 @@ def describe(path: Path) -> tuple[str, str]:
         with tarfile.open(path) as archive:
             return _archive("tar", archive.getnames(), f"tar xf {shlex.quote(path.name)}")
     if path.suffix.lower() == ".onnx" or (head[0] == 8 and b"pytorch" in head[:32]):
-        return "an ONNX model", "Give the PyTorch weights that it was exported from"
+        return "an ONNX model", "Give it the ending .onnx, or the PyTorch weights that it was exported from"
     return _text(head)
 
 

@@ -1,7 +1,7 @@
 """Write docs/SETTINGS.md and the JSON schemas of conf/: python -m tests.docs.reference."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +85,15 @@ def schemas() -> dict[str, str]:
     """The JSON schema of the files of each group of conf/, and of whole configurations as ``run``, by file name."""
     parts: dict[str, type[Group]] = {**_groups_of_keys(), "run": RunSettings}
     return {
-        f"{name}.json": json.dumps(_schema(group), indent=1, sort_keys=True) + "\n" for name, group in parts.items()
+        f"{name}.json": json.dumps(
+            _schema(group, ExportKeys.model_fields if name == "run" else ()), indent=1, sort_keys=True
+        )
+        + "\n"
+        for name, group in parts.items()
     }
 
 
-def _schema(group: type[Group]) -> dict[str, Any]:
+def _schema(group: type[Group], further: Iterable[str] = ()) -> dict[str, Any]:
     schema = group.model_json_schema(by_alias=True)
     for part in (schema, *schema.get("$defs", {}).values()):
         part.pop("required", None)  # files of conf/ are merged before they are whole
@@ -98,7 +102,7 @@ def _schema(group: type[Group]) -> dict[str, Any]:
                 "anyOf": [{k: v for k, v in key.items() if k != "title"}, INTERPOLATION],
                 "description": key.get("description", ""),
             }
-    for name in ("defaults", "hydra", "allow", *LaunchKeys.model_fields, *ExportKeys.model_fields):
+    for name in ("defaults", "hydra", "allow", *LaunchKeys.model_fields, *further):
         schema["properties"][name] = {}
     return schema
 
