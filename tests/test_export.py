@@ -4,7 +4,9 @@ import csv
 import json
 import shutil
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.test_train import QUICK, files_below
 
@@ -116,3 +118,36 @@ def test_a_file_that_was_changed_is_refused(run_command, graph, tmp_path):
     answer = run_command("evaluate", f"run={copy}")
     assert answer.code == 2
     assert "is not the file that was exported" in answer.err
+
+
+@pytest.fixture(scope="module")
+def segmenter(run_shared_command, mask_folder):
+    answer = run_shared_command("train", "model=deeplabv3_mobilenet_v3_large", "model.weights=none", *STREETS, f"data.root={mask_folder}",
+                                *CPU, "trainer.max_epochs=3", "data.num_workers=0", "logger=csv")  # fmt: skip
+    assert answer.code == 0, answer.err
+    return answer.folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "typed", [("format=safetensors",), ("format=onnx",), ("format=onnx", "output=ids", "shape=fixed")], ids=str
+)
+def test_masks_of_an_export_are_those_of_its_run(run_command, segmenter, mask_folder, typed):
+    answer = run_command("export", f"run={segmenter}", *typed)
+    assert answer.code == 0, answer.err
+    export = answer.folder
+    assert (export / "label_space.json").exists()
+    assert "| road |" in (export / "MODEL_CARD.md").read_text()
+    again = run_command("evaluate", f"run={export}")
+    assert again.code == 0, again.err
+    found, expected = scores(export), scores(segmenter)
+    assert found["n_unique"] == expected["n_unique"] == 4
+    assert [round(found[name], 4) for name in ("miou", "fwiou", "accuracy")] == [
+        round(expected[name], 4) for name in ("miou", "fwiou", "accuracy")
+    ]
+    assert (found["loss"] is None) == ("output=ids" in typed)
+    masks = [run_command("predict", f"run={run}", f"source={mask_folder / 'images'}") for run in (segmenter, export)]
+    names = {path.name for path in (masks[0].folder / "masks").iterdir()}
+    pixels = [[np.asarray(Image.open(each.folder / "masks" / name)) for name in sorted(names)] for each in masks]
+    assert len(names) == 20
+    assert np.mean(np.stack(pixels[0]) == np.stack(pixels[1])) >= 0.9999
