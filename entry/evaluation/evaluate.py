@@ -68,11 +68,10 @@ def evaluate_model(run: Run, *, first: bool = True) -> Mapping[int, Mask]:
             sizes = {index: frames.sizes[frames.names[index]] for index in files}
             callbacks.append(FrameMasks(masks, files, sizes, frames.label_space, mapping))
         calibration = None
-        has_probabilities = getattr(module.network, "output", "logits") == "logits"  # not a graph's class indices
-        if frames is not None and not only_predicted and has_probabilities:
-            index = datamodule.indices(split)
-            groups = [datamodule.table.samples[each].group for each in index]
-            calibration = Calibration(index, groups, frames.label_space.num_classes, mapping)
+        # A graph's class indices have no probabilities.
+        if frames is not None and not only_predicted and getattr(module.network, "output", "logits") == "logits":
+            groups = [datamodule.table.samples[each].group for each in datamodule.indices(split)]
+            calibration = Calibration(datamodule.indices(split), groups, frames.label_space.num_classes, mapping)
             callbacks.append(calibration)
         callbacks += skipped_samples(run.settings, masks and masks.with_name("skipped.csv"))
         trainer = build_trainer(run.settings, run.machine, folder, headline=module.headline, callbacks=callbacks)
