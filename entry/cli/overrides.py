@@ -218,7 +218,7 @@ class _Checks:
         if f"{self.command}.py" not in owners and owners:
             instead = {"run": "resume", "resume": "run"}.get(key)
             hint = f"Type {instead}={text.partition('=')[2]}." if instead else "Leave it out."
-            yield f"{text}: {key} is a key of {' and '.join(owners)}, not of {self.command}.py. {hint}"
+            yield f"{text}: {key} is a key of {' and '.join(filter(None, (', '.join(owners[:-1]), owners[-1])))}, not of {self.command}.py. {hint}"
 
 
 def _unreadable(text: str, reason: str, command: str) -> str:

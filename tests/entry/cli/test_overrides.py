@@ -198,7 +198,7 @@ def test_shuffle_gives_each_value_once(typed):
         (["-r", "-m"], "--run and --multirun exclude each other."),
         (["--shell-completion"], "--shell-completion needs install=SHELL"),
         (["--help", "--nonsense"], "unrecognized arguments: --nonsense"),
-        (["run=x"], "run=x: run is a key of evaluate.py and predict.py, not of train.py. Type resume=x."),
+        (["run=x"], "run=x: run is a key of evaluate.py, predict.py and export.py, not of train.py. Type resume=x."),
         (["split=val"], "split=val: split is a key of evaluate.py and compare.py, not of train.py. Leave it out."),
     ],
 )  # fmt: skip

@@ -60,6 +60,28 @@ def test_other_classes_are_found_where_logits_are_not_compared():
     assert compared(Colours(), Shifted(0), (20, 30), fixed=True, ids=True)[0].difference is None
 
 
+class Tied(nn.Module):
+    """Two classes whose logits differ by a millionth; the first has the larger one where images are as wide as `at`."""
+
+    def __init__(self, factor=1.0, at=None):
+        super().__init__()
+        self.factor, self.at = factor, at
+
+    def forward(self, images):
+        mean = images.double().mean(1)
+        pair = mean, mean + 1e-4
+        return torch.stack(pair[::-1] if images.shape[-1] == self.at else pair, 1) * (
+            1 if images.shape[-1] == self.at else self.factor
+        )
+
+
+def test_the_size_that_fails_is_named_and_not_the_one_with_the_largest_difference():
+    with pytest.raises(
+        ExportError, match=r"for 2 images of 27×24 pixels logits differ by .*e-07 .* 0\.000% of the classes are equal"
+    ):
+        compared(Tied(), Tied(1 + 5e-5, at=24), (20, 30), fixed=False, ids=False)
+
+
 def test_numbers_that_are_not_finite_are_no_prediction():
     with pytest.raises(ExportError, match="finite or not"):
         compared(Colours(), Colours(float("nan")), (8, 8), fixed=True, ids=False)

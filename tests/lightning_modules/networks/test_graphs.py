@@ -110,3 +110,21 @@ def test_a_program_computes_in_its_own_type_and_number(tmp_path):
     assert np.array_equal(graph(images), images * 2)
     with pytest.raises(NetworkError, match="does not take images of 5×4 pixels"):
         graph(torch.zeros(1, 3, 5, 4))
+
+
+class Convolved(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, images):
+        return self.layer(images.float())
+
+
+def test_a_program_computes_in_float32_whatever_is_around_it(tmp_path):
+    torch.manual_seed(0)
+    network, images = Convolved().eval(), torch.randint(0, 256, (1, 3, 4, 4)).float()
+    write_program(torch.export.export(network, (torch.zeros(1, 3, 4, 4),)), tmp_path / "m.pt2")
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        found = ProgramGraph(3, str(tmp_path / "m.pt2"))(images)
+    assert torch.equal(found, network(images))
