@@ -7,6 +7,7 @@ tests, which have to fail, and is taken back. The tests have to pass on the unch
 import importlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,7 @@ SLOW_TO_IMPORT = (
     "PIL.Image",
     "sklearn.metrics",
 )
+LONGEST = 100  # seconds of a mutation's tests, of which a check that is taken out can make a wait without end
 FAILED = 1  # pytest's exit code where tests were run and some failed
 
 
@@ -56,7 +58,7 @@ MUTATIONS = (
     Mutation("datamodules/files/labelme.py", ', formats=("PNG",)', "", f"{LABELME}::test_a_postscript"),
     Mutation("datamodules/files/coco.py", "height * width > MOST_PIXELS or ", "", f"{COCO}::test_what_cannot_be_drawn"),
     Mutation("datamodules/files/coco.py", "if shift > MOST_BITS:", "if False:", f"{COCO}::test_what_cannot_be_drawn"),
-    Mutation("datamodules/files/masks.py", "np.load(path, allow_pickle=False)", "np.load(path, allow_pickle=True)", "tests/datamodules/files/test_masks.py"),
+    Mutation("datamodules/files/masks.py", "np.load(path, allow_pickle=False)", "np.load(path, allow_pickle=True)", "tests/datamodules/files/test_mask_files.py::test_an_array_of_objects"),
     Mutation("datamodules/files/other_files.py", "tokenize.TokenError, ", "", "tests/datamodules/files/test_mask_files.py::test_an_array_file_with"),
     Mutation("datamodules/files/audit.py", "and facts.st_size <= LARGEST", "", "tests/datamodules/files/test_audit.py::test_a_file_that_is_larger"),
     Mutation("datamodules/files/audit.py", "stat.S_ISREG(facts.st_mode) and ", "", "tests/datamodules/files/test_audit.py::test_what_is_no_file"),
@@ -70,23 +72,27 @@ MUTATIONS = (
     Mutation("entry/checkpoint.py", "if len({*classes}) < len(classes):", "if False:", "tests/entry/test_checkpoint.py::test_values_of_other"),
     Mutation("entry/config/run_config.py", "if isinstance(event, yaml.AliasEvent):", "if False:", f"{CONFIG}::test_a_damaged_configuration"),
     Mutation("entry/config/run_config.py", "if depth > DEEPEST:", "if False:", f"{CONFIG}::test_a_damaged_configuration"),
-    Mutation("entry/config/run_config.py", "    check_targets(settings, allow)\n    return settings", "    return settings", CONFIG),
-    Mutation("entry/config/allowlist.py", 'and not part.startswith("_")', "", "tests/entry/config/test_allowlist.py"),
+    Mutation("entry/config/run_config.py", "    check_targets(settings, allow)\n    return settings", "    return settings", f"{CONFIG}::test_what_a_run_folder_names"),
+    Mutation("entry/config/allowlist.py", 'and not part.startswith("_")', "", "tests/entry/config/test_allowlist.py::test_nothing_is_imported"),
     Mutation("entry/config/targets.py", '''if "${" in key or (isinstance(value, str) and "${" in value):''', "if False:", "tests/entry/config/test_targets.py"),
     Mutation("settings/base.py", "if not abs(value) <= sys.float_info.max:", "if value != value:", "tests/settings/test_base.py::test_a_number_is_finite"),
     Mutation("reports/evaluation_files.py", "if sum(expanded) > EXPANDED:", "if False:", f"{SCORES}::test_an_archive_is_bounded"),
     Mutation("reports/evaluation_files.py", "values.min() >= 0 and", "", f"{SCORES}::test_columns"),
     Mutation("entry/comparable.py", '''if merged is None and abs(''', '''if False and abs(''', "tests/entry/test_comparable.py::test_scores_that_do_not"),
-    Mutation("run_folder.py", "except (csv.Error, UnicodeDecodeError) as error:", "except csv.Error as error:", "tests/fuzz/test_tables.py::test_changed_tables[40-run]"),
+    Mutation("run_folder.py", "except (csv.Error, UnicodeDecodeError) as error:", "except csv.Error as error:", "tests/test_run_folder.py::test_damaged_files_are_named"),
 )  # fmt: skip
 
 
-def run(tree: Path, test: str) -> int:
-    """Run tests in a copy of the tree, in a fork of this process, which has imported what is slow; return pytest's exit code."""
-    file, _, name = test.partition("::")
-    chosen = [test] if name.endswith("]") else [file, *(["-k", name] if name else [])]
+def run(tree: Path, tests: Sequence[str], seconds: int = 0) -> int:
+    """Run tests in a copy of the tree, in a fork of this process, which has imported what is slow; return pytest's exit code.
+
+    Either all of them have a part of a name after ::, or none has. After `seconds`, unless 0, they are ended: -SIGALRM.
+    """
+    files, names = ([each.partition("::")[place] for each in tests] for place in (0, 2))
+    chosen = [*dict.fromkeys(files), "-k", " or ".join(names)] if _has_part(tests[0]) else tests
     child = os.fork()
     if child == 0:
+        signal.alarm(seconds)
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.dup2(null, 2)
@@ -98,6 +104,10 @@ def run(tree: Path, test: str) -> int:
         options = ("-q", "-x", "-m", "not slow", "-p", "no:xdist", "-p", "no:cacheprovider", f"--rootdir={tree}")
         os._exit(pytest.main([*options, *chosen]))
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _has_part(test: str) -> bool:
+    return "::" in test
 
 
 def mutated(tree: Path, mutation: Mutation) -> str:
@@ -123,12 +133,13 @@ def survivors(mutations: Sequence[Mutation]) -> list[Mutation]:
                 continue
             (tree / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / file, tree / file)
-        for test in dict.fromkeys(each.test for each in mutations):
-            assert run(tree, test) == 0, f"{test} does not pass on the unchanged tree"
+        tests = [*dict.fromkeys(each.test for each in mutations)]
+        for group in ([test for test in tests if _has_part(test) is kind] for kind in (True, False)):
+            assert not group or run(tree, group) == 0, f"not all of {', '.join(group)} pass on the unchanged tree"
         print("The tests pass on the unchanged tree.", flush=True)
         for each in mutations:
             before = mutated(tree, each)
-            caught = run(tree, each.test) == FAILED
+            caught = run(tree, [each.test], LONGEST) in (FAILED, -signal.SIGALRM)
             (tree / each.file).write_text(before, encoding="utf-8")
             print(f"{'caught' if caught else 'SURVIVED'}  {each.file}: {each.text.strip()!r}", flush=True)
             found += [] if caught else [each]

@@ -20,6 +20,7 @@ from run_folder import (
     fitting_name,
     folder_name,
     free_name,
+    read_csv,
     read_json,
     write_csv,
     write_json,
@@ -216,3 +217,13 @@ def test_status_is_true_after_the_disk_has_filled_up(tmp_path):
     assert (json.loads(facts)["state"], json.loads(facts)["exit_code"]) == ("failed", 1)
     assert "No space left on device" in json.loads(facts)["error"]
     assert files == "['data', 'status.json']"
+
+
+@pytest.mark.parametrize("content", [b"epoch\n\xff\n", b"epoch\n" + b"x" * 200_000 + b"\n"])
+def test_damaged_files_are_named(tmp_path, content):
+    (tmp_path / "history.csv").write_bytes(content)
+    with pytest.raises(RunFolderError, match=r"history\.csv is damaged"):
+        read_csv(tmp_path / "history.csv")
+    (tmp_path / "status.json").write_bytes(b"[" * 100_000)
+    with pytest.raises(RunFolderError, match=r"status\.json is damaged"):
+        read_json(tmp_path / "status.json")

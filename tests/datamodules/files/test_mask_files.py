@@ -1,6 +1,7 @@
 """Mask files as tools write them: each is read as what was meant, or refused by name."""
 
 import io
+import pathlib
 import struct
 import zlib
 
@@ -260,3 +261,22 @@ def test_a_damaged_picture_is_not_asked_for_its_colours(tmp_path, content):
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(DatasetError, match=r"a\.png"):
         holds_colours(tmp_path / "a.png")
+
+
+class Payload:
+    """A pickle of this creates a file when it is read by a careless reader."""
+
+    def __init__(self, canary):
+        self.canary = canary
+
+    def __reduce__(self):
+        return pathlib.Path.touch, (self.canary,)
+
+
+def test_an_array_of_objects_is_not_unpickled(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([[Payload(tmp_path / "canary")]], dtype=object), allow_pickle=True)
+    with pytest.raises(DatasetError, match=r"a\.npy: not an array of whole numbers"):
+        image_mask(tmp_path / "a.npy", SPACE)
+    assert not (tmp_path / "canary").exists()
+    np.load(tmp_path / "a.npy", allow_pickle=True)  # the payload is a real one
+    assert (tmp_path / "canary").exists()

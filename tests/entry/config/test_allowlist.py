@@ -298,3 +298,11 @@ def test_what_conf_names_still_trains(run_command, image_folder):
         "train", "data=image_folder", f"data.root={image_folder}", *QUICK, "aug=road", "scheduler=cosine"
     )
     assert answer.code == 0, answer.err
+
+
+@pytest.mark.parametrize("target", ["torch.optim._nothing.Adam", "torch.optim.__nothing__"])
+def test_nothing_is_imported_for_a_private_name(target):
+    with pytest.raises(
+        RequestError, match="is not built: allowed here are optimisers"
+    ):  # not: there is nothing of that name
+        check_target("optimizer._target_", target)

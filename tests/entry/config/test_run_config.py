@@ -139,3 +139,11 @@ def test_a_group_that_is_taken_out_has_its_default(tmp_path, run):
 def test_a_missing_checkpoint_is_named(tmp_path, run):
     with pytest.raises(RunFolderError, match="checkpoint=last: there is no "):
         of_run(request(tmp_path, f"run={run.path}", "checkpoint=last", name="evaluate"))
+
+
+@pytest.mark.parametrize("target", ["os.system", "subprocess.Popen", "torch.hub.load"])
+def test_what_a_run_folder_names_is_checked_before_it_is_built(run, target):
+    run.config.write_text(run.config.read_text().replace("_target_: torch.optim.Adam", f"_target_: {target}"))
+    assert target in run.config.read_text()
+    with pytest.raises(RequestError, match=rf"optimizer\._target_={target} is not built"):
+        read_settings(run, ())
