@@ -163,7 +163,7 @@ def test_what_makes_no_sense_is_refused(run_command, tmp_path):
         ([f"runs={first}", "require=iou.cat>=0.5"], "there is no such score"),
         ([f"runs={first}", "require=f1_macro>=0.5", "split=val"], f"python evaluate.py run={first} split=val"),
         ([str(first)], f"Type runs={first}"),
-        ([f"run={first}"], "run is a key of evaluate.py and predict.py, not of compare.py"),
+        ([f"run={first}"], "run is a key of evaluate.py, predict.py and export.py, not of compare.py"),
     ):
         answer = run_command("compare", *arguments)
         assert (answer.code, message in answer.err) == (2, True), answer.err
