@@ -32,7 +32,7 @@ SLOW_TO_IMPORT = (
     "PIL.Image",
     "sklearn.metrics",
 )
-LONGEST = 100  # seconds of a mutation's tests, of which a check that is taken out can make a wait without end
+LONGEST = 60  # seconds of a mutation's tests, of which a check that is taken out can make a wait without end
 FAILED = 1  # pytest's exit code where tests were run and some failed
 
 
