@@ -15,7 +15,7 @@ from run_folder import RunFolder, write_json
 
 
 def settings(predictions=None, named=None, crosswalk=None, weights="auto", label_space=None):
-    model = SimpleNamespace(weights=weights, label_space=label_space)
+    model = SimpleNamespace(weights=weights, onnx=None, label_space=label_space)
     names = {"predictions": predictions, "predictions_label_space": named, "predictions_void_ids": None}
     return SimpleNamespace(**names, crosswalk=crosswalk, model=model, data=SimpleNamespace(name="mask_folder"))
 
@@ -39,7 +39,7 @@ def test_the_label_space_is_named_or_known(given, name):
     ("given", "message"),
     [
         (settings("masks"), "predictions=masks: which classes are the masks of.*, predictions_label_space=NAME"),
-        (settings(weights="a.pt"), r"model\.weights=a\.pt: which classes do these weights.*, model\.label_space=NAME"),
+        (settings(weights="a.pt"), r"model\.weights=a\.pt: which classes does this model.*, model\.label_space=NAME"),
     ],
 )  # fmt: skip
 def test_a_label_space_that_is_not_known_must_be_typed(given, message):

@@ -12,6 +12,7 @@ from callbacks.ema import AveragedWeights
 from callbacks.finite_checks import FiniteLoss
 from callbacks.finite_logits import FiniteLogits
 from callbacks.history import EpochLines, HistoryWriter, TimingWriter
+from callbacks.out_of_memory import OutOfMemory
 from callbacks.pruning import Pruning
 from callbacks.signals import StopSignal
 from callbacks.step_seed import StepSeed
@@ -23,7 +24,7 @@ from run_folder import SWEEP, RunFolder, write_json
 from settings.training import CheckpointingSettings
 from tests.entry.config.test_resolve import request
 
-TRAINING = (EpochLines, StepSeed, FiniteLoss, StopSignal, HistoryWriter, TimingWriter, Checkpoints)
+TRAINING = (EpochLines, StepSeed, FiniteLoss, StopSignal, HistoryWriter, TimingWriter, OutOfMemory, Checkpoints)
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_a_training_has_its_callbacks_in_order_and_writes_checkpoints(build, tmp
 def test_without_a_signal_nothing_is_trained_and_nothing_is_written(build):
     extra = FiniteLogits(["a"])
     trainer = build("ema.decay=0.9", "early_stopping.patience=1", callbacks=[extra])
-    assert kinds(trainer) == (FiniteLogits,)
+    assert kinds(trainer) == (FiniteLogits, OutOfMemory)
     assert trainer.checkpoint_callbacks == []
 
 
