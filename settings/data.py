@@ -174,9 +174,7 @@ class DataSettings(SamplingKeys):
     stage: Stage = Field(
         False, description="read data.root from a copy on this machine's disk: in this folder; true: in data.cache_dir"
     )
-    on_corrupt: Literal["fail", "skip"] = Field(
-        "fail", description="refuse unusable files, and end where one breaks later; or skip and record them"
-    )
+    on_corrupt: Literal["fail", "skip"] = Field("fail", description="end at unusable files, or skip and record them")
     batch_size: Annotated[Positive, Legal("a whole number of at least 1; of train.py also auto")] = Field(
         32,
         description="samples of one optimiser step, on all devices together; one that is left over joins an epoch's last step; auto: the largest that a GPU has memory for",

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 from datamodules.files.audit import core_share
 from datamodules.files.image_cache import CachedImages, Image
 from datamodules.loading.augmentation import Augmentation
-from datamodules.loading.workers import collate_shared, start_method, start_worker, too_many_workers
+from datamodules.loading.workers import collate_shared, notice_ended, start_method, start_worker, too_many_workers
 from streams import waiting
 
 
@@ -222,7 +222,10 @@ class ReportedLoader(DataLoader[dict[str, Any]]):
     def __iter__(self) -> Any:
         """Start the workers, and return an iterator over the batches."""
         self.waited, began = 0.0, time.monotonic()
-        return self._reported(super().__iter__(), began)
+        batches = super().__iter__()
+        if self.num_workers:
+            notice_ended(batches)
+        return self._reported(batches, began)
 
     def _reported(self, batches: Iterator[dict[str, Any]], began: float) -> Iterator[dict[str, Any]]:
         with waiting(f"the next batch of images (data.num_workers={self.num_workers})", REPORTED_SECONDS) as waits:

@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -16,6 +18,7 @@ from rich.filesize import decimal
 
 from datamodules.errors import DatasetError
 
+NOTICED_SECONDS = 5.0
 # What a terminal, a batch system or a time limit sends to all processes at once; the main process decides what follows.
 OF_GROUPS = {
     getattr(signal, f"SIG{name}", signal.SIGINT) for name in ("INT", "HUP", "QUIT", "USR1", "USR2", "XCPU", "ALRM")
@@ -53,6 +56,25 @@ def _exit_at_the_second(number: int, _: FrameType | None) -> None:
     # The first was sent to all processes: the run ends after its step, which still needs batches. A loader that
     # terminates a worker sends one when it is closed and another when its process ends.
     signal.signal(number, lambda *_: os._exit(0))
+
+
+def notice_ended(batches: Any) -> None:
+    """Make torch's iterator over a loader with workers raise its RuntimeError within NOTICED_SECONDS after one of them was killed.
+
+    torch looks for these when a wait is over, and relies on SIGCHLD before: the error of its handler is lost where that
+    arrives in a finaliser, such as that of an earlier loader.
+    """
+    wait, waiter = type(batches)._try_get_data, weakref.proxy(batches)  # noqa: SLF001  the iterator must not keep itself
+
+    def wait_in_parts(timeout: float) -> tuple[bool, Any]:
+        until = time.monotonic() + timeout
+        while True:
+            left = until - time.monotonic()
+            found: tuple[bool, Any] = wait(waiter, max(0.0, min(left, NOTICED_SECONDS)))
+            if found[0] or left <= NOTICED_SECONDS:
+                return found
+
+    batches._try_get_data = wait_in_parts  # noqa: SLF001
 
 
 def collate_shared(collate_fn: Callable[[list[Any]], dict[str, Any]], items: list[Any]) -> dict[str, Any]:
