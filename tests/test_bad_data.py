@@ -26,7 +26,7 @@ def after_epoch(act):
     def end(self, trainer, *arguments):
         plain(self, trainer, *arguments)
         if trainer.current_epoch == 0:
-            act(self.folder.parent)
+            act(self.writer.folder.parent)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Checkpoints, "on_train_epoch_end", end)
