@@ -49,7 +49,8 @@ class SampleRecords(Metric):
             shapes = ", ".join(f"{name} {tuple(values.shape)}" for name, values in batch.items())
             raise ValueError(f"records have a row per sample in every column; got {shapes}")
         for name, (kind, _) in self.columns.items():
-            getattr(self, name).append(batch[name].detach().to(self.device).to(kind))
+            # Copies: a tensor from a loader's worker holds shared memory and open files for as long as it is kept.
+            getattr(self, name).append(batch[name].detach().to(self.device).to(kind, copy=True))
 
     def compute(self) -> dict[str, np.ndarray]:
         """Return the rows of all ranks by column, sorted by index (those of a repeated index by their other values)."""

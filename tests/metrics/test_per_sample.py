@@ -172,3 +172,15 @@ def test_predictions_in_another_label_space():
     assert counts.weight.tolist() == (target != C).flatten(1).sum(1).flip(0).tolist()
     assert np.isnan(counts.mean_loss())
     assert confusion_matrices(prediction[:0], target[:0], C, 6).shape == (0, C + 1, 7)
+
+
+def test_what_a_worker_passed_on_in_shared_memory_is_not_kept():
+    records = ImageRecords(3)
+    batch = {"index": torch.tensor([4]), "target": torch.tensor([2]), "prediction": torch.tensor([1]), "probability": torch.tensor([0.5]), "loss": torch.tensor([1.5])}  # fmt: skip
+    for values in batch.values():
+        values.share_memory_()
+    records.update(**batch)
+    assert not any(kept.is_shared() for name in batch for kept in getattr(records, name))
+    for values in batch.values():
+        values.zero_()
+    assert {name: values.tolist() for name, values in records.compute().items()} == {"index": [4], "target": [2], "prediction": [1], "probability": [0.5], "loss": [1.5]}  # fmt: skip
