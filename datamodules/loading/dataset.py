@@ -152,7 +152,7 @@ STALLED_SECONDS = 300  # after which a silent worker counts as dead: the run fai
 REPORTED_SECONDS = 30.0  # after which a line reports that a batch is waited for
 SHARED_MEMORY = Path("/", "dev", "shm")  # through which workers pass their batches
 PAGE = 4096  # bytes; each tensor of a batch has pages of its own
-IN_USE = 2  # batches that were read, and whose memory is not free yet
+IN_USE = 3  # batches that were read, and whose memory is not free yet: two of a loader, and the last one of the loader before it
 
 
 @dataclass(frozen=True, eq=False)
