@@ -91,7 +91,7 @@ class Mirror:
             run.label_space,
             run.crosswalk,
         ]
-        names += [run.history, run.timing, run.checkpoints / "best.ckpt", run.checkpoints / "last.ckpt"]
+        names += [run.history, run.timing, run.skipped, run.checkpoints / "best.ckpt", run.checkpoints / "last.ckpt"]
         with contextlib.ExitStack() as stack:
             files: dict[str, BinaryIO] = {}
             # Opened in the reverse order: what is replaced meanwhile is newer than what refers to it, or as old.

@@ -1,5 +1,6 @@
 """With data.on_corrupt=skip: the record of samples whose files could not be read any more while a run went on."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,8 @@ class SkippedSamples(Callback):
 
     def _write(self, trainer: Trainer) -> None:
         if self.path is not None and trainer.is_global_zero and self.rows:
-            write_csv(
-                self.path, [dict(zip(COLUMNS, (*place, reason), strict=True)) for place, reason in self.rows.items()]
-            )
+            rows = [dict(zip(COLUMNS, (*place, reason), strict=True)) for place, reason in self.rows.items()]
+            with contextlib.suppress(
+                OSError
+            ):  # kept, and written with the next ones; a disk that stays full ends the run elsewhere
+                write_csv(self.path, rows)

@@ -47,7 +47,7 @@ def test_it_has_every_byte_of_what_a_resume_needs_and_nothing_else(run, root, ca
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).write_text("not needed")
     needed = ("config.yaml", "overrides.txt", "environment.json", "split.csv", "files.csv", "label_space.json", "crosswalk.csv",
-              "history.csv", "timing.csv", "checkpoints/best.ckpt", "checkpoints/last.ckpt")  # fmt: skip
+              "history.csv", "timing.csv", "skipped.csv", "checkpoints/best.ckpt", "checkpoints/last.ckpt")  # fmt: skip
     for name in needed:
         (run / name).write_text(f"content of {name}")
     copy = Mirror(run, root)

@@ -40,6 +40,17 @@ def test_a_row_for_each_epoch_and_one_line(tmp_path, capsys):
     assert [(row["epoch"], row["sample"]) for row in read_csv(path)] == [*((str(i), "a/b.png") for i in range(3)), ("0", "c.png")]  # fmt: skip
 
 
+def test_rows_that_cannot_be_written_are_written_with_the_next_ones(tmp_path):
+    class Later(Skipping):
+        def on_train_epoch_start(self):
+            if self.current_epoch == 2:  # until then its folder is missing, and a write fails
+                (tmp_path / "gone").mkdir()
+
+    path = tmp_path / "gone/skipped.csv"
+    trainer(tmp_path, [SkippedSamples(path)]).fit(Later(), batches([ROW]), batches([]))
+    assert [row["epoch"] for row in read_csv(path)] == ["0", "1", "2"]
+
+
 def test_without_any_there_is_no_file(tmp_path):
     path = tmp_path / "skipped.csv"
     trainer(tmp_path, [SkippedSamples(path)]).fit(Skipping(), batches([]), batches([]))
