@@ -68,7 +68,7 @@ def find_checkpoint(folder: RunFolder, wanted: str, *, verified: bool = False) -
 
 
 def _exported(folder: RunFolder, path: Path) -> Checkpoint:
-    """The weights or the graph of an export, with what its manifest says of them."""
+    """The weights or the graph of an export, with the facts of its manifest."""
     manifest = read_manifest(folder)
     check_whole(path, manifest)
     state: Mapping[str, torch.Tensor] = {}

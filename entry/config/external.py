@@ -52,7 +52,7 @@ def external_kind(request: Request) -> str | None:
         return "onnx"
     if "model.output" in typed:
         raise RequestError(
-            "model.output= says what model.onnx= predicts, which is missing. Type it, or leave this out."
+            "model.output= names what model.onnx= predicts, which is missing. Type it, or leave this out."
         )
     weights = request.config.model.get("weights", "auto")  # an experiment= may name them
     return "weights" if "model.weights" in typed or weights not in FRESH else None

@@ -77,7 +77,7 @@ def loaded(settings: RunSettings, checkpoint: Checkpoint) -> SupervisedModule:
 
 
 def embedded(described: Description) -> Mapping[str, str]:
-    """What an ONNX file itself says, for whoever has the file alone."""
+    """Metadata kept in the ONNX file itself, for users who have the file alone."""
     known: dict[str, Any] = {
         "input_range": "0-255",
         "classes": json.dumps(described.space.classes),

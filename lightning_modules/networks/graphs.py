@@ -84,7 +84,7 @@ class Graph(nn.Module):
 class OnnxGraph(Graph):
     """An ONNX file, ours or another's, with one input of images, (B, 3, H, W) or (B, H, W, 3), and the prediction as first output.
 
-    `raw` says that it takes images of 0–255 as they are, as one in uint8 does; all others get them normalised. A fixed number of
+    `raw` is set where it takes images of 0–255 as they are, as one in uint8 does; all others get them normalised. A fixed number of
     images is kept to. Raises NetworkError where onnxruntime is missing, or cannot read the file.
     """
 

@@ -1,19 +1,11 @@
-"""Simple features, against values worked out by hand."""
+"""Sizes of boxes, against values worked out by hand."""
 
 import numpy as np
 import pytest
 
 from datamodules.box_sizes import box_extents, box_sizes
-from datamodules.classification import mean_colours
 from datamodules.errors import DatasetError
 from tests.datamodules.conftest import polygons
-
-
-def test_mean_colours_keep_the_order_of_the_indices():
-    images = {0: np.full((2, 3, 3), 7, np.uint8), 5: np.zeros((2, 2, 3), np.uint8)}
-    images[5][0, 0] = 4, 8, 100  # one pixel of four
-    assert mean_colours(images.__getitem__, [5, 0]).tolist() == [[1, 2, 25], [7, 7, 7]]
-    assert mean_colours(images.__getitem__, []).shape == (0, 3)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from datamodules.classification import mean_colours
 from datamodules.errors import DatasetError
 from datamodules.splits.sample_table import SampleTable
 from tests.datamodules.conftest import CLASSES, Toy
@@ -68,3 +69,10 @@ def test_baselines_make_no_cache_for_a_few_samples(make, tmp_path):
     module.baseline_features("train", module.indices("train"))
     assert Toy.reads.value == before
     assert module.baseline_features("val", [])["mean_colour"].shape == (0, 3)
+
+
+def test_mean_colours_keep_the_order_of_the_indices():
+    images = {0: np.full((2, 3, 3), 7, np.uint8), 5: np.zeros((2, 2, 3), np.uint8)}
+    images[5][0, 0] = 4, 8, 100  # one pixel of four
+    assert mean_colours(images.__getitem__, [5, 0]).tolist() == [[1, 2, 25], [7, 7, 7]]
+    assert mean_colours(images.__getitem__, []).shape == (0, 3)

@@ -1,4 +1,4 @@
-"""Whether a main thread computes: sleeping and waiting for other ranks is told from computing and from waiting for a disk."""
+"""Whether a main thread computes: sleeping and waiting for other ranks is distinguished from computing and from waiting for a disk."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
