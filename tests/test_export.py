@@ -46,9 +46,14 @@ def test_weights_predict_what_their_run_does(run_command, classifier, image_fold
     assert manifest["classes"] == ["blue", "green", "red"]
     assert manifest["scores"]["test"]["accuracy"] == scores(classifier)["accuracy"]
     assert manifest["split_sha256"]["test"] == scores(classifier)["split_sha256"]
-    again = run_command("evaluate", f"run={answer.folder}")
+    again = run_command("evaluate", f"run={answer.folder}", figures=True)
     assert again.code == 0, again.err
     assert scores(answer.folder) == scores(classifier)
+    page = (answer.folder / "evaluation/test/report.html").read_text()
+    assert manifest["git_commit"]["run"] in page
+    assert (
+        f"python evaluate.py run={answer.folder} split=test</pre>" in page
+    )  # and no training, which the export cannot repeat
     labels = [run_command("predict", f"run={run}", f"source={image_folder}") for run in (classifier, answer.folder)]
     tables = [(each.folder / "predictions.csv").read_bytes() for each in labels]
     assert tables[0] == tables[1]
@@ -70,7 +75,7 @@ def test_a_graph_predicts_what_its_run_does(run_command, classifier, graph, imag
     manifest = json.loads((graph / "manifest.json").read_text())
     assert manifest["input"]["normalisation"]["inside"]
     assert max(each["difference"] for each in manifest["check"]["found"]) <= 1e-4
-    answer = run_command("evaluate", f"run={graph}")
+    answer = run_command("evaluate", f"run={graph}", figures=True)
     assert answer.code == 0, answer.err
     found, expected = scores(graph), scores(classifier)
     assert {name: round(found[name], 4) for name in ("accuracy", "f1_macro", "loss")} == {
@@ -138,7 +143,7 @@ def test_masks_of_an_export_are_those_of_its_run(run_command, segmenter, mask_fo
     export = answer.folder
     assert (export / "label_space.json").exists()
     assert "| road |" in (export / "MODEL_CARD.md").read_text()
-    again = run_command("evaluate", f"run={export}")
+    again = run_command("evaluate", f"run={export}", figures=True)
     assert again.code == 0, again.err
     found, expected = scores(export), scores(segmenter)
     assert found["n_unique"] == expected["n_unique"] == 4

@@ -15,6 +15,7 @@ from metrics.counts import Predictions
 from run_folder import RunFolder, read_csv, read_json
 from settings.base import as_typed
 from settings.changes import changes
+from settings.export import MANIFEST
 from settings.run import RunSettings, validated
 
 if TYPE_CHECKING:
@@ -106,6 +107,11 @@ class EvaluationFiles:
         return csr_array(cells, shape=(len(self.samples["sample"]), (len(self.names) + 1) ** 2))
 
     @property
+    def is_export(self) -> bool:
+        """Whether a file of export.py made the predictions."""
+        return (self.run.path / MANIFEST).exists()
+
+    @property
     def predictions(self) -> Predictions | None:
         """The class of each image; None for masks."""
         return Predictions(*(self.samples[name] for name in Predictions._fields)) if "target" in self.samples else None
@@ -130,7 +136,7 @@ def read_files(folder: Path, run: RunFolder) -> EvaluationFiles:
         slices=_rows(folder / "slices.csv"),
         calibration=_rows(folder / "calibration.csv"),
         samples=samples,
-        environment=read_json(run.environment) if run.environment.exists() else {},
+        environment=_environment(run),
         overrides=overrides,
         history=_rows(run.history),
         timing=_rows(run.timing),
@@ -138,6 +144,19 @@ def read_files(folder: Path, run: RunFolder) -> EvaluationFiles:
         contents=_rows(run.files),
         jobs=_rows(run.sweep / "sweep.csv") if run.sweep else [],
     )
+
+
+def _environment(run: RunFolder) -> dict[str, Any]:
+    """What environment.json has; of an export, which has none, what its manifest has of the run."""
+    found: dict[str, Any] = {}
+    if run.environment.exists():
+        found = dict(read_json(run.environment))
+    elif (run.path / MANIFEST).exists():
+        manifest = read_json(run.path / MANIFEST)
+        found = {"weights": manifest["weights"], "git_commit": manifest["git_commit"]["run"]}
+    for name in ("weights", "git_commit", "headline"):
+        found.setdefault(name, None)
+    return {"notes": [], "skipped": []} | found
 
 
 def _rows(path: Path) -> Rows:
