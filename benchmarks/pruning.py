@@ -17,7 +17,7 @@ import optuna
 
 from benchmarks.timing import machine, markdown_table
 from entry.request import PROJECT
-from run_folder import read_csv, read_json
+from run_files import read_csv, read_json
 
 SPACE = ("optimizer.lr=tag(log,interval(1e-4,1e-1))", "data.batch_size=16,32,64", "aug=none,flip_rotate")
 REPLAYS = 20

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.timing import machine, markdown_table
 from entry.request import PROJECT
-from run_folder import read_csv, read_json
+from run_files import read_csv, read_json
 
 TYPED = ("logger=csv", "report.html=false")
 

@@ -10,7 +10,8 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from metrics.scores import TASKS, headline_scores
-from run_folder import read_csv, write_csv
+from run_files import read_csv
+from run_folder import write_csv
 from streams import print_to_stderr, waiting
 
 

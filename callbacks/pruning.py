@@ -8,7 +8,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from callbacks.errors import RunStopped
-from run_folder import read_json
+from run_files import read_json
 from streams import print_to_stderr
 
 if TYPE_CHECKING:  # it takes a while, and most runs are no trials

@@ -17,7 +17,8 @@ from metrics.common_classes import Relation, common_classes
 from metrics.comparison import Statistics, recipe_scores
 from reports.comparison import Merged
 from reports.evaluation_files import read_scores
-from run_folder import RunFolder, read_json
+from run_files import read_json
+from run_folder import RunFolder
 
 KEPT = ("schema", "task", "split", "run", "checkpoint", "policy", "n_expected", "n_seen", "n_unique")  # of scores.json
 MOST_NAMED = 3  # classes in the name of a common one

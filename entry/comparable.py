@@ -12,7 +12,8 @@ from entry.errors import RequestError
 from metrics.class_sums import TRUE, image_scores, mean_scores, sums_by_group
 from reports.comparison import Evaluated, Merged
 from reports.evaluation_files import read_samples, read_scores
-from run_folder import RunFolder, is_run, read_csv
+from run_files import read_csv
+from run_folder import RunFolder, is_run
 from settings.base import as_typed
 
 SPLITS = ("test", "val", "train")  # in the order in which one that all runs have is looked for

@@ -4,7 +4,8 @@ import hashlib
 from pathlib import Path
 
 from entry.errors import RequestError
-from run_folder import RunFolder, read_json
+from run_files import read_json
+from run_folder import RunFolder
 from settings.errors import SettingsError
 from settings.export import MANIFEST, WEIGHTS, Manifest
 from settings.run import validated

@@ -25,7 +25,8 @@ from entry.errors import RequestError
 from metrics.counting import confusion_matrix
 from metrics.label_errors import Region, disagreeing_regions, image_scores, region_scores
 from reports.evaluation_files import read_classes, read_samples
-from run_folder import RunFolder, is_run, read_csv
+from run_files import read_csv
+from run_folder import RunFolder, is_run
 
 
 class Candidate(NamedTuple):

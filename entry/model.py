@@ -34,7 +34,8 @@ from entry.hardware import choose
 from label_spaces import catalogue
 from label_spaces.space import LabelSpace
 from lightning_modules.errors import TrainingError
-from run_folder import RunFolder, read_json
+from run_files import read_json
+from run_folder import RunFolder
 from settings.data import DataSettings
 from settings.run import RunSettings, validated
 from settings.training import TrainerSettings

@@ -22,7 +22,8 @@ from entry.hardware import Hardware
 from entry.request import Request
 from entry.run import Run, assemble, batch_job, digest, first_weights, session, write_start
 from lightning_modules.weights.safe_load import damage
-from run_folder import RunFolder, Status, now, read_json, write_json, write_text
+from run_files import read_json
+from run_folder import RunFolder, Status, now, write_json, write_text
 from settings.run import AUTO, RunSettings
 from settings.training import TrainerSettings
 

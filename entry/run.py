@@ -27,7 +27,8 @@ from entry.request import PROJECT, Request
 from label_spaces.crosswalk import Crosswalk
 from lightning_modules.supervised import SupervisedModule
 from lightning_modules.weights.load import WeightsReport
-from run_folder import RunFolder, Status, free_name, read_json, write_csv, write_json
+from run_files import read_json
+from run_folder import RunFolder, Status, free_name, write_csv, write_json
 from settings.run import RunSettings
 
 FILES = ("sample", "image", "truth")  # the columns of files.csv: hashes of a sample's files

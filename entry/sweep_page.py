@@ -14,7 +14,8 @@ from entry.comparable import SPLITS, evaluated_splits
 from entry.request import Request
 from hydra_plugins.idd_lightning._jobs import Record, Sweep, best_row, last_lines
 from reports.html.sweep import PAGE, Job, Search, number, page
-from run_folder import HEARTBEAT_SECONDS, SWEEP, RunFolder, read_csv, read_json, write_text
+from run_files import read_csv, read_json
+from run_folder import HEARTBEAT_SECONDS, SWEEP, RunFolder, write_text
 from settings.base import override
 from settings.run import PageKeys
 

@@ -13,7 +13,8 @@ from entry.config.targets import check_targets
 from entry.errors import RequestError
 from entry.request import Request
 from reports.formatting import with_interval
-from run_folder import SWEEP, RunFolder, read_csv, read_json, write_json
+from run_files import read_csv, read_json
+from run_folder import SWEEP, RunFolder, write_json
 from settings.changes import flat
 
 WINNER = "winner.json"

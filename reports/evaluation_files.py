@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from run_folder import RunFolderError, read_json
+from run_files import read_json
+from run_folder import RunFolderError
 
 EXPANDED = 2**31  # bytes that the arrays may have together: those of some million frames
 # What numpy and zipfile raise for a damaged archive.

@@ -79,7 +79,7 @@ MUTATIONS = (
     Mutation("reports/evaluation_files.py", "if sum(expanded) > EXPANDED:", "if False:", f"{SCORES}::test_an_archive_is_bounded"),
     Mutation("reports/evaluation_files.py", "values.min() >= 0 and", "", f"{SCORES}::test_columns"),
     Mutation("entry/comparable.py", '''if merged is None and abs(''', '''if False and abs(''', "tests/entry/test_comparable.py::test_scores_that_do_not"),
-    Mutation("run_folder.py", "except (csv.Error, UnicodeDecodeError) as error:", "except csv.Error as error:", "tests/test_run_folder.py::test_damaged_files_are_named"),
+    Mutation("run_files.py", "except (csv.Error, UnicodeDecodeError) as error:", "except csv.Error as error:", "tests/test_run_files.py::test_damaged_files_are_named"),
 )  # fmt: skip
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from run_folder import read_csv, read_json, write_csv, write_json, write_text
+from run_files import read_csv, read_json
+from run_folder import write_csv, write_json, write_text
 
 STARTED = "2026-01-02T03:{:02}:{:02}+00:00"
 

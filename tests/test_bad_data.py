@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from callbacks.checkpoints import Checkpoints
-from run_folder import read_csv
+from run_files import read_csv
 from tests.conftest import make_image_folder, make_mask_folder
 from tests.entry.distributed.test_supervisor import call
 from tests.test_segmentation import KEYS

@@ -4,7 +4,8 @@ import csv
 
 import pytest
 
-from run_folder import csv_text, read_json
+from run_files import read_json
+from run_folder import csv_text
 from tests.test_segmentation import KEYS
 
 CLASSES = ("..", "../../x\x1b[31m", "é" * 150)  # 300 bytes

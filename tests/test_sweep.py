@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from entry.request import PROJECT
-from run_folder import read_csv, read_json
+from run_files import read_csv, read_json
 from tests.test_train import QUICK
 
 pytestmark = pytest.mark.slow

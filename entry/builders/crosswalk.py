@@ -15,7 +15,8 @@ from label_spaces.catalogue import base_of, fitting, load
 from label_spaces.crosswalk import Crosswalk
 from label_spaces.space import LabelSpace, LabelSpaceError
 from lightning_modules.weights.load import PREDICTS
-from run_folder import RunFolder, read_json, write_csv, write_json
+from run_files import read_json
+from run_folder import RunFolder, write_csv, write_json
 from settings.base import OF_DATA, as_typed
 from settings.data import DataSettings
 from settings.run import RunSettings

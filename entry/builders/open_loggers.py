@@ -17,7 +17,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from entry.builders import wandb_logger
 from entry.builders.loggers import kinds_of, of_run
 from entry.errors import exit_code
-from run_folder import RunFolder, read_json, write_json
+from run_files import read_json
+from run_folder import RunFolder, write_json
 from settings.run import RunSettings
 from streams import waiting
 

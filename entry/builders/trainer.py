@@ -27,7 +27,8 @@ from entry.builders.modules import build
 from entry.builders.training_network import frozen_encoder
 from entry.hardware import Hardware
 from lightning_modules.checkpoint_io import CheckpointFiles
-from run_folder import RunFolder, read_json
+from run_files import read_json
+from run_folder import RunFolder
 from settings.run import RunSettings
 
 # About Lightning's own use of torch, and about choices that were made here: the loader resumes by itself, and what is

@@ -10,7 +10,8 @@ from hydra.errors import HydraException
 
 from entry.errors import RequestError
 from hydra_plugins.idd_lightning._jobs import quoted
-from run_folder import SWEEP, read_json
+from run_files import read_json
+from run_folder import SWEEP
 from settings.base import as_typed
 
 KEY = "sweep.resume"

@@ -109,7 +109,7 @@ PLACES = {
     ),
 }  # fmt: skip
 OURS = ("callbacks", "conf", "datamodules", "entry", "evaluate", "label_spaces", "lightning_modules", "metrics", "predict", "reports",
-        "run_folder", "settings", "streams", "train")  # fmt: skip
+        "run_files", "run_folder", "settings", "streams", "train")  # fmt: skip
 
 
 def check_target(place: str, target: object, allow: Sequence[str] = ()) -> None:

@@ -8,7 +8,8 @@ from entry.config.run_config import open_run, stored_settings, with_overrides
 from entry.config.targets import check_targets
 from entry.errors import RequestError
 from entry.request import Request
-from run_folder import RunFolder, is_run, read_json
+from run_files import read_json
+from run_folder import RunFolder, is_run
 from settings.changes import changes
 from settings.model import LIBRARIES
 from settings.run import AUTO, RunSettings

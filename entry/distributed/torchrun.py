@@ -22,7 +22,8 @@ from entry.hardware import choose
 from entry.job import Job, carry_out
 from entry.request import rank, world_size
 from entry.run import Run
-from run_folder import RunFolder, RunFolderError, now, read_json, write_json
+from run_files import read_json
+from run_folder import RunFolder, RunFolderError, now, write_json
 from settings.run import RunSettings
 from streams import print_to_stderr, waiting
 

@@ -17,7 +17,8 @@ from entry.run import FILES, Run, datamodule_of
 from lightning_modules.networks.graphs import OnnxGraph
 from lightning_modules.supervised import SupervisedModule
 from lightning_modules.weights.load import IMAGENET_MEAN, IMAGENET_STD, WeightsReport
-from run_folder import RunFolder, read_csv
+from run_files import read_csv
+from run_folder import RunFolder
 from settings.base import as_typed
 from settings.model import ModelSettings
 from settings.run import RunSettings

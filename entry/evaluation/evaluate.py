@@ -37,7 +37,8 @@ from metrics.slices import GREY
 from reports.evaluation import Evaluation, scores_of, write_tables
 from reports.figures.per_class import per_class_figure
 from reports.figures.write import write_figures
-from run_folder import RunFolder, Status, read_csv, write_json, write_table, write_text
+from run_files import read_csv
+from run_folder import RunFolder, Status, write_json, write_table, write_text
 from settings.evaluation import EvaluationSettings
 from settings.run import RunSettings
 

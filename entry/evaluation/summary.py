@@ -15,7 +15,8 @@ from reports.formatting import with_interval
 from reports.html.evaluation import PAGE
 from reports.intervals import FEW
 from reports.speed_limit import speed_limit
-from run_folder import RunFolder, read_csv, read_json
+from run_files import read_csv, read_json
+from run_folder import RunFolder
 from settings.run import RunSettings
 from streams import printable
 

@@ -11,7 +11,8 @@ from entry.checkpoint import Checkpoint
 from entry.run import git_commit
 from label_spaces.space import LabelSpace
 from lightning_modules.weights.load import IMAGENET_MEAN, IMAGENET_STD
-from run_folder import RunFolder, now, read_csv, read_json
+from run_files import read_csv, read_json
+from run_folder import RunFolder, now
 from settings.export import WEIGHTS, ExportKeys
 from settings.run import RunSettings
 

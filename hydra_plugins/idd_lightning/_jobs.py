@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from run_folder import SWEEP, RunFolderError, read_csv, read_json, write_csv, write_json
+from run_files import read_csv, read_json
+from run_folder import SWEEP, RunFolderError, write_csv, write_json
 
 # Keys of the sweep, not of its jobs.
 OF_SWEEP = ("jobs", "jobs_per_device", "retries", "on_failure", "n_trials", "sweep.resume")

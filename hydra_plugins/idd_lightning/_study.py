@@ -27,7 +27,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hydra_plugins.idd_lightning._jobs import Job, Record, Sweep
-from run_folder import read_json, write_json
+from run_files import read_json
+from run_folder import write_json
 
 MINIMISED = ("seconds", "parameters", "loss")
 JOURNAL = "journal.log"

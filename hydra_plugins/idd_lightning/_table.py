@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hydra_plugins.idd_lightning._jobs import Record, Sweep, best_row
-from run_folder import read_csv
+from run_files import read_csv
 
 LOOK_SECONDS = 1.0  # between two looks into the histories of the running jobs
 MOST_ROWS = 30  # of the table at the end

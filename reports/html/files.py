@@ -12,7 +12,8 @@ import yaml
 from numpy.typing import NDArray
 
 from metrics.counts import Predictions
-from run_folder import RunFolder, read_csv, read_json
+from run_files import read_csv, read_json
+from run_folder import RunFolder
 from settings.base import as_typed
 from settings.changes import changes
 from settings.export import MANIFEST

@@ -12,7 +12,7 @@ from callbacks.history import HistoryWriter
 from callbacks.signals import StopSignal
 from lightning_modules.checkpoint_io import CheckpointFiles
 from lightning_modules.errors import TrainingError
-from run_folder import read_csv
+from run_files import read_csv
 from settings.training import CheckpointingSettings
 from tests.callbacks.disks import FullIn
 from tests.callbacks.tiny import Feeder, Line, trainer

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from callbacks.gpu_timing import GPUTimingWriter
-from run_folder import read_csv
+from run_files import read_csv
 
 
 class Queue:

@@ -6,7 +6,7 @@ from torch.utils.data import DataLoader
 
 from callbacks.history import HistoryWriter, TimingWriter, columns
 from metrics import scores
-from run_folder import read_csv
+from run_files import read_csv
 from tests.callbacks.tiny import Line, loader, trainer
 
 SCORES = ("loss", "accuracy", "f1_macro", "f1_weighted", "miou", "fwiou")

@@ -6,7 +6,7 @@ from torch.utils.data import DataLoader
 
 from callbacks.skipped_samples import SkippedSamples
 from datamodules.errors import UnreadableError
-from run_folder import read_csv
+from run_files import read_csv
 from tests.callbacks.tiny import Line, trainer
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from run_folder import read_csv
+from run_files import read_csv
 from tests.cluster.conftest import PROJECT
 from tests.cluster.test_slurm import status
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from run_folder import read_csv
+from run_files import read_csv
 from tests.cluster.conftest import PROJECT, SMALL, SUBMITTED, TWO_NODES, job_of
 
 pytestmark = pytest.mark.cluster

@@ -21,7 +21,7 @@ from hydra.core.global_hydra import GlobalHydra
 from nbclient import NotebookClient
 from packaging.requirements import Requirement
 
-from run_folder import read_csv, read_json
+from run_files import read_csv, read_json
 from tests.docs.test_links import LINK, anchors
 from tests.test_project import ROOT, canonicalize_name, pinned
 

@@ -12,7 +12,7 @@ import yaml
 
 from callbacks.history import columns
 from entry.request import PROJECT
-from run_folder import read_json
+from run_files import read_json
 
 SWEEP = yaml.safe_load((PROJECT / "docs" / "wandb_sweep.yaml").read_text())
 

@@ -5,7 +5,8 @@ import pytest
 
 from entry.comparable import check_comparable, choose_split, evaluated_splits, read_evaluations, run_folders
 from entry.errors import RequestError
-from run_folder import RunFolderError, read_json
+from run_files import read_json
+from run_folder import RunFolderError
 from tests.compared import CLASSES, DRIVES, write_masks, write_run
 
 SWAPPED = np.array([1, 0, 2, 3])  # other classes of truth and prediction, and the same accuracy

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from run_folder import read_json
+from run_files import read_json
 from tests.compared import CLASSES, write_masks, write_run
 
 ROOT = Path(__file__).resolve().parents[2]

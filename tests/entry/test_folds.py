@@ -11,7 +11,8 @@ from sklearn.metrics import confusion_matrix, f1_score, jaccard_score
 from entry.errors import RequestError
 from entry.folds import pool
 from metrics.intervals import jackknife_intervals, sum_by_group
-from run_folder import read_json, write_csv, write_json
+from run_files import read_json
+from run_folder import write_csv, write_json
 from tests.compared import CLASSES, DRIVES, FRAMES, GROUPS, NAMES, TARGET, predicted, write_run
 
 FOLDS = 4

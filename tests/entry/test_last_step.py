@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from run_folder import read_csv
+from run_files import read_csv
 from tests.chaos.harness import Setting, compare, finish, signal_after, start
 from tests.conftest import COLOURS, make_image_folder
 from tests.test_train import QUICK

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.plugins import MixedPrecision
 
 from entry import hardware
-from run_folder import read_csv
+from run_files import read_csv
 from tests.chaos.harness import compare, signal_after
 from tests.test_train import QUICK
 

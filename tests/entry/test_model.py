@@ -17,7 +17,8 @@ from entry.config.resolve import resolved
 from entry.errors import RequestError
 from label_spaces.space import LabelSpace
 from lightning_modules.errors import TrainingError
-from run_folder import RunFolder, RunFolderError, read_csv
+from run_files import read_csv
+from run_folder import RunFolder, RunFolderError
 from settings.errors import SettingsError
 from tests.entry.config.test_resolve import request
 

@@ -13,7 +13,8 @@ from entry.config.resolve import resolved
 from entry.errors import IncompleteError, RequestError
 from entry.prediction import check_complete, pictures, predict
 from label_spaces.space import LabelSpace
-from run_folder import RunFolder, read_csv
+from run_files import read_csv
+from run_folder import RunFolder
 from tests.conftest import make_image_folder
 from tests.entry.config.test_resolve import request
 

@@ -6,7 +6,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from run_folder import SWEEP, read_csv, read_json, write_json
+from run_files import read_csv, read_json
+from run_folder import SWEEP, write_json
 
 
 @pytest.fixture

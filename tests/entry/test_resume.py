@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from callbacks.checkpoint_writer import earlier
-from run_folder import read_csv
+from run_files import read_csv
 from tests.chaos.harness import compare, signal_after
 from tests.conftest import make_image_folder
 from tests.test_segmentation import KEYS as MASKS

@@ -12,7 +12,7 @@ from datamodules.files.videos import Video
 from entry import load_run
 from entry.model import TrainedModel
 from entry.video import predict_video
-from run_folder import read_csv
+from run_files import read_csv
 from tests.entry.test_model import CLASSES, classifier, segmenter  # noqa: F401  fixtures
 from tests.videos import make_video, moving
 

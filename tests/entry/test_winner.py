@@ -8,7 +8,8 @@ import yaml
 from entry.config.run_config import stored_settings
 from entry.errors import RequestError
 from entry.winner import evaluate_winner, recipes_of
-from run_folder import RunFolder, read_json, write_csv, write_json
+from run_files import read_json
+from run_folder import RunFolder, write_csv, write_json
 from tests.compared import write_run
 
 COLUMNS = ("number", "overrides", "state", "exit_code", "seconds", "epochs", "val/f1_macro", "folder")

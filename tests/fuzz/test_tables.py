@@ -12,7 +12,7 @@ from datamodules.splits.split import make_table
 from label_spaces import crosswalk
 from label_spaces.csv_files import read_space
 from label_spaces.space import LabelSpace
-from run_folder import read_csv
+from run_files import read_csv
 from settings.data import DataSettings
 from tests.fuzz.mutations import changed_table, check, fuzzed, profile
 

@@ -10,7 +10,8 @@ import pytest
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
 from entry.builders import loggers, open_loggers, wandb_logger
-from run_folder import RunFolder, read_json, write_json
+from run_files import read_json
+from run_folder import RunFolder, write_json
 from tests.entry.builders.test_loggers import settings_with
 from tests.entry.builders.wandb_server import serving
 

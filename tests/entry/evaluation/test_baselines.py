@@ -20,7 +20,7 @@ from datamodules.object_crops import ObjectCropDataModule
 from datamodules.splits.sample_table import order_hash
 from entry.evaluation import baselines
 from metrics.baselines import baseline_scores
-from run_folder import read_csv
+from run_files import read_csv
 from settings.data import DataSettings
 from tests.conftest import make_image_folder
 from tests.test_train import QUICK

@@ -6,7 +6,8 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from hydra_plugins.idd_lightning._jobs import Job, Record, Sweep, best_row, last_lines, of_sweep, quoted, typed
-from run_folder import RunFolderError, read_csv, write_csv, write_json
+from run_files import read_csv
+from run_folder import RunFolderError, write_csv, write_json
 
 
 def write_history(folder, *scores):

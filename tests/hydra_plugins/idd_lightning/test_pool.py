@@ -17,7 +17,7 @@ import pytest
 from hydra_plugins.idd_lightning._jobs import Job, Record, Sweep
 from hydra_plugins.idd_lightning._pool import Pool
 from hydra_plugins.idd_lightning._slots import Slot, slots_of
-from run_folder import read_csv
+from run_files import read_csv
 
 ROOT = Path(__file__).resolve().parents[3]
 

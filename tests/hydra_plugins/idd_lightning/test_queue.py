@@ -10,7 +10,7 @@ import pytest
 from hydra_plugins.idd_lightning import _queue
 from hydra_plugins.idd_lightning._jobs import Record, Sweep
 from hydra_plugins.idd_lightning._queue import Queue, slurm_states
-from run_folder import read_csv
+from run_files import read_csv
 from tests.hydra_plugins.idd_lightning.test_pool import Given, Screen
 
 

@@ -15,7 +15,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from hydra_plugins.idd_lightning._jobs import Record, Sweep
 from hydra_plugins.idd_lightning.search import OptunaSweeper
-from run_folder import read_csv, read_json
+from run_files import read_csv, read_json
 
 ROOT = Path(__file__).resolve().parents[3]
 DEFAULTS = {key: value for key, value in yaml.safe_load((ROOT / "conf/hydra/sweeper/optuna.yaml").read_text()).items() if key != "_target_"}  # fmt: skip

@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 
 from hydra_plugins.idd_lightning._jobs import Job, Record, Sweep
 from hydra_plugins.idd_lightning._study import Search, Trials, distribution, grid_of
-from run_folder import read_csv, read_json
+from run_files import read_csv, read_json
 
 ROOT = Path(__file__).resolve().parents[3]
 RATE = "optimizer.lr=tag(log,interval(1e-5,1e-1))"

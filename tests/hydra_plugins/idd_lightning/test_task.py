@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hydra_plugins.idd_lightning._jobs import Record, Sweep
-from run_folder import read_csv
+from run_files import read_csv
 
 ROOT = Path(__file__).resolve().parents[3]
 
