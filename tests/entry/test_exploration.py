@@ -1,13 +1,17 @@
 """explore.py on tiny data of each kind: what is there, what is wrong with it, and which requests make no sense."""
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from datamodules.files.images import read_image
 from datamodules.synthetic.generate import generate
+from entry import exploration
 from tests.conftest import make_image_folder, make_mask_folder
 
 OF_MASKS = ("data=mask_folder", "data.classes=[sky,road,car]")
@@ -65,6 +69,19 @@ def test_images_and_broken_files_and_copies(run_command, tmp_path):
     assert found["equal"][0]["samples"] == ["blue/copy.png", "red/red_000.png"]
     assert found["equal"][0]["classes"] == ["blue", "red"]
     assert kinds(found)[:2] == ["unusable", "equal_apart"]
+
+
+def test_a_pipe_is_named_and_not_waited_for(run_command, tmp_path, monkeypatch):
+    def checked(path: Path, *arguments: object) -> np.ndarray:
+        assert path.is_file(), "reading it would not end"
+        return read_image(path, *arguments)
+
+    monkeypatch.setattr(exploration, "read_image", checked)
+    root = make_image_folder(tmp_path / "pictures")
+    os.mkfifo(root / "red" / "pipe.png")
+    answer = run_command("explore", "data=image_folder", f"data.root={root}")
+    assert content(answer)["skipped"][0]["sample"] == "red/pipe.png"
+    assert "not a regular file" in (answer.folder / "explore.html").read_text()
 
 
 def test_images_without_truth(run_command, tmp_path):
