@@ -119,7 +119,7 @@ class _Opened:
             if not self._failed:
                 method(*given, **keys)
         except Exception as error:  # noqa: BLE001  whatever it is, the local files are the run
-            self._leave_out(str(error))
+            self._leave_out(str(error.__cause__ or error))  # Lightning takes a full disk for values that it cannot log
 
     def _leave_out(self, reason: str) -> None:
         if not self._failed:

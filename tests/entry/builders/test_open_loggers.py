@@ -189,3 +189,40 @@ def test_a_full_disk_of_wandbs_costs_its_record_only(tmp_path):
     assert took["closed"] < 3 + open_loggers.CLOSING_SECONDS + 1
     assert leaving < 10
     assert len(warnings) <= 1
+
+
+FULL = """
+import logging, sys
+from pathlib import Path
+from entry.builders import open_loggers
+from run_folder import RunFolder
+from tests.entry.builders.test_loggers import settings_with
+
+logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING)
+with open_loggers.opened(settings_with("tensorboard"), RunFolder(Path(sys.argv[1]))) as (logger,):
+    for step in range(3000):
+        logger.log_metrics({"loss": 1.0}, step)
+        if step % 300 == 0:
+            logger.save()
+print("ended")
+"""
+
+
+@pytest.mark.slow
+def test_a_full_disk_of_tensorboards_costs_its_record_only(tmp_path):
+    if subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no mount namespaces here")
+    own = tmp_path / "run" / "tensorboard"
+    own.mkdir(parents=True)
+    mounted = f'mount -t tmpfs -o size=16k none {own} && exec "$@"'
+    answer = subprocess.run(
+        ["unshare", "-rm", "bash", "-c", mounted, "bash", sys.executable, "-c", FULL, str(tmp_path / "run")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert (answer.returncode, answer.stdout) == (0, "ended\n"), answer.stderr
+    (warning,) = [line for line in answer.stderr.splitlines() if "left out from now on" in line]
+    assert warning.endswith("the run folder has everything: [Errno 28] No space left on device")
