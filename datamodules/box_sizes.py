@@ -1,4 +1,4 @@
-"""How large the boxes of crops are, for the baseline that knows nothing else."""
+"""How large the boxes of crops are, for the baseline that uses nothing else."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""Checks of strangers' files, each taken out once: the tests named beside it must fail. `python -m tests.mutants [NUMBER …]`
+"""Checks of untrusted files, each removed once: the tests named beside it must fail. `python -m tests.mutants [NUMBER …]`
 
 The tree is copied to a temporary folder; each mutation replaces a text there, which has to be in the file exactly once, runs the
 tests, which have to fail, and is taken back. The tests have to pass on the unchanged copy first.

@@ -1,4 +1,4 @@
-"""A stranger's images and masks, without code: names in conf or a CSV, ids or colours, fractions or folders."""
+"""A user's images and masks, without code: names in conf or a CSV, ids or colours, fractions or folders."""
 
 import numpy as np
 import pytest

@@ -1,1 +1,1 @@
-"""Files of strangers: valid ones with bytes or values changed. Whatever is read must end well or in an error of our own."""
+"""Untrusted files: valid ones with bytes or values changed. Reading them must succeed, or raise an error of our own."""
