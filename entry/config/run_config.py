@@ -63,8 +63,8 @@ def of_run(request: Request) -> tuple[RunFolder, RunSettings]:
     """
     if request.keys.run is None:
         raise RequestError(
-            "run is missing. Type the folder that train.py printed: run=RUN_FOLDER; a model or masks not made here are evaluated "
-            "with model.weights=… or predictions=…"
+            "run is missing. Type the folder that train.py printed: run=RUN_FOLDER; evaluate.py also takes a model or masks "
+            "that were not made here: model.weights=…, model.onnx=… or predictions=…"
         )
     folder = open_run("run", request.keys.run)
     settings = of_one_machine(with_overrides(folder, request)[1], request)
