@@ -98,6 +98,21 @@ def test_the_page_answers_what_was_evaluated(images, masks):
         assert fact in " ".join(text.split()), fact
 
 
+@pytest.mark.parametrize(
+    ("looks", "text"),
+    [
+        ({"flip": False, "scales": [1.0], "window": None}, "none"),
+        ({"flip": False, "scales": [1.41], "window": None}, "scales 1.41"),
+        ({"flip": True, "scales": [0.5, 1.0], "window": [4, 6]}, "mirror images; scales 0.5, 1.0; windows of 6 × 4"),
+    ],
+)
+def test_views_of_an_image_are_listed(masks, looks, text):
+    masks.scores["policy"]["looks"] = looks
+    (masks.folder / "scores.json").write_text(json.dumps(masks.scores))
+    page = page_of(read_files(masks.folder, masks.run), "miou").text
+    assert re.search(rf"Test-time augmentation\s*{re.escape(text)}\s*Label space", page)
+
+
 def test_the_page_of_an_evaluation_without_truth(masks):
     for name in ("confusion.csv", "per_class.csv", "slices.csv", "per_sample.npz", "class_counts.csv"):
         (masks.folder / name).unlink()
