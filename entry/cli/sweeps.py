@@ -25,8 +25,7 @@ def resumed(arguments: Sequence[str]) -> list[str]:
     if not file.is_file():
         has = "it has no sweep.json" if folder.is_dir() else "there is no such folder"
         raise RequestError(f"{KEY}={folder}: {has}. Give the folder of a sweep that python train.py -m has printed.")
-    content = read_json(file)
-    before = content.get("arguments") if isinstance(content, dict) else None
+    before = read_json(file).get("arguments")
     if not isinstance(before, list) or not all(isinstance(each, str) for each in before):
         raise RequestError(f"{file} is damaged: it has no arguments, the texts of a command line.")
     again = {_key(each) for each in typed.overrides}
