@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from run_folder import RunFolderError
 
@@ -13,11 +13,12 @@ from run_folder import RunFolderError
 class Fields(dict[str, Any]):
     """An object or a row of a file; looking up a key that is not there raises RunFolderError."""
 
+    # Without a path as `dataclasses.asdict` copies it.
     def __init__(self, content: Iterable[Any] = (), path: Path | str = "a file") -> None:
         super().__init__(content)
         self._path = path
 
-    def __missing__(self, key: str) -> None:
+    def __missing__(self, key: str) -> NoReturn:
         raise RunFolderError(f"{self._path} is damaged: it lacks {key}.")
 
 

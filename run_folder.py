@@ -153,6 +153,7 @@ class RunFolder:
         self.crosswalk = self.path / "crosswalk.csv"
         self.history, self.timing, self.skipped = (self.path / f"{n}.csv" for n in ("history", "timing", "skipped"))
         self.checkpoints = self.path / "checkpoints"
+        self.manifest = self.path / "manifest.json"  # of an export alone
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
@@ -165,6 +166,11 @@ class RunFolder:
                 f"run={path}: no config.yaml in it, so it is not a run folder. Give the folder that train.py named."
             )
         return folder
+
+    @property
+    def is_export(self) -> bool:
+        """Whether the folder is that of an export, which `run=` accepts in place of a run's."""
+        return self.manifest.is_file()
 
     @property
     def sweep(self) -> Path | None:

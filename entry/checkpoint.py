@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 
 from entry.errors import RequestError
-from entry.exported import check_whole, is_export, read_manifest, weights_file
+from entry.exported import check_whole, read_manifest, weights_file
 from label_spaces.space import LabelSpace
 from lightning_modules.networks.graphs import Graph
 from lightning_modules.segmentation import SegmentationModule
@@ -40,7 +40,7 @@ def find_checkpoint(folder: RunFolder, wanted: str, *, verified: bool = False) -
     Raises RunFolderError, RequestError or WeightsError where there is none, it is damaged, or train.py did not write it.
     """
     path = weights_file(folder, wanted)
-    if is_export(folder):
+    if folder.is_export:
         return _exported(folder, path)
     content = read_checkpoint(path, f"checkpoint={path}", in_file=True)  # the optimiser's state is not used
     keys = {"state_dict", "epoch", "global_step", "hyper_parameters"}

@@ -77,10 +77,7 @@ class Data:
         if self.obstacle is None and sample.name in self.by_name:
             return self.module.read(sample.name)
         files = [root / sample.name for root in self.module.roots]
-        file = next((file for file in files if file.exists()), files[0])
-        if not file.is_file():  # a pipe, which would be waited for
-            raise DatasetError(f"{file}: not a regular file")
-        return read_image(file, self.module.settings.bit_depth)
+        return read_image(next((file for file in files if file.exists()), files[0]), self.module.settings.bit_depth)
 
     def mask(self, sample: Sample) -> Image:
         """Return the mask of an image at its own size, (H, W) uint8."""

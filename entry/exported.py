@@ -7,18 +7,13 @@ from entry.errors import RequestError
 from run_files import read_json
 from run_folder import RunFolder
 from settings.errors import SettingsError
-from settings.export import MANIFEST, WEIGHTS, Manifest
+from settings.export import WEIGHTS, Manifest
 from settings.run import validated
-
-
-def is_export(folder: RunFolder) -> bool:
-    """Whether a folder is that of an export."""
-    return (folder.path / MANIFEST).is_file()
 
 
 def read_manifest(folder: RunFolder) -> Manifest:
     """The manifest of an export. Raises RequestError naming the file where it is damaged."""
-    path = folder.path / MANIFEST
+    path = folder.manifest
     try:
         return validated(Manifest, read_json(path))
     except (SettingsError, RecursionError) as error:
@@ -27,7 +22,7 @@ def read_manifest(folder: RunFolder) -> Manifest:
 
 def weights_file(folder: RunFolder, wanted: str) -> Path:
     """The file that ``checkpoint=`` means: a checkpoint of a run, or the one file of an export. Raises an error for the user."""
-    if not is_export(folder):
+    if not folder.is_export:
         return folder.checkpoint(wanted)
     path = folder.path / WEIGHTS[read_manifest(folder).format]
     if wanted not in ("best", str(path)):
@@ -45,6 +40,6 @@ def check_whole(path: Path, manifest: Manifest) -> None:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != manifest.sha256:
         raise RequestError(
-            f"{path} is not the file that was exported: its SHA-256 begins with {found[:8]}, that in {MANIFEST} with "
+            f"{path} is not the file that was exported: its SHA-256 begins with {found[:8]}, that in manifest.json with "
             f"{manifest.sha256[:8]}. Copy it or export the run again."
         )

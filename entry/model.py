@@ -29,7 +29,7 @@ from entry.builders.modules import build_module
 from entry.checkpoint import find_checkpoint, load
 from entry.config.run_config import open_run, read_settings
 from entry.errors import RequestError
-from entry.exported import is_export, read_manifest
+from entry.exported import read_manifest
 from entry.hardware import choose
 from label_spaces import catalogue
 from label_spaces.space import LabelSpace
@@ -233,7 +233,7 @@ def _nearest(share: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.fl
 
 def evaluated_size(folder: RunFolder) -> tuple[int, int] | None:
     """(height, width) at which a run was evaluated, the frames' own where the settings leave it to them; or an export's run."""
-    if is_export(folder):
+    if folder.is_export:
         return read_manifest(folder).input.size
     for split in ("test", "val"):
         scores = folder.evaluation(split) / "scores.json"

@@ -6,7 +6,6 @@ from pydantic import ConfigDict, Field
 
 from settings.base import Group, Positive, Size, Text
 
-MANIFEST = "manifest.json"
 # The file of each format; its name is fixed, so that a manifest cannot name a file elsewhere.
 WEIGHTS = {"safetensors": "model.safetensors", "onnx": "model.onnx", "torch_export": "model.pt2"}
 Format = Literal["safetensors", "onnx", "torch_export"]

@@ -51,9 +51,8 @@ def test_weights_predict_what_their_run_does(run_command, classifier, image_fold
     assert scores(answer.folder) == scores(classifier)
     page = (answer.folder / "evaluation/test/report.html").read_text()
     assert manifest["git_commit"]["run"] in page
-    assert (
-        f"python evaluate.py run={answer.folder} split=test</pre>" in page
-    )  # and no training, which the export cannot repeat
+    # And no training, which the export cannot repeat.
+    assert f"python evaluate.py run={answer.folder} split=test</pre>" in page
     labels = [run_command("predict", f"run={run}", f"source={image_folder}") for run in (classifier, answer.folder)]
     tables = [(each.folder / "predictions.csv").read_bytes() for each in labels]
     assert tables[0] == tables[1]

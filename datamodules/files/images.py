@@ -117,6 +117,13 @@ def _formats() -> tuple[str, ...]:
     return tuple(kind for kind in Image.ID if kind not in NOT_PICTURES)
 
 
+def read_bytes(path: Path) -> bytes:
+    """Return the bytes of a file. Raises OSError, also for a pipe or a device, which may have no end."""
+    if not path.is_file() and not path.is_dir() and path.exists():
+        raise OSError("not a regular file")
+    return path.read_bytes()
+
+
 def read_image(path: Path, bits: int | None = None, least: tuple[int, int] | None = None) -> RGB:
     """Read a still image of any format and mode that Pillow reads. Returns (H, W, 3) uint8 RGB.
 
@@ -129,7 +136,7 @@ def read_image(path: Path, bits: int | None = None, least: tuple[int, int] | Non
     """
     try:
         str(path).encode()
-        content = path.read_bytes()
+        content = read_bytes(path)
     except UnicodeEncodeError:  # no table and no message could name it
         name = str(path).encode(errors="backslashreplace").decode()
         raise DatasetError(f"{name}: its name is not valid UTF-8; rename it") from None

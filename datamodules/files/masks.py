@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from datamodules.errors import DatasetError, shortened
 from datamodules.files.idd_polygons import Annotation, AnnotationError, known_label, read_annotation
 from datamodules.files.image_files import find_images
-from datamodules.files.images import WIDE_GREY, still_image, stored_bits, turn_upright
+from datamodules.files.images import WIDE_GREY, read_bytes, still_image, stored_bits, turn_upright
 from datamodules.files.other_files import UNREADABLE
 from label_spaces.catalogue import having_colours
 from label_spaces.space import NO_ID, Colour, LabelSpace
@@ -84,7 +84,7 @@ def image_mask(path: Path, space: LabelSpace) -> Mask:
     try:
         if path.suffix.lower() in ARRAYS:
             return _of_ids(_array(path), space)
-        content = path.read_bytes()
+        content = read_bytes(path)
         with still_image(content) as image:
             _check_exact(image, content)
             turn_upright(image)

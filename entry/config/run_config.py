@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from entry.config.resolve import check_paths, default_of
 from entry.config.targets import check_targets
 from entry.errors import RequestError
-from entry.exported import is_export, weights_file
+from entry.exported import weights_file
 from entry.request import Request, launched
 from run_folder import RunFolder, is_run
 from settings.errors import SettingsError
@@ -46,7 +46,7 @@ def open_run(key: str, path: str) -> RunFolder:
     """The run folder that a key names. Raises RequestError with what is there instead, and the line to type."""
     if is_run(Path(path)):
         folder = RunFolder(Path(path))
-        if key == "resume" and is_export(folder):
+        if key == "resume" and folder.is_export:
             raise RequestError(
                 f"resume={path}: is an export, without the state of a training. Begin a run from its weights: model.weights=FILE_IN_IT"
             )

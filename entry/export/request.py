@@ -6,7 +6,6 @@ from pathlib import Path
 from entry.config.external import has_effect
 from entry.config.run_config import of_run
 from entry.errors import RequestError
-from entry.exported import is_export
 from entry.request import Request
 from run_folder import RunFolder, free_name
 from settings.export import ExportKeys
@@ -20,7 +19,7 @@ def requested(request: Request) -> tuple[RunFolder, RunSettings, ExportKeys]:
     """The run to export, its settings, and how. Prints a note on typed keys without effect. Raises a request error."""
     keys = request.of(ExportKeys)
     folder, settings = of_run(request)
-    if is_export(folder):
+    if folder.is_export:
         raise RequestError(f"run={folder.path}: is an export already. Type the run that it was made of: run=RUN_FOLDER")
     typed = [key for key in ("input", "output", "shape") if key in request.typed_keys]
     if keys.format == "safetensors" and typed:

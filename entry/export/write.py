@@ -20,7 +20,7 @@ from lightning_modules.errors import NetworkError
 from lightning_modules.supervised import SupervisedModule
 from reports.model_card import model_card
 from run_folder import RunFolder, write_json, write_text
-from settings.export import MANIFEST, WEIGHTS, ExportKeys
+from settings.export import WEIGHTS, ExportKeys
 from settings.run import RunSettings
 
 
@@ -40,7 +40,7 @@ def export(folder: RunFolder, settings: RunSettings, keys: ExportKeys, checkpoin
         module = loaded(settings, found)
         write_file(path, module, keys, size, embedded(described))
         content = manifest(described, path)
-        write_json(fresh / MANIFEST, content)
+        write_json(RunFolder(fresh).manifest, content)
         write_text(fresh / "config.yaml", settings.to_yaml())
         for each in (folder.split, folder.files, folder.label_space):
             if each.exists():
@@ -53,7 +53,7 @@ def export(folder: RunFolder, settings: RunSettings, keys: ExportKeys, checkpoin
             hint = "" if fixed else " For the size of its evaluation alone type shape=fixed."
             raise RequestError(f"format={keys.format}: {str(error).replace(str(fresh), str(target))}.{hint}") from None
         content["check"] = facts(results)
-        write_json(fresh / MANIFEST, content)
+        write_json(RunFolder(fresh).manifest, content)
         write_text(fresh / "MODEL_CARD.md", model_card(content))
 
     replace_folder(target, fill)

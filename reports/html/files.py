@@ -16,7 +16,6 @@ from run_files import read_csv, read_json
 from run_folder import RunFolder
 from settings.base import as_typed
 from settings.changes import changes
-from settings.export import MANIFEST
 from settings.run import RunSettings, validated
 
 if TYPE_CHECKING:
@@ -108,11 +107,6 @@ class EvaluationFiles:
         return csr_array(cells, shape=(len(self.samples["sample"]), (len(self.names) + 1) ** 2))
 
     @property
-    def is_export(self) -> bool:
-        """Whether a file of export.py made the predictions."""
-        return (self.run.path / MANIFEST).exists()
-
-    @property
     def predictions(self) -> Predictions | None:
         """The class of each image; None for masks."""
         return Predictions(*(self.samples[name] for name in Predictions._fields)) if "target" in self.samples else None
@@ -152,8 +146,8 @@ def _environment(run: RunFolder) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if run.environment.exists():
         found = dict(read_json(run.environment))
-    elif (run.path / MANIFEST).exists():
-        manifest = read_json(run.path / MANIFEST)
+    elif run.is_export:
+        manifest = read_json(run.manifest)
         found = {"weights": manifest["weights"], "git_commit": manifest["git_commit"]["run"]}
     for name in ("weights", "git_commit", "headline"):
         found.setdefault(name, None)

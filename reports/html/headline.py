@@ -55,8 +55,8 @@ def commands(files: EvaluationFiles) -> list[str]:
     """Return the command lines that repeat the training and the evaluation, or the evaluation of an external model."""
     if not trained_here(files):
         return [shlex.join(["python", "evaluate.py", *files.overrides])]
-    keys = [f"run={files.run.path}", f"split={files.scores['split']}", *files.changed]
-    if files.is_export:  # with one set of weights, and without what was typed to train them
-        return [shlex.join(["python", "evaluate.py", *keys])]
-    keys.insert(2, f"checkpoint={files.scores['checkpoint']['file'].removesuffix('.ckpt')}")
-    return [shlex.join(["python", "train.py", *files.overrides]), shlex.join(["python", "evaluate.py", *keys])]
+    evaluation = ["python", "evaluate.py", f"run={files.run.path}", f"split={files.scores['split']}"]
+    if files.run.is_export:  # with one set of weights, and without what was typed to train them
+        return [shlex.join([*evaluation, *files.changed])]
+    checkpoint = f"checkpoint={files.scores['checkpoint']['file'].removesuffix('.ckpt')}"
+    return [shlex.join(["python", "train.py", *files.overrides]), shlex.join([*evaluation, checkpoint, *files.changed])]

@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.files.images import read_image
 from datamodules.synthetic.generate import generate
-from entry import exploration
 from tests.conftest import make_image_folder, make_mask_folder
 
 OF_MASKS = ("data=mask_folder", "data.classes=[sky,road,car]")
@@ -72,11 +70,13 @@ def test_images_and_broken_files_and_copies(run_command, tmp_path):
 
 
 def test_a_pipe_is_named_and_not_waited_for(run_command, tmp_path, monkeypatch):
-    def checked(path: Path, *arguments: object) -> np.ndarray:
-        assert path.is_file(), "reading it would not end"
-        return read_image(path, *arguments)
+    read = Path.read_bytes
 
-    monkeypatch.setattr(exploration, "read_image", checked)
+    def checked(path: Path) -> bytes:
+        assert not path.is_fifo(), "reading it would not end"
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", checked)
     root = make_image_folder(tmp_path / "pictures")
     os.mkfifo(root / "red" / "pipe.png")
     answer = run_command("explore", "data=image_folder", f"data.root={root}")

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from entry.errors import RequestError
-from entry.exported import check_whole, is_export, read_manifest, weights_file
+from entry.exported import check_whole, read_manifest, weights_file
 from run_folder import RunFolder, RunFolderError
 
 CONTENT = {"version": 1, "format": "onnx", "label_space": "x", "classes": ["a", "b"], "output": "ids", "something": "later",
@@ -24,7 +24,7 @@ def folder(tmp_path):
 
 def test_an_export_has_one_file(folder):
     path = folder.path / "model.onnx"
-    assert is_export(folder)
+    assert folder.is_export
     assert weights_file(folder, "best") == weights_file(folder, str(path)) == path
     manifest = read_manifest(folder)
     assert (manifest.classes, manifest.input.size, manifest.checkpoint.step) == (["a", "b"], (4, 6), 40)
@@ -65,6 +65,6 @@ def test_a_manifest_that_is_none_is_named(folder, text):
 
 
 def test_a_run_is_no_export(tmp_path):
-    assert not is_export(RunFolder(tmp_path))
+    assert not RunFolder(tmp_path).is_export
     with pytest.raises(RunFolderError, match="checkpoint=best: there is no"):
         weights_file(RunFolder(tmp_path), "best")

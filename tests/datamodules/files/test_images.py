@@ -1,6 +1,7 @@
 import io
 import os
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -161,6 +162,15 @@ def test_pixels_without_a_scale_are_refused():
     for values in (np.full((2, 2), 0.5, np.float32), np.full((2, 2), 70000, np.int32)):
         with pytest.raises(DatasetError, match="no fixed scale"):
             decode_image(encoded(Image.fromarray(values), "TIFF"))
+
+
+@pytest.mark.parametrize("device", [None, "/dev/zero"])
+def test_a_pipe_or_a_device_is_not_read(tmp_path, monkeypatch, device):
+    path = tmp_path / "a.jpg"
+    path.symlink_to(device) if device else os.mkfifo(path)
+    monkeypatch.setattr(Path, "read_bytes", lambda _: pytest.fail("reading it would not end"))
+    with pytest.raises(DatasetError, match=r"a\.jpg: not a regular file"):
+        read_image(path)
 
 
 def test_a_missing_file_is_named(tmp_path):

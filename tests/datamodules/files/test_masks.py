@@ -193,12 +193,16 @@ def test_what_stands_for_nothing_is_named(tmp_path, image, words):
         image_mask(saved(tmp_path, image), SPACE)
 
 
-def test_files_that_are_no_masks_are_named(tmp_path):
+def test_files_that_are_no_masks_are_named(tmp_path, monkeypatch):
     (tmp_path / "text.png").write_text("no image")
     with pytest.raises(DatasetError, match=r"text\.png: not an image"):
         image_mask(tmp_path / "text.png", SPACE)
     with pytest.raises(DatasetError, match=r"gone\.png: No such file"):
         image_mask(tmp_path / "gone.png", SPACE)
+    os.mkfifo(tmp_path / "pipe.png")
+    monkeypatch.setattr(Path, "read_bytes", lambda _: pytest.fail("reading it would not end"))
+    with pytest.raises(DatasetError, match=r"pipe\.png: not a regular file"):
+        image_mask(tmp_path / "pipe.png", SPACE)
 
 
 def test_colours_that_two_classes_share_or_none_has_are_refused(tmp_path):
