@@ -51,6 +51,7 @@ def test_weights_predict_what_their_run_does(run_command, classifier, image_fold
     assert scores(answer.folder) == scores(classifier)
     page = (answer.folder / "evaluation/test/report.html").read_text()
     assert manifest["git_commit"]["run"] in page
+    assert f"<dt>Initial weights</dt><dd>{manifest['weights']['used']}" in page  # from the manifest alone
     # And no training, which the export cannot repeat.
     assert f"python evaluate.py run={answer.folder} split=test</pre>" in page
     labels = [run_command("predict", f"run={run}", f"source={image_folder}") for run in (classifier, answer.folder)]
