@@ -16,7 +16,7 @@ from run_folder import RunFolderError
 from settings.errors import SettingsError
 from streams import print_to_stderr
 
-DONE, FAILED, REFUSED = 0, 1, 2  # 128 + signal where a run was stopped
+DONE, FAILED, REFUSED, STOPPED = 0, 1, 2, 128  # STOPPED + signal where a run was stopped
 
 
 class RequestError(ValueError):

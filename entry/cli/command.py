@@ -1,9 +1,11 @@
 """What every command does around its one function: compose, refuse, report, and exit with the right code."""
 
+import atexit
 import contextlib
 import io
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -18,10 +20,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from callbacks.errors import handled
+from callbacks.errors import SIGNALS, handled
 from entry.cli import overrides
 from entry.cli.hydra_guard import guarded
-from entry.errors import DONE, FAILED, FAILURES, REFUSED, REQUEST_ERRORS, RunStopped, exit_code, print_failure
+from entry.errors import DONE, FAILED, FAILURES, REFUSED, REQUEST_ERRORS, STOPPED, RunStopped, exit_code, print_failure
 from entry.request import PROJECT, Request, choose_temporary_folder, environment_error, launched, rank
 from hydra_plugins.idd_lightning._jobs import SweepEnded
 from run_folder import folder_name
@@ -75,6 +77,9 @@ def command(name: str) -> Callable[[Callable[[Request], None]], Callable[[], Non
         def main() -> None:
             with guarded_streams() as out:
                 code = _stoppable(name, task)
+            # Stopped: no further signal may change the code while Python shuts down, which resets every handler but SIG_IGN.
+            for number in SIGNALS if code > STOPPED else ():
+                atexit.register(signal.signal, number, signal.SIG_IGN)
             if out.lost and Path(out.last_line).is_dir():
                 print_to_stderr(f"Standard output was closed before the end. The folder: {out.last_line}")
             sys.exit(code)

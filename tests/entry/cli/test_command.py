@@ -211,6 +211,24 @@ def test_a_signal_at_any_moment_ends_with_its_code_and_leaves_no_folder(command,
     assert signal.getsignal(number) == before
 
 
+@pytest.mark.parametrize(("code", "ends"), [(130, 130), (143, 143), (0, -signal.SIGINT), (2, -signal.SIGINT)])
+def test_a_signal_while_python_shuts_down_does_not_change_the_code_of_what_was_stopped(code, ends):
+    """Python resets all handlers before it deletes what modules hold: a second Ctrl-C often comes at that moment."""
+    program = f"""
+import os, signal
+from entry.cli import command
+
+class Last:
+    def __del__(self, kill=os.kill, pid=os.getpid(), number=signal.SIGINT):
+        kill(pid, number)
+
+last = Last()
+command._run = lambda name, task: {code}
+command.command("train")(None)()
+"""
+    assert subprocess.run([sys.executable, "-c", program], cwd=PROJECT, check=False).returncode == ends
+
+
 @pytest.mark.parametrize("hidden", ["fcntl"])
 @pytest.mark.parametrize("name", ["train", "evaluate", "predict"])
 def test_without_linux_there_is_one_sentence(name, hidden):

@@ -210,8 +210,12 @@ def test_a_signal_to_everything_around_stops_in_order(tmp_path, pictures, ranks,
     assert (status(run)["state"], status(run)["exit_code"]) == ("stopped", 128 + number)
 
 
-def test_a_second_signal_ends_at_once_without_a_broken_file(endless):
+@pytest.mark.parametrize("held", [False, True], ids=["all compute", "one is held"])
+def test_a_second_signal_ends_at_once_without_a_broken_file(endless, held):
+    """Where all compute, the second one may come at any moment from the saving of the state to the end of the process."""
     run, process = endless
+    if held:  # no rank can end its step
+        os.kill(rank_pids(run)[1], signal.SIGSTOP)
     for _ in range(2):
         process.send_signal(signal.SIGINT)
         time.sleep(0.3)
