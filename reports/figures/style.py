@@ -48,7 +48,8 @@ def drawing(path: Path, width: float, height: float) -> Iterator["Figure"]:
         figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
         yield figure
         with atomic(path) as file, catch_warnings():
-            filterwarnings("ignore", message="Glyph .* missing from")  # `undrawable` names these
+            # `undrawable` names these; Matplotlib 3.10 also warns of scripts whose letters it does not join.
+            filterwarnings("ignore", message="Glyph .* missing from|Matplotlib currently does not support")
             figure.savefig(file, format="png", metadata={"Software": None})
 
 

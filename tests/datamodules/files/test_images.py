@@ -112,10 +112,10 @@ def test_cmyk_shows_its_colours():
 def test_other_colour_models_are_converted():
     image = decode_image(encoded(Image.fromarray(PICTURE).convert("LAB"), "TIFF"))
     assert image.shape == PICTURE.shape
-    np.testing.assert_array_equal(
-        decode_image(encoded(Image.fromarray(PICTURE).convert("YCbCr"), "TIFF")),
-        np.asarray(Image.fromarray(PICTURE).convert("YCbCr").convert("RGB")),
-    )
+    # Compressed: Pillow before 13 writes too few bytes otherwise. libtiff rounds in its own way.
+    read = decode_image(encoded(Image.fromarray(PICTURE).convert("YCbCr"), "TIFF", compression="tiff_lzw"))
+    expected = np.asarray(Image.fromarray(PICTURE).convert("YCbCr").convert("RGB"))
+    np.testing.assert_allclose(read.astype(int), expected, atol=1)
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])

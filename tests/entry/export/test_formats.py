@@ -7,6 +7,7 @@ from entry.builders.modules import build_module
 from entry.config.resolve import resolved
 from entry.export.formats import traced, write_file
 from label_spaces.space import LabelSpace
+from lightning_modules.networks.program_file import read_program
 from settings.export import ExportKeys
 from tests.entry.config.test_resolve import request
 from tests.entry.test_model import SHARED
@@ -30,8 +31,9 @@ def test_safetensors_hold_the_weights_bit_for_bit(module, tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
-def test_a_program_takes_images_as_they_are(module, dtype):
-    program = traced(module, ExportKeys(format="torch_export", input=dtype), (32, 48))
+def test_a_program_takes_images_as_they_are(module, dtype, tmp_path):
+    write_file(tmp_path / "model.pt2", module, ExportKeys(format="torch_export", input=dtype), (32, 48), {})
+    program = read_program(tmp_path / "model.pt2")
     images = torch.randint(0, 256, (3, 3, 40, 52)).to(getattr(torch, dtype))
     with torch.inference_mode():
         assert program.module()(images) == pytest.approx(module(images), abs=1e-5)
