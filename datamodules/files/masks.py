@@ -1,5 +1,6 @@
 """Masks of class indices: drawn from polygons as IDD's own generator draws them, or read from image files."""
 
+import io
 import re
 from collections.abc import Iterable
 from functools import lru_cache
@@ -123,7 +124,7 @@ def holds_colours(path: Path) -> bool:
 def _array(path: Path) -> npt.NDArray[np.generic]:
     """Return the ids (H, W) in a numpy file; what would have to be unpickled is refused."""
     try:
-        array = np.load(path, allow_pickle=False)
+        array = np.load(io.BytesIO(read_bytes(path)), allow_pickle=False)
     except OSError:
         raise
     except UNREADABLE as error:

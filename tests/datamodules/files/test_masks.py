@@ -199,10 +199,15 @@ def test_files_that_are_no_masks_are_named(tmp_path, monkeypatch):
         image_mask(tmp_path / "text.png", SPACE)
     with pytest.raises(DatasetError, match=r"gone\.png: No such file"):
         image_mask(tmp_path / "gone.png", SPACE)
-    os.mkfifo(tmp_path / "pipe.png")
-    monkeypatch.setattr(Path, "read_bytes", lambda _: pytest.fail("reading it would not end"))
-    with pytest.raises(DatasetError, match=r"pipe\.png: not a regular file"):
-        image_mask(tmp_path / "pipe.png", SPACE)
+
+
+@pytest.mark.parametrize("name", ["pipe.png", "pipe.npy"])
+def test_a_pipe_is_refused(tmp_path, monkeypatch, name):
+    os.mkfifo(tmp_path / name)
+    for reader in ("read_bytes", "open"):
+        monkeypatch.setattr(Path, reader, lambda *_: pytest.fail("reading it would not end"))
+    with pytest.raises(DatasetError, match=rf"{name}: not a regular file"):
+        image_mask(tmp_path / name, SPACE)
 
 
 def test_colours_that_two_classes_share_or_none_has_are_refused(tmp_path):
