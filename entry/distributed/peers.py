@@ -90,7 +90,7 @@ class Peers:
 
     def _exchange(self) -> None:
         try:
-            store = open_store(ARRIVAL_SECONDS)  # of its own: one that waits for a key blocks other threads
+            store = open_store(ARRIVAL_SECONDS, self._over)  # its own: one that waits for a key blocks other threads
             before = time.monotonic()
             for beat in itertools.count():
                 store.set(key("beat", rank()), str(beat))

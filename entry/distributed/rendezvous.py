@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -16,7 +17,7 @@ from entry.request import rank, world_size
 from streams import waiting
 
 ARRIVAL_SECONDS = 60.0
-ATTEMPT_SECONDS = 5.0  # of connecting, in which no signal is answered
+ATTEMPT_SECONDS = 5.0  # of connecting
 POLL_SECONDS = 0.2
 
 
@@ -57,24 +58,32 @@ def meet(seconds: float = ARRIVAL_SECONDS) -> Store:
     return store
 
 
-def open_store(seconds: float) -> Store:
+def open_store(seconds: float, over: threading.Event | None = None) -> Store:
     """A connection to the ranks' store, which rank 0 serves unless a launcher does; it has this rank's host name then.
 
-    Raises RankError where none answers.
+    Raises RankError where none answers, or `over` is set before.
     """
+    over = over or threading.Event()
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     # Like torch's own env:// rendezvous, which would not report which ranks are missing.
     serves = rank() == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
     until = time.monotonic() + seconds
     while True:
-        limit = timedelta(seconds=max(1.0, min(ATTEMPT_SECONDS, until - time.monotonic())))
+        limit = max(1.0, min(ATTEMPT_SECONDS, until - time.monotonic()))
         try:
+            if not serves:
+                # torch's own client answers no signal for several times its limit, and a thread in it aborts a process that ends.
+                socket.create_connection((host, port), limit).close()
             store: Store = TCPStore(
-                host, port, is_master=serves, timeout=limit, wait_for_workers=False, multi_tenant=True
+                host,
+                port,
+                is_master=serves,
+                timeout=timedelta(seconds=limit),
+                wait_for_workers=False,
+                multi_tenant=True,
             )
-        except (dist.DistError, RuntimeError, ValueError) as error:
-            if time.monotonic() < until:
-                time.sleep(POLL_SECONDS)
+        except (dist.DistError, OSError, RuntimeError, ValueError) as error:
+            if time.monotonic() < until and not over.wait(POLL_SECONDS):
                 continue
             reason = str(error).splitlines()[0]
             raise RankError(

@@ -90,7 +90,7 @@ def test_a_store_that_never_answers_again_ends_the_process_too(store, ended, oth
     store.set("here/0", "node3")
     store.set("beat/0", "0")
     monkeypatch.setenv("RANK", "1")
-    monkeypatch.setattr(peers, "open_store", lambda _: Blocked(store, 3))
+    monkeypatch.setattr(peers, "open_store", lambda *_: Blocked(store, 3))
     with others.watching():
         assert ended.wait(20)
     place = rendezvous.address()
@@ -100,7 +100,7 @@ def test_a_store_that_never_answers_again_ends_the_process_too(store, ended, oth
 def test_on_one_machine_a_command_that_is_stopped_does_not_end_its_ranks(store, ended, reasons, monkeypatch):
     others = Peers(3.5, one_machine=True)
     others.on_loss = reasons.append
-    monkeypatch.setattr(peers, "open_store", lambda _: Blocked(store, 3))
+    monkeypatch.setattr(peers, "open_store", lambda *_: Blocked(store, 3))
     with others.watching():
         assert not ended.wait(2)
     assert reasons == []

@@ -1,6 +1,8 @@
 """Ranks that find one another at a store on this machine, and the message where some do not come."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -9,6 +11,7 @@ import torch.distributed as dist
 
 from entry.distributed import rendezvous
 from entry.errors import RankError
+from entry.request import PROJECT
 
 
 def test_missing_ranks_are_named(ranks):
@@ -22,6 +25,36 @@ def test_a_rank_finds_no_first_rank(ranks):
     address = ranks(1, 2)
     with pytest.raises(RankError, match=f"Rank 1 of 2: no answer at {address} within 1 s"):
         rendezvous.meet(1)
+
+
+def test_a_wait_for_the_first_rank_ends_when_it_is_over(ranks):
+    ranks(1, 2)
+    over = threading.Event()
+    threading.Timer(0.3, over.set).start()
+    began = time.monotonic()
+    with pytest.raises(RankError, match="no answer at"):
+        rendezvous.open_store(60, over)
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.slow
+def test_a_process_ends_in_order_while_a_thread_waits_for_the_first_rank(ranks):
+    """A thread that returns from torch's client while Python shuts down aborts the process with SIGABRT."""
+    ranks(1, 2)
+    program = """
+import threading, time
+from entry.distributed import rendezvous
+
+class Last:
+    def __del__(self, sleep=time.sleep):
+        sleep(8)
+
+last = Last()
+threading.Thread(target=rendezvous.open_store, args=(1,), daemon=True).start()
+time.sleep(0.5)
+"""
+    answer = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, check=False)
+    assert (answer.returncode, answer.stderr) == (0, b"")
 
 
 def test_a_rank_that_comes_later_is_waited_for(ranks):
