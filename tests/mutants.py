@@ -58,7 +58,7 @@ MUTATIONS = (
     Mutation("datamodules/files/labelme.py", ', formats=("PNG",)', "", f"{LABELME}::test_a_postscript"),
     Mutation("datamodules/files/coco.py", "height * width > MOST_PIXELS or ", "", f"{COCO}::test_what_cannot_be_drawn"),
     Mutation("datamodules/files/coco.py", "if shift > MOST_BITS:", "if False:", f"{COCO}::test_what_cannot_be_drawn"),
-    Mutation("datamodules/files/masks.py", "np.load(path, allow_pickle=False)", "np.load(path, allow_pickle=True)", "tests/datamodules/files/test_mask_files.py::test_an_array_of_objects"),
+    Mutation("datamodules/files/masks.py", "np.load(io.BytesIO(read_bytes(path)), allow_pickle=False)", "np.load(io.BytesIO(read_bytes(path)), allow_pickle=True)", "tests/datamodules/files/test_mask_files.py::test_an_array_of_objects"),
     Mutation("datamodules/files/other_files.py", "tokenize.TokenError, ", "", "tests/datamodules/files/test_mask_files.py::test_an_array_file_with"),
     Mutation("datamodules/files/audit.py", "and facts.st_size <= LARGEST", "", "tests/datamodules/files/test_audit.py::test_a_file_that_is_larger"),
     Mutation("datamodules/files/audit.py", "stat.S_ISREG(facts.st_mode) and ", "", "tests/datamodules/files/test_audit.py::test_what_is_no_file"),
