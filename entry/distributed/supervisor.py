@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from callbacks.pruning import RunPruned
-from entry.errors import REFUSED, RankError, RequestError, RunStopped, TrainingError
+from entry.errors import REFUSED, STOPPED, RankError, RequestError, RunStopped, TrainingError
 from entry.hardware import OWN_RANKS, Hardware
 from entry.request import PROJECT
 from streams import print_to_stderr
@@ -138,7 +138,7 @@ def _raise_end(ranks: _Ranks, wanted: int) -> None:
     )
     if cause is not None:
         if cause["kind"] == "RunStopped":
-            raise RunStopped(cause["code"] - 128)
+            raise RunStopped(cause["code"] - STOPPED)
         raise (RequestError if cause["code"] == REFUSED else TrainingError)(cause["message"])
     if ranks.error is None and not bad:
         if pruned := [end["message"] for end in ends.values() if end["kind"] == "RunPruned"]:

@@ -193,7 +193,7 @@ def test_what_stands_for_nothing_is_named(tmp_path, image, words):
         image_mask(saved(tmp_path, image), SPACE)
 
 
-def test_files_that_are_no_masks_are_named(tmp_path, monkeypatch):
+def test_files_that_are_no_masks_are_named(tmp_path):
     (tmp_path / "text.png").write_text("no image")
     with pytest.raises(DatasetError, match=r"text\.png: not an image"):
         image_mask(tmp_path / "text.png", SPACE)
