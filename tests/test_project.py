@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -38,3 +39,19 @@ def test_no_file_names_a_package_index():
     assert [
         name for name, text in texts.items() if re.search(rb"--(extra-)?index-url|find-links|/simple/|\.whl", text)
     ] in ([], ["tests/test_project.py"])
+
+
+def test_the_folder_of_a_passed_test_is_removed(tmp_path):
+    """Thousands of runs, each with its checkpoints, otherwise fill the disk before the suites end."""
+    tests = tmp_path / "test_two.py"
+    tests.write_text(
+        "def test_passes(tmp_path):\n    (tmp_path / 'last.ckpt').touch()\n\n\n"
+        "def test_fails(tmp_path):\n    (tmp_path / 'last.ckpt').touch()\n    assert False\n"
+    )
+    folders = tmp_path / "folders"
+    options = [f"--config-file={ROOT / 'pyproject.toml'}", f"--basetemp={folders}", "-p", "no:cacheprovider"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, tests], capture_output=True, text=True, check=False
+    )
+    assert "1 failed, 1 passed" in ended.stdout, ended.stdout + ended.stderr
+    assert [path.parent.name for path in folders.rglob("last.ckpt")] == ["test_fails0"]
