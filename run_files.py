@@ -5,9 +5,14 @@ import json
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, NotRequired
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from run_folder import RunFolderError
+
+Cell = float | Literal[""]  # of a column that not every row has a number in
 
 
 class Fields(dict[str, Any]):
@@ -22,21 +27,110 @@ class Fields(dict[str, Any]):
         raise RunFolderError(f"{self._path} is damaged: it lacks {key}.")
 
 
-def read_csv(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a CSV file with a header, as `Fields`. Raises RunFolderError if it is not CSV."""
+class WeightsUsed(TypedDict):
+    """The first weights of a training; `sha256` where they are a file."""
+
+    used: str
+    sha256: NotRequired[str]
+
+
+class LoggerUsed(TypedDict):
+    """A logger of a run, with the id and the address that it has at its service."""
+
+    kind: str
+    id: str | None
+    url: str | None
+
+
+class SkippedSample(TypedDict):
+    """A sample that was left out."""
+
+    sample: str
+    reason: str
+
+
+class Environment(TypedDict, total=False):
+    """What is read of environment.json; runs of earlier versions lack some of its keys."""
+
+    weights: WeightsUsed
+    headline: str
+    git_commit: str | None
+    accelerator: str
+    precision: str
+    cores: int
+    devices: int
+    parameters: int
+    logger: LoggerUsed
+    loggers: list[LoggerUsed]
+    notes: list[str]
+    skipped: list[SkippedSample]
+    resumed: list[dict[str, Any]]
+
+
+class StatusFile(TypedDict, total=False):
+    """What is read of status.json of a run or an evaluation."""
+
+    state: str
+    seconds: float | None
+    heartbeat: str
+
+
+class EpochRow(BaseModel):
+    """A row of history.csv or timing.csv."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Cell]
+
+    epoch: Annotated[str, StringConstraints(pattern=r"^-?[0-9]{1,15}$")]
+
+
+class TimingRow(EpochRow):
+    """A row of timing.csv."""
+
+    steps: float
+    waited: float
+    workers: Annotated[str, StringConstraints(pattern=r"^[0-9]{0,6}$")] = ""
+
+
+def read_csv(path: Path, model: type[BaseModel] | None = None) -> list[dict[str, str]]:
+    """Return the rows of a CSV file with a header, as `Fields`. Raises RunFolderError if it is not CSV, or the `model` refuses a row."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return [Fields(row, path) for row in csv.DictReader(file)]
+            rows: list[dict[str, str]] = [Fields(row, path) for row in csv.DictReader(file)]
     except (csv.Error, UnicodeDecodeError) as error:
         raise RunFolderError(f"{path} is damaged: {error}") from None
+    for number, row in enumerate(rows, 1) if model else ():
+        _check(path, model, row, place=f"row {number}: ", strict=False)
+    return rows
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the object of a JSON file and those within it as `Fields`. Raises RunFolderError if it is no JSON object."""
+def read_epochs(path: Path, model: type[EpochRow] = EpochRow) -> list[dict[str, str]]:
+    """Return the rows of history.csv or timing.csv, none where there is no file. Raises RunFolderError where a cell is no number."""
+    return read_csv(path, model) if path.exists() else []
+
+
+def read_json(path: Path, model: Any = None) -> dict[str, Any]:
+    """Return the object of a JSON file and those within it as `Fields`. Raises RunFolderError if it is no JSON object, or does not fit the `model`."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"), object_hook=partial(Fields, path=path))
     except (ValueError, RecursionError) as error:
         raise RunFolderError(f"{path} is damaged: {error}") from None
     if not isinstance(content, dict):
         raise RunFolderError(f"{path} is damaged: it is no JSON object.")
+    if model is not None:
+        _check(path, model, content, strict=True)
+    try:  # Python reads NaN and half of a surrogate pair from JSON, which no page and no further file can hold
+        json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError as error:
+        raise RunFolderError(f"{path} is damaged: {error}") from None
     return content
+
+
+def _check(path: Path, model: Any, content: object, place: str = "", *, strict: bool) -> None:
+    """Raise RunFolderError with the first thing in `content`, which lies at a `place` in a file, that does not fit a model."""
+    try:
+        TypeAdapter(model).validate_python(content, strict=strict)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise RunFolderError(f"{path} is damaged: {place}{key}: {first['msg']}") from None

@@ -34,7 +34,7 @@ from entry.hardware import choose
 from label_spaces import catalogue
 from label_spaces.space import LabelSpace
 from lightning_modules.errors import TrainingError
-from run_files import read_json
+from reports.evaluation_files import read_scores
 from run_folder import RunFolder
 from settings.data import DataSettings
 from settings.run import RunSettings, validated
@@ -238,7 +238,7 @@ def evaluated_size(folder: RunFolder) -> tuple[int, int] | None:
     for split in ("test", "val"):
         scores = folder.evaluation(split) / "scores.json"
         if scores.is_file():
-            height, width = read_json(scores)["policy"]["resolution"]
+            height, width = read_scores(scores)["policy"]["resolution"]
             return height, width
     return None
 

@@ -22,7 +22,7 @@ from entry.hardware import Hardware
 from entry.request import Request
 from entry.run import Run, assemble, batch_job, digest, first_weights, session, write_start
 from lightning_modules.weights.safe_load import damage
-from run_files import read_json
+from run_files import Environment, read_json
 from run_folder import RunFolder, Status, now, write_json, write_text
 from settings.run import AUTO, RunSettings
 from settings.training import TrainerSettings
@@ -80,7 +80,11 @@ def reopened(request: Request, resumption: Resumption) -> Iterator[tuple[Run, St
         if not begun:
             write_start(folder, settings, run.machine, run.datamodule, run.weights, run.facts)
         notes += [*_machine_notes(folder, run.machine), *differences(folder, run.datamodule)]
-        if begun and not checkpoint and read_json(folder.environment)["weights"].get("sha256") != digest(weights):
+        if (
+            begun
+            and not checkpoint
+            and read_json(folder.environment, Environment)["weights"].get("sha256") != digest(weights)
+        ):
             notes.append(f"{weights} is not the file that the run began with: its SHA-256 is another one.")
         if isinstance(run.datamodule, SegmentationDataModule) and OF_CLASSES & {*changes}:
             keep_space(folder, run.datamodule)
@@ -139,7 +143,7 @@ def _newest(folder: RunFolder) -> tuple[Path | None, int, int, list[str]]:
 
 def _machine_notes(folder: RunFolder, machine: Hardware) -> list[str]:
     """What differs between this machine and the one that the run was begun on."""
-    begun = read_json(folder.environment)
+    begun = read_json(folder.environment, Environment)
     here = {key: getattr(machine, key) for key in ("accelerator", "precision", "threads", "devices", "nodes")}
     other = [f"{key} {value}, not {begun[key]}" for key, value in here.items() if begun.get(key, value) != value]
     note = f"hardware differs ({'; '.join(other)}): the last digits may differ from an uninterrupted run."
@@ -149,7 +153,7 @@ def _machine_notes(folder: RunFolder, machine: Hardware) -> list[str]:
 def _write_down(folder: RunFolder, settings: RunSettings, changes: Sequence[str], request: Request, step: int) -> None:
     if changes:
         write_text(folder.config, settings.to_yaml())
-    facts = read_json(folder.environment)
+    facts = read_json(folder.environment, Environment)
     had = loggers.of_run(facts)
     if tuple(each["kind"] for each in had) != loggers.kinds_of(settings):
         facts |= loggers.description(settings, had)

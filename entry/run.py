@@ -27,7 +27,7 @@ from entry.request import PROJECT, Request
 from label_spaces.crosswalk import Crosswalk
 from lightning_modules.supervised import SupervisedModule
 from lightning_modules.weights.load import WeightsReport
-from run_files import read_json
+from run_files import Environment, read_json
 from run_folder import RunFolder, Status, free_name, write_csv, write_json
 from settings.run import RunSettings
 
@@ -147,7 +147,7 @@ def claimed(
 
 def first_weights(folder: RunFolder) -> str:
     """The run's first weights, for every rank and for a start that is repeated: found once, not searched again."""
-    return str(read_json(folder.environment)["weights"]["used"])
+    return str(read_json(folder.environment, Environment)["weights"]["used"])
 
 
 def write_start(

@@ -14,7 +14,7 @@ from entry.comparable import SPLITS, evaluated_splits
 from entry.request import Request
 from hydra_plugins.idd_lightning._jobs import Record, Sweep, best_row, last_lines
 from reports.html.sweep import PAGE, Job, Search, number, page
-from run_files import read_csv, read_json
+from run_files import Environment, StatusFile, read_csv, read_epochs, read_json
 from run_folder import HEARTBEAT_SECONDS, SWEEP, RunFolder, write_text
 from settings.base import override
 from settings.run import PageKeys
@@ -76,10 +76,10 @@ def _by_key(overrides: Sequence[str]) -> dict[str, str]:
 
 def _job(sweep: Sweep, record: Record) -> Job:
     run, log = RunFolder(sweep.folder(record.number)), sweep.log(record.number)
-    history = read_csv(run.history) if run.history.is_file() else []
-    headline = read_json(run.environment).get("headline") if run.environment.is_file() else None
+    history = read_epochs(run.history)
+    headline = read_json(run.environment, Environment).get("headline") if run.environment.is_file() else None
     best = best_row(history, f"val/{headline}")
-    status = read_json(run.status) if run.status.is_file() else {}
+    status = read_json(run.status, StatusFile) if run.status.is_file() else {}
     began, beat, running = _time(record.started), _time(status.get("heartbeat")), record.state == "running"
     ended = beat if running or record.attempts > 1 else None
     note = "".join(last_lines(log, 1))[:LONGEST_NOTE] if record.state in ("failed", "refused") else ""

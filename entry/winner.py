@@ -12,8 +12,9 @@ from entry.config.run_config import of_one_machine, stored_settings, with_overri
 from entry.config.targets import check_targets
 from entry.errors import RequestError
 from entry.request import Request
+from reports.evaluation_files import read_scores
 from reports.formatting import with_interval
-from run_files import read_csv, read_json
+from run_files import Environment, read_csv, read_json
 from run_folder import SWEEP, RunFolder, write_json
 from settings.changes import flat
 
@@ -50,7 +51,7 @@ def recipes_of(sweep: Path) -> list[Recipe]:
         if row["state"] != "finished":
             continue
         run = RunFolder.open(sweep / row["folder"])
-        headline = str(read_json(run.environment)["headline"])
+        headline = str(read_json(run.environment, Environment)["headline"])
         settings = flat(stored_settings(run)).items()
         kept = {key: value for key, value in settings if matters(key, WITHIN)}
         if score := row[f"val/{headline}"]:  # of one without a validation score nothing is known
@@ -127,5 +128,5 @@ def _scored(request: Request, run: RunFolder) -> dict[str, Any]:
     else:
         split = evaluate_trained(request, run, settings)
     print_summary(run, split)
-    scores: dict[str, Any] = read_json(run.evaluation(split) / "scores.json")
+    scores: dict[str, Any] = read_scores(run.evaluation(split) / "scores.json")
     return scores

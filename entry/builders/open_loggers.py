@@ -17,7 +17,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from entry.builders import wandb_logger
 from entry.builders.loggers import kinds_of, of_run
 from entry.errors import exit_code
-from run_files import read_json
+from run_files import Environment, read_json
 from run_folder import RunFolder, write_json
 from settings.run import RunSettings
 from streams import waiting
@@ -148,7 +148,7 @@ def _open(name: str, settings: RunSettings, folder: RunFolder) -> _Opened | None
 
 def _open_wandb(settings: RunSettings, folder: RunFolder) -> _Opened:
     """The logger of the id in environment.json, where its address is written; offline where it cannot be reached."""
-    facts = read_json(folder.environment)
+    facts = read_json(folder.environment, Environment)
     own = next(each for each in of_run(facts) if each["kind"] == "wandb")
     offline = wandb_logger.mode() == "offline"
     try:

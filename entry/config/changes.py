@@ -8,7 +8,7 @@ from entry.config.run_config import open_run, stored_settings, with_overrides
 from entry.config.targets import check_targets
 from entry.errors import RequestError
 from entry.request import Request
-from run_files import read_json
+from run_files import StatusFile, read_json
 from run_folder import RunFolder, is_run
 from settings.changes import changes
 from settings.model import LIBRARIES
@@ -41,7 +41,11 @@ class Resumption:
         """Whether the run is complete, and was not given more epochs."""
         now, before = self.settings.trainer, self.before.trainer
         more = (now.max_steps or now.max_epochs) > (before.max_steps or before.max_epochs)
-        return not more and self.folder.status.exists() and read_json(self.folder.status)["state"] == "finished"
+        return (
+            not more
+            and self.folder.status.exists()
+            and read_json(self.folder.status, StatusFile)["state"] == "finished"
+        )
 
 
 def to_resume(request: Request) -> Resumption | None:

@@ -11,7 +11,8 @@ from entry.checkpoint import Checkpoint
 from entry.run import git_commit
 from label_spaces.space import LabelSpace
 from lightning_modules.weights.load import IMAGENET_MEAN, IMAGENET_STD
-from run_files import read_csv, read_json
+from reports.evaluation_files import read_scores
+from run_files import Environment, read_csv, read_json
 from run_folder import RunFolder, now
 from settings.export import WEIGHTS, ExportKeys
 from settings.run import RunSettings
@@ -41,7 +42,7 @@ class Description:
 def manifest(described: Description, file: Path) -> dict[str, Any]:
     """The content of manifest.json without what the comparison found; `file` is the one that was written."""
     settings, keys, space = described.settings, described.keys, described.space
-    environment = read_json(described.folder.environment) if described.folder.environment.exists() else {}
+    environment = read_json(described.folder.environment, Environment) if described.folder.environment.exists() else {}
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     graph = keys.format != "safetensors"
@@ -103,7 +104,7 @@ def scores(described: Description) -> dict[str, Any]:
     found = {}
     for split in SPLITS:
         path = described.folder.evaluation(split) / "scores.json"
-        content = read_json(path) if path.is_file() else None
+        content = read_scores(path) if path.is_file() else None
         if content is None or content["checkpoint"] != described.checkpoint.origin:
             continue
         names = [name for name in content["intervals"] or {} if isinstance(content.get(name), float)]

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from run_files import read_csv, read_json
+from run_files import Environment, StatusFile, read_epochs, read_json
 from run_folder import SWEEP, RunFolderError, write_csv, write_json
 
 # Keys of the sweep, not of its jobs.
@@ -62,8 +62,8 @@ class Record:
 
     def learn(self, folder: Path) -> None:
         """Read epochs, scores, headline and parameters from the run's folder, as far as they are there."""
-        facts = read_json(folder / "environment.json") if (folder / "environment.json").exists() else {}
-        rows = read_csv(folder / "history.csv") if (folder / "history.csv").exists() else []
+        facts = read_json(folder / "environment.json", Environment) if (folder / "environment.json").exists() else {}
+        rows = read_epochs(folder / "history.csv")
         self.headline, self.parameters = facts.get("headline"), facts.get("parameters")
         self.epochs = len(rows)
         if best := best_row(rows, f"val/{self.headline}"):
@@ -129,7 +129,7 @@ class Sweep:
     def catch_up(self, record: Record) -> None:
         """Record how a job ended of which nobody kept the record to its end; nobody is at work on the job."""
         file = self.folder(record.number) / "status.json"
-        found = read_json(file) if record.state == "running" and file.exists() else {}
+        found = read_json(file, StatusFile) if record.state == "running" and file.exists() else {}
         if found.get("state") in ("finished", "pruned"):
             record.state, record.exit_code = found["state"], 0
             record.seconds = (record.seconds or 0.0) + (found.get("seconds") or 0.0)
@@ -139,7 +139,7 @@ class Sweep:
     def end(self, record: Record, code: int, seconds: float, *, stopped: bool) -> None:
         """Record how the process of a job ended; `stopped`: a signal was sent to it."""
         folder = self.folder(record.number)
-        status = read_json(folder / "status.json")["state"] if (folder / "status.json").exists() else None
+        status = read_json(folder / "status.json", StatusFile)["state"] if (folder / "status.json").exists() else None
         record.exit_code, record.seconds = (128 - code if code < 0 else code), seconds
         if code == 0:
             record.state = "pruned" if status == "pruned" else "finished"

@@ -5,15 +5,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
 from metrics.counts import Predictions
-from run_files import read_csv, read_json
-from run_folder import RunFolder
+from reports.evaluation_files import read_samples, read_scores
+from run_files import Environment, StatusFile, TimingRow, read_csv, read_epochs, read_json
+from run_folder import RunFolder, RunFolderError
 from settings.base import as_typed
 from settings.changes import changes
 from settings.run import RunSettings, validated
@@ -113,28 +115,25 @@ class EvaluationFiles:
 
 
 def read_files(folder: Path, run: RunFolder) -> EvaluationFiles:
-    """Read the files of an evaluation in `folder`, of a run."""
-    samples: dict[str, np.ndarray] = {}
-    if (folder / "per_sample.npz").exists():
-        with np.load(folder / "per_sample.npz", allow_pickle=False) as columns:
-            samples = dict(columns)
+    """Read the files of an evaluation in `folder`, of a run. Raises RunFolderError naming one that is damaged."""
+    scores, samples = read_scores(folder / "scores.json"), folder / "per_sample.npz"
     overrides = run.overrides.read_text(encoding="utf-8").splitlines() if run.overrides.exists() else []
     return EvaluationFiles(
         folder,
         run,
-        scores=read_json(folder / "scores.json"),
+        scores=scores,
         settings=(folder / "config.yaml").read_text(encoding="utf-8"),
-        status=read_json(folder / "status.json"),
-        confusion=_matrix(folder / "confusion.csv"),
-        class_counts=_rows(folder / "class_counts.csv"),
+        status=read_json(folder / "status.json", StatusFile),
+        confusion=_matrix(folder / "confusion.csv", len(scores["classes"]) + 1),
+        class_counts=_rows(folder / "class_counts.csv", _ClassCounts),
         sizes=_rows(folder / "image_sizes.csv"),
         slices=_rows(folder / "slices.csv"),
         calibration=_rows(folder / "calibration.csv"),
-        samples=samples,
+        samples=read_samples(samples, len(scores["classes"])) if samples.exists() else {},
         environment=_environment(run),
         overrides=overrides,
-        history=_rows(run.history),
-        timing=_rows(run.timing),
+        history=read_epochs(run.history),
+        timing=read_epochs(run.timing, TimingRow),
         split=_rows(run.split),
         contents=_rows(run.files),
         jobs=_rows(run.sweep / "sweep.csv") if run.sweep else [],
@@ -145,7 +144,7 @@ def _environment(run: RunFolder) -> dict[str, Any]:
     """What environment.json has; of an export, which has none, what its manifest has of the run."""
     found: dict[str, Any] = {}
     if run.environment.exists():
-        found = dict(read_json(run.environment))
+        found = dict(read_json(run.environment, Environment))
     elif run.is_export:
         manifest = read_json(run.manifest)
         found = {"weights": manifest["weights"], "git_commit": manifest["git_commit"]["run"]}
@@ -154,13 +153,28 @@ def _environment(run: RunFolder) -> dict[str, Any]:
     return {"notes": [], "skipped": []} | found
 
 
-def _rows(path: Path) -> Rows:
-    return read_csv(path) if path.exists() else []
+class _ClassCounts(BaseModel):
+    """A row of class_counts.csv: the count in each split."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Annotated[int, Field(ge=0)]]
+
+    name: str
 
 
-def _matrix(path: Path) -> NDArray[np.int64] | None:
+def _rows(path: Path, model: type[BaseModel] | None = None) -> Rows:
+    return read_csv(path, model) if path.exists() else []
+
+
+def _matrix(path: Path, side: int) -> NDArray[np.int64] | None:
     """Return the counts of a table by place: a class may be called truth or void."""
     if not path.exists():
         return None
-    with path.open(newline="", encoding="utf-8") as file:
-        return np.array([row[1:] for row in list(csv.reader(file))[1:]], dtype=np.int64)
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            found = np.array([row[1:] for row in list(csv.reader(file))[1:]], dtype=np.int64)
+    except (ValueError, OverflowError, csv.Error) as error:
+        raise RunFolderError(f"{path} is damaged: {error}") from None
+    if found.shape != (side, side) or found.min() < 0:
+        raise RunFolderError(f"{path} is damaged: it does not hold the counts of {side - 1} classes and void.")
+    return found

@@ -3,10 +3,14 @@
 import base64
 import hashlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reports.figures.style import compact, short_names
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
 UNDEFINED = "–"
@@ -17,6 +21,17 @@ def render(template: str, **context: Any) -> str:
 
     Every text is escaped: a class called ``<script>`` is shown.
     """
+    style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    return (
+        _environment()
+        .get_template(template)
+        .render(style=style, script=script, policy=_policy(style, script), **context)
+    )
+
+
+@cache
+def _environment() -> "Environment":
+    """Return the templates, each compiled once in a process."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -27,10 +42,7 @@ def render(template: str, **context: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= FILTERS
-    style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    return environment.get_template(template).render(
-        style=style, script=script, policy=_policy(style, script), **context
-    )
+    return environment
 
 
 def _policy(style: str, script: str) -> str:

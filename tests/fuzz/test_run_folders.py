@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -11,14 +12,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from callbacks.history import EpochRows
 from datamodules.files.audit import audit
 from datamodules.files.image_cache import cached_images
+from entry.builders.loggers import description, of_run
 from entry.comparable import check_comparable, read_evaluations
 from entry.comparison import compare
+from entry.config.resolve import resolved
 from entry.config.run_config import read_settings
-from run_folder import RunFolder
+from entry.evaluation.summary import print_limit, print_summary, print_validated
+from reports.html.evaluation import Gallery, write_report
+from run_files import Environment, read_json
+from run_folder import RunFolder, write_json
 from tests.compared import write_masks, write_run
-from tests.fuzz.mutations import changed_bytes, changed_json, changed_values, check, fuzzed, profile
+from tests.entry.config.test_resolve import request
+from tests.fuzz.mutations import changed_bytes, changed_json, changed_table, changed_values, check, fuzzed, profile
+from tests.reports.html.conftest import classified
+from tests.reports.html.conftest import write_run as write_run_folder
 
 CONTENT = bytes(range(180))
 
@@ -150,3 +160,40 @@ def test_changed_caches_of_images_are_made_anew_or_have_the_shape(tmp_path: Path
         assert found[0].sum() >= 0  # is read to its end
 
     test()
+
+
+RUN_FILES = ("environment.json", "history.csv", "timing.csv", "split.csv", "evaluation/test/status.json", "evaluation/test/scores.json", "evaluation/test/confusion.csv", "evaluation/test/class_counts.csv")  # fmt: skip
+
+
+@fuzzed(30, 300)
+@pytest.mark.parametrize("name", RUN_FILES)
+def test_changed_files_of_a_run(tmp_path: Path, name: str, cases: int) -> None:
+    config = resolved(request(tmp_path, "model=custom_cnn")).to_yaml()
+    files = write_run_folder(
+        tmp_path / "run", classified([0, 1, 1, 2], [0, 1, 2, 2], [0.9, 0.8, 0.6, 0.7], ("a", "b", "c")), config
+    )
+    run, file, refused = files.run, files.run.path / name, 0
+    settings = read_settings(run, ())
+    facts = {**read_json(run.environment), **description(settings), "headline": "f1_macro", "cores": 2, "devices": 1, "accelerator": "cpu"}  # fmt: skip
+    write_json(run.environment, facts)
+    original = file.read_text()
+    changed = changed_table(original) if name.endswith("csv") else changed_json(json.loads(original))
+
+    def read() -> None:
+        """Read what a resumed training, its summary and its page read."""
+        of_run(read_json(run.environment, Environment))
+        EpochRows(run.history).on_train_start(Mock(current_epoch=2), Mock())
+        print_limit(run, settings)
+        print_validated(run, "f1_macro")
+        print_summary(run, "test")
+        write_report(files.folder, run, "f1_macro", Gallery())
+
+    @profile(cases)
+    @given(changed)
+    def test(content: bytes) -> None:
+        nonlocal refused
+        refused += check(file, content, read)
+
+    assert check(file, original.encode(), read) == 0
+    test()
+    assert refused > cases / 10

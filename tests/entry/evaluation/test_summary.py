@@ -9,6 +9,11 @@ from run_folder import RunFolder
 
 LEVEL3 = {
     "task": "segmentation",
+    "split": "val",
+    "label_space": "idd_level3",
+    "checkpoint": {"file": "best.ckpt"},
+    "f1_macro": 0.5,
+    "f1_weighted": 0.6,
     "policy": {"resolution": [720, 1280]},
     "n_seen": 3,
     "n_expected": 3,
@@ -105,7 +110,8 @@ def test_figures_and_predictions_are_named_where_they_are(tmp_path, capsys):
     place = RunFolder(tmp_path / "run").evaluation("val")
     for name in ("figures", "predictions"):
         (place / name).mkdir(parents=True)
-    classes = [{"name": "car"}, {"name": "ऑटो"}]
+    figures = {"iou": 0.5, "precision": None, "recall": 0.5, "f1": 0.6, "support": 9, "predicted": 9}
+    classes = [{"name": "car", **figures}, {"name": "ऑटो", **figures}]
     lines = lines_of(tmp_path, capsys, **IMAGES, classes=classes)
     assert lines[:3] == [
         f"figures: {place / 'figures'}",

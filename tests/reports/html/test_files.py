@@ -2,8 +2,10 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from reports.html.files import read_files
+from run_folder import RunFolderError
 from tests.reports.html.conftest import AWKWARD
 
 
@@ -35,3 +37,24 @@ def test_changed_settings_are_as_they_would_be_typed(images):
         "\n  eval_batch_size: 64", "\n  eval_batch_size: 8"
     )
     assert sorted(replace(images, settings=text).changed) == ["data.eval_batch_size=8", "evaluation.flip=true"]
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("confusion.csv", "18", "road"),
+        ("confusion.csv", "18", "-18"),
+        ("confusion.csv", "18", "9" * 30),
+        ("confusion.csv", "18,", ""),
+        ("confusion.csv", "\nboat,0,0,0,0", ""),
+        ("class_counts.csv", "10", "x"),
+        ("class_counts.csv", "10", "-10"),
+        ("class_counts.csv", "10,", ""),
+    ],
+)
+def test_a_table_that_was_changed_is_named(masks, name, before, after):
+    text = (masks.folder / name).read_text()
+    assert text.count(before) == 1
+    (masks.folder / name).write_text(text.replace(before, after))
+    with pytest.raises(RunFolderError, match=rf"{name} is damaged: "):
+        read_files(masks.folder, masks.run)
