@@ -1,13 +1,14 @@
 """Reading the JSON and CSV files of a run folder, which may be damaged or somebody else's."""
 
+import contextlib
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, NotRequired
+from typing import Annotated, Any, Literal, NoReturn, NotRequired, Self
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError, model_validator
 from typing_extensions import TypedDict
 
 from run_folder import RunFolderError
@@ -75,6 +76,42 @@ class StatusFile(TypedDict, total=False):
     heartbeat: str
 
 
+class SweepFile(TypedDict):
+    """What is read of sweep.json."""
+
+    arguments: list[str]
+
+
+class SearchFile(TypedDict):
+    """What is read of search.json of a sweep that a sampler chooses the jobs of."""
+
+    storage: str | None
+    study: str
+    objectives: list[str]
+    pruner: str | None
+
+
+class SweepRow(BaseModel):
+    """A row of sweep.csv."""
+
+    model_config = ConfigDict(extra="allow")
+
+    number: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,15}$")]
+    overrides: str
+    state: str
+    folder: str = ""
+
+    @model_validator(mode="after")
+    def _check_scores(self) -> Self:
+        for name, value in (self.model_extra or {}).items():
+            if name.startswith("val/") and value:
+                try:
+                    float(value)
+                except ValueError:
+                    raise ValueError(f"{name} is {value!r}, not a number") from None
+        return self
+
+
 class EpochRow(BaseModel):
     """A row of history.csv or timing.csv."""
 
@@ -99,8 +136,12 @@ def read_csv(path: Path, model: type[BaseModel] | None = None) -> list[dict[str,
             rows: list[dict[str, str]] = [Fields(row, path) for row in csv.DictReader(file)]
     except (csv.Error, UnicodeDecodeError) as error:
         raise RunFolderError(f"{path} is damaged: {error}") from None
-    for number, row in enumerate(rows, 1) if model else ():
-        _check(path, model, row, place=f"row {number}: ", strict=False)
+    for number, row in enumerate(rows, 1):
+        if None in row or None in row.values():  # what csv has for the names of surplus cells, and for cells that lack
+            raise RunFolderError(f"{path} is damaged: row {number} has more or fewer cells than the header.")
+        if model is not None:
+            with _named(path, f"row {number}"):
+                model.model_validate(row)
     return rows
 
 
@@ -112,13 +153,15 @@ def read_epochs(path: Path, model: type[EpochRow] = EpochRow) -> list[dict[str, 
 def read_json(path: Path, model: Any = None) -> dict[str, Any]:
     """Return the object of a JSON file and those within it as `Fields`. Raises RunFolderError if it is no JSON object, or does not fit the `model`."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_hook=partial(Fields, path=path))
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text, object_hook=partial(Fields, path=path))
     except (ValueError, RecursionError) as error:
         raise RunFolderError(f"{path} is damaged: {error}") from None
     if not isinstance(content, dict):
         raise RunFolderError(f"{path} is damaged: it is no JSON object.")
     if model is not None:
-        _check(path, model, content, strict=True)
+        with _named(path):
+            TypeAdapter(model).validate_json(text, strict=True)
     try:  # Python reads NaN and half of a surrogate pair from JSON, which no page and no further file can hold
         json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
     except ValueError as error:
@@ -126,11 +169,12 @@ def read_json(path: Path, model: Any = None) -> dict[str, Any]:
     return content
 
 
-def _check(path: Path, model: Any, content: object, place: str = "", *, strict: bool) -> None:
-    """Raise RunFolderError with the first thing in `content`, which lies at a `place` in a file, that does not fit a model."""
+@contextlib.contextmanager
+def _named(path: Path, place: str = "") -> Iterator[None]:
+    """Raise RunFolderError with the first thing that does not fit a model, with its file and its place there."""
     try:
-        TypeAdapter(model).validate_python(content, strict=strict)
+        yield
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise RunFolderError(f"{path} is damaged: {place}{key}: {first['msg']}") from None
+        parts = filter(None, (place, ".".join(map(str, first["loc"])), first["msg"]))
+        raise RunFolderError(f"{path} is damaged: {': '.join(parts)}") from None

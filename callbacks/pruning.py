@@ -8,7 +8,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from callbacks.errors import RunStopped
-from run_files import read_json
+from run_files import SearchFile, read_json
 from streams import print_to_stderr
 
 if TYPE_CHECKING:  # it takes a while, and most runs are no trials
@@ -36,7 +36,7 @@ class Pruning(Checkpoint):  # Lightning calls these last, so that the epoch's st
 
     def __init__(self, sweep: Path, number: int, headline: str) -> None:
         self.sweep, self.number = sweep, number
-        self.search = read_json(sweep / "search.json")
+        self.search = read_json(sweep / "search.json", SearchFile)
         [objective] = self.search["objectives"]
         self.monitor = f"val/{headline if objective == 'headline' else objective}"
         self._message: str | None = None  # why the run is pruned

@@ -14,7 +14,7 @@ from entry.comparable import SPLITS, evaluated_splits
 from entry.request import Request
 from hydra_plugins.idd_lightning._jobs import Record, Sweep, best_row, last_lines
 from reports.html.sweep import PAGE, Job, Search, number, page
-from run_files import Environment, StatusFile, read_csv, read_epochs, read_json
+from run_files import Environment, SearchFile, StatusFile, SweepFile, SweepRow, read_csv, read_epochs, read_json
 from run_folder import HEARTBEAT_SECONDS, SWEEP, RunFolder, write_text
 from settings.base import override
 from settings.run import PageKeys
@@ -48,7 +48,7 @@ def write(folder: Path) -> Path:
     jobs = [*_jobs(Sweep.open(folder))]
     headline = next((job.headline for job in jobs if job.headline), "headline")
     shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-    commands = {"repeat": shlex.join(["python", "train.py", "-m", *read_json(folder / SWEEP)["arguments"]])}
+    commands = {"repeat": shlex.join(["python", "train.py", "-m", *read_json(folder / SWEEP, SweepFile)["arguments"]])}
     if (folder / "experiment" / "best.yaml").is_file():
         commands["best"] = f"python train.py {shlex.quote(f'--config-dir={shown}')} experiment=best"
         commands["score"] = f"python evaluate.py {override('sweep', str(shown))}"
@@ -63,7 +63,7 @@ def _jobs(sweep: Sweep) -> Iterator[Job]:
     for _, record in sorted(sweep.records.items()):
         yield _job(sweep, record)
     table = sweep.path / "sweep.csv"
-    for row in read_csv(table) if table.is_file() else ():
+    for row in read_csv(table, SweepRow) if table.is_file() else ():
         if int(row["number"]) not in sweep.records:
             typed = re.split(r" (?=[+~]*[\w./@-]+=)", row["overrides"])
             yield Job(int(row["number"]), row["state"], _by_key(typed))
@@ -105,7 +105,9 @@ def _job(sweep: Sweep, record: Record) -> Job:
 
 
 def _time(text: str | None) -> float | None:
-    return datetime.fromisoformat(text).timestamp() if text else None
+    with contextlib.suppress(ValueError):  # somebody else's file
+        return datetime.fromisoformat(text).timestamp() if text else None
+    return None
 
 
 def _files(folder: Path, run: RunFolder, log: Path) -> Iterator[tuple[str, str]]:
@@ -119,7 +121,7 @@ def _search(folder: Path, headline: str) -> Search | None:
     """The study of a search, None where the sweep is none."""
     if not (folder / "search.json").is_file():
         return None
-    facts = read_json(folder / "search.json")
+    facts = read_json(folder / "search.json", SearchFile)
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend

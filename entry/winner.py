@@ -14,7 +14,7 @@ from entry.errors import RequestError
 from entry.request import Request
 from reports.evaluation_files import read_scores
 from reports.formatting import with_interval
-from run_files import Environment, read_csv, read_json
+from run_files import Environment, SweepRow, read_csv, read_json
 from run_folder import SWEEP, RunFolder, write_json
 from settings.changes import flat
 
@@ -47,7 +47,7 @@ def recipes_of(sweep: Path) -> list[Recipe]:
     if not (sweep / SWEEP).is_file() or not table.is_file():
         raise RequestError(f"sweep={sweep}: no sweep.json in it, so it is not the folder of a sweep. Give the one that train.py -m has printed.")  # fmt: skip
     found: dict[str, list[tuple[RunFolder, str, float]]] = defaultdict(list)
-    for row in read_csv(table):
+    for row in read_csv(table, SweepRow):
         if row["state"] != "finished":
             continue
         run = RunFolder.open(sweep / row["folder"])
@@ -72,7 +72,7 @@ def evaluate_winner(request: Request, folder: str) -> None:
     if request.keys.run is not None:
         raise RequestError("run= and sweep= exclude each other: a sweep's winner is chosen by its jobs' validation scores. Leave one out.")  # fmt: skip
     recipes = recipes_of(sweep)
-    winner, states = recipes[0], [row["state"] for row in read_csv(sweep / "sweep.csv")]
+    winner, states = recipes[0], [row["state"] for row in read_csv(sweep / "sweep.csv", SweepRow)]
     number = sum(state in TRIED for state in states)
     if left := sum(state in LEFT for state in states):
         print(

@@ -26,6 +26,7 @@ KINDS = {
     "probability": "f",
 }  # of numpy's types
 Score = float | None
+Size = Annotated[list[int], Field(min_length=2, max_length=2)]
 
 
 class _Part(BaseModel):
@@ -49,8 +50,30 @@ class _Class(_Named):
     predicted: int
 
 
+class _Trained(_Part):
+    file: str
+    epoch: int
+    step: int
+
+
+class _Untrained(_Part):
+    """Weights that were trained elsewhere, or no file, where masks were."""
+
+    file: str | None = None
+    epoch: None = None
+    step: None = None
+
+
+class _Looks(_Part):
+    flip: bool = False
+    scales: list[float] = [1.0]
+    window: Size | None = None
+    stride: Size | None = None
+
+
 class _Policy(_Part):
-    resolution: Annotated[list[int], Field(min_length=2, max_length=2)] | None = None
+    resolution: Size | None = None
+    looks: _Looks | None = None
 
 
 class _Level(_Part):
@@ -64,7 +87,7 @@ class _Scores(_Part):
     split: str
     label_space: str
     policy: _Policy
-    checkpoint: dict[str, Any]
+    checkpoint: _Trained | _Untrained
     n_seen: int
     n_expected: int
     void_rate: Score = None

@@ -73,8 +73,8 @@ def test_json_that_cannot_be_written_again_is_refused(tmp_path, text):
     [
         ("epoch,val/loss\n0,0.5\n1,road\n", "row 2: val/loss"),
         ("epoch,val/loss\n0.5,1\n", "row 1: epoch"),
-        ("epoch,val/loss\n0\n", "row 1: val/loss"),
-        ("epoch,val/loss\n0,1,2\n", "row 1: None"),
+        ("epoch,val/loss\n0\n", "row 1 has more or fewer"),
+        ("epoch,val/loss\n0,1,2\n", "row 1 has more or fewer"),
         ("step\n1\n", "row 1: epoch"),
     ],
 )

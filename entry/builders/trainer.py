@@ -27,7 +27,7 @@ from entry.builders.modules import build
 from entry.builders.training_network import frozen_encoder
 from entry.hardware import Hardware
 from lightning_modules.checkpoint_io import CheckpointFiles
-from run_files import read_json
+from run_files import SearchFile, read_json
 from run_folder import RunFolder
 from settings.run import RunSettings
 
@@ -118,7 +118,7 @@ def _training_callbacks(
     if settings.ema.decay is not None:
         callbacks.append(AveragedWeights(settings.ema.decay))
     search = (folder.sweep or folder.path) / "search.json"
-    if search.exists() and folder.path.name.isdecimal() and read_json(search)["pruner"]:
+    if search.exists() and folder.path.name.isdecimal() and read_json(search, SearchFile)["pruner"]:
         callbacks.append(Pruning(search.parent, int(folder.path.name), headline))
     if settings.model.freeze_epochs:
         callbacks.append(frozen_encoder(settings.model.freeze_epochs))

@@ -10,7 +10,7 @@ from hydra.errors import HydraException
 
 from entry.errors import RequestError
 from hydra_plugins.idd_lightning._jobs import quoted
-from run_files import read_json
+from run_files import SweepFile, read_json
 from run_folder import SWEEP
 from settings.base import as_typed
 
@@ -25,9 +25,7 @@ def resumed(arguments: Sequence[str]) -> list[str]:
     if not file.is_file():
         has = "it has no sweep.json" if folder.is_dir() else "there is no such folder"
         raise RequestError(f"{KEY}={folder}: {has}. Give the folder of a sweep that python train.py -m has printed.")
-    before = read_json(file).get("arguments")
-    if not isinstance(before, list) or not all(isinstance(each, str) for each in before):
-        raise RequestError(f"{file} is damaged: it has no arguments, the texts of a command line.")
+    before = read_json(file, SweepFile)["arguments"]
     again = {_key(each) for each in typed.overrides}
     if typed.config_dir:
         again.add("--config-dir")

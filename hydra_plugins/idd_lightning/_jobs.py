@@ -112,7 +112,7 @@ class Sweep:
         """Read the record of a job, where there is one."""
         if (file := self.path / "jobs" / f"{number}.json").exists():
             try:
-                self.records[number] = Record(**read_json(file))
+                self.records[number] = Record(**read_json(file, Record))
             except TypeError as error:
                 raise RunFolderError(f"{file} is damaged: {error}") from None
 

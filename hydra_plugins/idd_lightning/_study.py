@@ -27,7 +27,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hydra_plugins.idd_lightning._jobs import Job, Record, Sweep
-from run_files import read_json
+from run_files import SearchFile, read_json
 from run_folder import write_json
 
 MINIMISED = ("seconds", "parameters", "loss")
@@ -50,7 +50,7 @@ class Search:
     def keep(self, folder: Path) -> None:
         """Write search.json. Raises CompactHydraException where the folder holds another search."""
         file = folder / "search.json"
-        before = read_json(file) if file.exists() else asdict(self)
+        before = read_json(file, SearchFile) if file.exists() else asdict(self)
         for name in ("space", "objectives", "storage"):
             if before[name] != getattr(self, name):
                 raise CompactHydraException(

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from metrics.counts import Predictions
 from reports.evaluation_files import read_samples, read_scores
-from run_files import Environment, StatusFile, TimingRow, read_csv, read_epochs, read_json
+from run_files import Environment, StatusFile, SweepRow, TimingRow, read_csv, read_epochs, read_json
 from run_folder import RunFolder, RunFolderError
 from settings.base import as_typed
 from settings.changes import changes
@@ -136,7 +136,7 @@ def read_files(folder: Path, run: RunFolder) -> EvaluationFiles:
         timing=read_epochs(run.timing, TimingRow),
         split=_rows(run.split),
         contents=_rows(run.files),
-        jobs=_rows(run.sweep / "sweep.csv") if run.sweep else [],
+        jobs=_rows(run.sweep / "sweep.csv", SweepRow) if run.sweep else [],
     )
 
 

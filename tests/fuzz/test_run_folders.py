@@ -16,11 +16,15 @@ from callbacks.history import EpochRows
 from datamodules.files.audit import audit
 from datamodules.files.image_cache import cached_images
 from entry.builders.loggers import description, of_run
+from entry.cli.sweeps import resumed
 from entry.comparable import check_comparable, read_evaluations
 from entry.comparison import compare
 from entry.config.resolve import resolved
 from entry.config.run_config import read_settings
 from entry.evaluation.summary import print_limit, print_summary, print_validated
+from entry.sweep_page import write as write_sweep_page
+from entry.winner import recipes_of
+from hydra_plugins.idd_lightning._jobs import Sweep
 from reports.html.evaluation import Gallery, write_report
 from run_files import Environment, read_json
 from run_folder import RunFolder, write_json
@@ -29,6 +33,7 @@ from tests.entry.config.test_resolve import request
 from tests.fuzz.mutations import changed_bytes, changed_json, changed_table, changed_values, check, fuzzed, profile
 from tests.reports.html.conftest import classified
 from tests.reports.html.conftest import write_run as write_run_folder
+from tests.swept import write_job, write_sweep
 
 CONTENT = bytes(range(180))
 
@@ -187,6 +192,45 @@ def test_changed_files_of_a_run(tmp_path: Path, name: str, cases: int) -> None:
         print_validated(run, "f1_macro")
         print_summary(run, "test")
         write_report(files.folder, run, "f1_macro", Gallery())
+
+    @profile(cases)
+    @given(changed)
+    def test(content: bytes) -> None:
+        nonlocal refused
+        refused += check(file, content, read)
+
+    assert check(file, original.encode(), read) == 0
+    test()
+    assert refused > cases / 10
+
+
+SWEEP_FILES = ("sweep.json", "sweep.csv", "jobs/0.json", "0/environment.json", "0/history.csv", "0/status.json")
+
+
+@fuzzed(20, 200)
+@pytest.mark.parametrize("name", SWEEP_FILES)
+def test_changed_files_of_a_sweep(tmp_path: Path, name: str, cases: int) -> None:
+    folder = write_sweep(tmp_path / "s")
+    for number, score in enumerate((0.5, 0.75)):
+        run = write_job(folder, number, [f"seed={number}"], scores=[score, score])
+        (run / "config.yaml").write_text(resolved(request(tmp_path, "model=custom_cnn", f"seed={number}")).to_yaml())
+    sweep, file, refused = Sweep.open(folder), folder / name, 0
+    for record in sweep.records.values():
+        record.learn(sweep.folder(record.number))
+        sweep.keep(record)
+    sweep.write_table()
+    original = file.read_text()
+    changed = changed_table(original) if name.endswith("csv") else changed_json(json.loads(original))
+
+    def read() -> None:
+        """Read what a resumed sweep, its table, its page and the choice of its winner read."""
+        resumed(["-m", f'sweep.resume="{folder}"'])
+        write_sweep_page(folder)
+        found = Sweep.open(folder)
+        for record in found.records.values():
+            record.learn(folder / str(record.number))
+        found.best()
+        recipes_of(folder)
 
     @profile(cases)
     @given(changed)

@@ -50,6 +50,6 @@ def test_what_is_no_sweep_is_refused(tmp_path):
 @pytest.mark.parametrize("content", [[], {}, {"arguments": "seed=1"}, {"arguments": [1]}, None])
 def test_a_damaged_sweep_is_named(sweep, content):
     write_json(sweep / "sweep.json", content)
-    reason = "it has no arguments" if isinstance(content, dict) else "it is no JSON object"
+    reason = "arguments" if isinstance(content, dict) else "it is no JSON object"
     with pytest.raises((RequestError, RunFolderError), match=rf"sweep\.json is damaged: {reason}"):
         resumed(["-m", f'sweep.resume="{sweep}"'])
