@@ -17,6 +17,7 @@ from run_files import read_csv
 from run_folder import RunFolder
 from tests.conftest import make_image_folder
 from tests.entry.config.test_resolve import request
+from tests.entry.evaluation.test_summary import SCORES
 
 CLASSES = ("blue", "green", "red")
 
@@ -72,7 +73,7 @@ def test_pictures_are_predicted_at_the_size_of_the_evaluation(run, tmp_path, mon
     folder, settings = run
     if resolution is not None:
         folder.evaluation("val").mkdir(parents=True)
-        scores = {"policy": {"resolution": resolution}}
+        scores = {**SCORES, "policy": {"resolution": resolution}}
         (folder.evaluation("val") / "scores.json").write_text(json.dumps(scores))
     sizes = []
     monkeypatch.setattr(

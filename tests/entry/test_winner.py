@@ -11,6 +11,7 @@ from entry.winner import evaluate_winner, recipes_of
 from run_files import read_json
 from run_folder import RunFolder, write_csv, write_json
 from tests.compared import write_run
+from tests.entry.evaluation.test_summary import SCORES
 
 COLUMNS = ("number", "overrides", "state", "exit_code", "seconds", "epochs", "val/f1_macro", "folder")
 
@@ -92,11 +93,11 @@ def test_the_winner_is_scored_once_on_the_reported_split(tmp_path, monkeypatch, 
         run.evaluation(split).mkdir(parents=True, exist_ok=True)
         (run.evaluation(split) / "scores.json").unlink(missing_ok=True)
         if split in scored:
-            write_json(run.evaluation(split) / "scores.json", {"split": split, "f1_macro": 0.5})
+            write_json(run.evaluation(split) / "scores.json", {**SCORES, "split": split, "f1_macro": 0.5})
 
     def evaluate(request, folder, settings):
         calls.append(folder.path.name)
-        write_json(folder.evaluation("test") / "scores.json", {"split": "test", "f1_macro": 0.4})
+        write_json(folder.evaluation("test") / "scores.json", {**SCORES, "split": "test", "f1_macro": 0.4})
         return "test"
 
     write_csv(

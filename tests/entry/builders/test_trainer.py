@@ -61,7 +61,9 @@ def test_only_the_trials_of_a_search_with_a_pruner_are_pruned(build, tmp_path, s
     if sweep:
         write_json(tmp_path / SWEEP, {})
     if pruner != "no search":
-        write_json(tmp_path / "search.json", {"pruner": pruner, "objectives": ["headline"]})
+        write_json(
+            tmp_path / "search.json", {"storage": None, "study": "s", "pruner": pruner, "objectives": ["headline"]}
+        )
     trainer = build(signal=StopSignal(), folder=tmp_path / name)
     assert kinds(trainer) == (*TRAINING, *([Pruning] if pruned else []))
     if pruned:  # after the epoch's state was saved

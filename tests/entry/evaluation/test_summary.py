@@ -7,7 +7,7 @@ import pytest
 from entry.evaluation.summary import print_summary
 from run_folder import RunFolder
 
-LEVEL3 = {
+SCORES = {
     "task": "segmentation",
     "split": "val",
     "label_space": "idd_level3",
@@ -39,7 +39,7 @@ LEVEL3 = {
 def lines_of(tmp_path, capsys, **changes):
     folder = RunFolder(tmp_path / "run")
     folder.evaluation("val").mkdir(parents=True, exist_ok=True)
-    (folder.evaluation("val") / "scores.json").write_text(json.dumps({**LEVEL3, **changes}))
+    (folder.evaluation("val") / "scores.json").write_text(json.dumps({**SCORES, **changes}))
     print_summary(folder, "val")
     *lines, last = capsys.readouterr().out.splitlines()
     assert last == str(folder.path)

@@ -12,12 +12,13 @@ from entry.export.manifest import Description, licence, manifest, scores, split_
 from label_spaces.space import LabelSpace
 from run_folder import RunFolder, write_json, write_text
 from settings.export import ExportKeys
+from tests.entry.evaluation.test_summary import SCORES
 from tests.entry.test_model import make_run
 
 SPACE = LabelSpace("image_folder", ("blue", "green"))
 SPLIT = "sample,group,target,split\na.png,a.png,blue,train\nb.png,b.png,green,test\n"
-SCORES = {"accuracy": 0.75, "f1_macro": 0.5, "loss": 0.9, "intervals": {"accuracy": [0.5, 0.9], "f1_macro": [0.1, 0.8], "miou": None},
-          "n_expected": 1, "n_unique": 1, "classes": [], "policy": {"resolution": [16, 16]}}  # fmt: skip
+FIGURES = {**SCORES, "task": "classification", "accuracy": 0.75, "f1_macro": 0.5, "loss": 0.9, "n_expected": 1, "n_unique": 1,
+           "intervals": {"accuracy": [0.5, 0.9], "f1_macro": [0.1, 0.8], "miou": None}}  # fmt: skip
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def described(tmp_path):
     found = find_checkpoint(folder, "best")
     for split, origin in (("test", found.origin), ("val", {**found.origin, "step": 99})):
         folder.evaluation(split).mkdir(parents=True)
-        write_json(folder.evaluation(split) / "scores.json", {**SCORES, "checkpoint": origin})
+        write_json(folder.evaluation(split) / "scores.json", {**FIGURES, "checkpoint": origin})
     return Description(folder, read_settings(folder, ()), ExportKeys(format="onnx"), found, SPACE, (16, 16))
 
 
