@@ -238,8 +238,8 @@ def evaluated_size(folder: RunFolder) -> tuple[int, int] | None:
     for split in ("test", "val"):
         scores = folder.evaluation(split) / "scores.json"
         if scores.is_file():
-            height, width = read_scores(scores)["policy"]["resolution"]
-            return height, width
+            size = read_scores(scores)["policy"].get("resolution")  # None for frames of several sizes
+            return (size[0], size[1]) if size else None
     return None
 
 

@@ -68,13 +68,15 @@ def test_nothing_readable_leaves_no_table(run, tmp_path):
     assert list(target.iterdir()) == []
 
 
-@pytest.mark.parametrize(("resolution", "expected"), [(None, [16, 16]), ([24, 32], [24, 32])])
-def test_pictures_are_predicted_at_the_size_of_the_evaluation(run, tmp_path, monkeypatch, resolution, expected):
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [(None, [16, 16]), ({"resolution": [24, 32]}, [24, 32]), ({"resolution": None}, [16, 16]), ({}, [16, 16])],
+)
+def test_pictures_are_predicted_at_the_size_of_the_evaluation(run, tmp_path, monkeypatch, policy, expected):
     folder, settings = run
-    if resolution is not None:
+    if policy is not None:
         folder.evaluation("val").mkdir(parents=True)
-        scores = {**SCORES, "policy": {"resolution": resolution}}
-        (folder.evaluation("val") / "scores.json").write_text(json.dumps(scores))
+        (folder.evaluation("val") / "scores.json").write_text(json.dumps({**SCORES, "policy": policy}))
     sizes = []
     monkeypatch.setattr(
         "entry.prediction.picture_loader",
