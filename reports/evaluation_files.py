@@ -26,7 +26,9 @@ KINDS = {
     "probability": "f",
 }  # of numpy's types
 Score = float | None
-Size = Annotated[list[int], Field(min_length=2, max_length=2)]
+Interval = Annotated[list[float], Field(min_length=2, max_length=2)]
+LONGEST_SIDE = 2**20  # of an image, in pixels
+Size = Annotated[list[Annotated[int, Field(ge=1, le=LONGEST_SIDE)]], Field(min_length=2, max_length=2)]
 
 
 class _Part(BaseModel):
@@ -90,13 +92,17 @@ class _Scores(_Part):
     checkpoint: _Trained | _Untrained
     n_seen: int
     n_expected: int
+    n_unique: int = 0
     void_rate: Score = None
+    loss: Score = None
+    precision_macro: Score = None
+    recall_macro: Score = None
     accuracy: Score
     f1_macro: Score
     f1_weighted: Score
     miou: Score
     fwiou: Score
-    intervals: dict[str, list[Score] | None] | None
+    intervals: dict[str, Interval | None] | None
     crossing: dict[str, Any] | None
     safe_miou: Score = None
     miou_present: Score = None

@@ -44,6 +44,9 @@ def test_what_was_written_is_read(images, masks):
     [
         ({"task": "detection"}, "task"), ({"classes": [{"name": 1}]}, r"classes\.0\.name"), ({"classes": None}, "classes"), ({"miou": "0.5"}, "miou"),
         ({"accuracy": float("nan")}, "accuracy"), ({"intervals": {"miou": 3}}, r"intervals\.miou"), ({"policy": []}, "policy"), ({"crossing": 1}, "crossing"),
+        ({"intervals": {"miou": [0.1, 0.5, 0.9]}}, r"intervals\.miou"), ({"intervals": {"miou": [None, 1.0]}}, r"intervals\.miou\.0"),
+        ({"policy": {"resolution": [10**30, 8]}}, r"policy\.resolution\.0"), ({"policy": {"resolution": [8]}}, r"policy\.resolution"),
+        ({"checkpoint": {"file": None, "epoch": 1, "step": 2}}, "checkpoint"), ({"baselines": {"majority": 1.5}}, r"baselines\.majority"),
     ],
 )  # fmt: skip
 def test_scores_of_other_types_are_named(images, change, words):
