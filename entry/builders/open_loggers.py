@@ -138,12 +138,23 @@ def _open(name: str, settings: RunSettings, folder: RunFolder) -> _Opened | None
         if name == "wandb":
             with waiting("wandb to begin; WANDB_MODE=offline records without a network"):
                 return _open_wandb(settings, folder)
+        if getattr(threading.excepthook, "func", None) is not _report_thread:
+            threading.excepthook = partial(_report_thread, threading.excepthook)
         logger = TensorBoardLogger(folder.path, name="", version="tensorboard")
         logger.log_hyperparams(settings.to_dict())
     except Exception as error:  # noqa: BLE001  whatever it is, the local files are the run
         log.warning("The logger %s cannot be used, the run folder has everything: %s", name, error)
         return None
     return _Opened(logger, name, folder)
+
+
+def _report_thread(report: Callable[[Any], Any], failure: threading.ExceptHookArgs) -> None:
+    """Report what ended a thread, unless it is TensorBoard's, which raises the error again where something is recorded.
+
+    Its traceback would be printed while Python shuts down, which ends the process by SIGABRT where stderr is in use.
+    """
+    if not type(failure.thread).__module__.startswith("tensorboard."):
+        report(failure)
 
 
 def _open_wandb(settings: RunSettings, folder: RunFolder) -> _Opened:

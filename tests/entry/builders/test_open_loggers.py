@@ -226,3 +226,4 @@ def test_a_full_disk_of_tensorboards_costs_its_record_only(tmp_path):
     assert (answer.returncode, answer.stdout) == (0, "ended\n"), answer.stderr
     (warning,) = [line for line in answer.stderr.splitlines() if "left out from now on" in line]
     assert warning.endswith("the run folder has everything: [Errno 28] No space left on device")
+    assert "Traceback" not in answer.stderr  # of TensorBoard's own thread, which printed it while Python shut down
