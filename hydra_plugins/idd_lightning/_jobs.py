@@ -9,7 +9,9 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Annotated, Any, Protocol, Self
+
+from pydantic import Field
 
 from run_files import Environment, StatusFile, read_epochs, read_json
 from run_folder import SWEEP, RunFolderError, write_csv, write_json
@@ -20,6 +22,10 @@ COLUMNS = ("number", "overrides", "state", "exit_code", "seconds", "epochs")
 READ_BYTES = 16_384  # of the end of a log
 FAILED, REFUSED = 1, 2  # exit codes of a run
 ENDED = ("finished", "pruned", "failed", "refused", "stopped")
+
+
+LARGEST = 2**31  # of what a record counts
+Whole = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
 
 
 @dataclass
@@ -44,12 +50,12 @@ class Record:
     overrides: list[str]
     hash: str | None = None  # of its settings; None before it was started
     state: str = "waiting"
-    exit_code: int | None = None
-    attempts: int = 0
+    exit_code: Whole | None = None
+    attempts: Whole = 0
     started: str | None = None  # ISO 8601, UTC: of the last attempt
-    seconds: float | None = None  # of all attempts
-    slot: int | None = None
-    epochs: int | None = None
+    seconds: Annotated[float, Field(ge=0, le=LARGEST)] | None = None  # of all attempts
+    slot: Whole | None = None
+    epochs: Whole | None = None
     headline: str | None = None  # the score by which jobs are ranked
     scores: dict[str, float] = field(default_factory=dict)  # val/… of the epoch with the highest headline
     parameters: int | None = None
@@ -112,9 +118,12 @@ class Sweep:
         """Read the record of a job, where there is one."""
         if (file := self.path / "jobs" / f"{number}.json").exists():
             try:
-                self.records[number] = Record(**read_json(file, Record))
+                record = Record(**read_json(file, Record))
             except TypeError as error:
                 raise RunFolderError(f"{file} is damaged: {error}") from None
+            if record.number != number:
+                raise RunFolderError(f"{file} is damaged: it is of another job.")
+            self.records[number] = record
 
     def create(self, arguments: Sequence[str], created: str) -> None:
         """Make the folder, and keep what was typed."""

@@ -139,8 +139,9 @@ def _error(files: EvaluationFiles, score: str) -> float:
 
 def _majority(files: EvaluationFiles, score: str) -> float | None:
     """Return the score of always predicting the commonest class of train; None where it is unknown."""
-    if score in (known := (files.scores["baselines"] or {}).get("majority", {})):
-        return float(known[score])
+    known: float | None = (files.scores["baselines"] or {}).get("majority", {}).get(score)
+    if known is not None:
+        return known
     if files.confusion is None or not files.class_counts or "train" not in files.class_counts[0]:
         return None
     always = np.zeros_like(files.confusion)

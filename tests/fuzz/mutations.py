@@ -78,7 +78,7 @@ def changed_values(draw: st.DrawFn, original: Any) -> Any:
         places = [*_places(content, ())]
         *above, last = draw(st.sampled_from(places)) or (None,)
         if last is None:  # the whole
-            content = draw(st.sampled_from(ODD)) if draw(st.integers(0, 9)) == 0 else content
+            content = copy.deepcopy(draw(st.sampled_from(ODD))) if draw(st.integers(0, 9)) == 0 else content
             continue
         inside = content
         for key in above:
