@@ -84,7 +84,17 @@ def test_paths_are_typed_so_that_a_shell_and_hydra_read_them(tmp_path, name):
         assert OverridesParser.create().parse_override(text).value() == str(path)
 
 
-@pytest.mark.parametrize("content", [[], None, {"number": 0}, {"number": 0, "overrides": [], "more": 1}])
+@pytest.mark.parametrize(
+    "content",
+    [
+        [],
+        None,
+        {"number": 0},
+        {"number": 0, "overrides": [], "more": 1},
+        {"number": 1, "overrides": []},
+        {"number": 0, "overrides": [], "seconds": 1e300},
+    ],
+)
 def test_a_damaged_record_is_named(tmp_path, content):
     (tmp_path / "jobs").mkdir()
     write_json(tmp_path / "jobs/0.json", content)
