@@ -10,7 +10,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from metrics.scores import TASKS, headline_scores
-from run_files import read_epochs
+from run_files import EpochRow, read_csv
 from run_folder import write_csv
 from streams import print_to_stderr, waiting
 
@@ -32,7 +32,7 @@ class EpochRows(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Read the rows of earlier epochs, if there are any; a resumed epoch does not start again."""
-        found = read_epochs(self.path) if self.path.exists() else []
+        found = read_csv(self.path, EpochRow) if self.path.exists() else []
         self._rows = [dict(row) for row in found if int(row["epoch"]) < trainer.current_epoch]
         self._written, self._began = len(self._rows), time.monotonic()
 
