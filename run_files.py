@@ -145,8 +145,8 @@ def read_csv(path: Path, model: type[BaseModel] | None = None) -> list[dict[str,
     return rows
 
 
-def read_epochs(path: Path, model: type[EpochRow] = EpochRow) -> list[dict[str, str]]:
-    """Return the rows of history.csv or timing.csv, none where there is no file. Raises RunFolderError where a cell is no number."""
+def read_rows(path: Path, model: type[BaseModel] | None = None) -> list[dict[str, str]]:
+    """Return the rows of a CSV file as `read_csv`, none where there is no file."""
     return read_csv(path, model) if path.exists() else []
 
 

@@ -12,7 +12,7 @@ from entry.errors import RequestError
 from metrics.class_sums import TRUE, image_scores, mean_scores, sums_by_group
 from reports.comparison import Evaluated, Merged
 from reports.evaluation_files import read_samples, read_scores
-from run_files import read_epochs
+from run_files import EpochRow, read_rows
 from run_folder import RunFolder, is_run
 from settings.base import as_typed
 
@@ -113,7 +113,7 @@ def _read(run: Path, name: str, split: str, merged: Merged | None) -> Evaluated:
         values=values[order],
         wrong=wrong[order],
         predictions={key: facts[key][order] for key in ("target", "prediction", "probability") if key in facts},
-        history=read_epochs(history),
+        history=read_rows(history, EpochRow),
         merged=merged,
     )
 

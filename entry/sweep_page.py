@@ -14,7 +14,7 @@ from entry.comparable import SPLITS, evaluated_splits
 from entry.request import Request
 from hydra_plugins.idd_lightning._jobs import Record, Sweep, best_row, last_lines
 from reports.html.sweep import PAGE, Job, Search, number, page
-from run_files import Environment, SearchFile, StatusFile, SweepFile, SweepRow, read_csv, read_epochs, read_json
+from run_files import Environment, EpochRow, SearchFile, StatusFile, SweepFile, SweepRow, read_csv, read_json, read_rows
 from run_folder import HEARTBEAT_SECONDS, SWEEP, RunFolder, write_text
 from settings.base import override
 from settings.run import PageKeys
@@ -76,7 +76,7 @@ def _by_key(overrides: Sequence[str]) -> dict[str, str]:
 
 def _job(sweep: Sweep, record: Record) -> Job:
     run, log = RunFolder(sweep.folder(record.number)), sweep.log(record.number)
-    history = read_epochs(run.history)
+    history = read_rows(run.history, EpochRow)
     headline = read_json(run.environment, Environment).get("headline") if run.environment.is_file() else None
     best = best_row(history, f"val/{headline}")
     status = read_json(run.status, StatusFile) if run.status.is_file() else {}

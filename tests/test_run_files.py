@@ -2,7 +2,7 @@ import pickle
 
 import pytest
 
-from run_files import Environment, TimingRow, read_csv, read_epochs, read_json
+from run_files import Environment, EpochRow, TimingRow, read_csv, read_json, read_rows
 from run_folder import RunFolderError, write_csv, write_json
 
 
@@ -81,12 +81,12 @@ def test_json_that_cannot_be_written_again_is_refused(tmp_path, text):
 def test_a_cell_that_is_no_number_is_named_with_its_row(tmp_path, table, place):
     (tmp_path / "history.csv").write_text(table)
     with pytest.raises(RunFolderError, match=rf"history\.csv is damaged: {place}"):
-        read_epochs(tmp_path / "history.csv")
+        read_rows(tmp_path / "history.csv", EpochRow)
 
 
 def test_scores_that_were_not_computed_are_empty_cells(tmp_path):
     write_csv(tmp_path / "history.csv", [{"epoch": 0, "train/loss": 0.5, "val/loss": None}])
-    assert read_epochs(tmp_path / "history.csv") == [{"epoch": "0", "train/loss": "0.5", "val/loss": ""}]
-    assert read_epochs(tmp_path / "missing.csv") == []
+    assert read_rows(tmp_path / "history.csv", EpochRow) == [{"epoch": "0", "train/loss": "0.5", "val/loss": ""}]
+    assert read_rows(tmp_path / "missing.csv", EpochRow) == []
     with pytest.raises(RunFolderError, match="row 1: steps: Field required"):
-        read_epochs(tmp_path / "history.csv", TimingRow)
+        read_rows(tmp_path / "history.csv", TimingRow)

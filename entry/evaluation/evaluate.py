@@ -37,7 +37,7 @@ from metrics.slices import GREY
 from reports.evaluation import Evaluation, scores_of, write_tables
 from reports.figures.per_class import per_class_figure
 from reports.figures.write import write_figures
-from run_files import read_epochs
+from run_files import EpochRow, read_rows
 from run_folder import RunFolder, Status, write_json, write_table, write_text
 from settings.evaluation import EvaluationSettings
 from settings.run import RunSettings
@@ -175,7 +175,7 @@ def _draw(
             evaluation.counts.confusion,
             evaluation.label_space.classes,
             evaluation.split,
-            read_epochs(folder.history),
+            read_rows(folder.history, EpochRow),
             datamodule.counts(),
             score,
             datamodule.unit,

@@ -16,7 +16,7 @@ from reports.formatting import with_interval
 from reports.html.evaluation import PAGE
 from reports.intervals import FEW
 from reports.speed_limit import speed_limit
-from run_files import Environment, TimingRow, read_csv, read_epochs, read_json
+from run_files import Environment, EpochRow, TimingRow, read_csv, read_json, read_rows
 from run_folder import RunFolder
 from settings.run import RunSettings
 from streams import printable
@@ -55,7 +55,7 @@ def print_summary(folder: RunFolder, split: str) -> None:
 def print_limit(folder: RunFolder, settings: RunSettings) -> None:
     """Print whether the loader or the device was the limit of a training, where that was measured."""
     if folder.timing.exists():
-        limit = speed_limit(read_epochs(folder.timing, TimingRow), read_json(folder.environment, Environment), settings)
+        limit = speed_limit(read_rows(folder.timing, TimingRow), read_json(folder.environment, Environment), settings)
         if limit is not None:
             print(f"limit: {limit.text}")
 
@@ -68,7 +68,7 @@ def reported_split(folder: RunFolder) -> str:
 def print_validated(folder: RunFolder, headline: str) -> None:
     """Print the best validation score of a run that is not evaluated on the reported split, and the folder as the last line."""
     column = f"val/{headline}"
-    rows = [row for row in read_epochs(folder.history) if row.get(column)]
+    rows = [row for row in read_rows(folder.history, EpochRow) if row.get(column)]
     if best := max(rows, key=lambda row: float(row[column]), default=None):
         print(f"{column} {float(best[column]):.3f} after epoch {int(best['epoch']) + 1}")
     print(

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Protocol, Self
 
 from pydantic import Field
 
-from run_files import Environment, StatusFile, read_epochs, read_json
+from run_files import Environment, EpochRow, StatusFile, read_json, read_rows
 from run_folder import SWEEP, RunFolderError, write_csv, write_json
 
 # Keys of the sweep, not of its jobs.
@@ -69,7 +69,7 @@ class Record:
     def learn(self, folder: Path) -> None:
         """Read epochs, scores, headline and parameters from the run's folder, as far as they are there."""
         facts = read_json(folder / "environment.json", Environment) if (folder / "environment.json").exists() else {}
-        rows = read_epochs(folder / "history.csv")
+        rows = read_rows(folder / "history.csv", EpochRow)
         self.headline, self.parameters = facts.get("headline"), facts.get("parameters")
         self.epochs = len(rows)
         if best := best_row(rows, f"val/{self.headline}"):

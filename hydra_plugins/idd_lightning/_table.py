@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hydra_plugins.idd_lightning._jobs import Record, Sweep, best_row
-from run_files import read_epochs
+from run_files import EpochRow, read_rows
 
 LOOK_SECONDS = 1.0  # between two looks into the histories of the running jobs
 MOST_ROWS = 30  # of the table at the end
@@ -84,7 +84,7 @@ class LiveTable(Lines):
     def _row(self, record: Record) -> tuple[str, ...]:
         folder, rows = self.sweep.folder(record.number), []
         with contextlib.suppress(OSError):  # not there yet
-            rows = read_epochs(folder / "history.csv")
+            rows = read_rows(folder / "history.csv", EpochRow)
         if rows and record.headline is None:
             record.learn(folder)
         best = best_row(rows, f"val/{record.headline}")

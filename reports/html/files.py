@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from metrics.counts import Predictions
 from reports.evaluation_files import read_samples, read_scores
-from run_files import Environment, StatusFile, SweepRow, TimingRow, read_csv, read_epochs, read_json
+from run_files import Environment, EpochRow, StatusFile, SweepRow, TimingRow, read_json, read_rows
 from run_folder import RunFolder, RunFolderError
 from settings.base import as_typed
 from settings.changes import changes
@@ -125,18 +125,18 @@ def read_files(folder: Path, run: RunFolder) -> EvaluationFiles:
         settings=(folder / "config.yaml").read_text(encoding="utf-8"),
         status=read_json(folder / "status.json", StatusFile),
         confusion=_matrix(folder / "confusion.csv", len(scores["classes"]) + 1),
-        class_counts=_rows(folder / "class_counts.csv", _ClassCounts),
-        sizes=_rows(folder / "image_sizes.csv"),
-        slices=_rows(folder / "slices.csv"),
-        calibration=_rows(folder / "calibration.csv"),
+        class_counts=read_rows(folder / "class_counts.csv", _ClassCounts),
+        sizes=read_rows(folder / "image_sizes.csv"),
+        slices=read_rows(folder / "slices.csv"),
+        calibration=read_rows(folder / "calibration.csv"),
         samples=read_samples(samples, len(scores["classes"])) if samples.exists() else {},
         environment=_environment(run),
         overrides=overrides,
-        history=read_epochs(run.history),
-        timing=read_epochs(run.timing, TimingRow),
-        split=_rows(run.split),
-        contents=_rows(run.files),
-        jobs=_rows(run.sweep / "sweep.csv", SweepRow) if run.sweep else [],
+        history=read_rows(run.history, EpochRow),
+        timing=read_rows(run.timing, TimingRow),
+        split=read_rows(run.split),
+        contents=read_rows(run.files),
+        jobs=read_rows(run.sweep / "sweep.csv", SweepRow) if run.sweep else [],
     )
 
 
@@ -160,10 +160,6 @@ class _ClassCounts(BaseModel):
     __pydantic_extra__: dict[str, Annotated[int, Field(ge=0)]]
 
     name: str
-
-
-def _rows(path: Path, model: type[BaseModel] | None = None) -> Rows:
-    return read_csv(path, model) if path.exists() else []
 
 
 def _matrix(path: Path, side: int) -> NDArray[np.int64] | None:
