@@ -67,9 +67,11 @@ number, folder = int(sys.argv[1]), Path(sys.argv[2])
 def made(state, score=0.5):
     folder.mkdir(exist_ok=True)
     (folder / "config.yaml").write_text("seed: 0\\n")
-    (folder / "status.json").write_text(json.dumps({"state": state}))
     (folder / "environment.json").write_text(json.dumps({"headline": "miou", "parameters": 9}))
     (folder / "history.csv").write_text(f"epoch,val/miou,val/loss\\n0,{score},1\\n1,{score - 0.1},0.9\\n")
+    # The last, and whole at any moment, as a run writes it: a kill may come at any line.
+    (folder / "status.tmp").write_text(json.dumps({"state": state}))
+    (folder / "status.tmp").replace(folder / "status.json")
 """
 
 
