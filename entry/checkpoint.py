@@ -83,13 +83,18 @@ def _exported(folder: RunFolder, path: Path) -> Checkpoint:
     return Checkpoint(path, origin.epoch, origin.step, state, labels, graph)
 
 
-def load(module: SupervisedModule, checkpoint: Checkpoint) -> None:
-    """Give the module the checkpoint's weights, or graph. Raises RequestError where classes or shapes do not fit."""
-    if checkpoint.label_space.classes != module.label_space.classes:
+def check_classes(checkpoint: Checkpoint, classes: tuple[str, ...]) -> None:
+    """Raise RequestError where a checkpoint was trained on other classes than the data has, or in another order."""
+    if checkpoint.label_space.classes != classes:
         raise RequestError(
             f"{checkpoint.path} was trained on the classes {', '.join(checkpoint.label_space.classes)}, "
-            f"but the data has {', '.join(module.label_space.classes)}. Give the data it was trained for."
+            f"but the data has {', '.join(classes)}. Give the data it was trained for."
         )
+
+
+def load(module: SupervisedModule, checkpoint: Checkpoint) -> None:
+    """Give the module the checkpoint's weights, or graph. Raises RequestError where classes or shapes do not fit."""
+    check_classes(checkpoint, module.label_space.classes)
     if checkpoint.graph is not None:
         use_graph(module, checkpoint.graph)
         return

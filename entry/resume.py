@@ -4,7 +4,6 @@ import contextlib
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 
 from callbacks.checkpoint_writer import earlier
 from callbacks.links import link
@@ -13,7 +12,7 @@ from datamodules.segmentation import SegmentationDataModule
 from entry.builders import loggers
 from entry.builders.crosswalk import difference, keep_space
 from entry.builders.length import check_prolonged
-from entry.checkpoint import find_checkpoint
+from entry.checkpoint import Checkpoint, check_classes, find_checkpoint
 from entry.config.changes import LAST_DIGITS, LENGTH, OF_EVALUATION, Resumption
 from entry.errors import RequestError
 from entry.evaluation.assemble import differences
@@ -61,16 +60,14 @@ def reopened(request: Request, resumption: Resumption) -> Iterator[tuple[Run, St
     folder, before, settings, changes = resumption.folder, resumption.before, resumption.settings, resumption.changes
     loggers.kinds_of(settings)  # refused now, where the environment is wrong
     with folder.in_use(alone=True):
-        checkpoint, step, reached, notes = _newest(folder)
+        found, notes = _newest(folder)
+        checkpoint, step, reached = (found.path, found.step, found.epoch) if found else (None, 0, 0)
         _check_length(settings.trainer, folder, step, reached)
         begun = folder.environment.exists() and folder.split.exists()
         weights = "none" if checkpoint else first_weights(folder) if begun else settings.model.weights
         run = assemble(folder, settings, weights, checkpoint, request.allow)
-        other = difference(folder, run.datamodule) if isinstance(run.datamodule, SegmentationDataModule) else None
-        if other and other[1] and not request.keys.resume_with_changes:
-            raise RequestError(
-                f"resume={folder.path}: {other[0]} Restore it, or type resume_with_changes=true to go on with the run's own."
-            )
+        _check_classes(request, run, found)
+        del found  # its tensors are in the file, whose disk space is only free once nobody holds them
         longer = next((key for key in LENGTH if key in changes), None)
         if step and step == before.trainer.max_steps != settings.trainer.max_steps:
             check_prolonged(step, settings, run.datamodule)
@@ -103,6 +100,17 @@ def reopened(request: Request, resumption: Resumption) -> Iterator[tuple[Run, St
             yield run, signal
 
 
+def _check_classes(request: Request, run: Run, checkpoint: Checkpoint | None) -> None:
+    """Raise RequestError where the data's classes are not the checkpoint's, or their label space changed since and that is not wanted."""
+    if checkpoint:
+        check_classes(checkpoint, run.module.label_space.classes)
+    other = difference(run.folder, run.datamodule) if isinstance(run.datamodule, SegmentationDataModule) else None
+    if other and other[1] and not request.keys.resume_with_changes:
+        raise RequestError(
+            f"resume={run.folder.path}: {other[0]} Restore it, or type resume_with_changes=true to go on with the run's own."
+        )
+
+
 def _check_length(now: TrainerSettings, folder: RunFolder, step: int, reached: int) -> None:
     """Raise RequestError for fewer epochs or steps than a run has."""
     if now.max_steps is None:
@@ -124,8 +132,8 @@ def _check_schedule(key: str, make: Callable[..., object]) -> None:
         )
 
 
-def _newest(folder: RunFolder) -> tuple[Path | None, int, int, list[str]]:
-    """The newest checkpoint that is whole, put in last.ckpt's place; its step and epoch, 0 without one; notes for the user."""
+def _newest(folder: RunFolder) -> tuple[Checkpoint | None, list[str]]:
+    """The newest checkpoint that is whole, put in last.ckpt's place; notes for the user."""
     last, notes = folder.checkpoints / "last.ckpt", []
     for path in (last, *earlier(folder.checkpoints), folder.checkpoints / "best.ckpt"):
         reason = damage(path) if path.exists() else None
@@ -137,8 +145,8 @@ def _newest(folder: RunFolder) -> tuple[Path | None, int, int, list[str]]:
             found = find_checkpoint(folder, "last", verified=True)
             before = f" of {path.name}, the one before it" if path != last else ""
             position = f"Resuming after step {found.step}{before}, in epoch {found.epoch + 1}."
-            return found.path, found.step, found.epoch, [*notes, position]
-    return None, 0, 0, [*notes, "There is no checkpoint yet: training starts at the first step."]
+            return found, [*notes, position]
+    return None, [*notes, "There is no checkpoint yet: training starts at the first step."]
 
 
 def _machine_notes(folder: RunFolder, machine: Hardware) -> list[str]:

@@ -222,6 +222,18 @@ def test_a_damaged_file_of_the_folder_is_named(run_command, stopped, name):
     assert f"{stopped / name} is damaged" in answer.err
 
 
+@pytest.mark.parametrize("rows", [1, 0])
+def test_a_split_with_other_classes_than_the_checkpoint_is_refused(run_command, stopped, rows):
+    # In all rows (0): as many classes, which fit the weights, but "amber" is sorted before the others.
+    text = (stopped / "split.csv").read_text()
+    (stopped / "split.csv").write_text(re.sub(r",red,(?=train|val)", ",amber,", text, count=rows))
+    before = contents(stopped)
+    answer = run_command("train", f"resume={stopped}")
+    assert (answer.code, contents(stopped) == before) == (2, True), answer.err
+    assert "was trained on the classes blue, green, red, but the data has amber, blue, green" in answer.err
+    assert "Traceback" not in answer.err
+
+
 def test_a_stopped_run_ends_with_the_evaluation_keys_that_are_typed_later(run_command, stopped, whole):
     answer = run_command("train", f"resume={stopped}", "evaluation.flip=true")
     assert answer.code == 0, answer.err
