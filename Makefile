@@ -7,7 +7,7 @@ BIN := .venv/bin
 export WANDB_MODE ?= offline
 export NO_ALBUMENTATIONS_UPDATE = 1
 
-.PHONY: help setup wheelhouse demo lint test test-all test-cluster chaos soak golden gpu-check audit reference clean
+.PHONY: help setup wheelhouse demo lint test test-all test-cluster chaos soak fuzz golden gpu-check audit reference clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -52,6 +52,9 @@ chaos: setup     ## kill training runs at random moments and compare what comes 
 
 soak: setup      ## train for 2,000 short epochs, and measure whether memory, handles or files grow
 	$(BIN)/python -m tests.soak
+
+fuzz: setup      ## change valid files in ways that are new each time; the suites have the same cases always
+	FUZZ=new $(PYTEST) tests/fuzz
 
 golden: setup    ## run the commit BASE and the working tree, and compare figures and weights bit by bit
 	$(BIN)/python -m tests.golden $(BASE)
