@@ -1,6 +1,7 @@
 """A run that is evaluated: with the weights of its checkpoint or with external ones; and what is no longer as it was."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from datamodules.base import ImageDataModule
@@ -13,6 +14,7 @@ from entry.builders.modules import build_module
 from entry.checkpoint import find_checkpoint, load, use_graph
 from entry.config.changes import normalised
 from entry.errors import RequestError
+from entry.evaluation.own_weights import as_trained
 from entry.run import FILES, Run, datamodule_of
 from lightning_modules.networks.graphs import OnnxGraph
 from lightning_modules.supervised import SupervisedModule
@@ -52,9 +54,12 @@ def assemble_external(folder: RunFolder, settings: RunSettings, split: str | Non
     source = external_space(settings, target)
     crosswalk = crosswalk_of(settings, source, target)
     predicted = target if crosswalk is None else source
+    settings, trained_on = as_trained(settings, predicted)
     module, report = build_module(settings, predicted, settings.model.weights, truth=target)
     if isinstance(module.network, OnnxGraph):
         report = _use_onnx(module, module.network, settings.model)
+    if trained_on:
+        report = replace(report, note="; ".join(filter(None, (report.note, trained_on))))
     if report.normalisation is not None:
         settings = normalised(settings, *report.normalisation)
     datamodule.find_samples()

@@ -5,12 +5,15 @@ import functools
 import hashlib
 import json
 import re
+import shutil
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from lightning_modules.weights import load
 from lightning_modules.weights.load import PublishedWeights
@@ -107,6 +110,12 @@ def test_weights_that_predict_nan_have_no_scores(run_command, streets, voc_weigh
     assert "are not finite" in status["error"]
 
 
+def normalisation(answer):
+    assert answer.code == 0, answer.err
+    model = yaml.safe_load((answer.folder / "config.yaml").read_text())["model"]
+    return model["mean"], model["std"]
+
+
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_):
         """Keep the test's output quiet."""
@@ -140,3 +149,38 @@ def test_published_weights_are_downloaded_or_reported_as_missing(
     answer = run_command("evaluate", *typed)
     assert answer.code == 2
     assert f"put it at {tmp_path / 'torch/hub/checkpoints' / name}" in answer.err
+
+
+@pytest.mark.slow
+def test_weights_of_a_run_bring_their_classes_and_their_normalisation(run_command, streets, voc_weights, tmp_path):
+    run = Path(shutil.copytree(voc_weights.parents[1], tmp_path / "run"))
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["model"] |= {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    exported = run_command("export", f"run={run}")
+    assert exported.code == 0, exported.err
+    space = tmp_path / "swapped.csv"
+    names = [*VOC.classes[:-2], VOC.classes[-1], VOC.classes[-2]]
+    space.write_text("\n".join(["name,id", *(f"{name},{index}" for index, name in enumerate(names))]))
+    for file in (run / "checkpoints/best.ckpt", exported.folder / "model.safetensors"):
+        typed = (MODEL, f"model.weights={file}", *TRAINER)
+        answer = run_command("evaluate", *typed, *idd(streets), "model.label_space=voc21")
+        assert scored(answer)["crossing"]["from"] == "voc21"
+        assert "were trained on" not in answer.out
+        assert normalisation(answer) == ([0.1, 0.2, 0.3], [0.4, 0.5, 0.6])
+        answer = run_command(
+            "evaluate", *typed, *idd(streets), "model.label_space=voc21", "model.mean=[0,0,0]", "model.std=[1,1,1]"
+        )
+        assert normalisation(answer) == ([0, 0, 0], [1, 1, 1])
+        # As many classes, which fit the weights: only their names tell that they are in another order.
+        data = (*DATA, f"data.root={streets / 'voc'}", f"data.label_space={space}", "data.void_ids=[255]")
+        answer = run_command("evaluate", *typed, *data, "model.label_space=data")
+        assert (answer.code, "Traceback" in answer.err) == (2, False)
+        assert f"model.weights={file} was trained on voc21 (background, " in answer.err
+        assert "train, tvmonitor have other places than in model.label_space=data" in answer.err
+        space_of_others = tmp_path / "others.csv"
+        space_of_others.write_text(space.read_text().replace("tvmonitor", "screen").replace("train", "tram"))
+        data = (*data[:-2], f"data.label_space={space_of_others}", data[-1])
+        answer = run_command("evaluate", *typed, *data, "model.label_space=data")
+        assert answer.code == 0, answer.err
+        assert "these weights were trained on voc21; read are train as screen, tvmonitor as tram" in answer.out
