@@ -138,17 +138,28 @@ class Sweep:
     def catch_up(self, record: Record) -> None:
         """Record how a job ended of which nobody kept the record to its end; nobody is at work on the job."""
         file = self.folder(record.number) / "status.json"
-        found = read_json(file, StatusFile) if record.state == "running" and file.exists() else {}
-        if found.get("state") in ("finished", "pruned"):
-            record.state, record.exit_code = found["state"], 0
-            record.seconds = (record.seconds or 0.0) + (found.get("seconds") or 0.0)
-            record.learn(file.parent)
-            self.keep(record)
+        try:
+            found = read_json(file, StatusFile) if record.state == "running" and file.exists() else {}
+            if found.get("state") in ("finished", "pruned"):
+                record.learn(file.parent)
+                record.state, record.exit_code = found["state"], 0
+                record.seconds = (record.seconds or 0.0) + (found.get("seconds") or 0.0)
+                self.keep(record)
+        except RunFolderError:
+            pass  # the job is started again, which names the damaged file; the others go on
 
     def end(self, record: Record, code: int, seconds: float, *, stopped: bool) -> None:
-        """Record how the process of a job ended; `stopped`: a signal was sent to it."""
-        folder = self.folder(record.number)
-        status = read_json(folder / "status.json", StatusFile)["state"] if (folder / "status.json").exists() else None
+        """Record how the process of a job ended; `stopped`: a signal was sent to it. One whose files are damaged has failed, and its log has why."""
+        folder, status = self.folder(record.number), None
+        try:
+            if (folder / "status.json").exists():
+                status = read_json(folder / "status.json", StatusFile)["state"]
+            if folder.is_dir():
+                record.learn(folder)
+        except RunFolderError as error:
+            with self.log(record.number).open("a", encoding="utf-8") as log:
+                log.write(f"{error}\n")
+            code = code or FAILED
         record.exit_code, record.seconds = (128 - code if code < 0 else code), seconds
         if code == 0:
             record.state = "pruned" if status == "pruned" else "finished"
@@ -156,8 +167,6 @@ class Sweep:
             record.state = "refused"
         else:
             record.state = "stopped" if record.exit_code > 128 and (stopped or status == "stopped") else "failed"
-        if folder.is_dir():
-            record.learn(folder)
         self.keep(record)
 
     @property

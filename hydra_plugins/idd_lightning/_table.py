@@ -13,6 +13,7 @@ from rich.text import Text
 
 from hydra_plugins.idd_lightning._jobs import Record, Sweep, best_row
 from run_files import EpochRow, read_rows
+from run_folder import RunFolderError
 
 LOOK_SECONDS = 1.0  # between two looks into the histories of the running jobs
 MOST_ROWS = 30  # of the table at the end
@@ -83,10 +84,10 @@ class LiveTable(Lines):
 
     def _row(self, record: Record) -> tuple[str, ...]:
         folder, rows = self.sweep.folder(record.number), []
-        with contextlib.suppress(OSError):  # not there yet
+        with contextlib.suppress(OSError, RunFolderError):  # not there yet, or damaged, which its end has as a reason
             rows = read_rows(folder / "history.csv", EpochRow)
-        if rows and record.headline is None:
-            record.learn(folder)
+            if rows and record.headline is None:
+                record.learn(folder)
         best = best_row(rows, f"val/{record.headline}")
         score = f"{float(best[f'val/{record.headline}']):.3f}" if best else ""
         elapsed = _since(record.started)

@@ -248,6 +248,20 @@ def marked(mark):
     return found
 
 
+@pytest.mark.parametrize("name", ["status.json", "environment.json", "history.csv"])
+def test_a_job_whose_files_are_damaged_has_failed_and_the_others_go_on(sweep, name):
+    damage = f"made('finished'); (folder / '{name}').write_text('{{' if '{name}' != 'history.csv' else 'epoch,val/miou\\n0,x\\n')"
+    code, source, screen = run(sweep, 3, {0: damage, 1: "time.sleep(1); made('finished')"})
+    assert (code, source.ends) == (1, {0: "failed", 1: "finished", 2: "finished"})
+    [line] = [line for line in screen.lines if line.startswith("failed 0")]
+    assert f"{sweep.folder(0) / name} is damaged" in line
+    assert states(sweep)[0] == "failed"
+    # When nobody kept its end it is run again, and the sweep goes on: here the job writes its files anew.
+    sweep.keep(Record(0, ["x=0"], hash="h0", state="running", attempts=1))
+    code, source, _ = run(Sweep.open(sweep.path), 3, {})
+    assert (code, source.ends) == (0, dict.fromkeys(range(3), "finished"))
+
+
 MOMENTS = np.random.default_rng(0).uniform(0.0, 1.6, 20).round(3).tolist()
 
 
