@@ -23,7 +23,7 @@ show()
 def cases(*imported, **environment):
     command = [sys.executable, "-c", CASES, *imported]
     return subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=True
+        command, cwd=ROOT, env={**os.environ, "FUZZ": "", **environment}, capture_output=True, text=True, check=True
     ).stdout
 
 
