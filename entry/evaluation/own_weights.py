@@ -61,8 +61,8 @@ def as_trained(settings: RunSettings, predicted: LabelSpace) -> tuple[RunSetting
             f"model.{key}={file} was trained on {origin.label_space} ({', '.join(origin.classes)}), in which {shortened(moved)} "
             f"have other places than in model.label_space={model.label_space}. Name the classes in the order of the training."
         )
-    renamed = [f"{a} as {b}" for a, b in zip(origin.classes, predicted.classes, strict=False) if a != b]
-    note = f"these weights were trained on {origin.label_space}; read are {shortened(renamed)}" if renamed else ""
+    renamed = [f"{a} is read as {b}" for a, b in zip(origin.classes, predicted.classes, strict=False) if a != b]
+    note = f"these weights were trained on {origin.label_space}: {shortened(renamed)}" if renamed else ""
     if origin.folder is not None and model.onnx is None:
         before = stored_settings(origin.folder).model
         if before.mean and before.std:

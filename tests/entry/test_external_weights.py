@@ -183,4 +183,4 @@ def test_weights_of_a_run_bring_their_classes_and_their_normalisation(run_comman
         data = (*data[:-2], f"data.label_space={space_of_others}", data[-1])
         answer = run_command("evaluate", *typed, *data, "model.label_space=data")
         assert answer.code == 0, answer.err
-        assert "these weights were trained on voc21; read are train as screen, tvmonitor as tram" in answer.out
+        assert "these weights were trained on voc21: train is read as screen, tvmonitor is read as tram" in answer.out

@@ -45,7 +45,7 @@ def test_the_order_of_the_classes_is_the_checkpoints(tmp_path):
     assert (origin.label_space, origin.classes, origin.folder) == ("streets", CLASSES, None)
     assert as_trained(settings(file), LabelSpace("data", CLASSES)) == (settings(file), "")
     renamed = as_trained(settings(file), LabelSpace("data", ("road", "sky", "vehicle")))
-    assert renamed == (settings(file), "these weights were trained on streets; read are car as vehicle")
+    assert renamed == (settings(file), "these weights were trained on streets: car is read as vehicle")
     with pytest.raises(RequestError, match=r"streets \(road, sky, car\), in which road, sky have other places than in"):
         as_trained(settings(file), LabelSpace("data", ("sky", "road", "car")))
     with pytest.raises(RequestError, match="in which car have other places"):  # a class before it is left out
