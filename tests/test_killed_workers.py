@@ -154,6 +154,31 @@ def test_typed_workers_are_refused_with_the_size_of_dev_shm(tmp_path, pictures):
     assert not (tmp_path / "run").exists()
 
 
+LOADERS = """
+import shutil
+from datamodules.loading import dataset
+dataset.core_share = lambda _: 64
+opened = []
+for _ in range(4):  # train, val, train_eval and test
+    batches = [[number] for number in range(9)]
+    loader = dataset.make_loader(range(9), batches, None, pin_memory=False, kept=True, batch_bytes=1, collate_fn=lambda items: {"item": items})
+    assert loader.num_workers == dataset.MOST_WORKERS
+    opened.append((loader, iter(loader)))
+    next(opened[-1][1])
+print(shutil.disk_usage("/dev/shm").used, dataset.SEMAPHORES)
+"""
+
+
+@pytest.mark.slow
+def test_what_is_left_free_for_semaphores_is_what_loaders_take(tmp_path):
+    program = tmp_path / "loaders.py"
+    program.write_text(LOADERS)
+    answer = small("8m", program)
+    assert answer.returncode == 0, answer.stderr
+    used, left = map(int, answer.stdout.split())
+    assert 0.5 * left < used <= left
+
+
 PROGRAM = """
 import sys
 from callbacks.checkpoints import Checkpoints

@@ -152,6 +152,7 @@ STALLED_SECONDS = 300  # after which a silent worker counts as dead: the run fai
 REPORTED_SECONDS = 30.0  # after which a line reports that a batch is waited for
 SHARED_MEMORY = Path("/", "dev", "shm")  # through which workers pass their batches
 PAGE = 4096  # bytes; each tensor of a batch has pages of its own
+SEMAPHORES = 4 * (8 + 3 * MOST_WORKERS) * PAGE  # bytes: of four loaders' queues, train, val, train_eval and test, each with a page
 IN_USE = 3  # batches that were read, and whose memory is not free yet: two of a loader, and the last one of the loader before it
 
 
@@ -286,7 +287,7 @@ def read_ahead(workers: int, processes: int = 1, batch_bytes: int = 0) -> int:
 
 def _batches_of_room(processes: int, batch_bytes: int) -> int:
     """Return how many batches that are read ahead shared memory has room for, in each of the processes."""
-    room = _free_shared_memory() // processes // (batch_bytes + 4 * PAGE) - IN_USE
+    room = (_free_shared_memory() // processes - SEMAPHORES) // (batch_bytes + 4 * PAGE) - IN_USE
     return max(0, room) if batch_bytes else sys.maxsize
 
 

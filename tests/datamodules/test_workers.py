@@ -130,6 +130,11 @@ def test_as_many_workers_are_chosen_as_shared_memory_has_room_for(shared_memory,
     assert (found * ahead + 3) * MIB <= free or found == 0
 
 
+def test_the_semaphores_of_the_loaders_need_room_too(shared_memory):
+    shared_memory(MIB)  # 256 pages: four batches of 59 pages and 3 smaller tensors each leave 8, a loader has 11
+    assert worker_count(None, batch_bytes=2 * 200 * 200 * 3) == 0
+
+
 def test_processes_share_the_memory(shared_memory):
     shared_memory(12 * MIB)
     assert worker_count(None, 2, MIB) == 2
