@@ -31,11 +31,8 @@ class SampleKey(NamedTuple):
     occurrence: int = 0  # how often its epoch has the sample before, with data.sampling=balanced
 
 
-Batches = Sampler[list[SampleKey]]
-
-
 @dataclass(eq=False)
-class TrainingBatches(Batches):
+class TrainingBatches(Sampler[list[SampleKey]]):
     """A rank's batches of one epoch, which is set anew for the next one; samples in ascending order, some perhaps several times.
 
     An optimiser step has `batch_size` samples, the same ones on any number of ranks, cut into `accumulate` ×
@@ -121,7 +118,7 @@ class TrainingBatches(Batches):
 
 
 @dataclass(frozen=True, eq=False)
-class EvaluationBatches(Batches):
+class EvaluationBatches(Sampler[list[SampleKey]]):
     """A rank's batches of an evaluation: whole batches, distributed in turn.
 
     Rank r takes the batches r, r + world_size, …: a batch has the same samples on any number of ranks. A rank left
@@ -152,7 +149,7 @@ STALLED_SECONDS = 300  # after which a silent worker counts as dead: the run fai
 REPORTED_SECONDS = 30.0  # after which a line reports that a batch is waited for
 SHARED_MEMORY = Path("/", "dev", "shm")  # through which workers pass their batches
 PAGE = 4096  # bytes; each tensor of a batch has pages of its own
-SEMAPHORES = 4 * (8 + 3 * MOST_WORKERS) * PAGE  # bytes: of four loaders' queues, train, val, train_eval and test, each with a page
+SEMAPHORES = 4 * (8 + 3 * MOST_WORKERS) * PAGE  # bytes: a page for each, of four loaders' queues
 IN_USE = 3  # batches that were read, and whose memory is not free yet: two of a loader, and the last one of the loader before it
 
 
