@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import is_zipfile
 
 from datamodules.errors import shortened
 from entry.config.changes import normalised
@@ -31,7 +32,8 @@ def origin_of(path: Path) -> Origin | None:
     if is_run(folder.path) and folder.is_export and path.name in WEIGHTS.values():
         manifest = read_manifest(folder)
         return Origin(manifest.label_space, tuple(manifest.classes), folder)
-    if path.suffix != ".ckpt" or not path.is_file():
+    # Older files of torch are no zip archives, and cannot be mapped; train.py never wrote one.
+    if path.suffix != ".ckpt" or not is_zipfile(path):
         return None
     content = read_checkpoint(path, f"model.weights={path}", in_file=True)  # only the names of classes are read
     facts = content.get("hyper_parameters") if isinstance(content, Mapping) else None

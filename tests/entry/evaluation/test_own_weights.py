@@ -39,6 +39,12 @@ def test_files_of_other_tools_have_no_origin(tmp_path, facts):
     assert origin_of(tmp_path / "absent.ckpt") is None
 
 
+def test_a_file_of_before_torch_1_6_which_cannot_be_mapped_has_no_origin(tmp_path):
+    content = {"state_dict": {"network.w": torch.zeros(3)}}
+    torch.save(content, tmp_path / "old.ckpt", _use_new_zipfile_serialization=False)
+    assert origin_of(tmp_path / "old.ckpt") is None
+
+
 def test_the_order_of_the_classes_is_the_checkpoints(tmp_path):
     file = checkpoint(tmp_path, hyper_parameters={"label_space": "streets", "classes": [*CLASSES]})
     origin = origin_of(file)
